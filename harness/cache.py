@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+The cache below the XDG cache directory.
+
+An entry is a folder that is made once, under a lock, and appears whole or not
+at all; what its key does not tell apart must be the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+from harness.errors import InfrastructureError
+
+# A build on a busy machine takes a minute; a lock held longer is stuck.
+LOCK_SECONDS = 600
+
+
+def root() -> Path:
+    """The cache directory; created on first use."""
+    path = platformdirs.user_cache_path("jprobe-harness")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def digest(*parts: bytes | str) -> str:
+    """A short name for content; parts are kept apart."""
+    state = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        state.update(b"%d:" % len(data) + data)
+    return state.hexdigest()[:20]
+
+
+@contextmanager
+def lock(name: str) -> Iterator[None]:
+    """Hold a lock against other processes that use the same cache."""
+    import filelock
+
+    path = root() / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(path, timeout=LOCK_SECONDS):
+            yield
+    except filelock.Timeout as error:
+        raise InfrastructureError(
+            f"Another run has held {path} for {LOCK_SECONDS} s.",
+            "Wait for it, or end it.",
+        ) from error
+
+
+def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
+    """
+    The folder `kind`/`key`, made by `make(folder)` if it is not there yet.
+
+    Raises whatever `make` raises, and InfrastructureError when the disk is full;
+    nothing is left behind then.
+    """
+    final = root() / kind / key
+    if final.is_dir():
+        return final
+    with lock(f"{kind}/{key}"):
+        if final.is_dir():
+            return final
+        with scratch(final.parent) as folder:
+            make(folder)
+            folder.rename(final)
+    return final
+
+
+@contextmanager
+def scratch(parent: Path) -> Iterator[Path]:
+    """A temporary folder beside what it may be renamed to."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".tmp-", dir=parent))
+    try:
+        yield folder
+    except OSError as error:
+        raise InfrastructureError(
+            f"The cache cannot be written: {error}.",
+            f"Make room in {parent}, or set XDG_CACHE_HOME to another disk.",
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Replace a file in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    Path(name).replace(path)

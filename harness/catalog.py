@@ -1,0 +1,418 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Cases, variants and kernels, read from YAML files and checked."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import functools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+import yaml
+
+from harness import resources
+from harness.errors import ConfigError
+from harness.model import ctype
+from harness.model.case import Argument, Case, Consume, Context, Frame, Handler, Object
+from harness.model.policy import Policy, Rule, Variant
+
+T = TypeVar("T")
+
+
+class TypeFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A struct or union; without these, a list of members is a plain struct."""
+
+    members: list[str]
+    keyword: Literal["struct", "union"] = "struct"
+    packed: bool = False
+    aligned: int = 1
+
+
+class ArgumentFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """An argument whose value matters."""
+
+    type: str
+    value: int
+
+
+class ConsumeFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    argument: int
+    words: int
+
+
+class HandlerFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    dive: int = 0
+    assign: Literal["all"] | list[int] = []
+    overwrite: int = 0
+    consume: ConsumeFile | None = None
+    object: bool = False
+
+
+class ObjectFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    size: int
+    frame: Frame = Frame.CALLER
+
+
+class CaseFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """configs/cases/NAME.yaml"""
+
+    shows: str
+    # "long", "8 x long", "..." before the variadic ones, a name from `types`.
+    arguments: list[str | ArgumentFile]
+    types: dict[str, list[str] | TypeFile] = {}
+    handler: HandlerFile = HandlerFile()
+    context: Context = Context.PROCESS
+    frame_pointer: Literal["valid", "invalid"] = "valid"
+    forwarded: list[int] = []
+    object: ObjectFile | None = None
+
+
+class VariantFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """configs/variants/NAME.yaml"""
+
+    rule: Rule
+    saves: str
+    origin: str
+    size: int = 0
+
+
+class KernelFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """configs/kernels/NAME.yaml"""
+
+    shows: str
+    # As in the package names: "6.1".
+    series: str
+    flavour: str = "cloud"
+    # Suites of the archive that carry the series.
+    suites: list[str] = []
+
+
+# A stack area that no frame of the test module comes near.
+AREA_MAX = 1024
+ARGUMENTS_MAX = 64
+DIVE_MAX = 4096
+SAVE_MAX = 16384
+
+
+def read(path: Path, schema: type[T]) -> T:
+    """Read a YAML file into `schema`; raises ConfigError that names the place."""
+    try:
+        loaded = yaml.load(path.read_bytes(), Loader=_loader())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{line}: not YAML: {error.problem}.") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}.") from error
+    try:
+        return msgspec.convert(loaded, schema)
+    except msgspec.ValidationError as error:
+        sentence = str(error).replace("`", "'").replace("$.", "").replace("$", "the file")
+        raise ConfigError(f"{path}: {sentence}.") from error
+
+
+@functools.cache
+def _loader() -> Any:
+    # The C parser is ten times faster, where PyYAML was built with it.
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def pattern(index: int, size: int) -> bytes:
+    """The value that argument `index` has by default: no byte of it is zero."""
+    return bytes((index * 37 + offset * 11) % 255 + 1 for offset in range(size))
+
+
+class _Types:
+    """The types that one case can name."""
+
+    def __init__(self, case: str, types: Mapping[str, list[str] | TypeFile]) -> None:
+        self.known: dict[str, ctype.CType] = {**ctype.SCALARS, "va_list": ctype.VA_LIST}
+        for name, body in types.items():
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in self.known:
+                raise ConfigError(f"types.{name}: choose another name for this type.")
+            file = body if isinstance(body, TypeFile) else TypeFile(members=body)
+            if not file.members:
+                raise ConfigError(f"types.{name}: a {file.keyword} needs a member.")
+            if file.aligned < 1 or file.aligned & (file.aligned - 1):
+                raise ConfigError(f"types.{name}.aligned: not a power of two.")
+            tag = f"{case}_{name}".replace("-", "_")
+            members = [self.member(member) for member in file.members]
+            self.known[name] = ctype.composite(
+                file.keyword, tag, members, packed=file.packed, aligned=file.aligned
+            )
+
+    def named(self, name: str) -> ctype.CType:
+        if name not in self.known:
+            raise ConfigError(f"no type '{name}'.{nearest(name, self.known)}")
+        return self.known[name]
+
+    def member(self, text: str) -> ctype.CType:
+        """A member such as "long" or "char[9]"."""
+        if match := re.fullmatch(r"(.+?)\s*\[(\d+)\]", text):
+            if not int(match[2]):
+                raise ConfigError(f"'{text}': an array needs an element.")
+            return ctype.Array(self.named(match[1]), int(match[2]))
+        return self.named(text)
+
+
+def _arguments(file: CaseFile, types: _Types) -> tuple[tuple[Argument, ...], int]:
+    """The arguments, and how many of them are in the prototype."""
+    arguments: list[Argument] = []
+    named = None
+    for entry in file.arguments:
+        if entry == "...":
+            named = len(arguments)
+            continue
+        value = None
+        text, count = entry, 1
+        if isinstance(entry, ArgumentFile):
+            text, value = entry.type, entry.value
+        assert isinstance(text, str)
+        if match := re.fullmatch(r"(\d+) x (.+)", text):
+            count, text = int(match[1]), match[2]
+        type_ = types.named(text)
+        for _ in range(count):
+            arguments.append(Argument(type_, _value(type_, len(arguments), value)))
+    return tuple(arguments), len(arguments) if named is None else named
+
+
+def _value(type_: ctype.CType, index: int, value: int | None) -> bytes:
+    if type_ == ctype.VA_LIST:
+        return b""
+    if type_ == ctype.BOOL:
+        if value not in (None, 0, 1):
+            raise ConfigError(f"arguments: {value} is not a bool.")
+        return bytes([1 if value is None else value])
+    if value is None:
+        return pattern(index, type_.size)
+    if not -(1 << 8 * type_.size - 1) <= value < 1 << 8 * type_.size:
+        raise ConfigError(f"arguments: {value:#x} does not fit {type_.size} bytes.")
+    return (value % (1 << 8 * type_.size)).to_bytes(type_.size, "little")
+
+
+def _scalars(type_: ctype.CType) -> Iterable[ctype.Scalar]:
+    if isinstance(type_, ctype.Scalar):
+        yield type_
+    elif isinstance(type_, ctype.Array):
+        yield from _scalars(type_.element)
+    else:
+        for member in type_.members:
+            yield from _scalars(member.type)
+
+
+def _check_types(case: Case) -> None:
+    """Refuse what no kernel function can take."""
+    for index, argument in enumerate(case.arguments):
+        for scalar in _scalars(argument.type):
+            if scalar.kind in (ctype.Kind.FLOAT, ctype.Kind.VECTOR):
+                raise ConfigError(
+                    f"argument {index}: a kernel function cannot take '{scalar.spelling}',"
+                    " as arm64 kernels are built with -mgeneral-regs-only."
+                )
+            if scalar == ctype.BOOL and argument.type != ctype.BOOL:
+                raise ConfigError(
+                    f"argument {index}: a bool in a struct cannot be inverted; use char."
+                )
+        if index < case.named:
+            continue
+        if argument.type.size < 4 or case.layout.placements[index].by_reference:
+            raise ConfigError(
+                f"argument {index}: a variadic '{argument.type.spelling}' is not"
+                " supported; pass 4 to 16 bytes."
+            )
+
+
+def _check_reference(case: Case, index: int) -> None:
+    """Refuse what would send the probed function after a wrong address."""
+    placement, handler = case.layout.placements[index], case.handler
+    slot = placement.stack if placement.by_reference else None
+    if slot is not None and slot < handler.overwrite:
+        raise ConfigError(
+            f"handler.overwrite: reaches the address of argument {index}, which the probed"
+            " function follows."
+        )
+    if index in case.forwarded and not placement.by_reference:
+        raise ConfigError(f"forwarded: argument {index} is not passed by reference.")
+    va_list = case.arguments[index].type == ctype.VA_LIST
+    if va_list and (index in case.forwarded or index in handler.assign):
+        raise ConfigError(f"argument {index}: a va_list can only be consumed.")
+
+
+def _check_handler(case: Case) -> None:
+    """Refuse a handler that would kill the guest or undo itself."""
+    handler, count = case.handler, len(case.arguments)
+    for index in (*handler.assign, *case.forwarded):
+        if not 0 <= index < count:
+            raise ConfigError(f"there is no argument {index}; the last is {count - 1}.")
+    if handler.assign and handler.overwrite:
+        raise ConfigError("handler: assign and overwrite would undo each other.")
+    if any(index >= case.named for index in handler.assign):
+        raise ConfigError("handler.assign: C has no name for a variadic argument.")
+    if not 0 <= handler.overwrite <= case.layout.stack_size:
+        raise ConfigError(
+            f"handler.overwrite: {handler.overwrite} bytes from SP reach past the argument"
+            f" area of {case.layout.stack_size} bytes, into the caller's frame."
+        )
+    if not 0 <= handler.dive <= DIVE_MAX:
+        raise ConfigError(f"handler.dive: give 0 to {DIVE_MAX} bytes.")
+    for index in range(count):
+        _check_reference(case, index)
+    if consume := handler.consume:
+        if not 0 <= consume.argument < count or (
+            case.arguments[consume.argument].type != ctype.VA_LIST
+        ):
+            raise ConfigError("handler.consume: needs an argument that is a va_list.")
+        if not 1 <= consume.words <= 12:
+            raise ConfigError("handler.consume.words: give 1 to 12.")
+    if handler.object and not case.object:
+        raise ConfigError("handler.object: the case has no object.")
+    if case.object and not 1 <= case.object.size <= 256:
+        raise ConfigError("object.size: give 1 to 256 bytes.")
+
+
+def build_case(name: str, file: CaseFile) -> Case:
+    """
+    Check a case file and turn it into a case.
+
+    Raises ConfigError with a sentence that does not name the file.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise ConfigError("a case is named in lower-case words joined by hyphens.")
+    types = _Types(name, file.types)
+    arguments, named = _arguments(file, types)
+    if not 1 <= len(arguments) <= ARGUMENTS_MAX:
+        raise ConfigError(f"arguments: give 1 to {ARGUMENTS_MAX}.")
+    if not named:
+        raise ConfigError("arguments: C needs a named argument before '...'.")
+    assign = file.handler.assign
+    case = Case(
+        name=name,
+        shows=file.shows,
+        arguments=arguments,
+        named=named,
+        handler=Handler(
+            dive=file.handler.dive,
+            assign=tuple(range(named)) if assign == "all" else tuple(assign),
+            overwrite=file.handler.overwrite,
+            consume=(
+                Consume(file.handler.consume.argument, file.handler.consume.words)
+                if file.handler.consume
+                else None
+            ),
+            object=file.handler.object,
+        ),
+        context=file.context,
+        valid_fp=file.frame_pointer == "valid",
+        forwarded=tuple(file.forwarded),
+        object=Object(file.object.size, file.object.frame) if file.object else None,
+    )
+    if case.layout.stack_size > AREA_MAX:
+        raise ConfigError(f"arguments: more than {AREA_MAX} bytes on the stack.")
+    if sum(argument.type.size for argument in arguments) > 4096:
+        raise ConfigError("arguments: more than 4096 bytes in all.")
+    _check_types(case)
+    _check_handler(case)
+    return case
+
+
+def load_case(path: Path) -> Case:
+    """Read one case file; raises ConfigError that names it."""
+    file = read(path, CaseFile)
+    try:
+        return build_case(path.stem, file)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.sentence}") from error
+
+
+def load_variant(path: Path) -> Variant:
+    """Read one variant file; raises ConfigError that names it."""
+    file = read(path, VariantFile)
+    if not 0 <= file.size <= SAVE_MAX:
+        raise ConfigError(f"{path}: size: give 0 to {SAVE_MAX} bytes.")
+    return Variant(path.stem, Policy(file.rule, file.size), file.saves, file.origin)
+
+
+class Catalog:
+    """All that can be named on the command line."""
+
+    def __init__(self, case_dirs: Sequence[Path] = ()) -> None:
+        self._roots = [resources.configs()]
+        for root in case_dirs:
+            if not root.is_dir():
+                raise ConfigError(f"{root}: no such directory.", "Check --case-dir.")
+            self._roots.append(root)
+
+    def _files(self, folder: str) -> list[Path]:
+        files = []
+        for root in self._roots:
+            files += sorted((root / folder).glob("*.yaml"))
+        # A user's directory may also hold nothing but cases.
+        if folder == "cases":
+            for root in self._roots[1:]:
+                files += sorted(root.glob("*.yaml"))
+        return files
+
+    @functools.cached_property
+    def cases(self) -> dict[str, Case]:
+        """By name; a user's case replaces ours of the same name."""
+        return {path.stem: load_case(path) for path in self._files("cases")}
+
+    @functools.cached_property
+    def variants(self) -> dict[str, Variant]:
+        """By name, from least saved to most."""
+        variants = [load_variant(path) for path in self._files("variants")]
+        order = list(Rule)
+        variants.sort(key=lambda v: (order.index(v.policy.rule), v.policy.size, v.name))
+        return {variant.name: variant for variant in variants}
+
+    @functools.cached_property
+    def kernels(self) -> dict[str, KernelFile]:
+        """By name; the file debian-6.1.yaml is the kernel debian:6.1."""
+        return {
+            path.stem.replace("-", ":", 1): read(path, KernelFile)
+            for path in self._files("kernels")
+        }
+
+    def select_cases(self, patterns: Sequence[str]) -> list[Case]:
+        """Cases that match any of the shell patterns; all, where there are none."""
+        return _select("case", self.cases, patterns)
+
+    def select_variants(self, patterns: Sequence[str]) -> list[Variant]:
+        """Variants that match; `fixed:N` makes one of any size."""
+        known = dict(self.variants)
+        names = []
+        for text in patterns:
+            if match := re.fullmatch(r"fixed:(\d+)", text):
+                size = int(match[1])
+                if size > SAVE_MAX:
+                    raise ConfigError(
+                        f"variant '{text}': no stack is larger than {SAVE_MAX} bytes."
+                    )
+                known[text] = Variant(
+                    text, Policy(Rule.FIXED, size), f"min({size}, stack top - SP)", "you"
+                )
+            names.append(text)
+        return _select("variant", known, names)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence with the nearest names, for the end of an error."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
+    return f" The nearest: {', '.join(close)}." if close else ""
+
+
+def _select(what: str, known: Mapping[str, T], patterns: Sequence[str]) -> list[T]:
+    chosen: dict[str, T] = {}
+    for text in patterns or ["*"]:
+        names = [text] if text in known else fnmatch.filter(known, text)
+        if not names:
+            raise ConfigError(
+                f"There is no {what} '{text}'.{nearest(text, known)}",
+                f"See: jprobe-harness list {what}s",
+            )
+        chosen.update((name, known[name]) for name in names)
+    return list(chosen.values())

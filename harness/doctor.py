@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The system programs that the harness needs, and how to get them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.errors import InfrastructureError
+
+INSTALL_SECONDS = 1800
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program and the Debian package that has it."""
+
+    name: str
+    package: str
+    purpose: str
+    version_option: str = "--version"
+
+
+PROGRAMS = (
+    Program("qemu-system-aarch64", "qemu-system-arm", "emulates the arm64 machine"),
+    Program("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu", "compiles the test modules"),
+    Program("aarch64-linux-gnu-ld", "binutils-aarch64-linux-gnu", "links the test modules"),
+    Program(
+        "aarch64-linux-gnu-objdump",
+        "binutils-aarch64-linux-gnu",
+        "proves a handler's stores from its disassembly",
+    ),
+    Program("make", "make", "runs the kernel's own build of modules"),
+    Program("pahole", "pahole", "makes the modules' BTF, from Linux 6.12 on"),
+    Program("gdb-multiarch", "gdb-multiarch", "debugs the guest"),
+    Program("apt-get", "apt", "fetches stock kernels, signatures checked"),
+    Program("apt-cache", "apt", "looks up stock kernels"),
+    Program("dpkg-deb", "dpkg", "unpacks stock kernels"),
+    Program("setpriv", "util-linux", "ends QEMU with its parent"),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A program as it is on this machine."""
+
+    program: Program
+    # None where it is not installed.
+    version: str | None
+
+
+def _version(program: Program) -> str | None:
+    path = shutil.which(program.name)
+    if path is None:
+        return None
+    done = subprocess.run(
+        [path, program.version_option], capture_output=True, text=True, timeout=30
+    )
+    match = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
+    return match[0] if match else "unknown"
+
+
+def examine(programs: Iterable[Program] = PROGRAMS) -> list[Finding]:
+    """Look for every program."""
+    return [Finding(program, _version(program)) for program in programs]
+
+
+def missing_packages(findings: Sequence[Finding]) -> list[str]:
+    return sorted({f.program.package for f in findings if f.version is None})
+
+
+def install_command(packages: Sequence[str]) -> list[str]:
+    """The one command that installs what is missing."""
+    prefix = [] if os.geteuid() == 0 else ["sudo"]
+    return [*prefix, "apt-get", "install", "-y", "--no-install-recommends", *packages]
+
+
+def install(packages: Sequence[str]) -> None:
+    """Run it, with apt's own output on the terminal."""
+    command = install_command(packages)
+    if shutil.which(command[0]) is None:
+        raise InfrastructureError(
+            f"{command[0]} is not installed, so nothing can be.",
+            f"As root, run: apt-get install -y {' '.join(packages)}",
+        )
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for step in ([*command[: command.index("install")], "update"], command):
+        done = subprocess.run(step, env=environment, timeout=INSTALL_SECONDS)
+        if done.returncode and step is command:
+            raise InfrastructureError(
+                f"'{' '.join(command)}' failed with status {done.returncode}.",
+                "Its own messages are above.",
+            )

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Errors that a caller handles differently, and the exit status each leads to.
+
+A kernel that dies or hangs is a result, KernelFault, and never tried again;
+when our own tools fail, that is an InfrastructureError.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class Exit(enum.IntEnum):
+    """Exit statuses of the command."""
+
+    # All verdicts as predicted.
+    AGREES = 0
+    # At least one verdict differs.
+    DIFFERS = 1
+    # Usage or configuration.
+    USAGE = 2
+    # The infrastructure failed or the run is incomplete.
+    INFRASTRUCTURE = 3
+
+
+class HarnessError(Exception):
+    """One clear sentence, and what to do next."""
+
+    exit_status = Exit.INFRASTRUCTURE
+
+    def __init__(self, sentence: str, hint: str = "") -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.sentence}\n{self.hint}" if self.hint else self.sentence
+
+
+class ConfigError(HarnessError):
+    """What the user asked for does not exist or cannot be."""
+
+    exit_status = Exit.USAGE
+
+
+class InfrastructureError(HarnessError):
+    """Our own tools failed, not the kernel; such a run may be tried again."""
+
+
+class ArchiveError(InfrastructureError):
+    """The package archive does not give what is needed."""
+
+
+class BuildError(HarnessError):
+    """Modules do not compile or a handler's store is not in the result."""
+
+    exit_status = Exit.USAGE
+
+
+class MachineError(InfrastructureError):
+    """QEMU did not start, or ended without the guest's doing."""
+
+
+class KernelFault(HarnessError):
+    """The kernel died or does not go on."""
+
+    exit_status = Exit.DIFFERS
+
+
+class KernelDied(KernelFault):
+    """Panic, oops or BUG."""
+
+
+class KernelHung(KernelFault):
+    """Nothing in the guest answers any more."""
+
+
+class TestHung(KernelFault):
+    """The case that is being played does not end, the rest of the guest lives."""
+
+    __test__ = False  # not for pytest to collect

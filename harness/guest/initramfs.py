@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The guest's root file system: busybox, the modules and a small init."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import cache, resources
+from harness.guest import cpio
+from harness.kernel.kernel import Kernel, module_order, read_module
+
+# What a guest needs for a record channel of its own.
+VIRTIO_SERIAL = ("virtio_mmio", "virtio_console")
+_DIRECTORIES = ("bin", "dev", "etc", "lib", "lib/modules", "proc", "sys")
+
+
+class Channel(enum.Enum):
+    """The device that the guest writes its records to."""
+
+    VIRTIO = "/dev/vport0p1"
+    # For kernels without virtio; the kernel's own messages come there too.
+    SERIAL = "/dev/ttyAMA0"
+
+
+def _base(kernel: Kernel, init: bytes) -> list[cpio.Entry]:
+    return [
+        *(cpio.directory(name) for name in _DIRECTORIES),
+        cpio.character_device("dev/console", 5, 1),
+        cpio.file("bin/busybox", kernel.busybox.read_bytes(), executable=True),
+        cpio.file("init", init, executable=True),
+    ]
+
+
+def minimal(
+    kernel: Kernel, files: Sequence[Path], init: bytes | None = None
+) -> tuple[bytes, Channel]:
+    """
+    An initramfs that loads `files` and plays /plan, and the channel it uses.
+
+    The plan is not in it; append plan().  Equal inputs give equal bytes.
+    """
+    virtio = module_order(kernel, VIRTIO_SERIAL)
+    channel = Channel.VIRTIO if virtio is not None else Channel.SERIAL
+    modules = [*(virtio or ()), *files]
+    names = [path.name.partition(".ko")[0] + ".ko" for path in modules]
+    if init is None:
+        init = (resources.images() / "minimal/init").read_bytes()
+    return (
+        cpio.archive(
+            [
+                *_base(kernel, init),
+                cpio.file("etc/modules", "".join(f"{name}\n" for name in names).encode()),
+                cpio.file("etc/channel", f"{channel.value}\n".encode()),
+                *(
+                    cpio.file(f"lib/modules/{name}", read_module(path))
+                    for name, path in zip(names, modules)
+                ),
+            ]
+        ),
+        channel,
+    )
+
+
+def bare(kernel: Kernel) -> bytes:
+    """An initramfs that powers off at once, for comparison."""
+    init = b"#!/bin/busybox sh\nexec /bin/busybox poweroff -f\n"
+    return cpio.archive(_base(kernel, init))
+
+
+def plan(lines: Sequence[str]) -> bytes:
+    """A further archive, to follow the other one in the initrd."""
+    return cpio.archive([cpio.file("plan", "".join(f"{line}\n" for line in lines).encode())])
+
+
+def cached_minimal(kernel: Kernel, files: Sequence[Path], key: str) -> tuple[bytes, Channel]:
+    """minimal(), from the cache; `key` names the modules' content."""
+    init = (resources.images() / "minimal/init").read_bytes()
+
+    def make(folder: Path) -> None:
+        data, channel = minimal(kernel, files, init)
+        (folder / "initramfs").write_bytes(data)
+        (folder / "channel").write_text(channel.name)
+
+    folder = cache.entry("initramfs", cache.digest(kernel.key, key, init), make)
+    channel = Channel[(folder / "channel").read_text()]
+    return (folder / "initramfs").read_bytes(), channel

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+The guest's records: a pure parser of what kernel-modules/probe-targets writes.
+
+    guest release=6.1.0 thread_size=16384 irq_stack_size=16384 cases=70
+    play seq=1 line=stack-9 none 0
+    stack sp=... fp=... top=... irq=0
+    count hits=1 handler=1 target=1 missed=0 skipped=0
+    save saved=0 overflow=0
+    area before=HEX after=HEX seen=HEX
+    arg index=8 at=... before= after= seen=HEX
+    object at=... before=HEX after= seen=HEX
+    taint before=1000 after=1000
+    end seq=1 crc=89e77985
+
+Addresses and taint are hexadecimal, counts decimal; an empty HEX was not looked
+at.  The checksum is CRC-32 of all lines of the record before `end`.
+A guest without a plan also answers "run COMMAND" with
+
+    run status=0 output=BASE64
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import zlib
+from dataclasses import dataclass
+
+from harness.errors import InfrastructureError
+from harness.model.observation import Counts, Look, Observation
+from harness.model.policy import Hit
+
+
+class ProtocolError(InfrastructureError):
+    """A record that the guest's module cannot have written."""
+
+
+@dataclass(frozen=True)
+class Guest:
+    """What the guest says of itself, once."""
+
+    release: str
+    thread_size: int
+    irq_stack_size: int
+    # Cases that the module knows.
+    cases: int
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The guest could not play a line of the plan."""
+
+    seq: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that the guest's shell ran."""
+
+    status: int
+    # Standard output and error, as they came.
+    output: str
+
+
+Record = Guest | Observation | Refusal | Ran
+
+_WORDS = (
+    "guest",
+    "play",
+    "stack",
+    "count",
+    "save",
+    "area",
+    "arg",
+    "object",
+    "taint",
+    "error",
+    "end",
+    "run",
+)
+_RECORD_LINE = re.compile(rb"(?:%s) [a-z_]+=" % "|".join(_WORDS).encode())
+
+
+class Parser:
+    """Turns bytes, as they come, into records."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._lines: list[bytes] = []
+        self._guest: Guest | None = None
+
+    @property
+    def partial(self) -> bool:
+        """A record has begun and not ended."""
+        return bool(self._lines or self._rest)
+
+    def feed(self, data: bytes) -> list[Record]:
+        """
+        The records that `data` completes.
+
+        Lines that are no record's, such as the kernel's own on a shared serial
+        console, are passed over.  Raises ProtocolError for a damaged record.
+        """
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        records: list[Record] = []
+        for line in lines:
+            line = line.rstrip(b"\r")
+            if not _RECORD_LINE.match(line):
+                continue
+            if line.startswith(b"guest "):
+                self._guest = _guest(_fields(line))
+                records.append(self._guest)
+                continue
+            if line.startswith(b"run "):
+                records.append(_ran(_fields(line)))
+                continue
+            if line.startswith(b"play "):
+                self._lines = []
+            self._lines.append(line)
+            if line.startswith(b"end "):
+                records.append(self._record())
+                self._lines = []
+        return records
+
+    def _record(self) -> Record:
+        *lines, end = self._lines
+        fields = _fields(end)
+        crc = zlib.crc32(b"".join(line + b"\n" for line in lines))
+        if fields.get("crc") != f"{crc:08x}" or not lines[0].startswith(b"play "):
+            raise ProtocolError(
+                f"Record {fields.get('seq')} of the guest's is damaged.",
+                "If the console is shared with printk, run again.",
+            )
+        if self._guest is None:
+            raise ProtocolError("The guest sent a record before it told its stack sizes.")
+        try:
+            return _observation(lines, self._guest)
+        except (KeyError, ValueError) as error:
+            raise ProtocolError(
+                f"Record {fields.get('seq')} of the guest's lacks {error}.",
+                "The modules and this harness are of different versions.",
+            ) from error
+
+
+def _fields(line: bytes) -> dict[str, str]:
+    """The values after the first word; `line` and `text` run to the end of it."""
+    text = line.decode("ascii", "replace").partition(" ")[2]
+    fields = {}
+    while text:
+        name, _, text = text.partition("=")
+        if name in ("line", "text"):
+            value, text = text, ""
+        else:
+            value, _, text = text.partition(" ")
+        fields[name] = value
+    return fields
+
+
+def _guest(fields: dict[str, str]) -> Guest:
+    return Guest(
+        fields["release"],
+        int(fields["thread_size"]),
+        int(fields["irq_stack_size"]),
+        int(fields["cases"]),
+    )
+
+
+def _ran(fields: dict[str, str]) -> Ran:
+    output = base64.b64decode(fields["output"]).decode(errors="replace")
+    return Ran(int(fields["status"]), output)
+
+
+def _look(fields: dict[str, str]) -> Look:
+    def moment(name: str) -> bytes | None:
+        return bytes.fromhex(fields[name]) if fields[name] else None
+
+    return Look(int(fields.get("at", "0"), 16), moment("before"), moment("after"), moment("seen"))
+
+
+def _observation(lines: list[bytes], guest: Guest) -> Record:
+    by_word: dict[str, dict[str, str]] = {}
+    arguments = {}
+    for line in lines:
+        word = line.split(b" ", 1)[0].decode()
+        fields = _fields(line)
+        if word == "arg":
+            arguments[int(fields["index"])] = _look(fields)
+        else:
+            by_word[word] = fields
+    seq = int(by_word["play"]["seq"])
+    if "error" in by_word:
+        return Refusal(seq, by_word["error"]["text"])
+    stack, count, save = by_word["stack"], by_word["count"], by_word["save"]
+    taint = by_word["taint"]
+    return Observation(
+        seq=seq,
+        hit=Hit(
+            sp=int(stack["sp"], 16),
+            fp=int(stack["fp"], 16),
+            top=int(stack["top"], 16),
+            irq=stack["irq"] == "1",
+            thread_size=guest.thread_size,
+            irq_stack_size=guest.irq_stack_size,
+        ),
+        counts=Counts(
+            hits=int(count["hits"]),
+            handler=int(count["handler"]),
+            target=int(count["target"]),
+            missed=int(count["missed"]),
+            skipped=int(count["skipped"]),
+        ),
+        saved=int(save["saved"]),
+        overflow=int(save["overflow"]),
+        area=_area(by_word["area"]),
+        arguments=arguments,
+        object=_look(by_word["object"]) if "object" in by_word else None,
+        new_taint=int(taint["after"], 16) & ~int(taint["before"], 16),
+    )
+
+
+def _area(fields: dict[str, str]) -> Look:
+    """An argument area may be empty, which is not the same as not looked at."""
+    return Look(0, *(bytes.fromhex(fields[name]) for name in ("before", "after", "seen")))

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Tells from the console what went wrong inside the kernel, and during which play.
+
+A pure classifier of lines; it knows nothing of QEMU.  The wording is that of
+the kernel's panic.c, traps.c, fault.c, lockdep.c, watchdog.c, hung_task.c and
+of RCU's stall detector.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+
+class Kind(enum.Enum):
+    """Conditions of a kernel."""
+
+    PANIC = "panic"
+    OOPS = "oops"
+    BUG = "BUG"
+    WARNING = "WARNING"
+    LOCKDEP = "lockdep"
+    SOFT_LOCKUP = "soft lockup"
+    HUNG_TASK = "hung task"
+    RCU_STALL = "RCU stall"
+
+    @property
+    def fatal(self) -> bool:
+        """The kernel does not go on; with oops=panic an oops is fatal too."""
+        return self in (Kind.PANIC, Kind.OOPS, Kind.BUG)
+
+
+@dataclass
+class Splat:
+    """One complaint of the kernel's."""
+
+    kind: Kind
+    # The line that says what it is.
+    title: str
+    # The plan's line that was being played, 0 before the first.
+    seq: int
+    # The complaint with its call trace, without time stamps.
+    lines: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return self.title
+
+
+# First match wins, so the special comes before the general.
+_PATTERNS = (
+    (Kind.PANIC, r"Kernel panic - not syncing: .*"),
+    (Kind.SOFT_LOCKUP, r"(?:watchdog: )?BUG: soft lockup - .*"),
+    (Kind.LOCKDEP, r"WARNING: (?:possible |inconsistent lock|bad unlock|suspicious RCU|held lock|"
+                   r"lock held|nested lock|Nested lock|\S+-safe ->|chain_key|DEBUG_LOCKS).*"),
+    (Kind.LOCKDEP, r"INFO: (?:possible |inconsistent lock|suspicious RCU|trying to register).*"),
+    (Kind.LOCKDEP, r"BUG: (?:MAX_LOCK|held lock|invalid lock).*"),
+    (Kind.HUNG_TASK, r"INFO: task .+ blocked (?:for|in) .*"),
+    (Kind.RCU_STALL, r"rcu: (?:INFO: )?\S+ (?:self-detected stall|detected .*stalls).*"),
+    (Kind.OOPS, r"Unable to handle kernel .*"),
+    (Kind.OOPS, r"Internal error: (?!Oops - BUG).*"),
+    (Kind.BUG, r"kernel BUG at .*"),
+    (Kind.BUG, r"Internal error: Oops - BUG.*"),
+    (Kind.OOPS, r"Insufficient stack space to handle exception.*"),
+    (Kind.BUG, r"BUG: .*"),
+    (Kind.BUG, r"list_(?:add|del) corruption.*"),
+    (Kind.WARNING, r"WARNING: .*"),
+)  # fmt: skip
+_COMPILED = [(kind, re.compile(pattern)) for kind, pattern in _PATTERNS]
+# Nearly every line is none of them.
+_ANY = re.compile(r"BUG|WARNING|INFO: |Kernel panic|Internal error|Unable to handle|rcu: |"
+                  r"Insufficient stack|corruption")  # fmt: skip
+_TIME = re.compile(r"^\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?")
+_PLAY = re.compile(r"jprobe-harness: play (\d+)$")
+_END = re.compile(r"---\[ end |reboot: ")
+LINES_MAX = 120
+
+
+class Watcher:
+    """Finds splats in a console log, line by line as it grows."""
+
+    def __init__(self) -> None:
+        self.splats: list[Splat] = []
+        # The plan's line that is being played, by the marker in the log.
+        self.seq = 0
+        self._open: Splat | None = None
+        self._rest = ""
+
+    @property
+    def dead(self) -> Splat | None:
+        """The first fatal splat."""
+        return next((splat for splat in self.splats if splat.kind.fatal), None)
+
+    def feed(self, text: str) -> list[Splat]:
+        """Splats that begin in `text`."""
+        *lines, self._rest = (self._rest + text).split("\n")
+        before = len(self.splats)
+        for line in lines:
+            self._line(_TIME.sub("", line.rstrip("\r")))
+        return self.splats[before:]
+
+    def _line(self, line: str) -> None:
+        if match := _PLAY.match(line):
+            self.seq = int(match[1])
+            self._open = None
+            return
+        kind = _classify(line) if _ANY.search(line) else None
+        if kind and not self._continues(kind):
+            self._open = Splat(kind, line, self.seq, [line])
+            self.splats.append(self._open)
+        elif self._open:
+            self._open.lines.append(line)
+            if len(self._open.lines) >= LINES_MAX:
+                self._open = None
+        if self._open and _END.search(line):
+            self._open = None
+
+    def _continues(self, kind: Kind) -> bool:
+        """An oops says so twice, and one that panics is still one death."""
+        if self._open is None:
+            return False
+        return kind is self._open.kind or (kind in (Kind.OOPS, Kind.BUG) and self._open.kind.fatal)
+
+
+def _classify(line: str) -> Kind | None:
+    for kind, pattern in _COMPILED:
+        if pattern.match(line):
+            return kind
+    return None
+
+
+def scan(lines: Iterable[str]) -> list[Splat]:
+    """All splats of a whole log."""
+    watcher = Watcher()
+    for line in lines:
+        watcher.feed(line.rstrip("\n") + "\n")
+    return watcher.splats

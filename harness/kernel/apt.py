@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Debian's archive through a private apt: own state, own cache, no root.
+
+Signatures and checksums are apt's business; the archive's address is that of
+the machine's own set-up or of the user's configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import ArchiveError
+from harness.settings import Archive, Source
+
+# Called with what is being fetched and how much of it is there, 0 to 100.
+Progress = Callable[[str, float], None]
+DOWNLOAD_SECONDS = 900
+
+
+@dataclass(frozen=True)
+class Package:
+    """One version of a package in the archive."""
+
+    name: str
+    version: str
+    architecture: str
+    depends: str
+    # In bytes.
+    size: int
+
+    @property
+    def file_stem(self) -> str:
+        return f"{self.name}_{self.version}_{self.architecture}"
+
+
+def host_sources() -> list[Source]:
+    """The Debian archives that the machine itself installs from."""
+    # The site of a third party may carry the same names; its origin differs.
+    form = "$(ORIGIN)|$(REPO_URI)|$(CODENAME)"
+    done = subprocess.run(
+        ["apt-get", "indextargets", "--format", form, "Created-By: Packages"],
+        capture_output=True,
+        text=True,
+    )
+    suites: dict[str, list[str]] = {}
+    for line in done.stdout.splitlines():
+        origin, uri, codename = line.split("|", 2)
+        if origin == "Debian" and codename not in suites.setdefault(uri, []):
+            suites[uri].append(codename)
+    if not any(suites.values()):
+        raise ArchiveError(
+            "This machine's apt knows no Debian archive.",
+            "Run 'apt-get update' as root, or name one under archive.sources in"
+            " the configuration (see the README).",
+        )
+    return [Source(uri=uri, suites=names) for uri, names in suites.items()]
+
+
+def host_architecture() -> str:
+    """Debian's name for the machine's own architecture."""
+    done = subprocess.run(
+        ["dpkg", "--print-architecture"], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+class Apt:
+    """An apt of our own below `folder`."""
+
+    def __init__(self, folder: Path, archive: Archive, architecture: str) -> None:
+        self.folder = folder
+        self._archive = archive
+        # The foreign architecture comes first: unqualified names mean it.
+        self._architectures = dict.fromkeys([architecture, host_architecture()])
+
+    def _options(self) -> list[str]:
+        options = {
+            "Dir::State": self.folder / "state",
+            "Dir::State::status": "/dev/null",
+            "Dir::Cache": self.folder / "cache",
+            "Dir::Etc::sourcelist": self.folder / "sources.list",
+            "Dir::Etc::sourceparts": "/dev/null",
+            "Dir::Etc::preferences": "/dev/null",
+            "Dir::Etc::preferencesparts": "/dev/null",
+            "APT::Architecture": next(iter(self._architectures)),
+            "APT::Sandbox::User": "",
+            "Acquire::Languages": "none",
+            "Acquire::Retries": "3",
+        }
+        if self._archive.allow_expired:
+            options["Acquire::Check-Valid-Until"] = "false"
+        words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+        for architecture in self._architectures:
+            words += ["-o", f"APT::Architectures::={architecture}"]
+        return words
+
+    def _run(self, command: Sequence[str], cwd: Path | None = None) -> str:
+        done = subprocess.run(
+            [command[0], *self._options(), *command[1:]],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            cwd=cwd,
+        )
+        if done.returncode:
+            raise ArchiveError(*_explain(command, done.stderr))
+        return done.stdout
+
+    def _fetch(self, command: Sequence[str], cwd: Path, what: str, report: Progress) -> None:
+        """Run an apt-get that downloads, and report how far it is."""
+        reading, writing = os.pipe()
+        with open(reading) as status, open(cwd / "apt.log", "w+") as log:
+            process = subprocess.Popen(
+                [
+                    command[0], *self._options(),
+                    "-o", f"APT::Status-Fd={writing}", *command[1:],
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[writing],
+                env={**os.environ, "LC_ALL": "C.UTF-8"},
+                cwd=cwd,
+            )  # fmt: skip
+            os.close(writing)
+            for line in status:
+                kind, _, rest = line.partition(":")
+                if kind == "dlstatus":
+                    report(what, float(rest.split(":")[1]))
+            if process.wait(DOWNLOAD_SECONDS):
+                log.seek(0)
+                raise ArchiveError(*_explain(command, log.read()))
+        report(what, 100.0)
+
+    def update(self, report: Progress) -> None:
+        """Fetch the index of every configured suite."""
+        for folder in ("state/lists/partial", "cache/archives/partial"):
+            (self.folder / folder).mkdir(parents=True, exist_ok=True)
+        architectures = ",".join(self._architectures)
+        lines = [
+            f"deb [arch={architectures} signed-by={source.keyring}] {source.uri} {suite} main\n"
+            for source in self._archive.sources or host_sources()
+            for suite in source.suites
+        ]
+        (self.folder / "sources.list").write_text("".join(lines))
+        self._fetch(["apt-get", "--error-on=any", "update"], self.folder, "package index", report)
+
+    def versions(self, name: str) -> list[Package]:
+        """All versions of a package in the archive, newest first; maybe none."""
+        try:
+            text = self._run(["apt-cache", "show", "--all-versions", name])
+        except ArchiveError:
+            return []
+        return [_package(stanza) for stanza in text.split("\n\n") if stanza.strip()]
+
+    def newest(self, name: str) -> Package:
+        versions = self.versions(name)
+        if not versions:
+            raise ArchiveError(
+                f"The archive has no package '{name}'.",
+                "It may have been superseded: run again with --refresh.",
+            )
+        return versions[0]
+
+    def download(self, packages: Sequence[Package], folder: Path, report: Progress) -> list[Path]:
+        """Download packages into `folder`; apt checks them against the index."""
+        wanted = [f"{p.name}:{p.architecture}={p.version}" for p in packages]
+        wanted = [word.replace(":all=", "=") for word in wanted]
+        what = f"{len(wanted)} packages" if len(wanted) > 1 else packages[0].name
+        self._fetch(["apt-get", "download", *wanted], folder, what, report)
+        return sorted(folder.glob("*.deb"))
+
+
+def _package(stanza: str) -> Package:
+    fields = dict(re.findall(r"^([\w-]+): (.*)$", stanza, re.MULTILINE))
+    return Package(
+        name=fields["Package"],
+        version=fields["Version"],
+        architecture=fields["Architecture"],
+        depends=fields.get("Depends", ""),
+        size=int(fields.get("Size", 0)),
+    )
+
+
+def _explain(command: Sequence[str], output: str) -> tuple[str, str]:
+    """Apt's own complaint as a sentence, and what to do about it."""
+    lines = [line[3:] for line in output.splitlines() if line.startswith(("E: ", "W: "))]
+    detail = next((line for line in lines if line), output.strip()[-200:])
+    hint = "Check the network, and that 'apt-get update' works on this machine."
+    text = output.lower()
+    if "expired" in text or "not valid until" in text:
+        hint = (
+            "If the archive is a frozen snapshot, set archive.allow_expired: true in"
+            " the configuration; its signature is checked all the same."
+        )
+    elif "hash sum mismatch" in text or "unexpected size" in text:
+        hint = "The file was changed or cut short on its way; run again with --refresh."
+    elif "no_pubkey" in text or "not signed" in text or "signature" in text:
+        hint = "The archive is not signed by the configured keyring; nothing was used."
+    elif "unable to locate" in text or "not found" in text:
+        hint = "It may have been superseded: run again with --refresh."
+    return f"{' '.join(command[:2])} failed: {detail}", hint
+
+
+def unpack(package: Path, folder: Path) -> None:
+    """Unpack a package's files; nothing is installed and no script runs."""
+    done = subprocess.run(
+        ["dpkg-deb", "--extract", package, folder], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise ArchiveError(f"{package.name} cannot be unpacked: {done.stderr.strip()}.")

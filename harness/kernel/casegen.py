@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The C source of kernel-modules/probe-targets/cases.c, from the cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from harness.model.case import Argument, Case, Context, Frame
+from harness.model.ctype import VA_LIST, Array, Composite, CType, Scalar
+
+# The caller of a va_list case is itself variadic, and is called with so many words.
+VA_LIST_WORDS = 12
+
+_HEAD = """\
+// SPDX-License-Identifier: GPL-2.0
+/* Generated from configs/cases; harness/kernel/casegen.py wrote it. */
+#include <linux/kernel.h>
+#include <linux/string.h>
+#include <linux/types.h>
+
+#include "probe_targets.h"
+"""
+
+
+def symbol(case: Case, role: str) -> str:
+    """The C name of a case's function: role is target, handler, call, ..."""
+    return f"probe_{case.name.replace('-', '_')}_{role}"
+
+
+def declare(type_: CType, name: str) -> str:
+    """A C declarator: declare(POINTER, "a") is "void *a"."""
+    if isinstance(type_, Array):
+        return f"{declare(type_.element, name)}[{type_.count}]"
+    spelling = type_.spelling
+    return f"{spelling}{name}" if spelling.endswith("*") else f"{spelling} {name}"
+
+
+def _composites(types: Iterable[CType]) -> Iterator[Composite]:
+    """All composites, each after those it is made of."""
+    for type_ in types:
+        if isinstance(type_, Array):
+            yield from _composites([type_.element])
+        elif isinstance(type_, Composite) and type_ != VA_LIST:
+            yield from _composites(member.type for member in type_.members)
+            yield type_
+
+
+def _define(type_: Composite) -> str:
+    members = "".join(f"\t{declare(m.type, m.name)};\n" for m in type_.members)
+    attributes = " __packed" if type_.packed else ""
+    if type_.align > type_.natural_align:
+        attributes += f" __aligned({type_.align})"
+    return f"{type_.spelling} {{\n{members}}}{attributes};\n"
+
+
+def _list(words: Sequence[str]) -> str:
+    return ",\n\t".join(words) if len(words) > 1 else "".join(words) or "void"
+
+
+def _function(head: str, parameters: Sequence[str], body: Iterable[str]) -> str:
+    lines = "".join(f"\t{line}\n" for line in body)
+    return f"{head}({_list(parameters)})\n{{\n{lines}}}\n"
+
+
+def _parameters(case: Case, *, forwarded_as_pointers: bool = False) -> list[str]:
+    """The prototype; to pass a copy by reference is to pass its address."""
+    words = [
+        f"void *a{index}"
+        if forwarded_as_pointers and index in case.forwarded
+        else declare(argument.type, f"a{index}")
+        for index, argument in enumerate(case.arguments[: case.named])
+    ]
+    return [*words, "..."] if case.variadic else words
+
+
+def _look(when: str, index: int, name: str) -> str:
+    return f"probe_look({when}, {index}, &{name}, sizeof({name}));"
+
+
+def _target(case: Case) -> str:
+    body = ["probe_target_enter();"]
+    body += [_look("LOOK_SEEN", index, f"a{index}") for index in range(case.named)]
+    if case.variadic:
+        body = ["va_list ap;", "", *body, f"va_start(ap, a{case.named - 1});"]
+        for index in range(case.named, len(case.arguments)):
+            type_ = case.arguments[index].type
+            body += [
+                "{",
+                f"\t{declare(type_, 'v')} = va_arg(ap, {type_.spelling});",
+                "",
+                f"\t{_look('LOOK_SEEN', index, 'v')}",
+                "}",
+            ]
+        body.append("va_end(ap);")
+    return _function(f"__probed void {symbol(case, 'target')}", _parameters(case), body)
+
+
+def handler_stores(case: Case) -> list[str]:
+    """The statements of a handler that write, in order."""
+    handler = case.handler
+    stores = [
+        f"probe_flip(&a{index}, sizeof(a{index}), {case.arguments[index].flip_mask:#04x});"
+        for index in handler.assign
+    ]
+    if handler.overwrite:
+        stores.append(f"probe_flip_stack({handler.overwrite});")
+    if handler.consume:
+        stores.append(f"probe_consume(&a{handler.consume.argument}, {handler.consume.words});")
+    if handler.object:
+        stores.append("probe_object_flip();")
+    return stores
+
+
+def _handler(case: Case) -> str:
+    by_reference = [
+        index for index, placement in enumerate(case.layout.placements) if placement.by_reference
+    ]
+    body = ["probe_handler_enter();"]
+    body += [_look("LOOK_BEFORE", index, f"a{index}") for index in by_reference]
+    if case.handler.dive:
+        body.append(f"probe_dive({case.handler.dive});")
+    body += handler_stores(case)
+    body += [_look("LOOK_AFTER", index, f"a{index}") for index in by_reference]
+    body += ["probe_handler_leave();", "jprobe_return();"]
+    return _function(f"static __probed void {symbol(case, 'handler')}", _parameters(case), body)
+
+
+def _values(case: Case) -> str:
+    rows = []
+    for argument in (*case.arguments, *_object_argument(case)):
+        octets = "".join(f"{octet:#04x}, " for octet in argument.value)
+        if octets:
+            rows.append(f"\t{octets.rstrip()}\n")
+    return f"static const u8 {symbol(case, 'values')}[] = {{\n{''.join(rows)}}};\n"
+
+
+def _object_argument(case: Case) -> tuple[Argument, ...]:
+    if not case.object:
+        return ()
+    type_ = Array(Scalar("u8", 1), case.object.size)
+    value = bytes(0xA0 | offset % 16 for offset in range(case.object.size))
+    return (Argument(type_, value),)
+
+
+def _locals(case: Case, indices: Sequence[int], with_object: bool) -> list[str]:
+    """Declare variables, then give them their values."""
+    offsets = []
+    offset = 0
+    for argument in case.arguments:
+        offsets.append(offset)
+        offset += len(argument.value)
+    named = [(f"a{i}", case.arguments[i].type, offsets[i]) for i in indices]
+    if with_object:
+        named.append(("object", _object_argument(case)[0].type, offset))
+    lines = [f"{declare(type_, name)};" for name, type_, _ in named]
+    if lines:
+        lines.append("")
+    values = symbol(case, "values")
+    lines += [f"memcpy(&{name}, {values} + {offset}, sizeof({name}));" for name, _, offset in named]
+    if with_object:
+        lines.append("probe_object(object, sizeof(object));")
+    return lines
+
+
+def _aliases(case: Case) -> tuple[str, str]:
+    """What the caller calls the probed function, and the declaration of that name."""
+    target = symbol(case, "target")
+    if case.valid_fp and not case.forwarded:
+        return target, ""
+    name = symbol(case, "entry")
+    parameters = _list(_parameters(case, forwarded_as_pointers=True))
+    label = target
+    text = ""
+    if not case.valid_fp:
+        label = symbol(case, "invalid_fp")
+        text = f"PROBE_INVALID_FP_CALL({label}, {target});\n"
+    return name, f'{text}extern void {name}({parameters}) asm("{label}");\n'
+
+
+def _call(case: Case) -> str:
+    """The function that calls the probed one, and the one that calls it."""
+    entry, declaration = _aliases(case)
+    va_lists = [i for i, a in enumerate(case.arguments) if a.type == VA_LIST]
+    outer_object = bool(case.object and case.object.frame is Frame.OUTER)
+    inner = [i for i in range(len(case.arguments)) if i not in (*case.forwarded, *va_lists)]
+    body = _locals(case, inner, bool(case.object) and not outer_object)
+    if va_lists:
+        declared = [f"va_list a{index};" for index in va_lists]
+        body = [*declared, *body] if inner else [*declared, "", *body]
+        body += [f"va_start(a{index}, count);" for index in va_lists]
+    arguments = ", ".join(f"a{index}" for index in range(len(case.arguments)))
+    body.append(f"{entry}({arguments});")
+    body += [f"va_end(a{index});" for index in va_lists]
+    if case.object and not outer_object:
+        body.append("probe_object_look();")
+
+    two_frames = va_lists or case.forwarded or outer_object
+    if not two_frames:
+        return declaration + _function(f"static __probed void {symbol(case, 'call')}", [], body)
+    parameters = [f"void *a{index}" for index in case.forwarded]
+    passed = [f"&a{index}" for index in case.forwarded]
+    if va_lists:
+        parameters += ["int count", "..."]
+        passed.append(str(VA_LIST_WORDS))
+        passed += [f"{0x1111 * (word + 1):#x}L" for word in range(VA_LIST_WORDS)]
+    outer = _locals(case, case.forwarded, outer_object)
+    outer.append(f"{symbol(case, 'inner')}({', '.join(passed)});")
+    if outer_object:
+        outer.append("probe_object_look();")
+    return (
+        declaration
+        + _function(f"static __probed void {symbol(case, 'inner')}", parameters, body)
+        + "\n"
+        + _function(f"static __probed void {symbol(case, 'call')}", [], outer)
+    )
+
+
+def case_source(case: Case) -> str:
+    """The functions of one case."""
+    composites = dict.fromkeys(_composites(case.types))
+    parts = [
+        # A compiler's message then names the case.
+        f'# 1 "case {case.name}"\n/* {case.shows} */\n'.replace("*/ */", "*/"),
+        *(_define(type_) for type_ in composites),
+        _values(case),
+        _target(case).replace(
+            "__probed void",
+            f"void {symbol(case, 'target')}({_list(_parameters(case))});\n__probed void",
+            1,
+        ),
+        _handler(case),
+        _call(case),
+    ]
+    return "\n".join(parts)
+
+
+def _entry(case: Case) -> str:
+    return (
+        "\t{\n"
+        f'\t\t.name = "{case.name}",\n'
+        f"\t\t.call = {symbol(case, 'call')},\n"
+        f"\t\t.jp.kp.addr = (kprobe_opcode_t *){symbol(case, 'target')},\n"
+        f"\t\t.jp.entry = {symbol(case, 'handler')},\n"
+        f"\t\t.area = {case.layout.stack_size},\n"
+        f"\t\t.hardirq = {str(case.context is Context.HARDIRQ).lower()},\n"
+        "\t},\n"
+    )
+
+
+def source(cases: Sequence[Case]) -> str:
+    """The whole of cases.c."""
+    functions = "\n".join(case_source(case) for case in cases)
+    entries = "".join(_entry(case) for case in cases)
+    return (
+        f"{_HEAD}\n{functions}\n"
+        f'# 1 "cases.c"\nstruct probe_case probe_cases[] = {{\n{entries}}};\n\n'
+        "const unsigned int probe_case_count = ARRAY_SIZE(probe_cases);\n"
+    )

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A bootable kernel with what is needed to build modules for it."""
+
+from __future__ import annotations
+
+import lzma
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One kernel on disk."""
+
+    # As the user named it.
+    spec: str
+    # uname -r.
+    release: str
+    # Version of the package or tree.
+    version: str
+    image: Path
+    # The .config it was built with.
+    config: Path
+    # The tree for "make -C", with this kernel's Module.symvers.
+    build: Path
+    # lib/modules/RELEASE of its own modules.
+    modules: Path
+    # An arm64 busybox for the guest.
+    busybox: Path
+
+    @property
+    def key(self) -> str:
+        """Tells kernels apart in the cache."""
+        return f"{self.release}_{self.version}"
+
+
+def check_image(path: Path) -> None:
+    """Refuse an image that an arm64 machine cannot boot."""
+    with open(path, "rb") as file:
+        header = file.read(64)
+    # Documentation/arch/arm64/booting.rst: magic number at offset 56.
+    if header[56:60] != b"ARM\x64":
+        raise ConfigError(
+            f"{path} is not an arm64 kernel Image.",
+            "Give an uncompressed arm64 Image.",
+        )
+
+
+def check_config(spec: str, config: Path) -> None:
+    """Refuse a kernel in which no probe can work."""
+    text = config.read_text()
+    for option in ("CONFIG_MODULES", "CONFIG_KPROBES", "CONFIG_VMAP_STACK"):
+        if f"\n{option}=y\n" not in f"\n{text}":
+            raise ConfigError(
+                f"The kernel {spec} was built without {option}, which jprobes need.",
+                "Choose another kernel; see: jprobe-harness list kernels",
+            )
+
+
+def _module_name(path: Path) -> str:
+    return path.name.partition(".ko")[0].replace("-", "_")
+
+
+def read_module(path: Path) -> bytes:
+    """A module as insmod wants it."""
+    data = path.read_bytes()
+    return lzma.decompress(data) if path.suffix == ".xz" else data
+
+
+def _depends(path: Path) -> list[str]:
+    """The modules that a module needs, from its .modinfo section."""
+    import io
+
+    from elftools.elf.elffile import ELFFile
+
+    section = ELFFile(io.BytesIO(read_module(path))).get_section_by_name(".modinfo")
+    data = section.data() if section else b""
+    match = re.search(rb"(?:^|\0)depends=([^\0]*)", data)
+    names = match[1].decode() if match else ""
+    return [name.replace("-", "_") for name in names.split(",") if name]
+
+
+def module_order(kernel: Kernel, wanted: Sequence[str]) -> list[Path] | None:
+    """
+    Files to load, dependencies first; built-in ones are left out.
+
+    None where the kernel has one of them neither built in nor as a module.
+    """
+    files = {_module_name(path): path for path in kernel.modules.rglob("*.ko*")}
+    builtin = (kernel.modules / "modules.builtin").read_text().split()
+    built_in = {_module_name(Path(line)) for line in builtin}
+    order: list[Path] = []
+
+    def visit(name: str) -> bool:
+        if name in built_in:
+            return True
+        if name not in files:
+            return False
+        if files[name] not in order:
+            if not all(visit(needed) for needed in _depends(files[name])):
+                return False
+            order.append(files[name])
+        return True
+
+    return order if all(visit(name) for name in wanted) else None

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The test modules, built for one kernel from the cases."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import cache, resources
+from harness.errors import BuildError, InfrastructureError
+from harness.kernel import casegen
+from harness.kernel.apt import Progress
+from harness.kernel.kernel import Kernel
+from harness.model.case import Case
+
+NAMES = ("jprobe-port", "probe-targets")
+CROSS_COMPILE = "aarch64-linux-gnu-"
+BUILD_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Modules:
+    """Modules on disk."""
+
+    # With debug information, for GDB.
+    folder: Path
+    key: str
+
+    @property
+    def files(self) -> list[Path]:
+        """To load, in order; without debug information."""
+        return [self.folder / "guest" / f"{name}.ko" for name in NAMES]
+
+    @property
+    def compiler(self) -> str:
+        return (self.folder / "compiler").read_text()
+
+
+def _sources(root: Path) -> dict[Path, bytes]:
+    """Our own module sources by relative path."""
+    paths = [path for path in sorted(root.rglob("*")) if path.name == "Kbuild"]
+    paths += sorted(root.rglob("*.[ch]"))
+    return {path.relative_to(root): path.read_bytes() for path in paths}
+
+
+def _compiler_stamp(cc: str) -> str:
+    """Tells compilers apart without running one."""
+    path = shutil.which(cc)
+    if path is None:
+        raise InfrastructureError(
+            f"The compiler {cc} is not installed.", "Run: jprobe-harness doctor --install"
+        )
+    status = Path(path).stat()
+    return f"{os.path.realpath(path)} {status.st_size} {status.st_mtime_ns}"
+
+
+def build(
+    kernel: Kernel,
+    cases: Sequence[Case],
+    *,
+    cc: str = f"{CROSS_COMPILE}gcc",
+    root: Path | None = None,
+    report: Progress = lambda what, percent: None,
+) -> Modules:
+    """
+    Build the modules, or take them from the cache.
+
+    `root` replaces kernel-modules, for tests that break something on purpose.
+    Raises BuildError that names the case which does not compile.
+    """
+    sources = _sources(root or resources.kernel_modules())
+    sources[Path("probe-targets/cases.c")] = casegen.source(cases).encode()
+    parts = [part for path, data in sources.items() for part in (str(path), data)]
+    key = cache.digest(kernel.key, _compiler_stamp(cc), *parts)
+
+    def make(folder: Path) -> None:
+        report("building modules", 0)
+        _make(kernel, cases, sources, cc, folder)
+        report("building modules", 100)
+
+    return Modules(cache.entry("modules", key, make), key)
+
+
+def _make(
+    kernel: Kernel, cases: Sequence[Case], sources: dict[Path, bytes], cc: str, folder: Path
+) -> None:
+    from harness.kernel import storeproof
+
+    for path, data in sources.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    kbuild(kernel, folder, cc)
+    functions = storeproof.disassemble(folder / "probe-targets/cases.o", f"{CROSS_COMPILE}objdump")
+    storeproof.prove(cases, functions)
+    (folder / "guest").mkdir()
+    for name in NAMES:
+        strip(folder / f"{name}.ko", folder / "guest" / f"{name}.ko")
+    version = subprocess.run([cc, "--version"], capture_output=True, text=True, check=True)
+    (folder / "compiler").write_text(version.stdout.splitlines()[0])
+
+
+def strip(module: Path, stripped: Path) -> None:
+    """A copy without debug information, which the guest would load in vain."""
+    subprocess.run([f"{CROSS_COMPILE}strip", "--strip-debug", "-o", stripped, module], check=True)
+
+
+def kbuild(kernel: Kernel, folder: Path, cc: str = f"{CROSS_COMPILE}gcc") -> None:
+    """Build the modules of `folder`, which has a Kbuild; raises BuildError."""
+    done = subprocess.run(
+        [
+            "make", "-C", kernel.build, f"M={folder}", f"-j{os.cpu_count()}",
+            "ARCH=arm64", f"CROSS_COMPILE={CROSS_COMPILE}", f"CC={cc}", "modules",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=BUILD_SECONDS,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    )  # fmt: skip
+    if done.returncode:
+        raise BuildError(*_explain(done.stdout + done.stderr))
+
+
+def _explain(output: str) -> tuple[str, str]:
+    """The compiler's first complaint as a sentence."""
+    errors = re.findall(r"^(.*?): (?:fatal )?error: (.*)$", output, re.MULTILINE)
+    for place, message in errors:
+        if match := re.match(r"case ([\w-]+):", place):
+            return (
+                f"case '{match[1]}' cannot be compiled for the kernel: {message}.",
+                "Check the case's types and arguments.",
+            )
+    detail = errors[0][1] if errors else output.strip()[-300:]
+    return (
+        f"The modules do not build: {detail}.",
+        "Check the build needs with: jprobe-harness doctor",
+    )

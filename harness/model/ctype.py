@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""C types as AAPCS64 sees them: size, alignment, and which bytes carry value."""
+
+from __future__ import annotations
+
+import enum
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+
+class Kind(enum.Enum):
+    """Fundamental data types, as far as the placement rules tell them apart."""
+
+    INTEGER = "integer"
+    POINTER = "pointer"
+    FLOAT = "float"
+    VECTOR = "vector"
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A fundamental data type (AAPCS64 section 5.1); its alignment is its size."""
+
+    # As written in C.
+    spelling: str
+    # In bytes.
+    size: int
+    kind: Kind = Kind.INTEGER
+
+    @property
+    def align(self) -> int:
+        return self.size
+
+
+@dataclass(frozen=True)
+class Array:
+    """An array; only ever a member, since C passes arrays as pointers."""
+
+    element: CType
+    count: int
+
+    @property
+    def spelling(self) -> str:
+        return f"{self.element.spelling}[{self.count}]"
+
+    @property
+    def size(self) -> int:
+        return self.element.size * self.count
+
+    @property
+    def align(self) -> int:
+        return self.element.align
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member of a composite."""
+
+    name: str
+    type: CType
+    # In bytes from the composite's start.
+    offset: int
+
+
+@dataclass(frozen=True)
+class Composite:
+    """A struct or union (AAPCS64 section 5.9)."""
+
+    # "struct" or "union".
+    keyword: str
+    tag: str
+    members: tuple[Member, ...]
+    # In bytes, with trailing padding.
+    size: int
+    # The largest alignment of the members, before any alignment attribute of
+    # the composite's own: the "natural alignment" of rules B.6 and C.14.
+    natural_align: int
+    # With the attribute.
+    align: int
+    packed: bool = False
+    # The name of a typedef that stands for it.
+    typedef: str = ""
+
+    @property
+    def spelling(self) -> str:
+        return self.typedef or f"{self.keyword} {self.tag}"
+
+
+CType = Scalar | Array | Composite
+
+CHAR = Scalar("char", 1)
+SCHAR = Scalar("signed char", 1)
+UCHAR = Scalar("unsigned char", 1)
+BOOL = Scalar("bool", 1)
+SHORT = Scalar("short", 2)
+USHORT = Scalar("unsigned short", 2)
+INT = Scalar("int", 4)
+UINT = Scalar("unsigned int", 4)
+LONG = Scalar("long", 8)
+ULONG = Scalar("unsigned long", 8)
+LONG_LONG = Scalar("long long", 8)
+POINTER = Scalar("void *", 8, Kind.POINTER)
+INT128 = Scalar("__int128", 16)
+# arm64 kernels are built with -mgeneral-regs-only: these never reach a probe.
+HALF = Scalar("__fp16", 2, Kind.FLOAT)
+FLOAT = Scalar("float", 4, Kind.FLOAT)
+DOUBLE = Scalar("double", 8, Kind.FLOAT)
+QUAD = Scalar("long double", 16, Kind.FLOAT)
+VECTOR8 = Scalar("int8x8_t", 8, Kind.VECTOR)
+VECTOR16 = Scalar("int8x16_t", 16, Kind.VECTOR)
+
+SCALARS = {
+    scalar.spelling: scalar
+    for scalar in (
+        CHAR, SCHAR, UCHAR, BOOL, SHORT, USHORT, INT, UINT, LONG, ULONG, LONG_LONG,
+        POINTER, INT128, HALF, FLOAT, DOUBLE, QUAD, VECTOR8, VECTOR16,
+    )
+}  # fmt: skip
+
+
+def align_up(value: int, align: int) -> int:
+    """The first multiple of `align` that is not below `value`."""
+    return -(-value // align) * align
+
+
+def composite(
+    keyword: str,
+    tag: str,
+    types: Sequence[CType],
+    *,
+    packed: bool = False,
+    aligned: int = 1,
+) -> Composite:
+    """Lay out a struct or union as C does; members are named m0, m1, ..."""
+    offset = end = 0
+    natural = 1
+    members = []
+    for index, type_ in enumerate(types):
+        align = 1 if packed else type_.align
+        natural = max(natural, align)
+        offset = align_up(end, align) if keyword == "struct" else 0
+        members.append(Member(f"m{index}", type_, offset))
+        end = max(end, offset + type_.size)
+    align = max(natural, aligned)
+    return Composite(keyword, tag, tuple(members), align_up(end, align), natural, align, packed)
+
+
+# AAPCS64 section 10.1.5: what va_start, va_arg and va_end work on.
+VA_LIST = Composite(
+    "struct",
+    "__va_list",
+    (
+        Member("__stack", POINTER, 0),
+        Member("__gr_top", POINTER, 8),
+        Member("__vr_top", POINTER, 16),
+        Member("__gr_offs", INT, 24),
+        Member("__vr_offs", INT, 28),
+    ),
+    size=32,
+    natural_align=8,
+    align=8,
+    typedef="va_list",
+)
+
+
+@functools.cache
+def value_bytes(type_: CType) -> frozenset[int]:
+    """Offsets of the bytes that carry value; the others are padding."""
+    if isinstance(type_, Scalar):
+        return frozenset(range(type_.size))
+    if isinstance(type_, Array):
+        parts = [(i * type_.element.size, type_.element) for i in range(type_.count)]
+    else:
+        parts = [(member.offset, member.type) for member in type_.members]
+    return frozenset(start + offset for start, part in parts for offset in value_bytes(part))
+
+
+def _leaves(type_: CType) -> Iterator[Scalar]:
+    if isinstance(type_, Scalar):
+        yield type_
+    elif isinstance(type_, Array):
+        for _ in range(type_.count):
+            yield from _leaves(type_.element)
+    elif type_.keyword == "union":
+        # The longest member decides how many registers a union needs.
+        yield from max((tuple(_leaves(member.type)) for member in type_.members), key=len)
+    else:
+        for member in type_.members:
+            yield from _leaves(member.type)
+
+
+def _bases(type_: CType) -> set[Scalar]:
+    if isinstance(type_, Scalar):
+        return {type_}
+    if isinstance(type_, Array):
+        return _bases(type_.element)
+    return {base for member in type_.members for base in _bases(member.type)}
+
+
+@functools.cache
+def homogeneous(type_: CType) -> tuple[Scalar, ...]:
+    """
+    The members of an HFA or HVA (AAPCS64 section 5.9.5), or an empty tuple.
+
+    One to four members, all of one floating-point type or all short vectors of
+    one size, and no padding.
+    """
+    if not isinstance(type_, Composite):
+        return ()
+    leaves = tuple(_leaves(type_))
+    bases = _bases(type_)
+    kinds = {(base.kind, base.size) for base in bases}
+    if not 1 <= len(leaves) <= 4 or len(kinds) != 1:
+        return ()
+    if leaves[0].kind not in (Kind.FLOAT, Kind.VECTOR):
+        return ()
+    return leaves if type_.size == len(leaves) * leaves[0].size else ()

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the guest saw when it played a case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.model.policy import Hit
+
+
+@dataclass(frozen=True)
+class Look:
+    """Bytes at one place at up to three moments; None where it was not looked at."""
+
+    # Address, 0 for the argument area (which starts at SP).
+    at: int = 0
+    # As the handler found it.
+    before: bytes | None = None
+    # As the handler left it.
+    after: bytes | None = None
+    # As the probed function saw it.
+    seen: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How often each part of a case ran."""
+
+    hits: int
+    handler: int
+    target: int
+    missed: int
+    skipped: int
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One record of the guest's."""
+
+    # Position in the plan, from 1.
+    seq: int
+    hit: Hit
+    counts: Counts
+    # Bytes copied at the hit, -1 when the handler was skipped.
+    saved: int
+    # Bytes written past the save buffer.
+    overflow: int
+    # The argument area on the stack.
+    area: Look
+    # By argument index: as the compiled function's own code read it.
+    arguments: Mapping[int, Look] = field(default_factory=dict)
+    object: Look | None = None
+    # Taint flags that the kernel gained while the case ran.
+    new_taint: int = 0

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+What each stack policy saves at a hit, as the review of July 2016 states it.
+
+kernel-modules/stack-policy/stack_policy.h is what these predictions are held
+against.  Do not derive one from the other.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Rule(enum.Enum):
+    """How a policy computes its window; the values are the guest's words."""
+
+    # Nothing: v4.8 as released.
+    NONE = "none"
+    # min(size, top - SP): other architectures, and v15 with the overflow fix
+    # (kernel commit ab4c1325d4bf).
+    FIXED = "fixed"
+    # As posted (kernel commit 2dd0e8d2d2a1): on the interrupt stack the window
+    # is limited by that stack's size, not by the buffer's.
+    V15 = "v15"
+    # FP - SP; the hook is skipped when that is more than the buffer or FP is
+    # not a frame on this stack.
+    FP_DELTA = "fp-delta"
+    # All from SP to the stack's top.
+    THREAD_SIZE = "thread-size"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One rule with its buffer."""
+
+    rule: Rule
+    # Bytes of save buffer, for rules that do not fix it themselves.
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Hit:
+    """The stack at the hit of a probe; addresses and sizes in bytes."""
+
+    sp: int
+    # x29, still the caller's.
+    fp: int
+    # First address above the stack.
+    top: int
+    # On a per-CPU interrupt stack.
+    irq: bool
+    thread_size: int
+    irq_stack_size: int
+
+
+@dataclass(frozen=True)
+class Save:
+    """What a policy does at a hit."""
+
+    # Bytes copied from SP upwards, and later put back.
+    window: int
+    # Of these, bytes written past the end of the save buffer.
+    overflow: int
+
+
+def fp_is_frame(hit: Hit) -> bool:
+    """FP points at a two-word frame record between SP and the stack's top."""
+    return hit.fp % 8 == 0 and hit.sp <= hit.fp <= hit.top - 16
+
+
+def save(policy: Policy, hit: Hit) -> Save | None:
+    """What `policy` saves at `hit`; None where it skips the hook."""
+    room = hit.top - hit.sp
+    match policy.rule:
+        case Rule.NONE:
+            return Save(0, 0)
+        case Rule.FIXED:
+            return Save(min(policy.size, room), 0)
+        case Rule.V15:
+            limit = hit.irq_stack_size if hit.irq else policy.size
+            window = min(limit, room)
+            return Save(window, max(0, window - policy.size))
+        case Rule.FP_DELTA:
+            delta = hit.fp - hit.sp
+            if not fp_is_frame(hit) or delta > policy.size:
+                return None
+            return Save(delta, 0)
+        case Rule.THREAD_SIZE:
+            return Save(room, 0)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A named policy."""
+
+    name: str
+    policy: Policy
+    # What it saves, in words.
+    saves: str
+    # Who proposed or ships it.
+    origin: str

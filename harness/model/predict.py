@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which bytes a policy leaves corrupt in a case, computed before the run."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from harness.model.case import Case
+from harness.model.ctype import value_bytes
+from harness.model.policy import Hit, Policy, save
+
+
+class Damage(enum.Enum):
+    """The classes of corruption."""
+
+    # A handler's write to the argument area survives.
+    LEAK = "leak"
+    # A handler's write through a by-reference argument survives.
+    BY_REF = "by-ref"
+    # The restore destroys a legitimate write.
+    ROLLBACK = "rollback"
+    # The save writes past its buffer.
+    OVERFLOW = "overflow"
+    # The handler never ran.
+    SKIPPED = "skipped"
+
+
+Offsets = frozenset[int]
+
+
+@dataclass(frozen=True)
+class Places:
+    """
+    What a prediction cannot know of the compiler's frame layout, measured.
+
+    The addresses are the guest's; the bytes of a va_list are those that the
+    handler found.
+    """
+
+    # By argument index: the address of a by-reference argument's copy.
+    pointees: Mapping[int, int]
+    # By argument index: the content of a va_list before the handler.
+    va_lists: Mapping[int, bytes]
+    # The caller's object, 0 where the case has none.
+    object: int = 0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a policy does to a case."""
+
+    # False: the policy skips the handler.
+    runs: bool
+    # Bytes copied at the hit, 0 when it is skipped.
+    window: int
+    # Bytes written past the save buffer.
+    overflow: int
+    # Addresses that the handler writes to, of the argument area.
+    area_writes: Offsets
+    # By argument index: value bytes that the probed function sees changed;
+    # arguments that stay intact are left out.
+    corrupt: Mapping[int, Offsets]
+    # Bytes of the caller's object that lose the handler's write.
+    lost: Offsets
+    damage: frozenset[Damage]
+
+    @property
+    def label(self) -> str:
+        """The classes of corruption joined by "+", or "intact"."""
+        return "+".join(sorted(damage.value for damage in self.damage)) or "intact"
+
+
+def ranges(offsets: Iterable[int]) -> list[tuple[int, int]]:
+    """Offsets as half-open ranges [start, end), in order."""
+    result: list[tuple[int, int]] = []
+    for offset in sorted(offsets):
+        if result and result[-1][1] == offset:
+            result[-1] = (result[-1][0], offset + 1)
+        else:
+            result.append((offset, offset + 1))
+    return result
+
+
+def consumed(va_list: bytes, words: int) -> bytes:
+    """
+    A va_list after `words` long arguments were read from it.
+
+    The algorithm is that of AAPCS64 section 10.1.5, "the va_arg() macro": from
+    the saved registers while __gr_offs is negative, then from __stack.
+    """
+    stack = int.from_bytes(va_list[0:8], "little")
+    offset = int.from_bytes(va_list[24:28], "little", signed=True)
+    for _ in range(words):
+        if offset < 0:
+            offset += 8
+        else:
+            stack += 8
+    return (
+        stack.to_bytes(8, "little")
+        + va_list[8:24]
+        + offset.to_bytes(4, "little", signed=True)
+        + va_list[28:32]
+    )
+
+
+def _storage(case: Case, hit: Hit, places: Places, index: int) -> int | None:
+    """Address of an argument's bytes, None where they are in registers."""
+    placement = case.layout.placements[index]
+    if placement.by_reference:
+        return places.pointees[index]
+    return None if placement.stack is None else hit.sp + placement.stack
+
+
+def _writes(case: Case, hit: Hit, places: Places) -> Iterator[tuple[int, int]]:
+    """Half-open address ranges that the handler writes to, but for the object."""
+    handler = case.handler
+    for index in handler.assign:
+        start = _storage(case, hit, places, index)
+        if start is not None:
+            yield start, start + case.arguments[index].type.size
+    if handler.overwrite:
+        yield hit.sp, hit.sp + handler.overwrite
+    if handler.consume:
+        index = handler.consume.argument
+        before = places.va_lists[index]
+        after = consumed(before, handler.consume.words)
+        start = places.pointees[index]
+        for offset in range(len(before)):
+            if before[offset] != after[offset]:
+                yield start + offset, start + offset + 1
+
+
+def predict(case: Case, policy: Policy, hit: Hit, places: Places) -> Prediction:
+    """Predict a play of `case` under `policy` from the stack at the hit."""
+    saved = save(policy, hit)
+    if saved is None:
+        return Prediction(
+            runs=False,
+            window=0,
+            overflow=0,
+            area_writes=frozenset(),
+            corrupt={},
+            lost=frozenset(),
+            damage=frozenset({Damage.SKIPPED}),
+        )
+
+    restored = range(hit.sp, hit.sp + saved.window)
+    written = {
+        address for start, end in _writes(case, hit, places) for address in range(start, end)
+    }
+    corrupt = {}
+    damage = set()
+    for index, argument in enumerate(case.arguments):
+        start = _storage(case, hit, places, index)
+        if start is None:
+            continue
+        changed = frozenset(
+            offset
+            for offset in value_bytes(argument.type)
+            if start + offset in written and start + offset not in restored
+        )
+        if changed:
+            corrupt[index] = changed
+            by_reference = case.layout.placements[index].by_reference
+            damage.add(Damage.BY_REF if by_reference else Damage.LEAK)
+
+    lost: Offsets = frozenset()
+    if case.object and case.handler.object:
+        lost = frozenset(
+            offset for offset in range(case.object.size) if places.object + offset in restored
+        )
+    if lost:
+        damage.add(Damage.ROLLBACK)
+    if saved.overflow:
+        damage.add(Damage.OVERFLOW)
+    area = range(hit.sp, hit.sp + case.layout.stack_size)
+    return Prediction(
+        runs=True,
+        window=saved.window,
+        overflow=saved.overflow,
+        area_writes=frozenset(a - hit.sp for a in written if a in area),
+        corrupt=corrupt,
+        lost=lost,
+        damage=frozenset(damage),
+    )

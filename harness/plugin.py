@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+The pytest plugin: `pytest --kernel=SPEC [--variant=V] [--case=C]`.
+
+Without a path on the command line there is one item for each kernel x variant
+x case, played in one boot a kernel.  With a path, those tests run, and find the
+fixtures `kernel`, `guest`, `variant` and `case`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
+    from harness.kernel.kernel import Kernel
+    from harness.run.guest import Guest
+    from harness.run.plan import Outcome, Play, Result
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("jprobe-harness", "stack policies of jprobes")
+    group.addoption("--kernel", action="append", default=[], metavar="SPEC",
+                    help="play on this kernel; repeatable")  # fmt: skip
+    group.addoption("--variant", action="append", default=[], metavar="NAME",
+                    help="a stack policy or a pattern; repeatable")  # fmt: skip
+    group.addoption("--case", action="append", default=[], metavar="NAME",
+                    help="a case or a pattern; repeatable")  # fmt: skip
+    group.addoption("--case-dir", action="append", default=[], type=Path, metavar="DIR",
+                    help="further cases and variants; repeatable")  # fmt: skip
+
+
+class _Matrix:
+    """What the options select, and the results once they are needed."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    @property
+    def kernels(self) -> list[str]:
+        return list(self._config.getoption("--kernel"))
+
+    @functools.cached_property
+    def catalog(self) -> Catalog:
+        from harness.catalog import Catalog
+
+        return Catalog(self._config.getoption("--case-dir"))
+
+    def plays(self) -> list[Play]:
+        from harness.run.plan import plays
+
+        return plays(
+            self.catalog.select_variants(self._config.getoption("--variant")),
+            self.catalog.select_cases(self._config.getoption("--case")),
+        )
+
+    @functools.cache  # noqa: B019 - lives as long as the session
+    def result(self, kernel: str, plays: tuple[Play, ...]) -> Result:
+        """Boot `kernel` once for all of `plays`."""
+        from harness.run import job, repro
+
+        prepared = job.prepare(kernel, self.catalog)
+        return repro.run(*prepared, plays)
+
+
+_MATRIX = pytest.StashKey[_Matrix]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_MATRIX] = _Matrix(config)
+    if _has_items(config):
+        config.args = []
+
+
+def _has_items(config: pytest.Config) -> bool:
+    """--kernel without a path: the matrix is all there is to run."""
+    source = config.args_source
+    return bool(config.getoption("--kernel")) and source is not pytest.Config.ArgsSource.ARGS
+
+
+class VerdictFailed(Exception):
+    """A play that did not come out as predicted."""
+
+
+class VerdictItem(pytest.Item):
+    """One kernel x variant x case."""
+
+    def __init__(self, *, kernel: str, play: Play, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.kernel = kernel
+        self.play = play
+
+    def _outcome(self) -> Outcome:
+        plays = tuple(
+            item.play
+            for item in self.session.items
+            if isinstance(item, VerdictItem) and item.kernel == self.kernel
+        )
+        result = self.config.stash[_MATRIX].result(self.kernel, plays)
+        for outcome in result.outcomes:
+            if outcome.play is self.play:
+                self._logs = result.logs
+                return outcome
+        raise VerdictFailed(
+            f"{self.play} was not played. {' '.join(result.trouble)}\nLogs: {result.logs}"
+        )
+
+    def runtest(self) -> None:
+        outcome = self._outcome()
+        if not outcome.agrees:
+            lines = "\n".join(f"  {reason}" for reason in outcome.reasons)
+            raise VerdictFailed(
+                f"{self.play} on {self.kernel} is not as predicted:\n{lines}\nLogs: {self._logs}"
+            )
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        from harness.errors import HarnessError
+
+        if isinstance(excinfo.value, VerdictFailed | HarnessError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, f"{self.kernel} {self.play}"
+
+
+class _Collector(pytest.Collector):
+    """The parent of all verdict items."""
+
+    def collect(self) -> Sequence[pytest.Item]:
+        matrix = self.config.stash[_MATRIX]
+        return [
+            VerdictItem.from_parent(
+                self,
+                name=f"{kernel}::{play.variant.name}::{play.case.name}",
+                kernel=kernel,
+                play=play,
+            )
+            for kernel in matrix.kernels
+            for play in matrix.plays()
+        ]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    from harness.errors import HarnessError
+
+    if not _has_items(config):
+        return
+    collector = _Collector.from_parent(session, name="jprobe", nodeid="jprobe")
+    try:
+        items[:] = collector.collect()
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests that ask for a variant or a case once for each selected one."""
+    from harness.errors import HarnessError
+
+    matrix = metafunc.config.stash[_MATRIX]
+    try:
+        if "variant" in metafunc.fixturenames:
+            variants = matrix.catalog.select_variants(metafunc.config.getoption("--variant"))
+            metafunc.parametrize("variant", variants, ids=[v.name for v in variants])
+        if "case" in metafunc.fixturenames:
+            cases = matrix.catalog.select_cases(metafunc.config.getoption("--case"))
+            metafunc.parametrize("case", cases, ids=[c.name for c in cases])
+        if {"kernel", "guest"} & set(metafunc.fixturenames):
+            from harness.kernel.spec import DEFAULT
+
+            kernels = matrix.kernels or [DEFAULT]
+            metafunc.parametrize("kernel", kernels, indirect=True, scope="session")
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+@pytest.fixture(scope="session")
+def kernel(request: pytest.FixtureRequest) -> Kernel:
+    """The kernel under test, fetched if need be; --kernel, or the default one."""
+    from harness import settings
+    from harness.kernel import spec
+
+    return spec.resolve(request.param, request.config.stash[_MATRIX].catalog, settings.load())
+
+
+@pytest.fixture(scope="session")
+def guest(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[Guest]:
+    """A running guest with the modules loaded, shared by all tests of a kernel."""
+    from harness.kernel import modules
+    from harness.run.guest import Guest
+
+    catalog = request.config.stash[_MATRIX].catalog
+    built = modules.build(kernel, list(catalog.cases.values()))
+    with Guest(kernel, built) as running:
+        yield running

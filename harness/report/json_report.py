@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+The machine-readable result; its schema is harness/report/schema.json.
+
+`schema` is raised whenever a reader of the older form would go wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.model.predict import Offsets, ranges
+from harness.report import words
+from harness.run.plan import ENGINE, Outcome, Result
+
+SCHEMA = 1
+
+
+def _ranges(offsets: Offsets) -> list[list[int]]:
+    return [[start, end] for start, end in ranges(offsets)]
+
+
+def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
+    play, verdict = outcome.play, outcome.verdict
+    row: dict[str, Any] = {
+        "kernel": result.release,
+        "engine": ENGINE,
+        "variant": play.variant.name,
+        "case": play.case.name,
+        "class": verdict.label if verdict else None,
+        "agrees": outcome.agrees,
+        "reasons": list(outcome.reasons),
+    }
+    if verdict is None:
+        return row
+    prediction, observation, hit = (
+        verdict.prediction,
+        verdict.observation,
+        verdict.observation.hit,
+    )
+    arguments = sorted({*prediction.corrupt, *verdict.corrupt})
+    row |= {
+        "arguments": [
+            {
+                "index": index,
+                "type": play.case.arguments[index].type.spelling,
+                "predicted": _ranges(prediction.corrupt.get(index, frozenset())),
+                "observed": _ranges(verdict.corrupt.get(index, frozenset())),
+            }
+            for index in arguments
+        ],
+        "object": {
+            "predicted": _ranges(prediction.lost),
+            "observed": _ranges(verdict.lost),
+        },
+        "overflow": {"predicted": prediction.overflow, "observed": observation.overflow},
+        "saved": {
+            "predicted": prediction.window if prediction.runs else -1,
+            "observed": observation.saved,
+        },
+        "stack": {
+            "sp": f"{hit.sp:#x}",
+            "fp_minus_sp": hit.fp - hit.sp,
+            "top_minus_sp": hit.top - hit.sp,
+            "irq": hit.irq,
+        },
+    }
+    return row
+
+
+def document(result: Result) -> dict[str, Any]:
+    """The whole run."""
+    return {
+        "schema": SCHEMA,
+        "summary": {
+            "kernel": result.spec,
+            "release": result.release,
+            "engine": ENGINE,
+            "compiler": result.compiler,
+            "planned": result.planned,
+            "played": len(result.outcomes),
+            "agree": len(result.outcomes) - len(result.differing),
+            "differ": len(result.differing),
+            "classes": words.counts(result.outcomes),
+            "boots": result.boots,
+            "complete": result.complete,
+            "trouble": list(result.trouble),
+            "exit_status": int(result.exit_status),
+        },
+        "verdicts": [_verdict(result, outcome) for outcome in result.outcomes],
+    }

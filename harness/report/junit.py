@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""JUnit XML, as GitLab and Jenkins read it."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+
+from harness.report import words
+from harness.run.plan import ENGINE, Result
+
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def _clean(text: str) -> str:
+    """Console text may hold what XML 1.0 cannot."""
+    return _FORBIDDEN.sub("?", text)
+
+
+def document(result: Result) -> str:
+    """One test case for each verdict; what was not played is an error."""
+    suite = ElementTree.Element(
+        "testsuite",
+        name=f"jprobe-harness {result.release}",
+        tests=str(result.planned),
+        failures=str(len(result.differing)),
+        errors=str(result.planned - len(result.outcomes) + len(result.trouble)),
+    )
+    properties = ElementTree.SubElement(suite, "properties")
+    facts = {"kernel": result.release, "engine": ENGINE, "compiler": result.compiler}
+    for name, value in facts.items():
+        ElementTree.SubElement(properties, "property", name=name, value=value)
+    for outcome in result.outcomes:
+        case = ElementTree.SubElement(
+            suite,
+            "testcase",
+            classname=f"{result.release}.{outcome.play.variant.name}",
+            name=outcome.play.case.name,
+        )
+        if not outcome.agrees:
+            failure = ElementTree.SubElement(case, "failure", message=_clean(outcome.reasons[0]))
+            lines = [*outcome.reasons, *(line for s in outcome.splats for line in s.lines)]
+            failure.text = _clean("\n".join(lines))
+        else:
+            ElementTree.SubElement(case, "system-out").text = words.cell(outcome)
+    for text in result.trouble:
+        case = ElementTree.SubElement(suite, "testcase", classname=result.release, name="the run")
+        ElementTree.SubElement(case, "error", message=_clean(text))
+    if not result.complete:
+        missing = result.planned - len(result.outcomes)
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=result.release, name="completeness"
+        )
+        ElementTree.SubElement(case, "error", message=f"{missing} plays were not reached")
+    ElementTree.indent(suite)
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n'
+        + ElementTree.tostring(suite, encoding="unicode")
+        + "\n"
+    )

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""KTAP, as Documentation/dev-tools/ktap.rst of the kernel describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.report import words
+from harness.run.plan import Outcome, Result
+
+
+def _subtest(number: int, outcome: Outcome) -> Iterator[str]:
+    for reason in outcome.reasons:
+        for line in reason.splitlines():
+            yield f"  # {outcome.play.case.name}: {line}"
+    status = "ok" if outcome.agrees else "not ok"
+    # "#" would begin a directive.
+    yield f"  {status} {number} {outcome.play.case.name} - {words.cell(outcome)}"
+
+
+def lines(result: Result) -> Iterator[str]:
+    """One subtest a variant, and in it one a case."""
+    by_variant: dict[str, list[Outcome]] = {}
+    for outcome in result.outcomes:
+        by_variant.setdefault(outcome.play.variant.name, []).append(outcome)
+    complaints = [*result.trouble]
+    if not result.complete:
+        complaints.append(f"{result.planned - len(result.outcomes)} plays were not reached")
+    yield "KTAP version 1"
+    yield f"1..{len(by_variant) + bool(complaints)}"
+    yield f"# jprobe-harness on {result.release}"
+    for number, (name, outcomes) in enumerate(by_variant.items(), 1):
+        yield "  KTAP version 1"
+        yield f"  # Subtest: {name}"
+        yield f"  1..{len(outcomes)}"
+        for index, outcome in enumerate(outcomes, 1):
+            yield from _subtest(index, outcome)
+        status = "ok" if all(outcome.agrees for outcome in outcomes) else "not ok"
+        yield f"{status} {number} {name}"
+    if complaints:
+        for text in complaints:
+            yield f"# {' '.join(text.split())}"
+        yield f"not ok {len(by_variant) + 1} run"
+
+
+def document(result: Result) -> str:
+    return "".join(f"{line}\n" for line in lines(result))

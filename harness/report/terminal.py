@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tables and hexdumps for people; colour only where the terminal has it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from harness.errors import HarnessError
+from harness.model.observation import Look
+from harness.report import words
+from harness.run.plan import Outcome, Result
+
+# Wide enough for all variants side by side, where nothing folds the lines.
+PIPE_WIDTH = 120
+MISMATCH = "\N{NOT EQUAL TO} "
+
+
+def console(stderr: bool = False) -> Console:
+    """A console that is plain and wide in a pipe."""
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal:
+        made = Console(stderr=stderr, highlight=False, width=PIPE_WIDTH)
+    return made
+
+
+def progress() -> Progress:
+    """Progress bars on the terminal; nothing at all in a pipe."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        console=console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def _cell(outcome: Outcome | None) -> Text:
+    if outcome is None:
+        return Text("not played", style="bold magenta")
+    text = words.cell(outcome)
+    if not outcome.agrees:
+        return Text(MISMATCH + text, style="bold red")
+    return Text("\N{MIDDLE DOT}", style="green") if text == "intact" else Text(text, "yellow")
+
+
+def verdicts(result: Result) -> Table:
+    """Cases down, variants across."""
+    cells = {(o.play.case.name, o.play.variant.name): o for o in result.outcomes}
+    variants = list(dict.fromkeys(name for _, name in cells))
+    table = Table(
+        title=f"{result.release}: what each stack policy leaves corrupt, in bytes",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+    )
+    table.add_column("case", no_wrap=True)
+    for name in variants:
+        table.add_column(name)
+    for name in dict.fromkeys(case for case, _ in cells):
+        table.add_row(name, *(_cell(cells.get((name, variant))) for variant in variants))
+    return table
+
+
+def print_result(result: Result) -> None:
+    """The table, what differs, and the run in one sentence."""
+    out = console()
+    if result.outcomes:
+        out.print(verdicts(result))
+        out.print()
+        out.print(
+            f"{chr(0xB7)} intact   leak, by-ref: written by the handler, seen by the function   "
+            "rollback: a legitimate write undone"
+        )
+        out.print(
+            "overflow: saved past the buffer   skipped: the handler did not run   "
+            f"{MISMATCH.strip()} not as predicted"
+        )
+    for outcome in result.differing:
+        out.print()
+        out.print(Text(f"{MISMATCH}{outcome.play}", style="bold red"))
+        for reason in outcome.reasons:
+            out.print(Text(f"    {reason}"))
+    for trouble in result.trouble:
+        out.print()
+        out.print(Text(trouble, style="bold red"))
+    out.print()
+    out.print(Text(words.summary(result), style="bold"))
+    if result.differing or result.trouble or not result.complete:
+        out.print(Text(f"Logs: {result.logs}"))
+
+
+def print_dump(outcome: Outcome) -> None:
+    """The argument area and the by-reference copies at three moments."""
+    out = console()
+    verdict = outcome.verdict
+    if verdict is None:
+        return
+    case, observation = outcome.play.case, verdict.observation
+    hit = observation.hit
+    out.print(Text(f"{case.name} under {outcome.play.variant.name}", style="bold"))
+    out.print(Text(f"{case.shows}; {case.signature}"))
+    out.print(
+        Text(
+            f"SP {hit.sp:#x}  FP - SP {hit.fp - hit.sp:#x}  top - SP {hit.top - hit.sp:#x}"
+            f"  saved {observation.saved} bytes"
+        )
+    )
+    names = {}
+    for index, placement in enumerate(case.layout.placements):
+        if placement.stack is not None:
+            names[placement.stack] = f"argument {index}" + (
+                " (address)" if placement.by_reference else ""
+            )
+    if case.layout.stack_size:
+        out.print(_dump("argument area, from SP", observation.area, names))
+    for index, placement in enumerate(case.layout.placements):
+        if placement.by_reference:
+            look = observation.arguments[index]
+            title = f"argument {index}, by reference at SP {look.at - hit.sp:+#x}"
+            out.print(_dump(title, look, {}))
+    if observation.object:
+        place = observation.object.at - hit.sp
+        out.print(_dump(f"the caller's object at SP {place:+#x}", observation.object, {}))
+
+
+def _dump(title: str, look: Look, names: Mapping[int, str]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    moments = {"before": look.before, "after the handler": look.after, "seen": look.seen}
+    shown = {name: data for name, data in moments.items() if data}
+    table.add_column("offset")
+    for name in shown:
+        table.add_column(name, no_wrap=True)
+    table.add_column("")
+    size = max((len(data) for data in shown.values()), default=0)
+    reference = look.before or look.seen or b""
+    for offset in range(0, size, 8):
+        row = [
+            _octets(data[offset : offset + 8], reference[offset : offset + 8])
+            for data in shown.values()
+        ]
+        table.add_row(f"{offset:#06x}", *row, names.get(offset, ""))
+    return table
+
+
+def _octets(data: bytes, reference: bytes) -> Text:
+    text = Text()
+    for octet, before in zip(data, reference):
+        # Not by colour alone: a changed byte is in brackets.
+        if octet == before:
+            text.append(f" {octet:02x} ")
+        else:
+            text.append(f"[{octet:02x}]", "bold red")
+    return text
+
+
+def print_rows(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A plain table."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for index, name in enumerate(header):
+        table.add_column(name, no_wrap=index == 0, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(word) for word in row))
+    console().print(table)
+
+
+def error_lines(error: HarnessError) -> Iterator[str]:
+    """An error as the terminal shows it."""
+    yield f"jprobe-harness: {error.sentence}"
+    if error.hint:
+        yield f"  {error.hint}"

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Words and numbers that all reports share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from harness.model.case import Case
+from harness.model.policy import Variant
+from harness.model.predict import Damage, Prediction, ranges
+from harness.run.plan import Outcome, Result
+
+
+def damage_bytes(outcome: Outcome) -> dict[Damage, int]:
+    """Observed bytes of damage by predicted class; 0 for a skipped handler."""
+    verdict = outcome.verdict
+    if verdict is None:
+        return {}
+    placements = outcome.play.case.layout.placements
+    sizes = Counter[Damage]()
+    for index, offsets in verdict.corrupt.items():
+        by_reference = placements[index].by_reference
+        sizes[Damage.BY_REF if by_reference else Damage.LEAK] += len(offsets)
+    sizes[Damage.ROLLBACK] += len(verdict.lost)
+    sizes[Damage.OVERFLOW] += verdict.observation.overflow
+    return {
+        damage: sizes[damage]
+        for damage in Damage
+        if sizes[damage] or damage in verdict.prediction.damage
+    }
+
+
+def cell(outcome: Outcome) -> str:
+    """A few words such as "leak 8"."""
+    if outcome.verdict is None:
+        return "no verdict"
+    words = [
+        f"{damage.value} {size}" if size else damage.value
+        for damage, size in damage_bytes(outcome).items()
+    ]
+    return " ".join(words) or "intact"
+
+
+def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """How many cells were predicted to be of each class."""
+    labels = Counter(o.verdict.label for o in outcomes if o.verdict)
+    return dict(sorted(labels.items(), key=lambda item: (-item[1], item[0])))
+
+
+def summary(result: Result) -> str:
+    """The run in one sentence."""
+    agreeing = len(result.outcomes) - len(result.differing)
+    classes = ", ".join(f"{count} {name}" for name, count in counts(result.outcomes).items())
+    text = f"{agreeing} of {result.planned} verdicts as predicted ({classes})"
+    if not result.complete:
+        text += f"; {result.planned - len(result.outcomes)} not played"
+    return text + "."
+
+
+def prediction_row(case: Case, variant: Variant, prediction: Prediction) -> dict[str, Any]:
+    """A prediction, for JSON and for a table."""
+    arguments: list[dict[str, Any]] = [
+        {
+            "index": index,
+            "type": case.arguments[index].type.spelling,
+            "predicted": [list(span) for span in ranges(offsets)],
+        }
+        for index, offsets in sorted(prediction.corrupt.items())
+    ]
+    words = [
+        f"argument {row['index']} [{', '.join(f'{a}:{b}' for a, b in row['predicted'])}]"
+        for row in arguments
+    ]
+    if prediction.lost:
+        spans = ", ".join(f"{a}:{b}" for a, b in ranges(prediction.lost))
+        words.append(f"the object [{spans}]")
+    if prediction.overflow:
+        words.append(f"{prediction.overflow} past the buffer")
+    return {
+        "case": case.name,
+        "variant": variant.name,
+        "class": prediction.label,
+        "window": prediction.window,
+        "arguments": arguments,
+        "object": [list(span) for span in ranges(prediction.lost)],
+        "overflow": prediction.overflow,
+        "text": ", ".join(words) or "none",
+    }

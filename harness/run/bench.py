@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+The whole job against a bare boot of the same kernel, in pairs.
+
+Absolute times on a shared machine are noise; the ratio of two runs made one
+right after the other is not.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from harness import settings
+from harness.catalog import Catalog
+from harness.errors import InfrastructureError
+from harness.guest import initramfs
+from harness.kernel import spec
+from harness.kernel.apt import Progress
+from harness.kernel.kernel import Kernel
+from harness.vm.machine import Machine
+
+RUN_SECONDS = 600
+
+# Runs the command as a user would, then tells its own peak, without QEMU's.
+_CHILD = """\
+import sys
+from harness.cli import main
+status = main(sys.argv[2:])
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM:"))
+open(sys.argv[1], "w").write(peak.split()[1])
+sys.exit(status)
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that was timed."""
+
+    name: str
+    # Median wall time.
+    seconds: float
+    # Median over the pairs of this run's time over the bare boot's.
+    ratio_to_bare: float
+    # Largest resident set of the process (of QEMU's, for the bare boot).
+    peak_mib: float
+
+
+def bare(kernel: Kernel) -> tuple[float, float]:
+    """Boot to power-off with nothing in between: seconds, QEMU's peak in MiB."""
+    initrd = initramfs.bare(kernel)
+    start = time.perf_counter()
+    with Machine(kernel.image, initrd) as machine:
+        status = Path(f"/proc/{machine.process.pid}/status")
+        peak = 0
+        # The console must be read, or the guest would wait for its reader.
+        while machine.console.recv(1 << 16):
+            text = status.read_text()
+            peak = int(text.partition("VmHWM:")[2].split()[0]) if "VmHWM:" in text else peak
+        machine.process.wait(RUN_SECONDS)
+        return time.perf_counter() - start, peak / 1024
+
+
+def repro(kernel_spec: str) -> tuple[float, float]:
+    """All cases and variants, as the command runs them: seconds, own peak in MiB."""
+    with tempfile.NamedTemporaryFile("r") as peak:
+        start = time.perf_counter()
+        done = subprocess.run(
+            [
+                sys.executable, "-c", _CHILD, peak.name,
+                "repro", "--kernel", kernel_spec, "--json", "/dev/null",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=RUN_SECONDS,
+        )  # fmt: skip
+        seconds = time.perf_counter() - start
+        if done.returncode:
+            raise InfrastructureError(
+                f"The timed run ended with status {done.returncode}.",
+                done.stdout[-500:] + done.stderr[-500:],
+            )
+        return seconds, int(peak.read()) / 1024
+
+
+def measure(
+    kernel_spec: str,
+    runs: int,
+    *,
+    refresh: bool,
+    report: Progress,
+    step: Callable[[int], None],
+) -> list[Row]:
+    """Time `runs` pairs, after one unmeasured run of each that fills the caches."""
+    kernel = spec.resolve(kernel_spec, Catalog(), settings.load(), refresh=refresh, report=report)
+    pairs = []
+    for done in range(runs + 1):
+        step(done)
+        pairs.append((bare(kernel), repro(kernel_spec)))
+    pairs = pairs[1:]
+    return [
+        Row(
+            name=name,
+            seconds=median(pair[column][0] for pair in pairs),
+            ratio_to_bare=median(pair[column][0] / pair[0][0] for pair in pairs),
+            peak_mib=max(pair[column][1] for pair in pairs),
+        )
+        for column, name in enumerate(("bare", "repro"))
+    ]

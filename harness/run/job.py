@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a run needs, from what the user named."""
+
+from __future__ import annotations
+
+from harness import settings
+from harness.catalog import Catalog
+from harness.kernel import modules, spec
+from harness.kernel.apt import Progress
+from harness.kernel.kernel import Kernel
+from harness.kernel.modules import Modules
+
+
+def prepare(
+    kernel_spec: str,
+    catalog: Catalog,
+    *,
+    refresh: bool = False,
+    report: Progress = lambda what, percent: None,
+) -> tuple[Kernel, Modules]:
+    """
+    The kernel and the modules, from the cache if they are there.
+
+    The modules carry every case of the catalog, so that the choice of cases
+    does not lead to another build.
+    """
+    kernel = spec.resolve(kernel_spec, catalog, settings.load(), refresh=refresh, report=report)
+    return kernel, modules.build(kernel, list(catalog.cases.values()), report=report)

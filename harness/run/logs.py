@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where each run keeps its console logs, plans and QEMU command lines."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import platformdirs
+
+KEPT = 20
+
+
+def new_folder() -> Path:
+    """A folder for one run; the oldest ones are removed."""
+    runs = platformdirs.user_state_path("jprobe-harness") / "runs"
+    runs.mkdir(parents=True, exist_ok=True)
+    prefix = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-"
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=runs))
+    for old in sorted(runs.iterdir())[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is to be played, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.errors import Exit
+from harness.guest.splat import Splat
+from harness.model.case import Case
+from harness.model.policy import Variant
+from harness.model.verdict import Verdict
+
+ENGINE = "port"
+
+
+@dataclass(frozen=True)
+class Play:
+    """One cell: a case under a variant."""
+
+    variant: Variant
+    case: Case
+
+    @property
+    def line(self) -> str:
+        """As kernel-modules/probe-targets reads it."""
+        policy = self.variant.policy
+        return f"{self.case.name} {policy.rule.value} {policy.size}"
+
+    def __str__(self) -> str:
+        return f"{self.variant.name} x {self.case.name}"
+
+
+def plays(variants: Sequence[Variant], cases: Sequence[Case]) -> list[Play]:
+    """All cells, case by case."""
+    return [Play(variant, case) for case in cases for variant in variants]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a play."""
+
+    play: Play
+    # None: the case has no verdict, and `trouble` says why.
+    verdict: Verdict | None
+    # The kernel's complaints and what else kept the play from being as planned.
+    trouble: tuple[str, ...] = ()
+    splats: tuple[Splat, ...] = ()
+
+    @property
+    def agrees(self) -> bool:
+        return self.verdict is not None and self.verdict.agrees and not self.trouble
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it does not agree, in sentences."""
+        return (*self.trouble, *(self.verdict.mismatches if self.verdict else ()))
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run over one kernel."""
+
+    # As the user named it, and uname -r.
+    spec: str
+    release: str
+    compiler: str
+    # In the plan's order; plays that were never reached are missing.
+    outcomes: tuple[Outcome, ...]
+    planned: int
+    # What concerns no single play.
+    trouble: tuple[str, ...] = ()
+    boots: int = 1
+    # Folder with the console logs.
+    logs: str = ""
+
+    @property
+    def complete(self) -> bool:
+        return len(self.outcomes) == self.planned
+
+    @property
+    def differing(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if not outcome.agrees]
+
+    @property
+    def exit_status(self) -> Exit:
+        if self.differing:
+            return Exit.DIFFERS
+        if not self.complete:
+            return Exit.INFRASTRUCTURE
+        return Exit.DIFFERS if self.trouble else Exit.AGREES

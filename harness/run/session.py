@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One boot of one guest: its records, its console, its end."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NoReturn, TextIO
+
+from harness.errors import InfrastructureError, KernelDied, KernelHung, TestHung
+from harness.guest.initramfs import Channel
+from harness.guest.protocol import Guest, Parser, Record
+from harness.vm.console import Console
+from harness.vm.machine import Machine
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """How long to wait, in seconds, before something counts as hung."""
+
+    # From QEMU's start to the guest's first record.
+    boot: float = 120
+    # From one record to the next.
+    play: float = 30
+    # For user space to answer on the console.
+    ping: float = 10
+    # From the last record, or the kernel's death, to QEMU's end.
+    end: float = 30
+
+
+DEFAULT_DEADLINES = Deadlines()
+
+
+class Session:
+    """Waits for whatever a running machine does next."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        channel: Channel = Channel.VIRTIO,
+        deadlines: Deadlines = DEFAULT_DEADLINES,
+        *,
+        log: TextIO | None = None,
+    ) -> None:
+        self.machine = machine
+        self.console = Console(machine.console, log)
+        self.guest: Guest | None = None
+        self.deadlines = deadlines
+        # Records received, but for the guest's introduction.
+        self.received = 0
+        self.ended = False
+        self._channel = channel
+        self._parser = Parser()
+        self._poll = select.poll()
+        for source in (machine.records.fileno(), self.console.fileno(), machine.pidfd):
+            self._poll.register(source, select.POLLIN)
+
+    def records(self, planned: int) -> Iterator[Record]:
+        """
+        Records as they come, until QEMU ends.
+
+        Raises KernelDied, KernelHung or TestHung for the kernel's fault, and
+        InfrastructureError when the guest ended without its `planned` records.
+        """
+        seconds = self.deadlines.boot
+        while not self.ended:
+            yield from self.wait(seconds)
+            last = self.received >= planned
+            seconds = self.deadlines.end if last else self.deadlines.play
+        if self.received < planned or not self.guest:
+            self.fail(f"The guest ended after {self.received} of {planned} records.")
+
+    def wait(self, seconds: float) -> list[Record]:
+        """
+        The next records, one or more; none once QEMU has ended.
+
+        Raises KernelDied, KernelHung or TestHung when none comes in time.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            events = self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            if not events:
+                self._hung()
+            sources = {number for number, _ in events}
+            self.ended = self.machine.pidfd in sources
+            records: list[Record] = []
+            if self.console.fileno() in sources or self.ended:
+                records += self._read_console()
+            if self.machine.records.fileno() in sources or self.ended:
+                records += self._read_records()
+            for record in records:
+                if isinstance(record, Guest):
+                    self.guest = record
+                else:
+                    self.received += 1
+            if self.ended and self.console.dead and not records:
+                raise KernelDied(str(self.console.dead))
+            if records or self.ended:
+                return records
+            if self.console.dead:
+                deadline = min(deadline, time.monotonic() + self.deadlines.end)
+
+    def _read_console(self) -> list[Record]:
+        """Read what has come; a guest without virtio tells its records here."""
+        records: list[Record] = []
+        while text := self.console.read():
+            if self._channel is Channel.SERIAL:
+                records += self._parser.feed(text.encode())
+            if not self.ended:
+                return records
+        if text is None and not self.ended:
+            self._poll.unregister(self.console.fileno())
+        return records
+
+    def _read_records(self) -> list[Record]:
+        records: list[Record] = []
+        while True:
+            try:
+                data = self.machine.records.recv(1 << 20, socket.MSG_DONTWAIT)
+            except (BlockingIOError, ConnectionResetError):
+                return records
+            if not data:
+                if not self.ended:
+                    self._poll.unregister(self.machine.records.fileno())
+                return records
+            records += self._parser.feed(data)
+            if not self.ended:
+                return records
+
+    def send(self, line: str) -> None:
+        """Give a guest without a plan something to do."""
+        if self._channel is Channel.SERIAL:
+            self.console.send_line(line)
+        else:
+            self.machine.records.sendall(f"{line}\n".encode())
+
+    def _hung(self) -> NoReturn:
+        """Tell a hung test from a hung kernel."""
+        last = f"record {self.received}" if self.guest else "the kernel's start"
+        if self.console.dead:
+            raise KernelDied(str(self.console.dead))
+        if self.guest and self.console.ping(self.deadlines.ping):
+            raise TestHung(
+                f"The play after {last} does not end; the guest still answers.",
+                "The probed function, the handler or the engine waits for something.",
+            )
+        from harness.vm import qmp
+
+        counters = "; ".join(qmp.program_counters(self.machine.qmp))
+        raise KernelHung(f"The guest hangs after {last}. {counters}".strip())
+
+    def fail(self, what: str) -> NoReturn:
+        """Say what our own tools did not get done."""
+        if self.console.dead:
+            raise KernelDied(str(self.console.dead))
+        tail = " | ".join(self.console.tail)
+        raise InfrastructureError(
+            f"{what} {self.machine.qemu_output} {tail}".strip(),
+            "The console log has the rest.",
+        )

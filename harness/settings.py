@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The user's configuration: config.yaml in the XDG config directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import platformdirs
+
+
+class Source(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """An archive to use in place of the machine's own."""
+
+    uri: str
+    suites: list[str]
+    keyring: str = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+class Archive(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Where Debian's packages come from."""
+
+    # Empty: the Debian archives of the machine's own apt set-up.
+    sources: list[Source] = []
+    # Accept a Release file past its date, as a frozen snapshot has; its
+    # signature is checked all the same.
+    allow_expired: bool = False
+    # Ask the archive for a newer kernel when the last answer is this old.
+    refresh_hours: float = 24
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """config.yaml"""
+
+    archive: Archive = Archive()
+
+
+def path() -> Path:
+    return platformdirs.user_config_path("jprobe-harness") / "config.yaml"
+
+
+def load() -> Settings:
+    """The user's settings, or the defaults where there is no such file."""
+    from harness import catalog
+
+    return catalog.read(path(), Settings) if path().exists() else Settings()

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The guest's serial console, driven with pexpect over a unix socket."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from typing import Any, TextIO
+
+from pexpect import EOF, TIMEOUT
+from pexpect.fdpexpect import fdspawn
+
+from harness.guest.splat import Splat, Watcher
+
+TAIL_CHARACTERS = 400
+
+
+class Console:
+    """Reads the console, watches it for splats, and types on it."""
+
+    def __init__(self, connection: socket.socket, log: TextIO | None = None) -> None:
+        # pexpect 4.9's SocketSpawn does not decode what it reads.
+        self._spawn: Any = fdspawn(
+            connection, encoding="utf-8", codec_errors="replace", use_poll=True
+        )
+        self._spawn.logfile_read = log
+        self._last = ""
+        self.watcher = Watcher()
+
+    def fileno(self) -> int:
+        number: int = self._spawn.fileno()
+        return number
+
+    def read(self) -> str | None:
+        """What has come, after it was watched; None when the line is closed."""
+        try:
+            text: str = self._spawn.read_nonblocking(65536, timeout=0)
+        except (EOF, ConnectionResetError):
+            return None
+        except TIMEOUT:
+            return ""
+        self.watcher.feed(text)
+        self._last = (self._last + text)[-TAIL_CHARACTERS:]
+        return text
+
+    @property
+    def tail(self) -> list[str]:
+        """The last lines."""
+        return [line.strip() for line in self._last.splitlines()]
+
+    def send_line(self, text: str) -> None:
+        self._spawn.sendline(text)
+
+    def ping(self, seconds: float) -> bool:
+        """Whether user space answers on the console, so that the kernel lives."""
+        number = time.monotonic_ns() % 10**9
+        try:
+            self.send_line(f"ping {number}")
+            self._spawn.expect(re.escape(f"pong-{number}"), timeout=seconds)
+        except (TIMEOUT, EOF, OSError):
+            return False
+        finally:
+            self.watcher.feed(str(self._spawn.before or ""))
+        return True
+
+    @property
+    def dead(self) -> Splat | None:
+        return self.watcher.dead

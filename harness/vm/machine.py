@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One qemu-system-aarch64 process as a context manager."""
+
+from __future__ import annotations
+
+import os
+import select
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from harness.errors import InfrastructureError, MachineError
+
+QEMU = "qemu-system-aarch64"
+# QEMU connects before it starts the guest; on a loaded machine after seconds.
+CONNECT_SECONDS = 30
+EXIT_SECONDS = 5
+SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the guest's hardware is like."""
+
+    # A model without pointer authentication: "max" is many times slower (TCG).
+    cpu: str = "cortex-a57"
+    cpus: int = 2
+    memory_mib: int = 256
+    # Appended to the kernel command line.
+    append: str = ""
+
+
+DEFAULT_CONFIG = Config()
+
+# oops=panic and panic=-1 turn every death into an exit of QEMU's (-no-reboot);
+# the two settings after them make addresses repeatable.
+COMMAND_LINE = "console=ttyAMA0 loglevel=6 oops=panic panic=-1 nokaslr randomize_kstack_offset=off"
+
+
+class Machine:
+    """
+    Starts QEMU on entry; it is gone on exit, whatever happened.
+
+    `console` and `records` are connected sockets: the serial line, and a
+    virtio-serial port beside it.  `qmp` is the path of QMP's socket.
+    """
+
+    def __init__(self, kernel: Path, initrd: bytes, config: Config = DEFAULT_CONFIG) -> None:
+        self._kernel = kernel
+        self._initrd = initrd
+        self.config = config
+        self._resources = ExitStack()
+
+    def __enter__(self) -> Machine:
+        if shutil.which(QEMU) is None:
+            raise InfrastructureError(
+                f"{QEMU} is not installed.", "Run: jprobe-harness doctor --install"
+            )
+        try:
+            self._start()
+        except BaseException:
+            self._resources.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._resources.close()
+
+    def _start(self) -> None:
+        # mkdtemp makes it for this user alone (0700).
+        self.folder = Path(tempfile.mkdtemp(prefix="jprobe-"))
+        self._resources.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        try:
+            (self.folder / "initrd").write_bytes(self._initrd)
+        except OSError as error:
+            raise InfrastructureError(
+                f"The guest's initrd cannot be written: {error}.",
+                f"Make room in {self.folder.parent}, or set TMPDIR.",
+            ) from error
+        self.qmp = self.folder / "qmp"
+        listeners = {name: self._listen(name) for name in ("console", "records")}
+        self.command = self._command_line()
+        self._output = self._resources.enter_context((self.folder / "qemu.log").open("w+"))
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
+        )
+        self._resources.callback(self._kill)
+        self.pidfd = os.pidfd_open(self.process.pid)
+        self._resources.callback(os.close, self.pidfd)
+        connections = self._accept(listeners)
+        self.console = connections["console"]
+        self.records = connections["records"]
+
+    def _listen(self, name: str) -> socket.socket:
+        listener = self._resources.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(str(self.folder / name))
+        listener.listen(1)
+        return listener
+
+    def _command_line(self) -> list[str]:
+        config = self.config
+        return [
+            # The guest must not outlive this process, however that one ends.
+            "setpriv", "--pdeathsig", "KILL",
+            QEMU,
+            "-name", "jprobe-harness",
+            "-M", "virt",
+            "-accel", "tcg",
+            "-cpu", config.cpu,
+            "-smp", str(config.cpus),
+            "-m", str(config.memory_mib),
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "-display", "none",
+            "-nic", "none",
+            "-sandbox", SANDBOX,
+            "-chardev", f"socket,id=console,path={self.folder}/console",
+            "-serial", "chardev:console",
+            "-chardev", f"socket,id=records,path={self.folder}/records",
+            "-device", "virtio-serial-device",
+            "-device", "virtserialport,chardev=records,name=records",
+            "-qmp", f"unix:{self.qmp},server=on,wait=off",
+            "-kernel", str(self._kernel),
+            "-initrd", f"{self.folder}/initrd",
+            "-append", f"{COMMAND_LINE} {config.append}".strip(),
+        ]  # fmt: skip
+
+    def _accept(self, listeners: Mapping[str, socket.socket]) -> dict[str, socket.socket]:
+        """Wait until QEMU has connected all lines, or has ended."""
+        waiting = {listener.fileno(): name for name, listener in listeners.items()}
+        connections = {}
+        poll = select.poll()
+        for number in (*waiting, self.pidfd):
+            poll.register(number, select.POLLIN)
+        deadline = time.monotonic() + CONNECT_SECONDS
+        while waiting:
+            ready = poll.poll(max(0, deadline - time.monotonic()) * 1000)
+            if not ready:
+                raise self._failure(f"did not open its lines within {CONNECT_SECONDS} s")
+            for number, _ in ready:
+                if number == self.pidfd:
+                    raise self._failure(f"ended with status {self.process.wait()}")
+                name = waiting.pop(number)
+                poll.unregister(number)
+                connection, _ = listeners[name].accept()
+                connections[name] = self._resources.enter_context(connection)
+        return connections
+
+    def _failure(self, what: str) -> MachineError:
+        self._output.flush()
+        output = (self.folder / "qemu.log").read_text(errors="replace").strip()
+        return MachineError(
+            f"QEMU {what}: {output or 'it said nothing'}",
+            f"The command was: {shlex.join(self.command)}",
+        )
+
+    @property
+    def qemu_output(self) -> str:
+        """What QEMU itself said."""
+        return (self.folder / "qemu.log").read_text(errors="replace").strip()
+
+    def _kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait(EXIT_SECONDS)

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""QEMU's machine protocol, for what the guest itself cannot tell."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+from qemu.qmp import QMPClient, QMPError
+
+SECONDS = 5
+
+
+async def _execute(path: Path, command: str, arguments: dict[str, object]) -> Any:
+    client = QMPClient("jprobe-harness")
+    async with asyncio.timeout(SECONDS):
+        await client.connect(str(path))
+        try:
+            return await client.execute(command, arguments)
+        finally:
+            await client.disconnect()
+
+
+def execute(path: Path, command: str, **arguments: object) -> Any:
+    """
+    Run one QMP command on the socket `path`.
+
+    Raises QMPError, OSError or TimeoutError.
+    """
+    return asyncio.run(_execute(path, command, arguments))
+
+
+def program_counters(path: Path) -> list[str]:
+    """Where each CPU is, such as "CPU 0 at ffff800008012345"; empty if unknown."""
+    try:
+        text = execute(path, "human-monitor-command", **{"command-line": "info registers -a"})
+    except (QMPError, OSError, TimeoutError):
+        return []
+    counters = re.findall(r"\bPC=([0-9a-f]{16})", text)
+    return [f"CPU {cpu} at {counter}" for cpu, counter in enumerate(counters)]

@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Plays cases and writes down what happened, byte by byte.
+ *
+ * /proc/jprobe-cases takes a plan, one "CASE POLICY SIZE" a line, and gives a
+ * record for each: every read() plays the next line.  Records are text, so
+ * that they pass any channel; harness/guest/protocol.py reads them.
+ */
+#define pr_fmt(fmt) "jprobe-harness: " fmt
+
+#include <linux/crc32.h>
+#include <linux/irq_work.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/proc_fs.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/utsname.h>
+#include <linux/vmalloc.h>
+
+#include "probe_targets.h"
+
+#define PLAN_SIZE	SZ_1M
+#define RECORD_SIZE	SZ_128K
+#define AREA_MAX	SZ_1K
+#define ARGS_MAX	64
+#define POOL_SIZE	SZ_16K
+
+struct looked {
+	unsigned long at;
+	size_t size;
+	const u8 *bytes[LOOKS];
+};
+
+/* The one case that is being played, and what was seen of it. */
+static struct {
+	struct probe_case *pc;
+	unsigned int handler_runs;
+	unsigned int target_runs;
+	u8 area[LOOKS][AREA_MAX];
+	bool area_looked[LOOKS];
+	struct looked args[ARGS_MAX];
+	struct looked object;
+	u8 pool[POOL_SIZE];
+	size_t pooled;
+} play;
+
+/* Held while a plan is read or a case is played. */
+static DEFINE_MUTEX(plan_lock);
+static char *plan, *plan_next;
+static char *record;
+static size_t record_len, record_read;
+static unsigned int played;
+
+static void look_at_area(enum look when)
+{
+	memcpy(play.area[when], (void *)play.pc->jp.stat.stack.sp,
+	       play.pc->area);
+	play.area_looked[when] = true;
+}
+
+void probe_handler_enter(void)
+{
+	play.handler_runs++;
+	look_at_area(LOOK_BEFORE);
+}
+
+void probe_handler_leave(void)
+{
+	look_at_area(LOOK_AFTER);
+}
+
+void probe_target_enter(void)
+{
+	play.target_runs++;
+	look_at_area(LOOK_SEEN);
+}
+
+static void look_at(struct looked *looked, enum look when, const void *at,
+		    size_t size)
+{
+	u8 *bytes = play.pool + play.pooled;
+
+	if (WARN_ON_ONCE(play.pooled + size > POOL_SIZE))
+		return;
+	memcpy(bytes, at, size);
+	play.pooled += size;
+	looked->at = (unsigned long)at;
+	looked->size = size;
+	looked->bytes[when] = bytes;
+}
+
+void probe_look(enum look when, unsigned int arg, const void *at, size_t size)
+{
+	look_at(&play.args[arg], when, at, size);
+}
+
+void probe_flip(void *at, size_t size, u8 mask)
+{
+	u8 *byte = at;
+
+	while (size--)
+		*byte++ ^= mask;
+}
+
+void probe_flip_stack(size_t size)
+{
+	probe_flip((void *)play.pc->jp.stat.stack.sp, size, 0xff);
+}
+
+void probe_consume(va_list *ap, unsigned int count)
+{
+	while (count--)
+		(void)va_arg(*ap, long);
+}
+
+noinline void probe_dive(size_t size)
+{
+	u8 frame[256];
+
+	memset(frame, 0x5a, sizeof(frame));
+	barrier_data(frame);
+	if (size > sizeof(frame))
+		probe_dive(size - sizeof(frame));
+	barrier_data(frame);
+}
+
+void probe_object(void *at, size_t size)
+{
+	look_at(&play.object, LOOK_BEFORE, at, size);
+}
+
+void probe_object_flip(void)
+{
+	probe_flip((void *)play.object.at, play.object.size, 0xff);
+}
+
+void probe_object_look(void)
+{
+	look_at(&play.object, LOOK_SEEN, (void *)play.object.at,
+		play.object.size);
+}
+
+static void play_in_irq(struct irq_work *work)
+{
+	play.pc->call();
+}
+
+static void play_case(void)
+{
+	struct irq_work work;
+
+	if (!play.pc->hardirq) {
+		play.pc->call();
+		return;
+	}
+	init_irq_work(&work, play_in_irq);
+	irq_work_queue(&work);
+	irq_work_sync(&work);
+}
+
+static __printf(1, 2) void put(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	record_len += vscnprintf(record + record_len, RECORD_SIZE - record_len,
+				 fmt, args);
+	va_end(args);
+}
+
+static void put_bytes(const char *name, const u8 *bytes, size_t size)
+{
+	put(" %s=", name);
+	if (!bytes || WARN_ON_ONCE(record_len + 2 * size >= RECORD_SIZE))
+		return;
+	bin2hex(record + record_len, bytes, size);
+	record_len += 2 * size;
+}
+
+static void put_looked(const struct looked *looked)
+{
+	put(" at=%lx", looked->at);
+	put_bytes("before", looked->bytes[LOOK_BEFORE], looked->size);
+	put_bytes("after", looked->bytes[LOOK_AFTER], looked->size);
+	put_bytes("seen", looked->bytes[LOOK_SEEN], looked->size);
+	put("\n");
+}
+
+static const u8 *looked_area(enum look when)
+{
+	return play.area_looked[when] ? play.area[when] : NULL;
+}
+
+static void put_play(unsigned long missed)
+{
+	const struct jprobe_stat *stat = &play.pc->jp.stat;
+	size_t area = play.pc->area;
+	unsigned int i;
+
+	put("stack sp=%lx fp=%lx top=%lx irq=%d\n", stat->stack.sp,
+	    stat->stack.fp, stat->stack.top, stat->stack.irq);
+	put("count hits=%lu handler=%u target=%u missed=%lu skipped=%lu\n",
+	    stat->hits, play.handler_runs, play.target_runs, missed,
+	    stat->skipped);
+	put("save saved=%ld overflow=%lu\n", stat->saved, stat->overflow);
+	put("area");
+	put_bytes("before", looked_area(LOOK_BEFORE), area);
+	put_bytes("after", looked_area(LOOK_AFTER), area);
+	put_bytes("seen", looked_area(LOOK_SEEN), area);
+	put("\n");
+	for (i = 0; i < ARGS_MAX; i++) {
+		if (!play.args[i].size)
+			continue;
+		put("arg index=%u", i);
+		put_looked(&play.args[i]);
+	}
+	if (play.object.size) {
+		put("object");
+		put_looked(&play.object);
+	}
+}
+
+static unsigned long taint(void)
+{
+	unsigned long flags = 0;
+	int flag;
+
+	for (flag = 0; flag < TAINT_FLAGS_COUNT; flag++)
+		flags |= (unsigned long)test_taint(flag) << flag;
+	return flags;
+}
+
+static struct probe_case *find_case(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < probe_case_count; i++)
+		if (!strcmp(probe_cases[i].name, name))
+			return &probe_cases[i];
+	return NULL;
+}
+
+/* Returns a sentence that says what is wrong with the line, or NULL. */
+static const char *play_line(char *line)
+{
+	char *name = strsep(&line, " "), *kind = strsep(&line, " ");
+	unsigned long before, missed;
+	struct stack_policy policy;
+	struct probe_case *pc;
+	int index;
+
+	if (!kind || !line || kstrtouint(line, 10, &policy.size))
+		return "not CASE POLICY SIZE";
+	index = match_string(stack_policy_names, STACK_POLICY_KINDS, kind);
+	if (index < 0)
+		return "no such policy";
+	pc = find_case(name);
+	if (!pc)
+		return "no such case";
+
+	policy.kind = index;
+	if (stack_policy_buffer(&policy) > THREAD_SIZE)
+		return "save buffer larger than a stack";
+	if (!pc->registered && register_jprobe(&pc->jp))
+		return "the probe could not be registered";
+	pc->registered = true;
+
+	memset(&play, 0, sizeof(play));
+	memset(&pc->jp.stat, 0, sizeof(pc->jp.stat));
+	pc->jp.policy = policy;
+	play.pc = pc;
+	missed = pc->jp.kp.nmissed;
+	before = taint();
+
+	play_case();
+
+	put_play(pc->jp.kp.nmissed - missed);
+	put("taint before=%lx after=%lx\n", before, taint());
+	return NULL;
+}
+
+static void play_next(void)
+{
+	char *line = strsep(&plan_next, "\n");
+	const char *error;
+
+	record_len = 0;
+	record_read = 0;
+	played++;
+	/* Pins a splat in the console log on the case that was running. */
+	pr_notice("play %u\n", played);
+	put("play seq=%u line=%s\n", played, line);
+	error = play_line(line);
+	if (error)
+		put("error text=%s\n", error);
+	put("end seq=%u crc=%08x\n", played,
+	    ~crc32_le(~0, (const u8 *)record, record_len));
+}
+
+static ssize_t cases_read(struct file *file, char __user *buf, size_t size,
+			  loff_t *pos)
+{
+	ssize_t ret;
+
+	ret = mutex_lock_interruptible(&plan_lock);
+	if (ret)
+		return ret;
+	if (record_read == record_len && plan_next && *plan_next)
+		play_next();
+	ret = min(size, record_len - record_read);
+	if (copy_to_user(buf, record + record_read, ret))
+		ret = -EFAULT;
+	else
+		record_read += ret;
+	mutex_unlock(&plan_lock);
+	return ret;
+}
+
+static ssize_t cases_write(struct file *file, const char __user *buf,
+			   size_t size, loff_t *pos)
+{
+	ssize_t ret;
+	size_t used;
+
+	ret = mutex_lock_interruptible(&plan_lock);
+	if (ret)
+		return ret;
+	if (!plan_next || !*plan_next)
+		*(plan_next = plan) = '\0';
+	used = plan_next - plan + strlen(plan_next);
+	if (used + size >= PLAN_SIZE) {
+		ret = -ENOSPC;
+	} else if (copy_from_user(plan + used, buf, size)) {
+		plan[used] = '\0';
+		ret = -EFAULT;
+	} else {
+		plan[used + size] = '\0';
+		ret = size;
+	}
+	mutex_unlock(&plan_lock);
+	return ret;
+}
+
+static const struct proc_ops cases_ops = {
+	.proc_read = cases_read,
+	.proc_write = cases_write,
+};
+
+static void free_buffers(void)
+{
+	vfree(plan);
+	vfree(record);
+}
+
+static int __init probe_targets_init(void)
+{
+	plan = vzalloc(PLAN_SIZE);
+	record = vmalloc(RECORD_SIZE);
+	if (!plan || !record)
+		goto no_memory;
+	record_len = scnprintf(record, RECORD_SIZE,
+			       "guest release=%s thread_size=%lu irq_stack_size=%lu cases=%u\n",
+			       utsname()->release, (unsigned long)THREAD_SIZE,
+			       (unsigned long)IRQ_STACK_SIZE, probe_case_count);
+	if (!proc_create("jprobe-cases", 0600, NULL, &cases_ops))
+		goto no_memory;
+	return 0;
+
+no_memory:
+	free_buffers();
+	return -ENOMEM;
+}
+
+static void __exit probe_targets_exit(void)
+{
+	unsigned int i;
+
+	remove_proc_entry("jprobe-cases", NULL);
+	for (i = 0; i < probe_case_count; i++)
+		if (probe_cases[i].registered)
+			unregister_jprobe(&probe_cases[i].jp);
+	free_buffers();
+}
+
+module_init(probe_targets_init);
+module_exit(probe_targets_exit);
+MODULE_DESCRIPTION("functions to probe, and the cases that probe them");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Cases, and observations as a faithful guest would make them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import yaml
+
+from harness.catalog import CaseFile, build_case
+from harness.model.case import Case
+from harness.model.ctype import value_bytes
+from harness.model.observation import Counts, Look, Observation
+from harness.model.policy import Hit, Policy
+from harness.model.predict import Places, predict
+
+SP = 0xFFFF800008003000
+HIT = Hit(sp=SP, fp=SP + 64, top=SP + 0x1000, irq=False, thread_size=16384, irq_stack_size=16384)
+
+
+def case(text: str, name: str = "made-up") -> Case:
+    """A case from the YAML of its file, without `shows`."""
+    import msgspec
+
+    return build_case(name, msgspec.convert({"shows": "a test", **yaml.safe_load(text)}, CaseFile))
+
+
+def flip(data: bytes) -> bytes:
+    return bytes(octet ^ 0xFF for octet in data)
+
+
+def observe(made: Case, policy: Policy, hit: Hit = HIT, **changes: Any) -> Observation:
+    """What a guest sees in which all is as the model says; no va_list."""
+    pointees, cursor = {}, hit.sp + 512
+    for index, placement in enumerate(made.layout.placements):
+        if placement.by_reference:
+            pointees[index] = cursor
+            cursor += 2048
+    object_at = cursor if made.object else 0
+    prediction = predict(made, policy, hit, Places(pointees, {}, object_at))
+
+    area = bytearray(made.layout.stack_size)
+    arguments = {}
+    for index, (argument, placement) in enumerate(zip(made.arguments, made.layout.placements)):
+        if placement.stack is not None and not placement.by_reference:
+            area[placement.stack : placement.stack + argument.type.size] = argument.value
+        corrupt = prediction.corrupt.get(index, frozenset())
+        seen = bytes(
+            octet ^ argument.flip_mask if offset in corrupt else octet
+            for offset, octet in enumerate(argument.value)
+        )
+        arguments[index] = Look(pointees.get(index, 0), argument.value, None, seen)
+    after = bytes(
+        octet ^ 0xFF if offset in prediction.area_writes else octet
+        for offset, octet in enumerate(area)
+    )
+    seen_area = bytearray(area)
+    for index, placement in enumerate(made.layout.placements):
+        if placement.stack is None or placement.by_reference:
+            continue
+        seen = arguments[index].seen or b""
+        for offset in value_bytes(made.arguments[index].type):
+            seen_area[placement.stack + offset] = seen[offset]
+    looked = None
+    if made.object:
+        before = bytes(made.object.size)
+        kept = flip(before) if made.handler.object and prediction.runs else before
+        looked = Look(
+            object_at,
+            before,
+            None,
+            bytes(0 if offset in prediction.lost else kept[offset] for offset in range(len(before))),
+        )
+    ran = prediction.runs
+    observation = Observation(
+        seq=1,
+        hit=hit,
+        counts=Counts(1, int(ran), 1, 0, int(not ran)),
+        saved=prediction.window if ran else -1,
+        overflow=prediction.overflow,
+        area=Look(0, bytes(area) if ran else b"", after if ran else b"", bytes(seen_area)),
+        arguments=arguments,
+        object=looked,
+    )
+    return dataclasses.replace(observation, **changes)

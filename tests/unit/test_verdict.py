@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A verdict agrees with a faithful guest, and with no other."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from harness.model import verdict as verdicts
+from harness.model.observation import Counts, Look
+from harness.model.policy import Hit, Policy, Rule
+from harness.model.predict import Damage, Places, consumed, predict, ranges
+from harness.model.verdict import judge
+from tests.unit.factory import HIT, SP, case, observe
+
+NONE = Policy(Rule.NONE)
+FIXED = Policy(Rule.FIXED, 16)
+TWELVE = case("{arguments: [12 x long], handler: {assign: all}}")
+BIG = case(
+    "{types: {big: ['long[4]']}, arguments: [long, big], handler: {assign: all}}"
+)
+OBJECT = case("{arguments: [long], object: {size: 8}, handler: {object: true}}")
+
+
+@pytest.mark.parametrize("policy", [NONE, FIXED, Policy(Rule.FP_DELTA, 32), Policy(Rule.THREAD_SIZE)])
+@pytest.mark.parametrize("made", [TWELVE, BIG, OBJECT], ids=["twelve", "big", "object"])
+def test_a_faithful_guest_agrees(made: object, policy: Policy) -> None:
+    assert judge(made, policy, observe(made, policy)).mismatches == ()  # type: ignore[arg-type]
+
+
+def test_leak_by_byte() -> None:
+    found = judge(TWELVE, FIXED, observe(TWELVE, FIXED))
+    assert found.prediction.damage == {Damage.LEAK}
+    assert found.corrupt == {10: frozenset(range(8)), 11: frozenset(range(8))}
+
+
+def test_by_reference_survives_what_does_not_reach_it() -> None:
+    found = judge(BIG, FIXED, observe(BIG, FIXED))
+    assert found.label == "by-ref"
+    assert judge(BIG, Policy(Rule.THREAD_SIZE), observe(BIG, Policy(Rule.THREAD_SIZE))).label == "intact"
+
+
+def test_rollback() -> None:
+    found = judge(OBJECT, Policy(Rule.THREAD_SIZE), observe(OBJECT, Policy(Rule.THREAD_SIZE)))
+    assert found.label == "rollback"
+    assert found.lost == frozenset(range(8))
+
+
+def test_overflow() -> None:
+    hit = dataclasses.replace(HIT, irq=True)
+    made = case("{arguments: [long], context: hardirq}")
+    v15 = Policy(Rule.V15, 128)
+    found = judge(made, v15, observe(made, v15, hit))
+    assert (found.label, found.agrees) == ("overflow", True)
+    assert not judge(made, v15, observe(made, v15, hit, overflow=0)).agrees
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        Counts(0, 0, 1, 0, 0),
+        Counts(2, 1, 1, 0, 0),
+        Counts(1, 0, 1, 1, 0),
+        Counts(1, 2, 1, 0, 0),
+        Counts(1, 1, 0, 0, 0),
+        Counts(1, 1, 1, 0, 1),
+    ],
+)
+def test_a_hit_that_was_not_planned_has_no_verdict(counts: Counts) -> None:
+    found = judge(TWELVE, FIXED, observe(TWELVE, FIXED, counts=counts))
+    assert not found.agrees
+    assert all(text.startswith("not played as planned") for text in found.mismatches)
+    assert found.corrupt == {}
+
+
+def test_the_wrong_stack_is_not_as_planned() -> None:
+    found = judge(TWELVE, FIXED, observe(TWELVE, FIXED, dataclasses.replace(HIT, irq=True)))
+    assert "the probe was hit on an interrupt stack" in found.mismatches[0]
+
+
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_a_prediction_shifted_by_one_byte_differs(
+    shift: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    observation = observe(TWELVE, FIXED)
+
+    def shifted(made: object, policy: Policy, hit: Hit, places: Places) -> object:
+        return predict(TWELVE, Policy(Rule.FIXED, policy.size + shift), hit, places)
+
+    monkeypatch.setattr(verdicts, "predict", shifted)
+    found = judge(TWELVE, FIXED, observation)
+    assert any("is corrupt in" in text for text in found.mismatches)
+
+
+def test_a_store_that_was_not_made_differs() -> None:
+    observation = observe(TWELVE, FIXED)
+    unchanged = dataclasses.replace(observation.area, after=observation.area.before)
+    found = judge(TWELVE, FIXED, dataclasses.replace(observation, area=unchanged))
+    assert "the handler wrote no byte of the argument area" in found.mismatches[0]
+
+
+def test_an_intact_argument_that_was_predicted_corrupt_differs() -> None:
+    observation = observe(TWELVE, NONE)
+    arguments = {
+        index: dataclasses.replace(look, seen=TWELVE.arguments[index].value)
+        for index, look in observation.arguments.items()
+    }
+    found = judge(TWELVE, NONE, dataclasses.replace(observation, arguments=arguments))
+    assert any("is corrupt in no byte" in text for text in found.mismatches)
+
+
+def test_an_argument_elsewhere_than_predicted_differs() -> None:
+    observation = observe(TWELVE, FIXED)
+    seen = observation.area.seen or b""
+    moved = dataclasses.replace(observation.area, seen=seen[8:] + seen[:8])
+    found = judge(TWELVE, FIXED, dataclasses.replace(observation, area=moved))
+    assert any("is not where C.17 puts it" in text for text in found.mismatches)
+
+
+@pytest.mark.parametrize("change", [{"saved": 15}, {"overflow": 1}, {"new_taint": 512}])
+def test_anything_else_that_differs(change: dict[str, int]) -> None:
+    assert len(judge(TWELVE, FIXED, observe(TWELVE, FIXED, **change)).mismatches) == 1
+
+
+def test_missing_looks_are_not_as_planned() -> None:
+    found = judge(BIG, FIXED, observe(BIG, FIXED, arguments={}))
+    assert not found.agrees
+    cut = observe(TWELVE, FIXED, area=Look(0, b"", b"", b""))
+    assert "not all 32 bytes" in judge(TWELVE, FIXED, cut).mismatches[0]
+
+
+def test_padding_is_not_judged() -> None:
+    holey = case(
+        "{types: {holey: [char, long]}, arguments: [8 x long, holey], handler: {assign: [8]}}"
+    )
+    observation = observe(holey, Policy(Rule.THREAD_SIZE))
+    look = observation.arguments[8]
+    seen = bytearray(look.seen or b"")
+    seen[3] ^= 0xFF
+    arguments = {**observation.arguments, 8: dataclasses.replace(look, seen=bytes(seen))}
+    changed = dataclasses.replace(observation, arguments=arguments)
+    # The area now holds other padding than the argument; neither counts.
+    found = judge(holey, Policy(Rule.THREAD_SIZE), changed)
+    assert found.corrupt == {}
+    assert not [text for text in found.mismatches if "argument 8" in text]
+
+
+def test_consumed_takes_registers_first() -> None:
+    def made(stack: int, offset: int) -> bytes:
+        words = stack.to_bytes(8, "little") + bytes(16)
+        return words + offset.to_bytes(4, "little", signed=True) + bytes(4)
+
+    assert consumed(made(SP, -56), 2) == made(SP, -40)
+    assert consumed(made(SP, -56), 7) == made(SP, 0)
+    assert consumed(made(SP, -56), 9) == made(SP + 16, 0)
+
+
+def test_ranges() -> None:
+    assert ranges([3, 1, 2, 7]) == [(1, 4), (7, 8)]
+    assert ranges([]) == []
