@@ -19,6 +19,8 @@ import pytest
 if TYPE_CHECKING:
     from harness.catalog import Catalog
     from harness.kernel.kernel import Kernel
+    from harness.model.case import Case
+    from harness.model.policy import Variant
     from harness.run.guest import Guest
     from harness.run.plan import Outcome, Play, Result
 
@@ -161,25 +163,53 @@ def pytest_collection_modifyitems(
         raise pytest.UsageError(str(error)) from error
 
 
+def _is_ours(metafunc: pytest.Metafunc, name: str) -> bool:
+    """The test means our fixture, and no parameter or fixture of its own."""
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        names = mark.args[0]
+        words = names.split(",") if isinstance(names, str) else names
+        if name in (word.strip() for word in words):
+            return False
+    # pytest has no public way to ask which fixture a name stands for.
+    definitions = metafunc.definition._fixtureinfo.name2fixturedefs.get(name, ())
+    return bool(definitions) and definitions[-1].func.__module__ == __name__
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run tests that ask for a variant or a case once for each selected one."""
+    """Run tests that ask for our fixtures once for each kernel, variant, case."""
     from harness.errors import HarnessError
+    from harness.kernel.spec import DEFAULT
 
     matrix = metafunc.config.stash[_MATRIX]
+    option = metafunc.config.getoption
     try:
-        if "variant" in metafunc.fixturenames:
-            variants = matrix.catalog.select_variants(metafunc.config.getoption("--variant"))
-            metafunc.parametrize("variant", variants, ids=[v.name for v in variants])
-        if "case" in metafunc.fixturenames:
-            cases = matrix.catalog.select_cases(metafunc.config.getoption("--case"))
-            metafunc.parametrize("case", cases, ids=[c.name for c in cases])
-        if {"kernel", "guest"} & set(metafunc.fixturenames):
-            from harness.kernel.spec import DEFAULT
-
+        if _is_ours(metafunc, "variant"):
+            variants = matrix.catalog.select_variants(option("--variant"))
+            names = [variant.name for variant in variants]
+            metafunc.parametrize("variant", variants, ids=names, indirect=True)
+        if _is_ours(metafunc, "case"):
+            cases = matrix.catalog.select_cases(option("--case"))
+            names = [case.name for case in cases]
+            metafunc.parametrize("case", cases, ids=names, indirect=True)
+        if _is_ours(metafunc, "kernel"):
             kernels = matrix.kernels or [DEFAULT]
             metafunc.parametrize("kernel", kernels, indirect=True, scope="session")
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+@pytest.fixture
+def variant(request: pytest.FixtureRequest) -> Variant:
+    """Each variant that --variant selects, or each there is."""
+    chosen: Variant = request.param
+    return chosen
+
+
+@pytest.fixture
+def case(request: pytest.FixtureRequest) -> Case:
+    """Each case that --case selects, or each there is."""
+    chosen: Case = request.param
+    return chosen
 
 
 @pytest.fixture(scope="session")

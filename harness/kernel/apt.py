@@ -138,13 +138,16 @@ class Apt:
                 raise ArchiveError(*_explain(command, log.read()))
         report(what, 100.0)
 
+    def _trust(self, source: Source) -> str:
+        architectures = ",".join(self._architectures)
+        return f"arch={architectures} signed-by={source.keyring}"
+
     def update(self, report: Progress) -> None:
         """Fetch the index of every configured suite."""
         for folder in ("state/lists/partial", "cache/archives/partial"):
             (self.folder / folder).mkdir(parents=True, exist_ok=True)
-        architectures = ",".join(self._architectures)
         lines = [
-            f"deb [arch={architectures} signed-by={source.keyring}] {source.uri} {suite} main\n"
+            f"deb [{self._trust(source)}] {source.uri} {suite} main\n"
             for source in self._archive.sources or host_sources()
             for suite in source.suites
         ]

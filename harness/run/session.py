@@ -156,8 +156,8 @@ class Session:
         """Say what our own tools did not get done."""
         if self.console.dead:
             raise KernelDied(str(self.console.dead))
-        tail = " | ".join(self.console.tail)
+        said = (what, self.machine.qemu_output, " | ".join(self.console.tail))
         raise InfrastructureError(
-            f"{what} {self.machine.qemu_output} {tail}".strip(),
+            " ".join(filter(None, said)),
             "The console log has the rest.",
         )

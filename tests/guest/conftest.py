@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The catalog, a place for broken copies of the modules, and one full run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import resources
+from harness.catalog import Catalog
+from harness.kernel import modules
+from harness.kernel.kernel import Kernel
+from harness.run import repro
+from harness.run.plan import Outcome, Result, plays
+from harness.run.session import Deadlines
+
+# A guest of ours on a loaded machine needs a second; nothing here needs more.
+DEADLINES = Deadlines(play=20, ping=10, end=20)
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    return Catalog()
+
+
+@pytest.fixture(scope="session")
+def full_run(tmp_path_factory: pytest.TempPathFactory, kernel: Kernel) -> dict[str, Any]:
+    """The main job as a user runs it, from a folder that is not the project's."""
+    folder = tmp_path_factory.mktemp("repro")
+    done = subprocess.run(
+        ["jprobe-harness", "repro", "--kernel", kernel.spec, "--json", "out.json",
+         "--junit", "out.xml", "--ktap", "out.ktap"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    document: dict[str, Any] = json.loads((folder / "out.json").read_text())
+    document["folder"] = str(folder)
+    document["stdout"] = done.stdout
+    return document
+
+
+Broken = Callable[..., Result]
+
+
+@pytest.fixture
+def broken(tmp_path: Path, kernel: Kernel, catalog: Catalog) -> Broken:
+    """Play cases with a copy of the modules in which one thing was replaced."""
+
+    def play(
+        file: str,
+        old: str,
+        new: str,
+        *,
+        cases: list[str],
+        variants: list[str],
+        deadlines: Deadlines = DEADLINES,
+    ) -> Result:
+        root = tmp_path / "kernel-modules"
+        shutil.copytree(resources.kernel_modules(), root)
+        path = root / file
+        text = path.read_text()
+        assert text.count(old) == 1, f"{old!r} is {text.count(old)} times in {file}"
+        path.write_text(text.replace(old, new))
+        chosen = catalog.select_cases(cases)
+        built = modules.build(kernel, chosen, root=root)
+        plan = plays(catalog.select_variants(variants), chosen)
+        return repro.run(kernel, built, plan, deadlines=deadlines)
+
+    return play
+
+
+def names(outcomes: list[Outcome]) -> set[str]:
+    return {outcome.play.case.name for outcome in outcomes}

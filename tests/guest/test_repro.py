@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The main job on a stock kernel, and what it must show."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import harness
+from harness import cache
+from harness.catalog import Catalog
+from harness.guest import initramfs
+from harness.kernel import modules
+from harness.kernel.kernel import Kernel
+from harness.run import repro
+from harness.run.guest import Guest
+from harness.run.plan import plays
+
+Cell = Callable[[str, str], dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def cell(full_run: dict[str, Any]) -> Cell:
+    cells = {(v["variant"], v["case"]): v for v in full_run["verdicts"]}
+    return lambda variant, case: cells[variant, case]
+
+
+def test_every_verdict_agrees(full_run: dict[str, Any]) -> None:
+    summary = full_run["summary"]
+    assert summary["planned"] >= 6 * 40
+    assert summary["agree"] == summary["played"] == summary["planned"]
+    assert (summary["boots"], summary["trouble"], summary["exit_status"]) == (1, [], 0)
+    damage = {"leak", "by-ref", "rollback", "overflow", "skipped"}
+    seen = {name for label in summary["classes"] for name in label.split("+")}
+    assert damage <= seen
+
+
+def test_the_reports(full_run: dict[str, Any]) -> None:
+    folder = Path(full_run["folder"])
+    schema = Path(harness.__file__).parent / "report/schema.json"
+    jsonschema.validate(
+        json.loads((folder / "out.json").read_text()), json.loads(schema.read_text())
+    )
+    root = ElementTree.parse(folder / "out.xml").getroot()
+    assert int(root.attrib["tests"]) == full_run["summary"]["planned"]
+    assert "not ok" not in (folder / "out.ktap").read_text()
+    assert "verdicts as predicted" in full_run["stdout"]
+    assert "\x1b" not in full_run["stdout"]
+
+
+def test_none_corrupts_the_ninth_argument(cell: Cell) -> None:
+    (argument,) = cell("none", "stack-9")["arguments"]
+    assert (argument["index"], argument["observed"]) == (8, [[0, 8]])
+
+
+def test_v15_overflows_on_the_interrupt_stack_and_the_fix_does_not(cell: Cell) -> None:
+    v15, fixed = cell("v15", "irq-read-only"), cell("fixed-128", "irq-read-only")
+    assert v15["class"] == "overflow"
+    assert v15["overflow"]["observed"] == v15["stack"]["top_minus_sp"] - 128
+    assert (fixed["class"], fixed["overflow"]["observed"]) == ("intact", 0)
+    assert cell("v15", "read-only")["overflow"]["observed"] == 0
+
+
+def test_thread_size_takes_a_legitimate_write_back(cell: Cell) -> None:
+    assert cell("thread-size", "object-outer")["object"]["observed"] == [[0, 16]]
+    assert cell("none", "object-outer")["object"]["observed"] == []
+
+
+def test_fp_delta_misses_what_was_passed_down(cell: Cell) -> None:
+    (argument,) = cell("fp-delta", "by-ref-forwarded-stack")["arguments"]
+    assert (argument["index"], argument["observed"]) == (8, [[0, 64]])
+
+
+def test_fp_delta_skips_on_an_invalid_fp(cell: Cell) -> None:
+    verdict = cell("fp-delta", "invalid-fp-stack-9")
+    assert (verdict["class"], verdict["saved"]["observed"]) == ("skipped", -1)
+
+
+@pytest.mark.parametrize("limit", [64, 128])
+def test_a_fixed_window_ends_at_its_limit(cell: Cell, limit: int) -> None:
+    variant = f"fixed-{limit}"
+    assert cell(variant, f"overwrite-{limit}")["class"] == "intact"
+    (argument,) = cell(variant, f"overwrite-{limit + 1}")["arguments"]
+    assert argument["observed"] == [[0, 1]]
+
+
+def test_a_filled_cache_needs_no_archive(tmp_path: Path, kernel: Kernel) -> None:
+    fake = tmp_path / "apt-get"
+    fake.write_text("#!/bin/sh\nexit 100\n")
+    fake.chmod(0o755)
+    done = subprocess.run(
+        ["jprobe-harness", "repro", "--kernel", kernel.spec, "--case", "stack-9"],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_one_cell_is_dumped(tmp_path: Path, kernel: Kernel) -> None:
+    done = subprocess.run(
+        ["jprobe-harness", "repro", "--kernel", kernel.spec, "--case=stack-10",
+         "--variant=fixed:8"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "leak 8" in done.stdout
+    assert re.search(r"0x0008 .*\[..\]\[..\].* argument 9", done.stdout)
+
+
+def test_a_users_own_case(tmp_path: Path, kernel: Kernel) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "shows: mine\narguments: [11 x long]\nhandler: {assign: [10]}\n"
+    )
+    done = subprocess.run(
+        ["jprobe-harness", "repro", "--kernel", kernel.spec, "--case-dir=.", "--case=mine",
+         "--variant=none", "--json=-"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (verdict,) = json.loads(done.stdout)["verdicts"]
+    assert verdict["arguments"][0]["index"] == 10
+
+
+def test_a_signature_that_does_not_compile_is_named(tmp_path: Path, kernel: Kernel) -> None:
+    # An alignment that C cannot give to a type.
+    (tmp_path / "mine.yaml").write_text(
+        "shows: mine\ntypes: {odd: {members: [long], aligned: 1073741824}}\n"
+        "arguments: [long]\n"
+    )
+    (tmp_path / "mine.yaml").write_text(
+        "shows: mine\ntypes: {int: [long]}\narguments: [int]\n"
+    )
+    done = subprocess.run(
+        ["jprobe-harness", "repro", "--kernel", kernel.spec, "--case-dir=.", "--case=mine"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert "types.int" in done.stderr
+
+
+def test_the_image_is_reproducible(
+    tmp_path: Path, kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = catalog.select_cases(["stack-*"])
+    images = []
+    for name in ("one", "another-place"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+        built = modules.build(kernel, cases)
+        assert cache.root() in built.folder.parents
+        images.append(initramfs.minimal(kernel, built.files))
+    assert images[0] == images[1]
+
+
+def test_a_kernel_without_virtio_tells_on_the_serial_line(
+    kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(initramfs, "VIRTIO_SERIAL", ("no_such_module",))
+    monkeypatch.setattr(
+        initramfs,
+        "cached_minimal",
+        lambda kernel, files, key: initramfs.minimal(kernel, files),
+    )
+    chosen = catalog.select_cases(["stack-9", "by-ref-1024", "irq-stack-9"])
+    built = modules.build(kernel, list(catalog.cases.values()))
+    plan = plays(list(catalog.variants.values()), chosen)
+    result = repro.run(kernel, built, plan)
+    assert (result.exit_status, len(result.outcomes)) == (0, len(plan)), result.trouble
+
+
+def test_a_guest_of_ones_own(guest: Guest, catalog: Catalog) -> None:
+    outcome = guest.play(catalog.variants["none"], catalog.cases["stack-9"])
+    assert outcome.agrees
+    assert outcome.verdict and outcome.verdict.label == "leak"
+    ran = guest.run("cat /proc/version; exit 3")
+    assert ran.status == 3
+    assert guest.kernel.release in ran.output
+
+
+def test_several_jprobes_are_in_place_at_once(guest: Guest, catalog: Catalog) -> None:
+    for case in catalog.select_cases(["stack-1*", "irq-*"]):
+        assert guest.play(catalog.variants["fixed-128"], case).agrees
+    probes = guest.run("/bin/busybox mount -t debugfs d /sys; cat /sys/kprobes/list").output
+    assert len([line for line in probes.splitlines() if "probe_targets" in line]) >= 8

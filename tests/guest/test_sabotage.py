@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Positive controls: something is broken on purpose, and the run turns red."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import pytest
+
+from harness.catalog import Catalog
+from harness.errors import BuildError, Exit
+from harness.kernel import casegen, modules, storeproof
+from harness.kernel.kernel import Kernel
+from harness.model import verdict as verdicts
+from harness.model.case import Case
+from harness.model.policy import Hit, Policy
+from harness.model.predict import Places, Prediction, predict
+from harness.run import repro
+from harness.run.plan import plays
+from harness.run.session import Deadlines
+from tests.guest.conftest import Broken, names
+
+POLICY = "stack-policy/stack_policy.h"
+PORT = "jprobe-port/jprobe_port.c"
+CORE = "probe-targets/core.c"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "case"), [("size - 1", "overwrite-128"), ("size + 1", "overwrite-129")]
+)
+def test_a_policy_that_is_one_byte_off(broken: Broken, wrong: str, case: str) -> None:
+    result = broken(
+        POLICY,
+        "return min(size, room);",
+        f"return min({wrong}, room);",
+        cases=[case],
+        variants=["fixed-128"],
+    )
+    assert result.exit_status is Exit.DIFFERS
+    (outcome,) = result.outcomes
+    assert any("is corrupt in" in reason for reason in outcome.reasons)
+
+
+def test_the_overflow_fix_left_out(broken: Broken) -> None:
+    result = broken(
+        POLICY,
+        "case STACK_POLICY_FIXED:\n\t\treturn min(size, room);",
+        "case STACK_POLICY_FIXED:\n\t\treturn room;",
+        cases=["irq-read-only"],
+        variants=["fixed-128"],
+    )
+    assert any("bytes past its buffer, predicted 0" in r for r in result.outcomes[0].reasons)
+
+
+def test_a_restore_that_is_left_out(broken: Broken) -> None:
+    result = broken(
+        PORT,
+        "memcpy((void *)ctl->regs.sp, ctl->save, ctl->saved);",
+        "",
+        cases=["stack-9", "stack-8"],
+        variants=["thread-size"],
+    )
+    assert names(result.differing) == {"stack-9"}
+
+
+def test_registers_that_are_not_restored(broken: Broken) -> None:
+    result = broken(
+        PORT,
+        "*regs = ctl->regs;",
+        "ctl->regs.regs[3]++, *regs = ctl->regs;",
+        cases=["stack-8"],
+        variants=["none"],
+    )
+    assert "argument 3 (long) is corrupt in byte 0" in result.outcomes[0].reasons[0]
+
+
+def test_a_probe_that_is_hit_twice_has_no_verdict(broken: Broken) -> None:
+    result = broken(
+        CORE,
+        "	if (!play.pc->hardirq) {\n",
+        "	if (!play.pc->hardirq) {\n		play.pc->call();\n",
+        cases=["stack-9"],
+        variants=["none", "fixed-64"],
+    )
+    assert len(result.differing) == 2
+    assert "not played as planned: hits counted 2, planned 1" in result.outcomes[0].reasons
+
+
+def test_a_probe_that_is_never_hit_has_no_verdict(broken: Broken) -> None:
+    result = broken(
+        PORT,
+        "return register_kprobe(&jp->kp);",
+        "return 0;",
+        cases=["stack-9"],
+        variants=["none"],
+    )
+    assert "not played as planned: hits counted 0, planned 1" in result.outcomes[0].reasons
+
+
+def _without_first_store(case: Case) -> list[str]:
+    return casegen_stores(case)[1:]
+
+
+casegen_stores = casegen.handler_stores
+
+
+def test_a_removed_store_is_found_in_the_disassembly(
+    kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(casegen, "handler_stores", _without_first_store)
+    with pytest.raises(BuildError, match="case 'overwrite-64': its handler has 0 stores"):
+        modules.build(kernel, catalog.select_cases(["overwrite-64"]))
+
+
+def test_a_removed_store_turns_the_run_red_too(
+    kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_proof(cases: Sequence[Case], functions: dict[str, list[str]]) -> None:
+        """Nothing is proved."""
+
+    monkeypatch.setattr(casegen, "handler_stores", _without_first_store)
+    monkeypatch.setattr(storeproof, "prove", no_proof)
+    chosen = catalog.select_cases(["stack-40-last"])
+    built = modules.build(kernel, chosen)
+    result = repro.run(kernel, built, plays(catalog.select_variants(["none"]), chosen))
+    reasons = result.outcomes[0].reasons
+    assert any("the handler wrote no byte of the argument area" in text for text in reasons)
+    assert any("argument 39 (long) is corrupt in no byte" in text for text in reasons)
+
+
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_a_prediction_that_is_one_byte_off(
+    kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, shift: int
+) -> None:
+    def shifted(case: Case, policy: Policy, hit: Hit, places: Places) -> Prediction:
+        moved = dataclasses.replace(policy, size=policy.size + shift)
+        return predict(case, moved, hit, places)
+
+    monkeypatch.setattr(verdicts, "predict", shifted)
+    built = modules.build(kernel, list(catalog.cases.values()))
+    plan = plays(
+        catalog.select_variants(["fixed-64"]), catalog.select_cases(["overwrite-6*", "stack-8"])
+    )
+    result = repro.run(kernel, built, plan)
+    changed = {"overwrite-64", "overwrite-65", "overwrite-63"}
+    assert names(result.differing) <= changed | {"stack-8"}
+    assert any(
+        "is corrupt in" in reason for o in result.differing for reason in o.reasons
+    )
+
+
+DIES = """\
+	if (!strcmp(play.pc->name, "stack-10"))
+		WRITE_ONCE(*(int *)NULL, 1);
+	play.handler_runs++;
+"""
+
+
+def test_a_death_is_pinned_and_the_rest_is_played(broken: Broken) -> None:
+    result = broken(
+        CORE,
+        "	play.handler_runs++;\n",
+        DIES,
+        cases=["stack-9", "stack-10", "stack-12"],
+        variants=["none"],
+    )
+    assert result.exit_status is Exit.DIFFERS
+    assert (result.boots, result.complete) == (2, True)
+    assert names(result.differing) == {"stack-10"}
+    (dead,) = result.differing
+    assert dead.verdict is None
+    assert "KernelDied: Unable to handle kernel NULL pointer" in dead.reasons[0]
+
+
+def test_a_warning_is_never_green(broken: Broken) -> None:
+    result = broken(
+        CORE,
+        "	play.handler_runs++;\n",
+        '	WARN_ON_ONCE(!strcmp(play.pc->name, "stack-10"));\n	play.handler_runs++;\n',
+        cases=["stack-9", "stack-10", "stack-12"],
+        variants=["none"],
+    )
+    assert names(result.differing) == {"stack-10"}
+    (outcome,) = result.differing
+    assert any(reason.startswith("WARNING: ") for reason in outcome.reasons)
+    assert any("gained taint 0x200" in reason for reason in outcome.reasons)
+
+
+def test_a_hung_play_is_told_from_a_hung_kernel(broken: Broken) -> None:
+    result = broken(
+        CORE,
+        "	play.handler_runs++;\n",
+        '	while (!strcmp(play.pc->name, "stack-10"))\n		cpu_relax();\n	play.handler_runs++;\n',
+        cases=["stack-9", "stack-10", "stack-12"],
+        variants=["none"],
+        deadlines=Deadlines(play=3, ping=10, end=10),
+    )
+    assert names(result.differing) == {"stack-10"}
+    assert "TestHung: " in result.differing[0].reasons[0]
+    assert result.complete

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The private apt, on an archive that the test makes and spoils."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ArchiveError
+from harness.kernel.apt import Apt, unpack
+from harness.settings import Archive, Source
+
+
+def ignore(what: str, percent: float) -> None:
+    """No progress is shown in a test."""
+
+
+class Repository:
+    """A Debian archive in a directory, with one package."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._package()
+        self.write()
+
+    def _package(self) -> None:
+        tree = self.folder / "tree"
+        (tree / "DEBIAN").mkdir(parents=True)
+        (tree / "DEBIAN/control").write_text(
+            "Package: some-package\nVersion: 1.0-1\nArchitecture: arm64\n"
+            "Maintainer: nobody <nobody@example.org>\nDescription: a test\n"
+        )
+        (tree / "etc").mkdir()
+        (tree / "etc/some").write_text("content\n")
+        self.deb = self.folder / "some-package_1.0-1_arm64.deb"
+        subprocess.run(
+            ["dpkg-deb", "--root-owner-group", "--build", tree, self.deb],
+            check=True,
+            capture_output=True,
+        )
+
+    def write(self) -> None:
+        """Write the indexes; they are not signed."""
+        data = self.deb.read_bytes()
+        stanza = (
+            "Package: some-package\nVersion: 1.0-1\nArchitecture: arm64\n"
+            "Depends: other (= 1), third\n"
+            f"Filename: {self.deb.name}\nSize: {len(data)}\n"
+            f"SHA256: {hashlib.sha256(data).hexdigest()}\n\n"
+        )
+        index = self.folder / "dists/some/main/binary-arm64"
+        index.mkdir(parents=True, exist_ok=True)
+        (index / "Packages").write_text(stanza)
+        digest = hashlib.sha256(stanza.encode()).hexdigest()
+        (self.folder / "dists/some/Release").write_text(
+            "Origin: Test\nSuite: some\nCodename: some\nComponents: main\nArchitectures: arm64\n"
+            f"Date: {formatdate(usegmt=True).replace('GMT', 'UTC')}\n"
+            f"SHA256:\n {digest} {len(stanza)} main/binary-arm64/Packages\n"
+        )
+
+    def apt(self, folder: Path, kind: type[Apt]) -> Apt:
+        source = Source(uri=f"file:{self.folder}", suites=["some"])
+        folder.mkdir()
+        return kind(folder, Archive(sources=[source]), "arm64")
+
+
+class Trusting(Apt):
+    """Takes the place of a signature, so that the checksums come to the test."""
+
+    def _trust(self, source: Source) -> str:
+        return "arch=arm64 trusted=yes"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "repository")
+
+
+def test_an_unsigned_archive_is_refused(repository: Repository, tmp_path: Path) -> None:
+    apt = repository.apt(tmp_path / "apt", Apt)
+    with pytest.raises(ArchiveError) as caught:
+        apt.update(ignore)
+    assert "nothing was used" in caught.value.hint
+
+
+def test_download_and_unpack(repository: Repository, tmp_path: Path) -> None:
+    apt = repository.apt(tmp_path / "apt", Trusting)
+    apt.update(ignore)
+    package = apt.newest("some-package")
+    assert (package.version, package.depends) == ("1.0-1", "other (= 1), third")
+    downloads = tmp_path / "downloads"
+    downloads.mkdir()
+    (deb,) = apt.download([package], downloads, ignore)
+    unpack(deb, tmp_path / "root")
+    assert (tmp_path / "root/etc/some").read_text() == "content\n"
+
+
+@pytest.mark.parametrize("spoil", ["changed", "cut", "gone"])
+def test_a_spoiled_download_is_refused(
+    repository: Repository, tmp_path: Path, spoil: str
+) -> None:
+    apt = repository.apt(tmp_path / "apt", Trusting)
+    apt.update(ignore)
+    data = bytearray(repository.deb.read_bytes())
+    if spoil == "changed":
+        data[-1] ^= 1
+        repository.deb.write_bytes(data)
+    elif spoil == "cut":
+        repository.deb.write_bytes(data[:-100])
+    else:
+        repository.deb.unlink()
+    downloads = tmp_path / "downloads"
+    downloads.mkdir()
+    with pytest.raises(ArchiveError) as caught:
+        apt.download([apt.newest("some-package")], downloads, ignore)
+    assert "--refresh" in caught.value.hint
+    assert not list(downloads.glob("*.deb"))
+
+
+def test_a_package_that_is_gone(repository: Repository, tmp_path: Path) -> None:
+    apt = repository.apt(tmp_path / "apt", Trusting)
+    apt.update(ignore)
+    with pytest.raises(ArchiveError, match="The archive has no package 'other'"):
+        apt.newest("other")
+
+
+def test_a_package_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "broken.deb"
+    path.write_bytes(b"not a package")
+    with pytest.raises(ArchiveError, match=r"broken\.deb cannot be unpacked"):
+        unpack(path, tmp_path / "root")

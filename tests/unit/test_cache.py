@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Entries appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from pathlib import Path
+
+import pytest
+
+from harness import cache
+from harness.errors import InfrastructureError
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_an_entry_is_made_once() -> None:
+    calls = []
+
+    def make(folder: Path) -> None:
+        calls.append(folder)
+        (folder / "file").write_text("x")
+
+    first = cache.entry("kind", "key", make)
+    assert cache.entry("kind", "key", make) == first
+    assert (first / "file").read_text() == "x"
+    assert len(calls) == 1
+
+
+def test_a_failure_leaves_nothing(own_cache: Path) -> None:
+    def make(folder: Path) -> None:
+        (folder / "half").write_text("x")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache.entry("kind", "key", make)
+    left = [path.name for path in (own_cache / "jprobe-harness/kind").iterdir()]
+    assert left in (["key.lock"], [])
+
+
+def test_a_full_disk_is_one_sentence() -> None:
+    def make(folder: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(InfrastructureError, match="No space left on device") as caught:
+        cache.entry("kind", "key", make)
+    assert "XDG_CACHE_HOME" in caught.value.hint
+    assert not (cache.root() / "kind/key").exists()
+
+
+def test_two_runs_make_one_entry() -> None:
+    started = threading.Barrier(2)
+    calls = []
+
+    def make(folder: Path) -> None:
+        calls.append(folder)
+        (folder / "file").write_text("x")
+
+    def run() -> None:
+        started.wait()
+        cache.entry("kind", "key", make)
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1
+
+
+def test_digest_keeps_parts_apart() -> None:
+    assert cache.digest("ab", "c") != cache.digest("a", "bc")
+    assert cache.digest("ab", b"c") == cache.digest(b"ab", "c")

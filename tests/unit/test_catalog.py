@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What YAML may say, and the sentence for what it may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.catalog import Catalog, load_case, load_variant
+from harness.errors import ConfigError, Exit
+from harness.kernel import casegen
+from harness.model.ctype import value_bytes
+from harness.model.policy import Policy, Rule
+from tests.unit.factory import case
+
+
+def test_our_own_catalog() -> None:
+    catalog = Catalog()
+    assert list(catalog.variants) == [
+        "none", "fixed-64", "fixed-128", "v15", "fp-delta", "thread-size",
+    ]  # fmt: skip
+    assert len(catalog.cases) >= 40
+    assert "debian:6.1" in catalog.kernels
+    words = [9, 10, 12, 16, 17, 24, 25, 28, 40]
+    assert {f"stack-{count}" for count in words} <= set(catalog.cases)
+
+
+def test_every_default_value_shows_a_change_and_is_not_zero() -> None:
+    for made in Catalog().cases.values():
+        if made.name == "mix-values":
+            continue
+        for argument in made.arguments:
+            assert all(argument.value[offset] for offset in value_bytes(argument.type) if argument.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{arguments: [9 x lung]}", "no type 'lung'. The nearest: long"),
+        ("{arguments: []}", "arguments: give 1 to 64"),
+        ("{arguments: [65 x long]}", "arguments: give 1 to 64"),
+        ("{arguments: [long, double]}", "argument 1: a kernel function cannot take 'double'"),
+        ("{arguments: ['...', long]}", "C needs a named argument before"),
+        ("{arguments: [long, '...', char]}", "argument 1: a variadic 'char' is not supported"),
+        ("{arguments: [{type: char, value: 256}]}", "0x100 does not fit 1 bytes"),
+        ("{arguments: [{type: bool, value: 2}]}", "2 is not a bool"),
+        ("{arguments: [long], handler: {assign: [1]}}", "there is no argument 1; the last is 0"),
+        (
+            "{arguments: [9 x long], handler: {overwrite: 9}}",
+            "9 bytes from SP reach past the argument area of 8 bytes",
+        ),
+        (
+            "{arguments: [9 x long], handler: {overwrite: 8, assign: all}}",
+            "assign and overwrite would undo each other",
+        ),
+        (
+            "{types: {b: ['long[3]']}, arguments: [8 x long, b], handler: {overwrite: 1}}",
+            "reaches the address of argument 8",
+        ),
+        ("{arguments: [long], forwarded: [0]}", "argument 0 is not passed by reference"),
+        ("{arguments: [va_list], handler: {assign: all}}", "a va_list can only be consumed"),
+        (
+            "{arguments: [long], handler: {consume: {argument: 0, words: 1}}}",
+            "needs an argument that is a va_list",
+        ),
+        ("{arguments: [long], handler: {object: true}}", "the case has no object"),
+        ("{arguments: [long], object: {size: 0}}", "object.size: give 1 to 256"),
+        ("{arguments: [long], handler: {dive: 100000}}", "handler.dive: give 0 to"),
+        ("{types: {b: []}, arguments: [b]}", "types.b: a struct needs a member"),
+        ("{types: {long: [int]}, arguments: [long]}", "choose another name for this type"),
+        ("{types: {b: ['int[0]']}, arguments: [b]}", "an array needs an element"),
+        ("{types: {b: {members: [int], aligned: 3}}, arguments: [b]}", "not a power of two"),
+        ("{types: {b: ['long[600]']}, arguments: [b]}", "more than 4096 bytes in all"),
+        ("{types: {b: [bool]}, arguments: [b]}", "a bool in a struct cannot be inverted"),
+    ],
+)
+def test_a_case_that_cannot_be(text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        case(text)
+    assert sentence in str(caught.value)
+    assert caught.value.exit_status is Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "sentence"),
+    [
+        ("arguments: [long\n", ":2", "not YAML"),
+        ("shows: x\narguments: 3\n", "", "Expected 'array', got 'int' - at 'arguments'"),
+        ("shows: x\narguments: [long]\nhandlr: {}\n", "", "unknown field 'handlr'"),
+        ("shows: x\narguments: [long]\nhandler: {overwrite: much}\n", "", "handler.overwrite"),
+        ("shows: x\narguments: [long]\ncontext: softly\n", "", "Invalid enum value 'softly'"),
+        ("arguments: [long]\n", "", "missing required field 'shows'"),
+        ("", "", "Expected 'object', got 'null'"),
+        ("shows: x\narguments: [lung]\n", "", "no type 'lung'"),
+    ],
+)
+def test_an_error_names_the_file(tmp_path: Path, text: str, place: str, sentence: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_case(path)
+    assert str(caught.value).startswith(f"{path}{place}: ")
+    assert sentence in str(caught.value)
+
+
+def test_a_bad_variant(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("rule: fixed\nsize: 99999\nsaves: x\norigin: x\n")
+    with pytest.raises(ConfigError, match="size: give 0 to 16384"):
+        load_variant(path)
+    path.write_text("rule: some\nsaves: x\norigin: x\n")
+    with pytest.raises(ConfigError, match="Invalid enum value 'some'"):
+        load_variant(path)
+
+
+def test_selection() -> None:
+    catalog = Catalog()
+    assert [c.name for c in catalog.select_cases(["stack-9", "dive*"])] == [
+        "stack-9", "dive-assign", "dive",
+    ]  # fmt: skip
+    assert len(catalog.select_cases([])) == len(catalog.cases)
+    (made,) = catalog.select_variants(["fixed:96"])
+    assert (made.name, made.policy) == ("fixed:96", Policy(Rule.FIXED, 96))
+    with pytest.raises(ConfigError, match="no case 'stak-9'. The nearest: stack-9"):
+        catalog.select_cases(["stak-9"])
+    with pytest.raises(ConfigError, match="no variant 'fixed-12'. The nearest: fixed-128"):
+        catalog.select_variants(["fixed-12"])
+    with pytest.raises(ConfigError, match="no stack is larger"):
+        catalog.select_variants(["fixed:16385"])
+
+
+def test_a_users_own_directory(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("shows: x\narguments: [long]\n")
+    (tmp_path / "variants").mkdir()
+    (tmp_path / "variants/fixed-8.yaml").write_text("rule: fixed\nsize: 8\nsaves: x\norigin: x\n")
+    catalog = Catalog([tmp_path])
+    assert "mine" in catalog.cases
+    assert catalog.variants["fixed-8"].policy.size == 8
+    with pytest.raises(ConfigError, match="no such directory"):
+        Catalog([tmp_path / "nowhere"])
+
+
+def test_c_of_a_forwarded_argument() -> None:
+    made = case("{types: {big: ['long[3]']}, arguments: [long, big], forwarded: [1]}", "fwd")
+    text = casegen.case_source(made)
+    assert 'extern void probe_fwd_entry(long a0,\n\tvoid *a1) asm("probe_fwd_target");' in text
+    assert "probe_fwd_inner(&a1);" in text

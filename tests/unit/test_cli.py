@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command line, as far as it needs no guest."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import doctor
+from harness.cli import main
+from harness.errors import Exit
+
+
+@pytest.mark.parametrize("command", ["repro", "predict", "list", "doctor", "bench"])
+def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    assert "example: jprobe-harness" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["repro", "--case", "stak-9"], "There is no case 'stak-9'. The nearest: stack-9"),
+        (["repro", "--variant", "fxed-64"], "There is no variant 'fxed-64'. The nearest: fixed-64"),
+        (["repro", "--kernel", "debian:6.2"], "There is no kernel 'debian:6.2'. The nearest: debian:6.1"),
+        (["repro", "--json", "/nowhere/at/all.json"], "there is no such directory"),
+        (["predict", "--case-dir", "/nowhere"], "/nowhere: no such directory"),
+        (["bench", "--runs", "0"], "--runs: give at least 1"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == Exit.USAGE
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("arguments", [[], ["repo"], ["repro", "--deadline", "0"], ["list", "x"]])
+def test_usage_is_status_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == Exit.USAGE
+
+
+def test_predict_without_a_guest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "--variant", "fixed-128", "--case", "stack-25", "--json", "-"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert row["class"] == "leak"
+    assert row["arguments"] == [{"index": 24, "type": "long", "predicted": [[0, 8]]}]
+
+
+def test_predict_knows_both_frame_layouts(capsys: pytest.CaptureFixture[str]) -> None:
+    labels = []
+    for frame in ("record-below", "record-above"):
+        main(["predict", "--variant=fp-delta", "--case=by-ref-24", f"--frame={frame}", "--json=-"])
+        labels.append(json.loads(capsys.readouterr().out)["predictions"][0]["class"])
+    # With the record above the locals, FP - SP reaches over the copy.
+    assert labels == ["by-ref", "intact"]
+
+
+@pytest.mark.parametrize("what", ["kernels", "variants", "cases"])
+def test_list(what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", what, "--json", "-"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert all(row["name"] for row in rows)
+    assert main(["list", what]) == 0
+    assert rows[0]["name"] in capsys.readouterr().out
+
+
+def test_doctor_names_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = doctor.Program("no-such-program", "some-package", "nothing")
+    monkeypatch.setattr(doctor.examine, "__defaults__", ((program,),))
+    assert main(["doctor"]) == Exit.INFRASTRUCTURE
+    out = capsys.readouterr().out
+    assert "apt-get install -y --no-install-recommends some-package" in out
+
+
+def test_a_reader_that_stops_early_is_no_traceback() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m harness.cli list cases | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_no_qemu_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from harness.errors import InfrastructureError
+    from harness.vm.machine import Machine
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InfrastructureError, match="qemu-system-aarch64 is not installed"):
+        Machine(tmp_path / "Image", b"").__enter__()

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The machine and the session, against programs that pretend to be QEMU."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.errors import InfrastructureError, KernelDied, KernelHung, MachineError, TestHung
+from harness.run.session import Deadlines, Session
+from harness.vm.machine import Machine
+
+RECORDS = Path(__file__).parent / "data/records.txt"
+PANIC = Path(__file__).parent / "data/console/panic.log"
+
+CONNECT = """
+import re, socket, sys, time
+paths = dict(re.findall(r"socket,id=(\\w+),path=(\\S+)", " ".join(sys.argv)))
+def connect(name):
+    line = socket.socket(socket.AF_UNIX)
+    line.connect(paths[name])
+    return line
+console, records = connect("console"), connect("records")
+data = open({records!r}, "rb").read()
+introduction = data[:data.index(b"play")]
+"""
+
+
+@pytest.fixture
+def qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Put a program in QEMU's place."""
+
+    def make(body: str, *, connect: bool = True) -> Machine:
+        program = tmp_path / "qemu-system-aarch64"
+        head = CONNECT.replace("{records!r}", repr(str(RECORDS))) if connect else ""
+        program.write_text(f"#!{sys.executable}\n{head}\n{body}\n")
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        return Machine(tmp_path / "Image", b"initrd")
+
+    return make
+
+
+SHORT = Deadlines(boot=0.5, play=0.5, ping=0.5, end=0.5)
+
+
+def test_a_failed_start_tells_all(qemu) -> None:  # type: ignore[no-untyped-def]
+    machine = qemu("import sys; sys.exit('no such machine')", connect=False)
+    with pytest.raises(MachineError) as caught, machine:
+        pass
+    assert "ended with status 1: no such machine" in caught.value.sentence
+    assert "-nodefaults" in caught.value.hint
+    assert not machine.folder.exists()
+
+
+def test_the_sockets_are_private(qemu) -> None:  # type: ignore[no-untyped-def]
+    with qemu("time.sleep(60)") as machine:
+        assert stat.S_IMODE(machine.folder.stat().st_mode) == 0o700
+        process = machine.process
+    assert process.returncode == -9
+    assert not machine.folder.exists()
+
+
+def test_records_to_the_end(qemu) -> None:  # type: ignore[no-untyped-def]
+    with qemu("records.sendall(data)") as machine:
+        records = list(Session(machine, deadlines=SHORT).records(7))
+    assert len(records) == 9
+
+
+def test_a_guest_that_ends_early_is_our_own_failure(qemu) -> None:  # type: ignore[no-untyped-def]
+    with (
+        qemu("console.sendall(b'insmod: no\\n'); records.sendall(introduction)") as machine,
+        pytest.raises(InfrastructureError, match=r"after 0 of 7 records\. insmod: no"),
+    ):
+        list(Session(machine, deadlines=SHORT).records(7))
+
+
+def test_a_panic_is_seen_and_is_the_kernels_fault(qemu) -> None:  # type: ignore[no-untyped-def]
+    body = f"records.sendall(introduction); console.sendall(open({str(PANIC)!r}, 'rb').read())"
+    with qemu(body) as machine, pytest.raises(KernelDied, match="asked for"):
+        list(Session(machine, deadlines=SHORT).records(7))
+
+
+def test_a_dead_guest_that_does_not_end_is_not_waited_for(qemu) -> None:  # type: ignore[no-untyped-def]
+    body = f"console.sendall(open({str(PANIC)!r}, 'rb').read()); time.sleep(60)"
+    with qemu(body) as machine, pytest.raises(KernelDied):
+        list(Session(machine, deadlines=Deadlines(boot=50, end=0.5)).records(7))
+
+
+def test_a_hung_kernel(qemu) -> None:  # type: ignore[no-untyped-def]
+    with (
+        qemu("records.sendall(introduction); time.sleep(60)") as machine,
+        pytest.raises(KernelHung, match="The guest hangs after record 0"),
+    ):
+        list(Session(machine, deadlines=SHORT).records(7))
+
+
+def test_a_hung_test(qemu) -> None:  # type: ignore[no-untyped-def]
+    body = """
+records.sendall(introduction)
+number = console.recv(100).decode().split()[1]
+console.sendall(f"ping {number}\\r\\npong-{number}\\r\\n".encode())
+time.sleep(60)
+"""
+    with qemu(body) as machine, pytest.raises(TestHung, match="play after record 0 does not end"):
+        list(Session(machine, deadlines=SHORT).records(7))

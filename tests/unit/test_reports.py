@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The reports, read back by their formats' own rules."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+import harness
+from harness.catalog import Catalog
+from harness.errors import Exit
+from harness.guest.splat import Kind, Splat
+from harness.model.verdict import judge
+from harness.report import json_report, junit, ktap, terminal, words
+from harness.run.plan import Outcome, Play, Result, plays
+from tests.unit.factory import observe
+
+SCHEMA = json.loads((Path(harness.__file__).parent / "report/schema.json").read_text())
+
+
+def result(*, broken: bool = False, missing: int = 0, trouble: tuple[str, ...] = ()) -> Result:
+    catalog = Catalog()
+    plan = plays(
+        catalog.select_variants(["none", "fixed-64"]), catalog.select_cases(["stack-9", "by-ref-24"])
+    )
+    outcomes = []
+    for play in plan[: len(plan) - missing]:
+        policy = play.variant.policy
+        changes = {"overflow": 3} if broken and play is plan[0] else {}
+        verdict = judge(play.case, policy, observe(play.case, policy, **changes))
+        outcomes.append(Outcome(play, verdict))
+    if broken:
+        splat = Splat(Kind.OOPS, "Oops \x00", 2, ["Oops \x00", "Call trace:"])
+        outcomes[1] = Outcome(plan[1], None, ("KernelDied: oops",), (splat,))
+    return Result(
+        spec="debian:6.1",
+        release="6.1.0",
+        compiler="gcc",
+        outcomes=tuple(outcomes),
+        planned=len(plan),
+        trouble=trouble,
+        logs="somewhere",
+    )
+
+
+ALL = [result(), result(broken=True), result(missing=1), result(missing=4, trouble=("gone\nnow",))]
+
+
+@pytest.mark.parametrize("made", ALL)
+def test_json_is_as_the_schema_says(made: Result) -> None:
+    document = json_report.document(made)
+    jsonschema.validate(json.loads(json.dumps(document)), SCHEMA)
+
+
+def test_json_tells_bytes() -> None:
+    document = json_report.document(result())
+    leak = next(v for v in document["verdicts"] if (v["variant"], v["case"]) == ("none", "stack-9"))
+    assert leak["class"] == "leak"
+    assert leak["arguments"] == [
+        {"index": 8, "type": "long", "predicted": [[0, 8]], "observed": [[0, 8]]}
+    ]
+    assert document["summary"]["classes"] == {"by-ref": 2, "intact": 1, "leak": 1}
+
+
+@pytest.mark.parametrize("made", ALL)
+def test_junit_counts_itself(made: Result) -> None:
+    root = ElementTree.fromstring(junit.document(made))
+    assert len(root.findall(".//failure")) == int(root.attrib["failures"])
+    if made.complete:
+        assert len(root.findall("testcase")) == made.planned + len(made.trouble)
+
+
+def check_ktap(lines: list[str], indent: str = "") -> None:
+    """The grammar of Documentation/dev-tools/ktap.rst: version, plan, numbers in order."""
+    own = [line.removeprefix(indent) for line in lines if not line.startswith(indent + "  ")]
+    assert own[0] == "KTAP version 1"
+    plan = next(line for line in own if line.startswith("1.."))
+    results = [m for line in own if (m := re.match(r"(?:not )?ok (\d+)( - \S| [^#\n]+)", line))]
+    assert [int(m[1]) for m in results] == list(range(1, int(plan[3:]) + 1))
+    for line in own:
+        assert re.match(r"KTAP version 1$|1\.\.\d+$|# |(not )?ok \d+ ", line), line
+
+
+@pytest.mark.parametrize("made", ALL)
+def test_ktap_is_well_formed(made: Result) -> None:
+    lines = ktap.document(made).splitlines()
+    check_ktap(lines)
+    blocks: list[list[str]] = []
+    for line in lines:
+        if line == "  KTAP version 1":
+            blocks.append([])
+        if line.startswith("  "):
+            blocks[-1].append(line)
+    for block in blocks:
+        check_ktap(block, "  ")
+    failed = any(line.startswith("not ok") for line in lines)
+    assert failed == (made.exit_status is not Exit.AGREES)
+
+
+def test_exit_statuses() -> None:
+    assert [made.exit_status for made in ALL] == [0, 1, 3, 3]
+    assert result(trouble=("WARNING: at boot",)).exit_status is Exit.DIFFERS
+
+
+def test_the_table_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.print_result(result(broken=True))
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "leak 8" in out
+    assert "\N{NOT EQUAL TO} no verdict" in out
+    assert "2 of 4 verdicts as predicted" in out
+    assert "Logs: somewhere" in out
+
+
+def test_the_dump_marks_what_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = next(o for o in result().outcomes if words.cell(o) == "leak 8")
+    terminal.print_dump(outcome)
+    out = capsys.readouterr().out
+    assert "argument area, from SP" in out
+    assert re.search(r"0x0000 +2a +35 .*\[d5\]\[ca\]", out)
+
+
+def test_a_narrow_terminal_loses_no_cell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rich.console import Console
+
+    monkeypatch.setattr(terminal, "console", lambda stderr=False: Console(width=50))
+    terminal.print_result(result())
+    assert "leak 8" in capsys.readouterr().out
+
+
+def test_play_line() -> None:
+    catalog = Catalog()
+    play = Play(catalog.variants["v15"], catalog.cases["stack-9"])
+    assert play.line == "stack-9 v15 128"
+
+

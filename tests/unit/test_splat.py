@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Console logs of guests that tests/guest/fault really broke."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.guest.splat import Kind, Watcher, scan
+
+LOGS = Path(__file__).parent / "data/console"
+
+
+def log(name: str) -> str:
+    return (LOGS / f"{name}.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("panic", [Kind.PANIC]),
+        ("oops", [Kind.OOPS, Kind.PANIC]),
+        ("bug", [Kind.BUG, Kind.PANIC]),
+        # busybox's insmod tries twice.
+        ("warning", [Kind.WARNING, Kind.WARNING]),
+        ("soft-lockup", [Kind.SOFT_LOCKUP, Kind.RCU_STALL, Kind.SOFT_LOCKUP]),
+        ("hung-task", [Kind.HUNG_TASK]),
+    ],
+)
+def test_real_crashes(name: str, kinds: list[Kind]) -> None:
+    splats = scan(log(name).splitlines())
+    assert [splat.kind for splat in splats] == kinds
+    assert all(len(splat.lines) > 4 for splat in splats)
+
+
+def test_a_fatal_one_is_a_death() -> None:
+    for name, dead in (("panic", True), ("oops", True), ("bug", True), ("warning", False)):
+        watcher = Watcher()
+        watcher.feed(log(name))
+        assert (watcher.dead is not None) == dead
+
+
+def test_a_healthy_boot_has_none() -> None:
+    boot = log("panic").split("Kernel panic")[0]
+    assert scan(boot.splitlines()[:-1]) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("WARNING: possible circular locking dependency detected", Kind.LOCKDEP),
+        ("WARNING: possible recursive locking detected", Kind.LOCKDEP),
+        ("WARNING: inconsistent lock state", Kind.LOCKDEP),
+        ("WARNING: suspicious RCU usage", Kind.LOCKDEP),
+        ("WARNING: CPU: 0 PID: 1 at kernel/x.c:1 f+0x0/0x8", Kind.WARNING),
+        ("BUG: sleeping function called from invalid context at mm/x.c:1", Kind.BUG),
+        ("Kernel stack overflow", None),
+        ("Key type BUGLE registered", None),
+    ],
+)
+def test_wording(line: str, kind: Kind | None) -> None:
+    splats = scan([f"[    1.234567] {line}"])
+    assert [splat.kind for splat in splats] == ([kind] if kind else [])
+
+
+def test_a_splat_is_pinned_on_the_play_it_came_in() -> None:
+    log_lines = [
+        "[    1.0] jprobe-harness: play 1",
+        "[    1.1] jprobe-harness: play 2",
+        "[    1.2] WARNING: CPU: 0 PID: 1 at x.c:1 f+0x0/0x8",
+        "[    1.2] Call trace:",
+        "[    1.3] jprobe-harness: play 3",
+    ]
+    (splat,) = scan(log_lines)
+    assert (splat.seq, splat.lines[1]) == (2, "Call trace:")
+
+
+@given(st.lists(st.integers(0, len(log("oops"))), max_size=10))
+def test_pieces_make_the_same_splats(cuts: list[int]) -> None:
+    text = log("oops")
+    watcher = Watcher()
+    edges = [0, *sorted(cuts), len(text)]
+    for start, end in zip(edges, edges[1:]):
+        watcher.feed(text[start:end])
+    assert [(s.kind, s.lines) for s in watcher.splats] == [
+        (s.kind, s.lines) for s in scan(text.splitlines())
+    ]
