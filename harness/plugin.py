@@ -161,6 +161,9 @@ def pytest_collection_modifyitems(
         items[:] = collector.collect()
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
+    # The terminal counts what is reported.
+    report = pytest.CollectReport(collector.nodeid, "passed", None, [*items])
+    config.hook.pytest_collectreport(report=report)
 
 
 def _is_ours(metafunc: pytest.Metafunc, name: str) -> bool:

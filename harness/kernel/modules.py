@@ -111,10 +111,13 @@ def strip(module: Path, stripped: Path) -> None:
 
 def kbuild(kernel: Kernel, folder: Path, cc: str = f"{CROSS_COMPILE}gcc") -> None:
     """Build the modules of `folder`, which has a Kbuild; raises BuildError."""
+    # The same sources give the same modules, wherever they are built.
+    flags = f"-ffile-prefix-map={folder}/= -ffile-prefix-map={kernel.build}=kernel"
     done = subprocess.run(
         [
             "make", "-C", kernel.build, f"M={folder}", f"-j{os.cpu_count()}",
-            "ARCH=arm64", f"CROSS_COMPILE={CROSS_COMPILE}", f"CC={cc}", "modules",
+            "ARCH=arm64", f"CROSS_COMPILE={CROSS_COMPILE}", f"CC={cc}", f"KCFLAGS={flags}",
+            "modules",
         ],
         capture_output=True,
         text=True,

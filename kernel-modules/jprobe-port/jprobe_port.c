@@ -168,6 +168,7 @@ static int jprobe_hit(struct kprobe *kp, struct pt_regs *regs)
 	instruction_pointer_set(regs, (unsigned long)jp->entry);
 	return 1;
 }
+
 NOKPROBE_SYMBOL(jprobe_hit);
 
 static int jprobe_return_hit(struct kprobe *kp, struct pt_regs *regs)
@@ -179,6 +180,7 @@ static int jprobe_return_hit(struct kprobe *kp, struct pt_regs *regs)
 	ctl->phase = JPROBE_PASSING;
 	return 1;
 }
+
 NOKPROBE_SYMBOL(jprobe_return_hit);
 
 /**
@@ -203,8 +205,6 @@ noinline void jprobe_return(void)
 	unreachable();
 }
 EXPORT_SYMBOL_GPL(jprobe_return);
-
-extern char jprobe_return_trap[];
 
 static struct kprobe return_probe = {
 	.addr = (kprobe_opcode_t *)jprobe_return_trap,

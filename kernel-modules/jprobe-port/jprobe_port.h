@@ -48,4 +48,7 @@ int register_jprobe(struct jprobe *jp);
 void unregister_jprobe(struct jprobe *jp);
 void jprobe_return(void);
 
+/* The nop in jprobe_return() that the engine probes; not for others. */
+extern char jprobe_return_trap[];
+
 #endif /* JPROBE_PORT_H */

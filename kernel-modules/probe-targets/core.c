@@ -54,6 +54,9 @@ static unsigned int played;
 
 static void look_at_area(enum look when)
 {
+	/* Without a hit there is no stack to look at, and the case is void. */
+	if (!play.pc->jp.stat.hits)
+		return;
 	memcpy(play.area[when], (void *)play.pc->jp.stat.stack.sp,
 	       play.pc->area);
 	play.area_looked[when] = true;

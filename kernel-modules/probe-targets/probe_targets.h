@@ -15,7 +15,7 @@
  * cloned for constant arguments.
  */
 #if defined(__clang__)
-#define __probed noinline __attribute__((optnone))
+#define __probed __attribute__((__noinline__, __optnone__))
 #else
 #define __probed __attribute__((__noipa__))
 #endif

@@ -142,12 +142,9 @@ def test_a_users_own_case(tmp_path: Path, kernel: Kernel) -> None:
 def test_a_signature_that_does_not_compile_is_named(tmp_path: Path, kernel: Kernel) -> None:
     # An alignment that C cannot give to a type.
     (tmp_path / "mine.yaml").write_text(
-        "shows: mine\ntypes: {odd: {members: [long], aligned: 1073741824}}\n"
-        "arguments: [long]\n"
+        "shows: mine\ntypes: {odd: {members: [long], aligned: 1073741824}}\narguments: [long]\n"
     )
-    (tmp_path / "mine.yaml").write_text(
-        "shows: mine\ntypes: {int: [long]}\narguments: [int]\n"
-    )
+    (tmp_path / "mine.yaml").write_text("shows: mine\ntypes: {int: [long]}\narguments: [int]\n")
     done = subprocess.run(
         ["jprobe-harness", "repro", "--kernel", kernel.spec, "--case-dir=.", "--case=mine"],
         cwd=tmp_path,

@@ -145,9 +145,7 @@ def test_a_prediction_that_is_one_byte_off(
     result = repro.run(kernel, built, plan)
     changed = {"overwrite-64", "overwrite-65", "overwrite-63"}
     assert names(result.differing) <= changed | {"stack-8"}
-    assert any(
-        "is corrupt in" in reason for o in result.differing for reason in o.reasons
-    )
+    assert any("is corrupt in" in reason for o in result.differing for reason in o.reasons)
 
 
 DIES = """\

@@ -70,7 +70,9 @@ def observe(made: Case, policy: Policy, hit: Hit = HIT, **changes: Any) -> Obser
             object_at,
             before,
             None,
-            bytes(0 if offset in prediction.lost else kept[offset] for offset in range(len(before))),
+            bytes(
+                0 if offset in prediction.lost else kept[offset] for offset in range(len(before))
+            ),
         )
     ran = prediction.runs
     observation = Observation(

@@ -20,7 +20,7 @@ HVA2 = composite("struct", "hva2", [ctype.VECTOR16] * 2)
 LONG = ctype.LONG
 
 
-def where(layout: Layout) -> list[object]:
+def where(layout: Layout) -> list[str]:
     """x3, v1, +8 or, by reference, *x3, for each argument."""
     words = []
     for p in layout.placements:

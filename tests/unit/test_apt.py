@@ -100,9 +100,7 @@ def test_download_and_unpack(repository: Repository, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", ["changed", "cut", "gone"])
-def test_a_spoiled_download_is_refused(
-    repository: Repository, tmp_path: Path, spoil: str
-) -> None:
+def test_a_spoiled_download_is_refused(repository: Repository, tmp_path: Path, spoil: str) -> None:
     apt = repository.apt(tmp_path / "apt", Trusting)
     apt.update(ignore)
     data = bytearray(repository.deb.read_bytes())

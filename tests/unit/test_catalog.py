@@ -31,7 +31,9 @@ def test_every_default_value_shows_a_change_and_is_not_zero() -> None:
         if made.name == "mix-values":
             continue
         for argument in made.arguments:
-            assert all(argument.value[offset] for offset in value_bytes(argument.type) if argument.value)
+            assert all(
+                argument.value[offset] for offset in value_bytes(argument.type) if argument.value
+            )
 
 
 @pytest.mark.parametrize(
@@ -122,9 +124,9 @@ def test_selection() -> None:
     assert len(catalog.select_cases([])) == len(catalog.cases)
     (made,) = catalog.select_variants(["fixed:96"])
     assert (made.name, made.policy) == ("fixed:96", Policy(Rule.FIXED, 96))
-    with pytest.raises(ConfigError, match="no case 'stak-9'. The nearest: stack-9"):
+    with pytest.raises(ConfigError, match=r"no case 'stak-9'\. The nearest: stack-9"):
         catalog.select_cases(["stak-9"])
-    with pytest.raises(ConfigError, match="no variant 'fixed-12'. The nearest: fixed-128"):
+    with pytest.raises(ConfigError, match=r"no variant 'fixed-12'\. The nearest: fixed-128"):
         catalog.select_variants(["fixed-12"])
     with pytest.raises(ConfigError, match="no stack is larger"):
         catalog.select_variants(["fixed:16385"])

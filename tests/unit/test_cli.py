@@ -29,7 +29,10 @@ def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -
     [
         (["repro", "--case", "stak-9"], "There is no case 'stak-9'. The nearest: stack-9"),
         (["repro", "--variant", "fxed-64"], "There is no variant 'fxed-64'. The nearest: fixed-64"),
-        (["repro", "--kernel", "debian:6.2"], "There is no kernel 'debian:6.2'. The nearest: debian:6.1"),
+        (
+            ["repro", "--kernel", "debian:6.2"],
+            "There is no kernel 'debian:6.2'. The nearest: debian:6.1",
+        ),
         (["repro", "--json", "/nowhere/at/all.json"], "there is no such directory"),
         (["predict", "--case-dir", "/nowhere"], "/nowhere: no such directory"),
         (["bench", "--runs", "0"], "--runs: give at least 1"),

@@ -10,7 +10,8 @@ from harness.guest import cpio
 
 
 def read(data: bytes) -> list[tuple[str, int, bytes]]:
-    entries, offset = [], 0
+    entries: list[tuple[str, int, bytes]] = []
+    offset = 0
     while True:
         assert data[offset : offset + 6] == b"070701"
         fields = [int(data[offset + 6 + 8 * i : offset + 14 + 8 * i], 16) for i in range(13)]

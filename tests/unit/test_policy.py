@@ -57,4 +57,4 @@ def test_no_policy_reads_above_the_stack(
     saved = save(Policy(rule, size), hit(below_top, delta, irq))
     if saved is not None:
         assert 0 <= saved.window <= below_top
-        assert saved.overflow == 0 or rule is Rule.V15 and irq
+        assert saved.overflow == 0 or (rule is Rule.V15 and irq)

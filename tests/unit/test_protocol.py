@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_real_records() -> None:
 def test_pieces_make_the_same_records(cuts: list[int]) -> None:
     parser = Parser()
     edges = [0, *sorted(cuts), len(RAW)]
-    records = [r for a, b in zip(edges, edges[1:]) for r in parser.feed(RAW[a:b])]
+    records = [r for a, b in itertools.pairwise(edges) for r in parser.feed(RAW[a:b])]
     assert records == parse(RAW)
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -26,12 +27,13 @@ SCHEMA = json.loads((Path(harness.__file__).parent / "report/schema.json").read_
 def result(*, broken: bool = False, missing: int = 0, trouble: tuple[str, ...] = ()) -> Result:
     catalog = Catalog()
     plan = plays(
-        catalog.select_variants(["none", "fixed-64"]), catalog.select_cases(["stack-9", "by-ref-24"])
+        catalog.select_variants(["none", "fixed-64"]),
+        catalog.select_cases(["stack-9", "by-ref-24"]),
     )
     outcomes = []
     for play in plan[: len(plan) - missing]:
         policy = play.variant.policy
-        changes = {"overflow": 3} if broken and play is plan[0] else {}
+        changes: dict[str, Any] = {"overflow": 3} if broken and play is plan[0] else {}
         verdict = judge(play.case, policy, observe(play.case, policy, **changes))
         outcomes.append(Outcome(play, verdict))
     if broken:
@@ -139,5 +141,3 @@ def test_play_line() -> None:
     catalog = Catalog()
     play = Play(catalog.variants["v15"], catalog.cases["stack-9"])
     assert play.line == "stack-9 v15 128"
-
-

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,7 @@ def test_pieces_make_the_same_splats(cuts: list[int]) -> None:
     text = log("oops")
     watcher = Watcher()
     edges = [0, *sorted(cuts), len(text)]
-    for start, end in zip(edges, edges[1:]):
+    for start, end in itertools.pairwise(edges):
         watcher.feed(text[start:end])
     assert [(s.kind, s.lines) for s in watcher.splats] == [
         (s.kind, s.lines) for s in scan(text.splitlines())

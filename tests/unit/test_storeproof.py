@@ -80,8 +80,7 @@ def test_values_are_followed_through_the_frame() -> None:
 
 def test_expected_stores() -> None:
     made = case(
-        "{types: {big: ['long[3]']}, arguments: [big, 7 x long, big, long], "
-        "handler: {assign: all}}"
+        "{types: {big: ['long[3]']}, arguments: [big, 7 x long, big, long], handler: {assign: all}}"
     )
     expected = [store.x0 for store in expected_stores(made)]
     assert expected[0] == ("x0", 0)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -17,13 +18,13 @@ from tests.unit.factory import HIT, SP, case, observe
 NONE = Policy(Rule.NONE)
 FIXED = Policy(Rule.FIXED, 16)
 TWELVE = case("{arguments: [12 x long], handler: {assign: all}}")
-BIG = case(
-    "{types: {big: ['long[4]']}, arguments: [long, big], handler: {assign: all}}"
-)
+BIG = case("{types: {big: ['long[4]']}, arguments: [long, big], handler: {assign: all}}")
 OBJECT = case("{arguments: [long], object: {size: 8}, handler: {object: true}}")
 
 
-@pytest.mark.parametrize("policy", [NONE, FIXED, Policy(Rule.FP_DELTA, 32), Policy(Rule.THREAD_SIZE)])
+@pytest.mark.parametrize(
+    "policy", [NONE, FIXED, Policy(Rule.FP_DELTA, 32), Policy(Rule.THREAD_SIZE)]
+)
 @pytest.mark.parametrize("made", [TWELVE, BIG, OBJECT], ids=["twelve", "big", "object"])
 def test_a_faithful_guest_agrees(made: object, policy: Policy) -> None:
     assert judge(made, policy, observe(made, policy)).mismatches == ()  # type: ignore[arg-type]
@@ -38,7 +39,10 @@ def test_leak_by_byte() -> None:
 def test_by_reference_survives_what_does_not_reach_it() -> None:
     found = judge(BIG, FIXED, observe(BIG, FIXED))
     assert found.label == "by-ref"
-    assert judge(BIG, Policy(Rule.THREAD_SIZE), observe(BIG, Policy(Rule.THREAD_SIZE))).label == "intact"
+    assert (
+        judge(BIG, Policy(Rule.THREAD_SIZE), observe(BIG, Policy(Rule.THREAD_SIZE))).label
+        == "intact"
+    )
 
 
 def test_rollback() -> None:
@@ -119,7 +123,7 @@ def test_an_argument_elsewhere_than_predicted_differs() -> None:
 
 
 @pytest.mark.parametrize("change", [{"saved": 15}, {"overflow": 1}, {"new_taint": 512}])
-def test_anything_else_that_differs(change: dict[str, int]) -> None:
+def test_anything_else_that_differs(change: dict[str, Any]) -> None:
     assert len(judge(TWELVE, FIXED, observe(TWELVE, FIXED, **change)).mismatches) == 1
 
 
