@@ -185,11 +185,18 @@ def test_a_warning_is_never_green(broken: Broken) -> None:
     assert any("gained taint 0x200" in reason for reason in outcome.reasons)
 
 
+HANGS = """\
+	while (!strcmp(play.pc->name, "stack-10"))
+		cpu_relax();
+	play.handler_runs++;
+"""
+
+
 def test_a_hung_play_is_told_from_a_hung_kernel(broken: Broken) -> None:
     result = broken(
         CORE,
         "	play.handler_runs++;\n",
-        '	while (!strcmp(play.pc->name, "stack-10"))\n		cpu_relax();\n	play.handler_runs++;\n',
+        HANGS,
         cases=["stack-9", "stack-10", "stack-12"],
         variants=["none"],
         deadlines=Deadlines(play=3, ping=10, end=10),
