@@ -33,6 +33,15 @@ def _base(kernel: Kernel, init: bytes) -> list[cpio.Entry]:
     ]
 
 
+def _name(module: Path) -> str:
+    """Without the suffix of a compression."""
+    return module.name.partition(".ko")[0] + ".ko"
+
+
+def _names(modules: Sequence[Path]) -> bytes:
+    return "".join(f"{_name(path)}\n" for path in modules).encode()
+
+
 def minimal(
     kernel: Kernel, files: Sequence[Path], init: bytes | None = None
 ) -> tuple[bytes, Channel]:
@@ -44,19 +53,16 @@ def minimal(
     virtio = module_order(kernel, VIRTIO_SERIAL)
     channel = Channel.VIRTIO if virtio is not None else Channel.SERIAL
     modules = [*(virtio or ()), *files]
-    names = [path.name.partition(".ko")[0] + ".ko" for path in modules]
     if init is None:
         init = (resources.images() / "minimal/init").read_bytes()
     return (
         cpio.archive(
             [
                 *_base(kernel, init),
-                cpio.file("etc/modules", "".join(f"{name}\n" for name in names).encode()),
+                cpio.file("etc/modules", _names(files)),
+                cpio.file("etc/modules.channel", _names(virtio or ())),
                 cpio.file("etc/channel", f"{channel.value}\n".encode()),
-                *(
-                    cpio.file(f"lib/modules/{name}", read_module(path))
-                    for name, path in zip(names, modules)
-                ),
+                *(cpio.file(f"lib/modules/{_name(path)}", read_module(path)) for path in modules),
             ]
         ),
         channel,

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Kernels that cannot serve, and the order in which modules load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.catalog import KernelFile
+from harness.errors import ArchiveError, ConfigError
+from harness.kernel import debian, kernel
+from harness.kernel.apt import Package
+from harness.kernel.kernel import Kernel, check_config, check_image, module_order
+from harness.settings import Archive, Source
+
+
+def test_an_image_of_another_architecture(tmp_path: Path) -> None:
+    image = tmp_path / "bzImage"
+    image.write_bytes(bytes(56) + b"HdrS" + bytes(100))
+    with pytest.raises(ConfigError, match="is not an arm64 kernel Image"):
+        check_image(image)
+    image.write_bytes(bytes(56) + b"ARM\x64" + bytes(100))
+    check_image(image)
+
+
+def test_a_kernel_without_kprobes(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("CONFIG_MODULES=y\n# CONFIG_KPROBES is not set\nCONFIG_VMAP_STACK=y\n")
+    with pytest.raises(ConfigError, match="built without CONFIG_KPROBES"):
+        check_config("mine", config)
+    config.write_text("CONFIG_MODULES=y\nCONFIG_KPROBES=y\nCONFIG_VMAP_STACK=y\n")
+    check_config("mine", config)
+
+
+@pytest.fixture
+def stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    modules = tmp_path / "modules"
+    drivers = modules / "kernel/drivers"
+    drivers.mkdir(parents=True)
+    depends = {"virtio_mmio": ["virtio"], "virtio": ["virtio_ring"], "virtio_ring": []}
+    for name in depends:
+        (drivers / f"{name.replace('_', '-')}.ko.xz").touch()
+    (modules / "modules.builtin").write_text("kernel/drivers/char/hw-random.ko\n")
+    monkeypatch.setattr(
+        kernel, "_depends", lambda path: depends[path.name.partition(".")[0].replace("-", "_")]
+    )
+    return Kernel("mine", "1", "1", tmp_path, tmp_path, tmp_path, modules, tmp_path)
+
+
+def test_dependencies_load_first(stock: Kernel) -> None:
+    order = module_order(stock, ["virtio_mmio", "virtio", "hw_random"])
+    assert order is not None
+    names = [path.name for path in order]
+    assert names == ["virtio-ring.ko.xz", "virtio.ko.xz", "virtio-mmio.ko.xz"]
+
+
+def test_a_module_that_is_not_there(stock: Kernel) -> None:
+    assert module_order(stock, ["virtio_mmio", "virtio_console"]) is None
+
+
+def package(name: str, version: str, depends: str = "") -> Package:
+    return Package(name, version, "arm64", depends, 1)
+
+
+class FakeApt:
+    """An archive in which the newest kernel's headers may be missing."""
+
+    def __init__(self, headers: str) -> None:
+        release = "6.1.0-9-cloud-arm64"
+        self.packages = {
+            "linux-image-cloud-arm64": [
+                package("linux-image-cloud-arm64", "6.12.1-1", "linux-image-6.12.1-cloud-arm64"),
+                package("linux-image-cloud-arm64", "6.1.9-1", f"linux-image-{release} (= 6.1.9-1)"),
+            ],
+            f"linux-image-{release}": [package(f"linux-image-{release}", "6.1.9-1")],
+            f"linux-headers-{release}": [
+                package(
+                    f"linux-headers-{release}",
+                    headers,
+                    "linux-headers-6.1.0-9-common (= 6.1.9-1), linux-kbuild-6.1 (>= 6.1.9-1)",
+                )
+            ],
+            "linux-headers-6.1.0-9-common": [package("linux-headers-6.1.0-9-common", "6.1.9-1")],
+            "busybox-static": [package("busybox-static", "1:1.35")],
+        }
+
+    def versions(self, name: str) -> list[Package]:
+        if name.startswith("linux-kbuild-6.1:"):
+            return [package("linux-kbuild-6.1", v) for v in ("6.1.10-1", "6.1.9-1")]
+        return self.packages.get(name.partition(":")[0], [])
+
+    def newest(self, name: str) -> Package:
+        return self.versions(name)[0]
+
+
+SERIES = KernelFile(shows="x", series="6.1")
+
+
+def test_all_packages_are_of_one_revision() -> None:
+    found = debian._newest(FakeApt("6.1.9-1"), SERIES)  # type: ignore[arg-type]
+    assert found.release == "6.1.0-9-cloud-arm64"
+    assert found.kbuild.version == "6.1.9-1"
+
+
+def test_a_half_updated_archive_is_refused() -> None:
+    with pytest.raises(ArchiveError, match=r"no linux-headers-6\.1\.0-9-cloud-arm64 6\.1\.9-1"):
+        debian._newest(FakeApt("6.1.8-1"), SERIES)  # type: ignore[arg-type]
+
+
+def test_a_series_that_is_gone() -> None:
+    with pytest.raises(ArchiveError, match=r"no cloud kernel of the 5\.10 series"):
+        debian._newest(FakeApt("6.1.9-1"), KernelFile(shows="x", series="5.10"))  # type: ignore[arg-type]
+
+
+def test_the_hosts_archives_with_another_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = [
+        Source(uri="file:/main", suites=["trixie", "trixie-updates"]),
+        Source(uri="file:/security", suites=["trixie-security"]),
+    ]
+    monkeypatch.setattr(debian, "host_sources", lambda: host)
+    sources = debian._sources(Archive(allow_expired=True), ["bookworm"])
+    assert [source.suites for source in sources.sources] == [
+        ["bookworm", "bookworm-updates"],
+        ["bookworm-security"],
+    ]
+    assert sources.allow_expired
