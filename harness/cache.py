@@ -8,6 +8,7 @@ at all; what its key does not tell apart must be the same.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -20,15 +21,25 @@ import platformdirs
 
 from harness.errors import InfrastructureError
 
-# A build on a busy machine takes a minute; a lock held longer is stuck.
-LOCK_SECONDS = 600
+# Longer than any download that another run may be at.
+LOCK_SECONDS = 1800
 
 
 def root() -> Path:
     """The cache directory; created on first use."""
     path = platformdirs.user_cache_path("jprobe-harness")
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
     return path
+
+
+def _unwritable(path: Path, error: OSError) -> InfrastructureError:
+    return InfrastructureError(
+        f"The cache cannot be written: {error.strerror}.",
+        f"Make room in {path}, or set XDG_CACHE_HOME to another disk.",
+    )
 
 
 def digest(*parts: bytes | str) -> str:
@@ -84,10 +95,9 @@ def scratch(parent: Path) -> Iterator[Path]:
     try:
         yield folder
     except OSError as error:
-        raise InfrastructureError(
-            f"The cache cannot be written: {error}.",
-            f"Make room in {parent}, or set XDG_CACHE_HOME to another disk.",
-        ) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise _unwritable(parent, error) from error
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

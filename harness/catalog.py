@@ -248,6 +248,9 @@ def _check_handler(case: Case) -> None:
     for index in (*handler.assign, *case.forwarded):
         if not 0 <= index < count:
             raise ConfigError(f"there is no argument {index}; the last is {count - 1}.")
+    for indices in (handler.assign, case.forwarded):
+        if len(set(indices)) < len(indices):
+            raise ConfigError("handler.assign, forwarded: name an argument only once.")
     if handler.assign and handler.overwrite:
         raise ConfigError("handler: assign and overwrite would undo each other.")
     if any(index >= case.named for index in handler.assign):

@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from harness import __version__
 from harness.catalog import Catalog
-from harness.errors import ConfigError, Exit, HarnessError
+from harness.errors import ConfigError, Exit, HarnessError, InfrastructureError
 from harness.kernel.spec import DEFAULT
+
+if TYPE_CHECKING:
+    from harness.run.plan import Result
 
 EPILOG = (
     "exit status: 0 all as predicted, 1 a verdict differs or the kernel died, 2 usage or"
@@ -184,21 +188,25 @@ def _write(path: str, data: bytes) -> None:
     try:
         Path(path).write_bytes(data)
     except OSError as error:
-        raise HarnessError(f"{path} cannot be written: {error.strerror}.") from error
+        raise InfrastructureError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def _write_json(path: str | None, document: object) -> None:
-    if path:
-        import msgspec
+def _json(document: object) -> bytes:
+    import msgspec
 
-        _write(path, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
-def _check_writable(*paths: str | None) -> None:
+def _check_writable(options: argparse.Namespace) -> None:
     """Find out before a long run, not after it."""
-    for path in paths:
-        if path and path != "-" and not Path(path).resolve().parent.is_dir():
+    for name in ("json", "junit", "ktap"):
+        path = getattr(options, name, None)
+        if path in (None, "-"):
+            continue
+        if not Path(path).resolve().parent.is_dir():
             raise ConfigError(f"{path} cannot be written: there is no such directory.")
+        if Path(path).is_dir():
+            raise ConfigError(f"{path} cannot be written: it is a directory.")
 
 
 class _Progress:
@@ -229,11 +237,10 @@ class _Progress:
 
 def repro(options: argparse.Namespace) -> int:
     from harness.run import job
-    from harness.run.plan import plays
+    from harness.run.plan import Interrupted, plays
     from harness.run.repro import run
     from harness.run.session import Deadlines
 
-    _check_writable(options.json, options.junit, options.ktap)
     catalog = Catalog(options.case_dir)
     plan = plays(catalog.select_variants(options.variant), catalog.select_cases(options.case))
     played = 0
@@ -254,34 +261,60 @@ def repro(options: argparse.Namespace) -> int:
         kernel, modules = job.prepare(
             options.kernel, catalog, refresh=options.refresh, report=progress.percent
         )
-        result = run(
-            kernel,
-            modules,
-            plan,
-            deadlines=Deadlines(play=options.deadline),
-            on_boot=on_boot,
-            on_outcome=on_outcome,
-        )
+        try:
+            result = run(
+                kernel,
+                modules,
+                plan,
+                deadlines=Deadlines(play=options.deadline),
+                on_boot=on_boot,
+                on_outcome=on_outcome,
+            )
+        except Interrupted as interrupted:
+            result = interrupted.result
+    _report(options, result)
+    return result.exit_status
 
+
+def _report(options: argparse.Namespace, result: Result) -> None:
+    """Tell the result everywhere; what cannot be written does not stop the rest."""
     from harness.report import terminal
 
-    if options.json:
-        from harness.report import json_report
-
-        _write_json(options.json, json_report.document(result))
-    if options.junit:
-        from harness.report import junit
-
-        _write(options.junit, junit.document(result).encode())
-    if options.ktap:
-        from harness.report import ktap
-
-        _write(options.ktap, ktap.document(result).encode())
     if "-" not in (options.json, options.junit, options.ktap):
         terminal.print_result(result)
         if len(result.outcomes) == 1:
             terminal.print_dump(result.outcomes[0])
-    return result.exit_status
+    failure = None
+    for path, make in (
+        (options.json, _as_json),
+        (options.junit, _as_junit),
+        (options.ktap, _as_ktap),
+    ):
+        try:
+            if path:
+                _write(path, make(result))
+        except InfrastructureError as error:
+            failure = error
+    if failure:
+        raise failure
+
+
+def _as_json(result: Result) -> bytes:
+    from harness.report import json_report
+
+    return _json(json_report.document(result))
+
+
+def _as_junit(result: Result) -> bytes:
+    from harness.report import junit
+
+    return junit.document(result).encode()
+
+
+def _as_ktap(result: Result) -> bytes:
+    from harness.report import ktap
+
+    return ktap.document(result).encode()
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -296,7 +329,7 @@ def predict(options: argparse.Namespace) -> int:
             prediction = nominal(case, variant.policy, frame)
             rows.append(words.prediction_row(case, variant, prediction))
     if options.json:
-        _write_json(options.json, {"schema": 1, "frame": frame.value, "predictions": rows})
+        _write(options.json, _json({"schema": 1, "frame": frame.value, "predictions": rows}))
     if options.json != "-":
         terminal.print_rows(
             f"predicted with the frame record {frame.value.removeprefix('record-')} the locals",
@@ -320,7 +353,7 @@ def list_(options: argparse.Namespace) -> int:
         header = ("name", "arguments", "context", "shows")
         rows = [(c.name, c.signature, c.context.value, c.shows) for c in catalog.cases.values()]
     if options.json:
-        _write_json(options.json, [dict(zip(header, row)) for row in rows])
+        _write(options.json, _json([dict(zip(header, row)) for row in rows]))
     if options.json != "-":
         terminal.print_rows(options.what, header, rows)
     return Exit.AGREES
@@ -346,7 +379,7 @@ def doctor(options: argparse.Namespace) -> int:
             }
             for f in findings
         ]
-        _write_json(options.json, {"programs": rows, "missing_packages": missing})
+        _write(options.json, _json({"programs": rows, "missing_packages": missing}))
     if options.json != "-":
         terminal.print_rows(
             "system programs",
@@ -376,7 +409,7 @@ def bench(options: argparse.Namespace) -> int:
             step=lambda done: progress.step("paired runs", options.runs, done),
         )
     if options.json:
-        _write_json(options.json, {"schema": 1, "runs": options.runs, "rows": rows})
+        _write(options.json, _json({"schema": 1, "runs": options.runs, "rows": rows}))
     if options.json != "-":
         terminal.print_rows(
             f"median of {options.runs} paired runs",
@@ -392,7 +425,12 @@ def bench(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     options = parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal of another encoding gets a question mark, not a traceback.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
+        _check_writable(options)
         status: int = options.run(options)
     except HarnessError as error:
         print(f"jprobe-harness: {error.sentence}", file=sys.stderr)
@@ -405,6 +443,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # A reader such as head has seen enough; keep the interpreter from flushing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.INFRASTRUCTURE
+    except OSError as error:
+        print(f"jprobe-harness: {error}.\n  Check the disk and its permissions.", file=sys.stderr)
         return Exit.INFRASTRUCTURE
     return status
 

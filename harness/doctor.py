@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness import tool
 from harness.errors import InfrastructureError
 
 INSTALL_SECONDS = 1800
@@ -57,9 +58,7 @@ def _version(program: Program) -> str | None:
     path = shutil.which(program.name)
     if path is None:
         return None
-    done = subprocess.run(
-        [path, program.version_option], capture_output=True, text=True, timeout=30
-    )
+    done = tool.run([path, program.version_option])
     match = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
     return match[0] if match else "unknown"
 

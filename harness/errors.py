@@ -52,6 +52,10 @@ class ArchiveError(InfrastructureError):
     """The package archive does not give what is needed."""
 
 
+class UntrustedArchiveError(ArchiveError):
+    """What the archive gave does not match its signature or checksum."""
+
+
 class BuildError(HarnessError):
     """Modules do not compile or a handler's store is not in the result."""
 

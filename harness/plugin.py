@@ -18,6 +18,7 @@ import pytest
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
+    from harness.errors import HarnessError
     from harness.kernel.kernel import Kernel
     from harness.model.case import Case
     from harness.model.policy import Variant
@@ -62,12 +63,16 @@ class _Matrix:
         )
 
     @functools.cache  # noqa: B019 - lives as long as the session
-    def result(self, kernel: str, plays: tuple[Play, ...]) -> Result:
-        """Boot `kernel` once for all of `plays`."""
+    def result(self, kernel: str, plays: tuple[Play, ...]) -> Result | HarnessError:
+        """Boot `kernel` once for all of `plays`; a failure is kept, not tried again."""
+        from harness.errors import HarnessError
         from harness.run import job, repro
 
-        prepared = job.prepare(kernel, self.catalog)
-        return repro.run(*prepared, plays)
+        try:
+            prepared = job.prepare(kernel, self.catalog)
+            return repro.run(*prepared, plays)
+        except HarnessError as error:
+            return error
 
 
 _MATRIX = pytest.StashKey[_Matrix]()
@@ -104,6 +109,12 @@ class VerdictItem(pytest.Item):
             if isinstance(item, VerdictItem) and item.kernel == self.kernel
         )
         result = self.config.stash[_MATRIX].result(self.kernel, plays)
+        if isinstance(result, Exception):
+            raise VerdictFailed(str(result))
+        if result.kernel_trouble:
+            # It belongs to no single play, so it leaves none of them green.
+            trouble = "\n".join(result.kernel_trouble)
+            raise VerdictFailed(f"{trouble}\nLogs: {result.logs}")
         for outcome in result.outcomes:
             if outcome.play is self.play:
                 self._logs = result.logs

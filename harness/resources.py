@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where the data that travels with the package lies, and the user's cache."""
+"""Where the data that travels with the package lies."""
 
 from __future__ import annotations
 

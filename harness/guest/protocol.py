@@ -3,6 +3,7 @@
 The guest's records: a pure parser of what kernel-modules/probe-targets writes.
 
     guest release=6.1.0 thread_size=16384 irq_stack_size=16384 cases=70
+    end seq=0 crc=0b5f1a02
     play seq=1 line=stack-9 none 0
     stack sp=... fp=... top=... irq=0
     count hits=1 handler=1 target=1 missed=0 skipped=0
@@ -25,7 +26,9 @@ from __future__ import annotations
 import base64
 import re
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from harness.errors import InfrastructureError
 from harness.model.observation import Counts, Look, Observation
@@ -52,7 +55,12 @@ class Refusal:
     """The guest could not play a line of the plan."""
 
     seq: int
+    # The plan's line, as the guest read it.
+    line: str
     text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,8 @@ class Ran:
     output: str
 
 
+T = TypeVar("T")
+HINT = "On a serial line shared with printk this happens: run again."
 Record = Guest | Observation | Refusal | Ran
 
 _WORDS = (
@@ -91,11 +101,6 @@ class Parser:
         self._lines: list[bytes] = []
         self._guest: Guest | None = None
 
-    @property
-    def partial(self) -> bool:
-        """A record has begun and not ended."""
-        return bool(self._lines or self._rest)
-
     def feed(self, data: bytes) -> list[Record]:
         """
         The records that `data` completes.
@@ -109,39 +114,46 @@ class Parser:
             line = line.rstrip(b"\r")
             if not _RECORD_LINE.match(line):
                 continue
-            if line.startswith(b"guest "):
-                self._guest = _guest(_fields(line))
-                records.append(self._guest)
+            word = line.split(b" ", 1)[0]
+            if word == b"run":
+                records.append(_sound(_ran, line))
                 continue
-            if line.startswith(b"run "):
-                records.append(_ran(_fields(line)))
-                continue
-            if line.startswith(b"play "):
-                self._lines = []
+            if (word in (b"guest", b"play")) == bool(self._lines):
+                raise ProtocolError(
+                    "A record of the guest's lacks its end." if self._lines else
+                    "A record of the guest's lacks its beginning.",
+                    HINT,
+                )  # fmt: skip
             self._lines.append(line)
-            if line.startswith(b"end "):
-                records.append(self._record())
-                self._lines = []
+            if word == b"end":
+                lines_, self._lines = self._lines, []
+                records.append(self._record(lines_))
         return records
 
-    def _record(self) -> Record:
-        *lines, end = self._lines
+    def _record(self, lines: list[bytes]) -> Record:
+        *body, end = lines
         fields = _fields(end)
-        crc = zlib.crc32(b"".join(line + b"\n" for line in lines))
-        if fields.get("crc") != f"{crc:08x}" or not lines[0].startswith(b"play "):
-            raise ProtocolError(
-                f"Record {fields.get('seq')} of the guest's is damaged.",
-                "If the console is shared with printk, run again.",
-            )
+        crc = zlib.crc32(b"".join(line + b"\n" for line in body))
+        if fields.get("crc") != f"{crc:08x}":
+            raise ProtocolError(f"Record {fields.get('seq')} of the guest's is damaged.", HINT)
+        if body[0].startswith(b"guest "):
+            self._guest = _sound(_guest, body[0])
+            return self._guest
         if self._guest is None:
-            raise ProtocolError("The guest sent a record before it told its stack sizes.")
-        try:
-            return _observation(lines, self._guest)
-        except (KeyError, ValueError) as error:
-            raise ProtocolError(
-                f"Record {fields.get('seq')} of the guest's lacks {error}.",
-                "The modules and this harness are of different versions.",
-            ) from error
+            raise ProtocolError("The guest sent a record before it told its stack sizes.", HINT)
+        guest = self._guest
+        return _sound(lambda _: _observation(body, guest), end)
+
+
+def _sound(make: Callable[[bytes], T], line: bytes) -> T:
+    """make(line), where a field that is not there makes a ProtocolError."""
+    try:
+        return make(line)
+    except (KeyError, ValueError) as error:
+        raise ProtocolError(
+            f"A record of the guest's lacks {error}.",
+            "The modules and this harness may be of different versions.",
+        ) from error
 
 
 def _fields(line: bytes) -> dict[str, str]:
@@ -158,7 +170,8 @@ def _fields(line: bytes) -> dict[str, str]:
     return fields
 
 
-def _guest(fields: dict[str, str]) -> Guest:
+def _guest(line: bytes) -> Guest:
+    fields = _fields(line)
     return Guest(
         fields["release"],
         int(fields["thread_size"]),
@@ -167,7 +180,8 @@ def _guest(fields: dict[str, str]) -> Guest:
     )
 
 
-def _ran(fields: dict[str, str]) -> Ran:
+def _ran(line: bytes) -> Ran:
+    fields = _fields(line)
     output = base64.b64decode(fields["output"]).decode(errors="replace")
     return Ran(int(fields["status"]), output)
 
@@ -191,11 +205,12 @@ def _observation(lines: list[bytes], guest: Guest) -> Record:
             by_word[word] = fields
     seq = int(by_word["play"]["seq"])
     if "error" in by_word:
-        return Refusal(seq, by_word["error"]["text"])
+        return Refusal(seq, by_word["play"]["line"], by_word["error"]["text"])
     stack, count, save = by_word["stack"], by_word["count"], by_word["save"]
     taint = by_word["taint"]
     return Observation(
         seq=seq,
+        line=by_word["play"]["line"],
         hit=Hit(
             sp=int(stack["sp"], 16),
             fp=int(stack["fp"], 16),

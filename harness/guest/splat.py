@@ -21,6 +21,8 @@ class Kind(enum.Enum):
     PANIC = "panic"
     OOPS = "oops"
     BUG = "BUG"
+    # A report that begins with BUG and after which the kernel goes on.
+    REPORT = "BUG report"
     WARNING = "WARNING"
     LOCKDEP = "lockdep"
     SOFT_LOCKUP = "soft lockup"
@@ -58,23 +60,26 @@ _PATTERNS = (
     (Kind.LOCKDEP, r"INFO: (?:possible |inconsistent lock|suspicious RCU|trying to register).*"),
     (Kind.LOCKDEP, r"BUG: (?:MAX_LOCK|held lock|invalid lock).*"),
     (Kind.HUNG_TASK, r"INFO: task .+ blocked (?:for|in) .*"),
-    (Kind.RCU_STALL, r"rcu: (?:INFO: )?\S+ (?:self-detected stall|detected .*stalls).*"),
+    (Kind.RCU_STALL, r"(?:rcu: )?(?:INFO: )?rcu\S* (?:self-detected stall|detected .*stalls).*"),
     (Kind.OOPS, r"Unable to handle kernel .*"),
     (Kind.OOPS, r"Internal error: (?!Oops - BUG).*"),
     (Kind.BUG, r"kernel BUG at .*"),
     (Kind.BUG, r"Internal error: Oops - BUG.*"),
     (Kind.OOPS, r"Insufficient stack space to handle exception.*"),
-    (Kind.BUG, r"BUG: .*"),
-    (Kind.BUG, r"list_(?:add|del) corruption.*"),
+    (Kind.REPORT, r"BUG:? .*"),
+    (Kind.REPORT, r"UBSAN: .*"),
+    (Kind.REPORT, r"list_(?:add|del) corruption.*"),
+    (Kind.SOFT_LOCKUP, r"(?:watchdog: )?Watchdog detected hard LOCKUP.*"),
     (Kind.WARNING, r"WARNING: .*"),
 )  # fmt: skip
 _COMPILED = [(kind, re.compile(pattern)) for kind, pattern in _PATTERNS]
 # Nearly every line is none of them.
 _ANY = re.compile(r"BUG|WARNING|INFO: |Kernel panic|Internal error|Unable to handle|rcu: |"
-                  r"Insufficient stack|corruption")  # fmt: skip
+                  r"Insufficient stack|corruption|UBSAN|LOCKUP")  # fmt: skip
 _TIME = re.compile(r"^\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?")
 _PLAY = re.compile(r"jprobe-harness: play (\d+)$")
 _END = re.compile(r"---\[ end |reboot: ")
+_POWERED_OFF = "reboot: Power down"
 LINES_MAX = 120
 
 
@@ -85,6 +90,8 @@ class Watcher:
         self.splats: list[Splat] = []
         # The plan's line that is being played, by the marker in the log.
         self.seq = 0
+        # The kernel has said that it powers the machine off.
+        self.powered_off = False
         self._open: Splat | None = None
         self._rest = ""
 
@@ -102,6 +109,8 @@ class Watcher:
         return self.splats[before:]
 
     def _line(self, line: str) -> None:
+        if line == _POWERED_OFF:
+            self.powered_off = True
         if match := _PLAY.match(line):
             self.seq = int(match[1])
             self._open = None
@@ -118,7 +127,7 @@ class Watcher:
             self._open = None
 
     def _continues(self, kind: Kind) -> bool:
-        """An oops says so twice, and one that panics is still one death."""
+        """An oops says what it is in more than one line."""
         if self._open is None:
             return False
         return kind is self._open.kind or (kind in (Kind.OOPS, Kind.BUG) and self._open.kind.fatal)

@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from harness.errors import ArchiveError
+from harness import tool
+from harness.errors import ArchiveError, UntrustedArchiveError
 from harness.settings import Archive, Source
 
 # Called with what is being fetched and how much of it is there, 0 to 100.
 Progress = Callable[[str, float], None]
 DOWNLOAD_SECONDS = 900
+EXIT_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,6 @@ class Package:
     version: str
     architecture: str
     depends: str
-    # In bytes.
-    size: int
 
     @property
     def file_stem(self) -> str:
@@ -43,11 +46,7 @@ def host_sources() -> list[Source]:
     """The Debian archives that the machine itself installs from."""
     # The site of a third party may carry the same names; its origin differs.
     form = "$(ORIGIN)|$(REPO_URI)|$(CODENAME)"
-    done = subprocess.run(
-        ["apt-get", "indextargets", "--format", form, "Created-By: Packages"],
-        capture_output=True,
-        text=True,
-    )
+    done = tool.run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"])
     suites: dict[str, list[str]] = {}
     for line in done.stdout.splitlines():
         origin, uri, codename = line.split("|", 2)
@@ -64,10 +63,7 @@ def host_sources() -> list[Source]:
 
 def host_architecture() -> str:
     """Debian's name for the machine's own architecture."""
-    done = subprocess.run(
-        ["dpkg", "--print-architecture"], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+    return tool.check(["dpkg", "--print-architecture"]).strip()
 
 
 class Apt:
@@ -100,22 +96,20 @@ class Apt:
             words += ["-o", f"APT::Architectures::={architecture}"]
         return words
 
-    def _run(self, command: Sequence[str], cwd: Path | None = None) -> str:
-        done = subprocess.run(
-            [command[0], *self._options(), *command[1:]],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
-            cwd=cwd,
-        )
+    def _run(self, command: Sequence[str]) -> str:
+        done = tool.run([command[0], *self._options(), *command[1:]])
         if done.returncode:
-            raise ArchiveError(*_explain(command, done.stderr))
+            raise _explain(command, done.stderr)
         return done.stdout
 
     def _fetch(self, command: Sequence[str], cwd: Path, what: str, report: Progress) -> None:
         """Run an apt-get that downloads, and report how far it is."""
         reading, writing = os.pipe()
-        with open(reading) as status, open(cwd / "apt.log", "w+") as log:
+        with (
+            open(reading, "rb", buffering=0) as status,
+            open(writing, "wb") as told,
+            open(cwd / "apt.log", "w+", errors="replace") as log,
+        ):
             process = subprocess.Popen(
                 [
                     command[0], *self._options(),
@@ -128,14 +122,18 @@ class Apt:
                 env={**os.environ, "LC_ALL": "C.UTF-8"},
                 cwd=cwd,
             )  # fmt: skip
-            os.close(writing)
-            for line in status:
-                kind, _, rest = line.partition(":")
-                if kind == "dlstatus":
-                    report(what, float(rest.split(":")[1]))
-            if process.wait(DOWNLOAD_SECONDS):
+            try:
+                told.close()
+                _follow(status, what, report)
+                failed = process.wait(EXIT_SECONDS)
+            except subprocess.TimeoutExpired as error:
+                raise ArchiveError(f"{command[0]} does not end.", "Try again.") from error
+            finally:
+                process.kill()
+                process.wait()
+            if failed:
                 log.seek(0)
-                raise ArchiveError(*_explain(command, log.read()))
+                raise _explain(command, log.read())
         report(what, 100.0)
 
     def _trust(self, source: Source) -> str:
@@ -187,34 +185,60 @@ def _package(stanza: str) -> Package:
         version=fields["Version"],
         architecture=fields["Architecture"],
         depends=fields.get("Depends", ""),
-        size=int(fields.get("Size", 0)),
     )
 
 
-def _explain(command: Sequence[str], output: str) -> tuple[str, str]:
-    """Apt's own complaint as a sentence, and what to do about it."""
+def _follow(status: BinaryIO, what: str, report: Progress) -> None:
+    """Report apt's progress until it closes its end."""
+    deadline = time.monotonic() + DOWNLOAD_SECONDS
+    rest = b""
+    while True:
+        ready, _, _ = select.select([status], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            raise ArchiveError(
+                f"The download of the {what} took longer than {DOWNLOAD_SECONDS} s.",
+                "Try again; what is complete is kept.",
+            )
+        data = status.read(65536)
+        if not data:
+            return
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            # dlstatus:NUMBER:PERCENT:WORDS
+            fields = line.split(b":")
+            if fields[0] == b"dlstatus":
+                report(what, float(fields[2]))
+
+
+def _explain(command: Sequence[str], output: str) -> ArchiveError:
+    """What apt itself says, as a sentence, and what to do about it."""
     lines = [line[3:] for line in output.splitlines() if line.startswith(("E: ", "W: "))]
     detail = next((line for line in lines if line), output.strip()[-200:])
-    hint = "Check the network, and that 'apt-get update' works on this machine."
+    sentence = f"apt failed to {command[-1] if 'update' in command else command[1]}: {detail}"
     text = output.lower()
     if "expired" in text or "not valid until" in text:
-        hint = (
-            "If the archive is a frozen snapshot, set archive.allow_expired: true in"
-            " the configuration; its signature is checked all the same."
+        return ArchiveError(
+            sentence,
+            "If the archive is a frozen snapshot, set archive.allow_expired: true in the"
+            " configuration; its signature is checked all the same.",
         )
-    elif "hash sum mismatch" in text or "unexpected size" in text:
-        hint = "The file was changed or cut short on its way; run again with --refresh."
-    elif "no_pubkey" in text or "not signed" in text or "signature" in text:
-        hint = "The archive is not signed by the configured keyring; nothing was used."
-    elif "unable to locate" in text or "not found" in text:
-        hint = "It may have been superseded: run again with --refresh."
-    return f"{' '.join(command[:2])} failed: {detail}", hint
+    if "hash sum mismatch" in text or "unexpected size" in text:
+        return UntrustedArchiveError(
+            sentence, "The file was changed or cut short on its way; run again with --refresh."
+        )
+    if "no_pubkey" in text or "not signed" in text or "signature" in text:
+        return UntrustedArchiveError(
+            sentence, "The archive is not signed by the configured keyring; nothing was used."
+        )
+    if "unable to locate" in text or "not found" in text:
+        return ArchiveError(sentence, "It may have been superseded: run again with --refresh.")
+    return ArchiveError(
+        sentence, "Check the network, and that 'apt-get update' works on this machine."
+    )
 
 
 def unpack(package: Path, folder: Path) -> None:
     """Unpack a package's files; nothing is installed and no script runs."""
-    done = subprocess.run(
-        ["dpkg-deb", "--extract", package, folder], capture_output=True, text=True
-    )
+    done = tool.run(["dpkg-deb", "--extract", package, folder])
     if done.returncode:
         raise ArchiveError(f"{package.name} cannot be unpacked: {done.stderr.strip()}.")

@@ -121,6 +121,8 @@ def _handler(case: Case) -> str:
         body.append(f"probe_dive({case.handler.dive});")
     body += handler_stores(case)
     body += [_look("LOOK_AFTER", index, f"a{index}") for index in by_reference]
+    if case.object:
+        body.append("probe_object_look(LOOK_AFTER);")
     body += ["probe_handler_leave();", "jprobe_return();"]
     return _function(f"static __probed void {symbol(case, 'handler')}", _parameters(case), body)
 
@@ -192,7 +194,7 @@ def _call(case: Case) -> str:
     body.append(f"{entry}({arguments});")
     body += [f"va_end(a{index});" for index in va_lists]
     if case.object and not outer_object:
-        body.append("probe_object_look();")
+        body.append("probe_object_look(LOOK_SEEN);")
 
     two_frames = va_lists or case.forwarded or outer_object
     if not two_frames:
@@ -206,7 +208,7 @@ def _call(case: Case) -> str:
     outer = _locals(case, case.forwarded, outer_object)
     outer.append(f"{symbol(case, 'inner')}({', '.join(passed)});")
     if outer_object:
-        outer.append("probe_object_look();")
+        outer.append("probe_object_look(LOOK_SEEN);")
     return (
         declaration
         + _function(f"static __probed void {symbol(case, 'inner')}", parameters, body)
@@ -220,7 +222,7 @@ def case_source(case: Case) -> str:
     composites = dict.fromkeys(_composites(case.types))
     parts = [
         # A compiler's message then names the case.
-        f'# 1 "case {case.name}"\n/* {case.shows} */\n'.replace("*/ */", "*/"),
+        f'# 1 "case {case.name}"\n',
         *(_define(type_) for type_ in composites),
         _values(case),
         _target(case).replace(

@@ -18,7 +18,7 @@ import msgspec
 
 from harness import cache
 from harness.catalog import KernelFile
-from harness.errors import ArchiveError
+from harness.errors import ArchiveError, InfrastructureError, UntrustedArchiveError
 from harness.kernel.apt import Apt, Package, Progress, host_architecture, host_sources, unpack
 from harness.kernel.kernel import Kernel, check_config, check_image
 from harness.settings import Archive, Source
@@ -100,27 +100,36 @@ def _same_revision(apt: Apt, name: str, version: str) -> Package:
 
 def _newest(apt: Apt, file: KernelFile) -> _Set:
     """The newest kernel of the series for which the archive has everything."""
+    missing: ArchiveError | None = None
     for meta in apt.versions(f"linux-image-{file.flavour}-arm64"):
         if not meta.version.startswith(f"{file.series}."):
             continue
-        image_name = _dependency(meta, "linux-image-")
-        image = _same_revision(apt, image_name, meta.version)
-        headers = _same_revision(
-            apt, image_name.replace("linux-image-", "linux-headers-"), meta.version
-        )
-        common = _dependency(headers, "linux-headers-")
-        kbuild = _dependency(headers, "linux-kbuild-")
-        return _Set(
-            release=image_name.removeprefix("linux-image-"),
-            image=image,
-            headers=headers,
-            common=_same_revision(apt, common, meta.version),
-            kbuild=_same_revision(apt, f"{kbuild}:{host_architecture()}", meta.version),
-            busybox=apt.newest("busybox-static:arm64"),
-        )
-    raise ArchiveError(
+        try:
+            return _complete(apt, meta)
+        except ArchiveError as error:
+            missing = missing or error
+    raise missing or ArchiveError(
         f"The archive has no {file.flavour} kernel of the {file.series} series.",
         "Debian may have dropped it; see: jprobe-harness list kernels",
+    )
+
+
+def _complete(apt: Apt, meta: Package) -> _Set:
+    """All packages of the kernel that a meta package names, of its revision."""
+    image_name = _dependency(meta, "linux-image-")
+    image = _same_revision(apt, image_name, meta.version)
+    headers = _same_revision(
+        apt, image_name.replace("linux-image-", "linux-headers-"), meta.version
+    )
+    common = _dependency(headers, "linux-headers-")
+    kbuild = _dependency(headers, "linux-kbuild-")
+    return _Set(
+        release=image_name.removeprefix("linux-image-"),
+        image=image,
+        headers=headers,
+        common=_same_revision(apt, common, meta.version),
+        kbuild=_same_revision(apt, f"{kbuild}:{host_architecture()}", meta.version),
+        busybox=apt.newest("busybox-static:arm64"),
     )
 
 
@@ -152,6 +161,7 @@ def _kernel(spec: str, release: str, version: str, folder: Path) -> Kernel:
         build=root / f"usr/src/linux-headers-{release}",
         modules=root / f"lib/modules/{release}",
         busybox=root / "bin/busybox",
+        key=folder.name,
     )
 
 
@@ -170,21 +180,26 @@ def resolve(
     The newest kernel that `file` describes, from the cache or the archive.
 
     An archive that cannot be reached is an error only when the cache has no
-    kernel of this description, or with `refresh`.
+    kernel of this description, or with `refresh`; one that fails its signature
+    or checksums always is.
     """
     pointer = cache.root() / "resolved" / f"{spec.replace(':', '-')}.json"
     last: Kernel | None = None
     if pointer.exists():
-        resolved = msgspec.json.decode(pointer.read_bytes(), type=Resolved)
-        last = _cached(spec, resolved.key)
+        try:
+            resolved = msgspec.json.decode(pointer.read_bytes(), type=Resolved)
+        except msgspec.DecodeError:
+            # A power cut may leave it empty; the archive is asked again.
+            resolved = Resolved(0, "")
+        last = _cached(spec, resolved.key) if resolved.key else None
         age = time.time() - resolved.asked
         if last and not refresh and age < archive.refresh_hours * 3600:
             return last
     try:
         with cache.lock(f"resolved/{pointer.stem}"):
             key = _ask(file, archive, report)
-    except ArchiveError:
-        if last and not refresh:
+    except InfrastructureError as error:
+        if last and not refresh and not isinstance(error, UntrustedArchiveError):
             return last
         raise
     cache.write(pointer, msgspec.json.encode(asdict(Resolved(time.time(), key))))

@@ -31,11 +31,8 @@ class Kernel:
     modules: Path
     # An arm64 busybox for the guest.
     busybox: Path
-
-    @property
-    def key(self) -> str:
-        """Tells kernels apart in the cache."""
-        return f"{self.release}_{self.version}"
+    # Tells everything of the above apart from other kernels'.
+    key: str
 
 
 def check_image(path: Path) -> None:

@@ -6,14 +6,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import cache, resources
+from harness import cache, resources, tool
 from harness.errors import BuildError, InfrastructureError
-from harness.kernel import casegen
+from harness.kernel import casegen, storeproof
 from harness.kernel.apt import Progress
 from harness.kernel.kernel import Kernel
 from harness.model.case import Case
@@ -52,9 +51,7 @@ def _compiler_stamp(cc: str) -> str:
     """Tells compilers apart without running one."""
     path = shutil.which(cc)
     if path is None:
-        raise InfrastructureError(
-            f"The compiler {cc} is not installed.", "Run: jprobe-harness doctor --install"
-        )
+        raise InfrastructureError(f"The compiler {cc} is not installed.", tool.DOCTOR)
     status = Path(path).stat()
     return f"{os.path.realpath(path)} {status.st_size} {status.st_mtime_ns}"
 
@@ -76,7 +73,8 @@ def build(
     sources = _sources(root or resources.kernel_modules())
     sources[Path("probe-targets/cases.c")] = casegen.source(cases).encode()
     parts = [part for path, data in sources.items() for part in (str(path), data)]
-    key = cache.digest(kernel.key, _compiler_stamp(cc), *parts)
+    makers = [Path(made).read_bytes() for made in (__file__, storeproof.__file__)]
+    key = cache.digest(kernel.key, _compiler_stamp(cc), *parts, *makers)
 
     def make(folder: Path) -> None:
         report("building modules", 0)
@@ -89,8 +87,6 @@ def build(
 def _make(
     kernel: Kernel, cases: Sequence[Case], sources: dict[Path, bytes], cc: str, folder: Path
 ) -> None:
-    from harness.kernel import storeproof
-
     for path, data in sources.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
@@ -100,29 +96,25 @@ def _make(
     (folder / "guest").mkdir()
     for name in NAMES:
         strip(folder / f"{name}.ko", folder / "guest" / f"{name}.ko")
-    version = subprocess.run([cc, "--version"], capture_output=True, text=True, check=True)
-    (folder / "compiler").write_text(version.stdout.splitlines()[0])
+    (folder / "compiler").write_text(tool.check([cc, "--version"]).splitlines()[0])
 
 
 def strip(module: Path, stripped: Path) -> None:
     """A copy without debug information, which the guest would load in vain."""
-    subprocess.run([f"{CROSS_COMPILE}strip", "--strip-debug", "-o", stripped, module], check=True)
+    tool.check([f"{CROSS_COMPILE}strip", "--strip-debug", "-o", stripped, module])
 
 
 def kbuild(kernel: Kernel, folder: Path, cc: str = f"{CROSS_COMPILE}gcc") -> None:
     """Build the modules of `folder`, which has a Kbuild; raises BuildError."""
     # The same sources give the same modules, wherever they are built.
     flags = f"-ffile-prefix-map={folder}/= -ffile-prefix-map={kernel.build}=kernel"
-    done = subprocess.run(
+    done = tool.run(
         [
             "make", "-C", kernel.build, f"M={folder}", f"-j{os.cpu_count()}",
             "ARCH=arm64", f"CROSS_COMPILE={CROSS_COMPILE}", f"CC={cc}", f"KCFLAGS={flags}",
             "modules",
         ],
-        capture_output=True,
-        text=True,
-        timeout=BUILD_SECONDS,
-        env={**os.environ, "LC_ALL": "C.UTF-8"},
+        seconds=BUILD_SECONDS,
     )  # fmt: skip
     if done.returncode:
         raise BuildError(*_explain(done.stdout + done.stderr))

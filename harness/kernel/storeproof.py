@@ -7,18 +7,19 @@ copy of the parameter in the handler's own frame; an "intact" argument would the
 mean nothing.  Handlers store through calls that cannot be dropped, so it is
 enough to follow the few instructions that compute each call's arguments: x0
 must hold SP at the handler's entry plus the argument's offset (rule C.15 or
-C.17), or the by-reference address that came in a register or a slot, and x1 the
-size.
+C.17), or the by-reference address that came in a register or a slot, x1 the size
+and w2 the bits to invert.  A value that an instruction we do not follow may have
+changed counts as unknown, and a call behind a branch as one that may not happen.
 """
 
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness import tool
 from harness.errors import BuildError
 from harness.kernel.casegen import symbol
 from harness.model.case import Case
@@ -36,8 +37,21 @@ class Store:
     function: str
     # Expected x0; None for "somewhere in the handler's own frame".
     x0: Value | None
-    # Expected x1, a constant, or None where it is not passed.
+    # Expected x1 and w2 (its low byte), constants, or None where not passed.
     x1: int | None = None
+    w2: int | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call in the disassembly and what its argument registers hold."""
+
+    function: str
+    x0: Value | None
+    x1: Value | None
+    w2: Value | None
+    # Nothing before it can jump past it.
+    certain: bool
 
 
 def expected_stores(case: Case) -> list[Store]:
@@ -45,7 +59,8 @@ def expected_stores(case: Case) -> list[Store]:
     stores = []
     for index in case.handler.assign:
         size = case.arguments[index].type.size
-        stores.append(Store("probe_flip", _address(case, index), size))
+        mask = case.arguments[index].flip_mask
+        stores.append(Store("probe_flip", _address(case, index), size, mask))
     if case.handler.overwrite:
         stores.append(Store("probe_flip_stack", ("", case.handler.overwrite)))
     if consume := case.handler.consume:
@@ -122,6 +137,10 @@ def _address_of(frame: _Frame, operands: Sequence[str]) -> Value | None:
     return base[0], base[1] + before
 
 
+_BRANCHES = re.compile(r"(b|b\..+|br|cbn?z|tbn?z|ret)$")
+_WRITES_NO_REGISTER = frozenset(["bl", "blr", "cmp", "cmn", "tst", "ccmp", "hint", "bti", "dmb"])
+
+
 def _step(frame: _Frame, mnemonic: str, operands: Sequence[str]) -> None:
     """Follow one instruction; what it writes is unknown unless we know better."""
     if mnemonic in ("str", "stp"):
@@ -142,7 +161,11 @@ def _step(frame: _Frame, mnemonic: str, operands: Sequence[str]) -> None:
             place = (address[0], address[1] + 8 * index) if address else None
             frame.set(operands[index], frame.load(place))
         return
-    if not operands or mnemonic.startswith(("st", "b", "cb", "tb", "cmp", "hint")):
+    if mnemonic.startswith("st"):
+        # Narrow or through another addressing mode: it may hit what we know.
+        frame.memory.clear()
+        return
+    if not operands or mnemonic in _WRITES_NO_REGISTER:
         return
     result: Value | None = None
     if mnemonic == "mov":
@@ -162,29 +185,27 @@ _LINE = re.compile(r"^\s*[0-9a-f]+:\t[0-9a-f]{8} ?\t(\S+)\s*([^/<]*)")
 _RELOCATION = re.compile(r"^\s*[0-9a-f]+: R_AARCH64_(?:CALL|JUMP)26\s+(\w+)")
 
 
-def calls(disassembly: Sequence[str]) -> Iterator[tuple[str, Value | None, Value | None]]:
-    """Each call in one function with what x0 and x1 hold: (function, x0, x1)."""
+def calls(disassembly: Sequence[str]) -> Iterator[Call]:
+    """Each call in one function, in order."""
     frame = _Frame()
+    certain = True
     for line in disassembly:
         if relocation := _RELOCATION.match(line):
-            yield relocation[1], frame.get("x0"), frame.get("x1")
+            x0, x1, w2 = (frame.get(f"x{number}") for number in range(3))
+            yield Call(relocation[1], x0, x1, w2, certain)
             for number in range(19):
                 frame.set(f"x{number}", None)
         elif match := _LINE.match(line):
+            certain = certain and not _BRANCHES.match(match[1])
             _step(frame, match[1], _split(match[2].strip()))
 
 
 def disassemble(path: Path, objdump: str) -> dict[str, list[str]]:
     """The lines of each function of an object file."""
-    done = subprocess.run(
-        [objdump, "--disassemble", "--reloc", path],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    output = tool.check([objdump, "--disassemble", "--reloc", path])
     functions: dict[str, list[str]] = {}
     current: list[str] = []
-    for line in done.stdout.splitlines():
+    for line in output.splitlines():
         if match := re.match(r"^[0-9a-f]+ <([^>]+)>:$", line):
             current = functions.setdefault(match[1], [])
         else:
@@ -199,7 +220,7 @@ def prove(cases: Sequence[Case], functions: dict[str, list[str]]) -> None:
         lines = functions.get(name, [])
         stores = expected_stores(case)
         names = {"probe_flip", "probe_flip_stack", "probe_consume", "probe_object_flip"}
-        found = [call for call in calls(lines) if call[0] in names]
+        found = [call for call in calls(lines) if call.function in names]
         if len(found) != len(stores):
             raise BuildError(
                 f"case '{case.name}': its handler has {len(found)} stores in the"
@@ -210,19 +231,20 @@ def prove(cases: Sequence[Case], functions: dict[str, list[str]]) -> None:
             if not _matches(store, call):
                 raise BuildError(
                     f"case '{case.name}': {store.function} is not proved to get"
-                    f" {store.x0 or 'a local'} and {store.x1}; x0 is {call[1]}, x1 {call[2]}.",
+                    f" {store.x0 or 'a local'}, {store.x1} and {store.w2}; it gets {call}.",
                     "The compiler stores elsewhere; no verdict of this case would hold.",
                 )
 
 
-def _matches(store: Store, call: tuple[str, Value | None, Value | None]) -> bool:
-    function, x0, x1 = call
-    if function != store.function:
+def _matches(store: Store, call: Call) -> bool:
+    if call.function != store.function or not call.certain:
         return False
-    if store.x1 is not None and x1 != ("", store.x1):
+    if store.x1 is not None and call.x1 != ("", store.x1):
+        return False
+    if store.w2 is not None and (call.w2 is None or call.w2[0] or call.w2[1] & 0xFF != store.w2):
         return False
     if store.function == "probe_object_flip":
         return True
     if store.x0 is None:
-        return x0 is not None and x0[0] == "sp" and x0[1] < 0
-    return x0 == store.x0
+        return call.x0 is not None and call.x0[0] == "sp" and call.x0[1] < 0
+    return call.x0 == store.x0

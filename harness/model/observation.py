@@ -40,6 +40,8 @@ class Observation:
 
     # Position in the plan, from 1.
     seq: int
+    # The plan's line, as the guest read it.
+    line: str
     hit: Hit
     counts: Counts
     # Bytes copied at the hit, -1 when the handler was skipped.

@@ -57,8 +57,10 @@ class Prediction:
     window: int
     # Bytes written past the save buffer.
     overflow: int
-    # Addresses that the handler writes to, of the argument area.
+    # Bytes of the argument area that the handler writes to.
     area_writes: Offsets
+    # By argument index: bytes that it writes to in a by-reference argument's copy.
+    copy_writes: Mapping[int, Offsets]
     # By argument index: value bytes that the probed function sees changed;
     # arguments that stay intact are left out.
     corrupt: Mapping[int, Offsets]
@@ -141,6 +143,7 @@ def predict(case: Case, policy: Policy, hit: Hit, places: Places) -> Prediction:
             window=0,
             overflow=0,
             area_writes=frozenset(),
+            copy_writes={},
             corrupt={},
             lost=frozenset(),
             damage=frozenset({Damage.SKIPPED}),
@@ -181,6 +184,14 @@ def predict(case: Case, policy: Policy, hit: Hit, places: Places) -> Prediction:
         window=saved.window,
         overflow=saved.overflow,
         area_writes=frozenset(a - hit.sp for a in written if a in area),
+        copy_writes={
+            index: frozenset(
+                offset
+                for offset in range(case.arguments[index].type.size)
+                if start + offset in written
+            )
+            for index, start in places.pointees.items()
+        },
         corrupt=corrupt,
         lost=lost,
         damage=frozenset(damage),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.model.case import Case
@@ -36,17 +36,26 @@ class Verdict:
         return self.prediction.label
 
 
+# Stands in for a va_list that a broken record does not show.
+_NO_VA_LIST = bytes(VA_LIST.size)
+
+
 def places(case: Case, observation: Observation) -> Places:
-    """The frame layout that a prediction needs, as it was measured."""
+    """
+    The frame layout that a prediction needs, as it was measured.
+
+    What a broken record lacks is at address 0; such a record has no verdict.
+    """
     pointees = {}
     va_lists = {}
     for index, placement in enumerate(case.layout.placements):
-        look = observation.arguments.get(index)
-        if not placement.by_reference or look is None:
+        if not placement.by_reference:
             continue
+        look = observation.arguments.get(index, Look())
         pointees[index] = look.at
         if case.arguments[index].type == VA_LIST:
-            va_lists[index] = look.before or look.seen or b""
+            found = look.before or look.seen or b""
+            va_lists[index] = found if len(found) == VA_LIST.size else _NO_VA_LIST
     return Places(pointees, va_lists, observation.object.at if observation.object else 0)
 
 
@@ -58,7 +67,9 @@ def _sent(case: Case, observation: Observation, index: int) -> bytes:
 
 
 def _changed(before: bytes, after: bytes) -> Offsets:
-    return frozenset(i for i, pair in enumerate(zip(before, after)) if pair[0] != pair[1])
+    return frozenset(
+        i for i, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]
+    )
 
 
 def _describe(offsets: Offsets) -> str:
@@ -86,36 +97,61 @@ def _plan_mismatches(case: Case, runs: bool, observation: Observation) -> Iterat
     if observation.hit.irq != irq:
         where = "an interrupt stack" if observation.hit.irq else "a task's stack"
         yield f"not played as planned: the probe was hit on {where}"
-    for index in range(len(case.arguments)):
+    yield from _missing_looks(case, runs, observation)
+
+
+def _missing_looks(case: Case, runs: bool, observation: Observation) -> Iterator[str]:
+    """Bytes that nobody looked at are not bytes that stayed the same."""
+
+    def missing(look: Look | None, size: int, moments: Iterable[str]) -> bool:
+        return look is None or any(len(getattr(look, moment) or b"") != size for moment in moments)
+
+    by_handler = ("before", "after") if runs else ()
+    for index, placement in enumerate(case.layout.placements):
         look = observation.arguments.get(index)
-        if look is None or look.seen is None:
+        moments = ("seen", *by_handler) if placement.by_reference else ("seen",)
+        if missing(look, case.arguments[index].type.size, moments):
             yield f"not played as planned: argument {index} was not looked at"
-    if case.object and (observation.object is None or observation.object.seen is None):
-        yield "not played as planned: the object was not looked at"
+    if missing(observation.area, case.layout.stack_size, ("seen", *by_handler)):
+        yield "not played as planned: the argument area was not looked at"
+    if case.object:
+        after = ("after",) if runs else ()
+        if missing(observation.object, case.object.size, ("before", "seen", *after)):
+            yield "not played as planned: the object was not looked at"
 
 
-def _area_mismatches(case: Case, prediction: Prediction, observation: Observation) -> Iterator[str]:
-    """The raw stack must tell what the compiled functions' own code told."""
-    before, after, seen = (
-        look or b"" for look in (observation.area.before, observation.area.after,
-                                 observation.area.seen)
-    )  # fmt: skip
-    size = case.layout.stack_size
-    if len(seen) != size or (prediction.runs and (len(before), len(after)) != (size, size)):
-        yield f"not all {size} bytes of the argument area were looked at"
+def _write_mismatches(
+    case: Case, prediction: Prediction, observation: Observation
+) -> Iterator[str]:
+    """The handler must have written what it was told to, and nothing else."""
+
+    def differs(look: Look, predicted: Offsets, what: str) -> Iterator[str]:
+        writes = _changed(look.before or b"", look.after or b"")
+        if writes != predicted:
+            yield (
+                f"the handler wrote {_describe(writes)} of {what}, predicted {_describe(predicted)}"
+            )
+
+    if not prediction.runs:
         return
-    if prediction.runs and (writes := _changed(before, after)) != prediction.area_writes:
-        yield (
-            f"the handler wrote {_describe(writes)} of the argument area,"
-            f" predicted {_describe(prediction.area_writes)}"
-        )
+    yield from differs(observation.area, prediction.area_writes, "the argument area")
+    for index, predicted in prediction.copy_writes.items():
+        look = observation.arguments[index]
+        yield from differs(look, predicted, f"argument {index}'s copy")
+    if case.object and observation.object:
+        size = case.object.size if case.handler.object else 0
+        yield from differs(observation.object, frozenset(range(size)), "the caller's object")
+
+
+def _place_mismatches(case: Case, observation: Observation) -> Iterator[str]:
+    """The raw stack must tell what the compiled function's own code told."""
+    area = observation.area.seen or b""
     for index, placement in enumerate(case.layout.placements):
         if placement.stack is None or placement.by_reference:
             continue
         compiled = observation.arguments[index].seen or b""
-        raw = seen[placement.stack : placement.stack + len(compiled)]
-        apart = _changed(compiled, raw) & value_bytes(case.arguments[index].type)
-        if apart or len(raw) != len(compiled):
+        raw = area[placement.stack : placement.stack + len(compiled)]
+        if _changed(compiled, raw) & value_bytes(case.arguments[index].type):
             yield (
                 f"argument {index} is not where {placement.rules[-1]} puts it"
                 f" (SP + {placement.stack})"
@@ -123,13 +159,10 @@ def _area_mismatches(case: Case, prediction: Prediction, observation: Observatio
 
 
 def _lost(case: Case, look: Look | None, runs: bool) -> Offsets:
+    """Bytes of the object that no longer hold what the handler wrote."""
     if not (case.object and case.handler.object and runs and look):
         return frozenset()
-    return frozenset(
-        i
-        for i, (before, seen) in enumerate(zip(look.before or b"", look.seen or b""))
-        if seen != before ^ 0xFF
-    )
+    return _changed(look.after or b"", look.seen or b"")
 
 
 def judge(case: Case, policy: Policy, observation: Observation) -> Verdict:
@@ -141,22 +174,15 @@ def judge(case: Case, policy: Policy, observation: Observation) -> Verdict:
     mismatch.
     """
     hit = observation.hit
-    missing = [
-        index
-        for index, placement in enumerate(case.layout.placements)
-        if placement.by_reference and index not in observation.arguments
-    ]
-    prediction = predict(
-        case,
-        policy,
-        hit,
-        places(case, observation) if not missing else _nowhere(case, observation),
-    )
+    prediction = predict(case, policy, hit, places(case, observation))
     planned = tuple(_plan_mismatches(case, prediction.runs, observation))
     if planned:
         return Verdict(prediction, observation, {}, frozenset(), planned)
 
-    mismatches = list(_area_mismatches(case, prediction, observation))
+    mismatches = [
+        *_write_mismatches(case, prediction, observation),
+        *_place_mismatches(case, observation),
+    ]
     corrupt = {}
     for index, argument in enumerate(case.arguments):
         seen = observation.arguments[index].seen or b""
@@ -186,9 +212,3 @@ def judge(case: Case, policy: Policy, observation: Observation) -> Verdict:
     if observation.new_taint:
         mismatches.append(f"the kernel gained taint {observation.new_taint:#x}")
     return Verdict(prediction, observation, corrupt, lost, tuple(mismatches))
-
-
-def _nowhere(case: Case, observation: Observation) -> Places:
-    """Stands in for addresses that a broken record does not tell."""
-    everywhere = range(len(case.arguments))
-    return Places(dict.fromkeys(everywhere, 0), dict.fromkeys(everywhere, bytes(32)))

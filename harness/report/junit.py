@@ -19,12 +19,13 @@ def _clean(text: str) -> str:
 
 def document(result: Result) -> str:
     """One test case for each verdict; what was not played is an error."""
+    errors = words.run_complaints(result)
     suite = ElementTree.Element(
         "testsuite",
         name=f"jprobe-harness {result.release}",
-        tests=str(result.planned),
+        tests=str(len(result.outcomes) + len(errors)),
         failures=str(len(result.differing)),
-        errors=str(result.planned - len(result.outcomes) + len(result.trouble)),
+        errors=str(len(errors)),
     )
     properties = ElementTree.SubElement(suite, "properties")
     facts = {"kernel": result.release, "engine": ENGINE, "compiler": result.compiler}
@@ -43,15 +44,9 @@ def document(result: Result) -> str:
             failure.text = _clean("\n".join(lines))
         else:
             ElementTree.SubElement(case, "system-out").text = words.cell(outcome)
-    for text in result.trouble:
+    for text in errors:
         case = ElementTree.SubElement(suite, "testcase", classname=result.release, name="the run")
         ElementTree.SubElement(case, "error", message=_clean(text))
-    if not result.complete:
-        missing = result.planned - len(result.outcomes)
-        case = ElementTree.SubElement(
-            suite, "testcase", classname=result.release, name="completeness"
-        )
-        ElementTree.SubElement(case, "error", message=f"{missing} plays were not reached")
     ElementTree.indent(suite)
     return (
         '<?xml version="1.0" encoding="utf-8"?>\n'

@@ -23,9 +23,7 @@ def lines(result: Result) -> Iterator[str]:
     by_variant: dict[str, list[Outcome]] = {}
     for outcome in result.outcomes:
         by_variant.setdefault(outcome.play.variant.name, []).append(outcome)
-    complaints = [*result.trouble]
-    if not result.complete:
-        complaints.append(f"{result.planned - len(result.outcomes)} plays were not reached")
+    complaints = words.run_complaints(result)
     yield "KTAP version 1"
     yield f"1..{len(by_variant) + bool(complaints)}"
     yield f"# jprobe-harness on {result.release}"

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
 from rich.progress import (
@@ -17,7 +17,6 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from harness.errors import HarnessError
 from harness.model.observation import Look
 from harness.report import words
 from harness.run.plan import Outcome, Result
@@ -98,6 +97,9 @@ def print_result(result: Result) -> None:
     for trouble in result.trouble:
         out.print()
         out.print(Text(trouble, style="bold red"))
+    for failure in result.retried:
+        out.print()
+        out.print(Text(f"Played the rest again after: {failure}", style="yellow"))
     out.print()
     out.print(Text(words.summary(result), style="bold"))
     if result.differing or result.trouble or not result.complete:
@@ -130,7 +132,7 @@ def print_dump(outcome: Outcome) -> None:
         out.print(_dump("argument area, from SP", observation.area, names))
     for index, placement in enumerate(case.layout.placements):
         if placement.by_reference:
-            look = observation.arguments[index]
+            look = observation.arguments.get(index, Look())
             title = f"argument {index}, by reference at SP {look.at - hit.sp:+#x}"
             out.print(_dump(title, look, {}))
     if observation.object:
@@ -176,10 +178,3 @@ def print_rows(title: str, header: Sequence[str], rows: Iterable[Sequence[str]])
     for row in rows:
         table.add_row(*(Text(word) for word in row))
     console().print(table)
-
-
-def error_lines(error: HarnessError) -> Iterator[str]:
-    """An error as the terminal shows it."""
-    yield f"jprobe-harness: {error.sentence}"
-    if error.hint:
-        yield f"  {error.hint}"

@@ -49,6 +49,12 @@ def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
     return dict(sorted(labels.items(), key=lambda item: (-item[1], item[0])))
 
 
+def run_complaints(result: Result) -> list[str]:
+    """What is wrong with the run as a whole."""
+    missing = result.planned - len(result.outcomes)
+    return [*result.trouble, *([f"{missing} plays were not reached"] if missing else [])]
+
+
 def summary(result: Result) -> str:
     """The run in one sentence."""
     agreeing = len(result.outcomes) - len(result.differing)

@@ -8,7 +8,7 @@ right after the other is not.
 
 from __future__ import annotations
 
-import subprocess
+import re
 import sys
 import tempfile
 import time
@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from harness import settings
+from harness import settings, tool
 from harness.catalog import Catalog
 from harness.errors import InfrastructureError
 from harness.guest import initramfs
 from harness.kernel import spec
 from harness.kernel.apt import Progress
 from harness.kernel.kernel import Kernel
+from harness.run.session import Session
 from harness.vm.machine import Machine
 
 RUN_SECONDS = 600
@@ -57,28 +58,30 @@ def bare(kernel: Kernel) -> tuple[float, float]:
     initrd = initramfs.bare(kernel)
     start = time.perf_counter()
     with Machine(kernel.image, initrd) as machine:
+        session = Session(machine)
         status = Path(f"/proc/{machine.process.pid}/status")
-        peak = 0
-        # The console must be read, or the guest would wait for its reader.
-        while machine.console.recv(1 << 16):
-            text = status.read_text()
-            peak = int(text.partition("VmHWM:")[2].split()[0]) if "VmHWM:" in text else peak
-        machine.process.wait(RUN_SECONDS)
-        return time.perf_counter() - start, peak / 1024
+        session.wait(RUN_SECONDS)
+        peak = _peak(status)
+        session.check_end()
+        return time.perf_counter() - start, peak
+
+
+def _peak(status: Path) -> float:
+    """A process's largest resident set in MiB; it may have ended already."""
+    match = re.search(r"VmHWM:\s*(\d+)", status.read_text())
+    return int(match[1]) / 1024 if match else 0.0
 
 
 def repro(kernel_spec: str) -> tuple[float, float]:
     """All cases and variants, as the command runs them: seconds, own peak in MiB."""
     with tempfile.NamedTemporaryFile("r") as peak:
         start = time.perf_counter()
-        done = subprocess.run(
+        done = tool.run(
             [
                 sys.executable, "-c", _CHILD, peak.name,
                 "repro", "--kernel", kernel_spec, "--json", "/dev/null",
             ],
-            capture_output=True,
-            text=True,
-            timeout=RUN_SECONDS,
+            seconds=RUN_SECONDS,
         )  # fmt: skip
         seconds = time.perf_counter() - start
         if done.returncode:

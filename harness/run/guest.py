@@ -6,8 +6,10 @@ from __future__ import annotations
 from contextlib import ExitStack
 from types import TracebackType
 
+from harness.errors import KernelDied, KernelFault
 from harness.guest import initramfs
-from harness.guest.protocol import Ran, Record
+from harness.guest.protocol import HINT, ProtocolError, Ran, Record
+from harness.guest.splat import Splat
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.model.case import Case
@@ -38,6 +40,9 @@ class Guest:
         self._config = config
         self._deadlines = deadlines
         self._resources = ExitStack()
+        self._fault: KernelFault | None = None
+        # So many of the kernel's complaints have been told.
+        self._told = 0
 
     def __enter__(self) -> Guest:
         with ExitStack() as resources:
@@ -46,9 +51,11 @@ class Guest:
             )
             self.logs = logs.new_folder()
             machine = resources.enter_context(Machine(self.kernel.image, initrd, self._config))
-            log = resources.enter_context(open(self.logs / "console-1.log", "w"))
+            log = (self.logs / "console-1.log").open("w", encoding="utf-8")
+            resources.enter_context(log)
             self.session = Session(machine, channel, self._deadlines, log=log)
             self._await(self._deadlines.boot)
+            self._check_quiet()
             self._resources = resources.pop_all()
         return self
 
@@ -59,26 +66,53 @@ class Guest:
         traceback: TracebackType | None,
     ) -> None:
         self._resources.close()
+        if kind is None:
+            self._check_quiet()
 
     def _await(self, seconds: float) -> Record:
-        records = self.session.wait(seconds)
-        if not records:
-            self.session.fail("The guest ended.")
+        """
+        The answer to what was sent; after a fault that fault again, for ever.
+
+        Raises a KernelFault also for what the kernel complained of meanwhile,
+        but for the play that it came in.
+        """
+        if self._fault:
+            raise self._fault
+        try:
+            records = self.session.wait(seconds)
+            if not records:
+                self.session.check_end()
+                raise KernelDied("The guest has powered off.")
+        except KernelFault as fault:
+            self._fault = fault
+            raise
         return records[0]
+
+    def _new_splats(self) -> list[Splat]:
+        splats = self.session.console.watcher.splats[self._told :]
+        self._told += len(splats)
+        return splats
+
+    def _check_quiet(self) -> None:
+        for splat in self._new_splats():
+            raise KernelFault(f"The kernel complained: {splat}", f"Logs: {self.logs}")
 
     def play(self, variant: Variant, case: Case) -> Outcome:
         """Play a case under a variant and judge it."""
+        self._check_quiet()
         play = Play(variant, case)
-        splats = len(self.session.console.watcher.splats)
         self.session.send(f"play {play.line}")
         record = self._await(self._deadlines.play)
-        return judge_record(play, record, self.session.console.watcher.splats[splats:])
+        return judge_record(play, record, self._new_splats())
 
     def run(self, command: str) -> Ran:
         """Run a command line of the guest's shell (busybox): status and output."""
         if "\n" in command:
             raise ValueError("one line at a time")
+        self._check_quiet()
         self.session.send(f"run {command}")
         record = self._await(self._deadlines.play)
-        assert isinstance(record, Ran), record
+        if not isinstance(record, Ran):
+            raise ProtocolError("The guest answered something else.", HINT)
+        self._check_quiet()
         return record

@@ -21,5 +21,12 @@ def new_folder() -> Path:
     prefix = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-"
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=runs))
     for old in sorted(runs.iterdir())[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+        if not _is_running(old):
+            shutil.rmtree(old, ignore_errors=True)
     return folder
+
+
+def _is_running(folder: Path) -> bool:
+    """The process that the folder is named after may still write to it."""
+    words = folder.name.split("-")
+    return len(words) > 2 and Path("/proc", words[2]).exists()

@@ -69,8 +69,12 @@ class Result:
     # In the plan's order; plays that were never reached are missing.
     outcomes: tuple[Outcome, ...]
     planned: int
-    # What concerns no single play.
-    trouble: tuple[str, ...] = ()
+    # The kernel's faults and complaints that belong to no single play.
+    kernel_trouble: tuple[str, ...] = ()
+    # Why plays were not reached through no fault of the kernel's.
+    own_trouble: tuple[str, ...] = ()
+    # Failures of our own tools after which the rest was played again.
+    retried: tuple[str, ...] = ()
     boots: int = 1
     # Folder with the console logs.
     logs: str = ""
@@ -84,9 +88,19 @@ class Result:
         return [outcome for outcome in self.outcomes if not outcome.agrees]
 
     @property
+    def trouble(self) -> tuple[str, ...]:
+        return self.kernel_trouble + self.own_trouble
+
+    @property
     def exit_status(self) -> Exit:
-        if self.differing:
+        if self.differing or self.kernel_trouble:
             return Exit.DIFFERS
-        if not self.complete:
-            return Exit.INFRASTRUCTURE
-        return Exit.DIFFERS if self.trouble else Exit.AGREES
+        return Exit.AGREES if self.complete else Exit.INFRASTRUCTURE
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user ended a run; what was judged until then is kept."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__()
+        self.result = result

@@ -10,11 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NoReturn, TextIO
 
-from harness.errors import InfrastructureError, KernelDied, KernelHung, TestHung
+from harness.errors import (
+    InfrastructureError,
+    KernelDied,
+    KernelFault,
+    KernelHung,
+    MachineError,
+    TestHung,
+)
 from harness.guest.initramfs import Channel
-from harness.guest.protocol import Guest, Parser, Record
+from harness.guest.protocol import Guest, Parser, ProtocolError, Record
 from harness.vm.console import Console
 from harness.vm.machine import Machine
+
+LOG = "The console log has the rest."
 
 
 @dataclass(frozen=True)
@@ -60,18 +69,33 @@ class Session:
 
     def records(self, planned: int) -> Iterator[Record]:
         """
-        Records as they come, until QEMU ends.
+        Records as they come, until the guest has powered off.
 
-        Raises KernelDied, KernelHung or TestHung for the kernel's fault, and
-        InfrastructureError when the guest ended without its `planned` records.
+        Raises a KernelFault for the kernel's fault, and InfrastructureError when
+        QEMU failed or the guest did not come as far as introducing itself.
         """
         seconds = self.deadlines.boot
         while not self.ended:
             yield from self.wait(seconds)
-            last = self.received >= planned
+            last = self.guest and self.received >= planned
             seconds = self.deadlines.end if last else self.deadlines.play
-        if self.received < planned or not self.guest:
-            self.fail(f"The guest ended after {self.received} of {planned} records.")
+        self.check_end()
+        if self.guest is None:
+            raise InfrastructureError(self._said("The guest could not set itself up."), LOG)
+        if self.received < planned:
+            raise KernelDied(
+                self._said(f"The guest ended after {self.received} of {planned} records."), LOG
+            )
+
+    def check_end(self) -> None:
+        """Raise unless the guest ended by powering off, without a complaint before."""
+        if self.console.dead:
+            raise KernelDied(str(self.console.dead))
+        status = self.machine.process.wait(self.deadlines.end)
+        if status:
+            raise MachineError(self._said(f"QEMU ended with status {status}."), LOG)
+        if not self.console.watcher.powered_off:
+            raise KernelDied(self._said("The guest was gone without a word."), LOG)
 
     def wait(self, seconds: float) -> list[Record]:
         """
@@ -96,8 +120,6 @@ class Session:
                     self.guest = record
                 else:
                     self.received += 1
-            if self.ended and self.console.dead and not records:
-                raise KernelDied(str(self.console.dead))
             if records or self.ended:
                 return records
             if self.console.dead:
@@ -108,7 +130,7 @@ class Session:
         records: list[Record] = []
         while text := self.console.read():
             if self._channel is Channel.SERIAL:
-                records += self._parser.feed(text.encode())
+                records += self._parse(text.encode())
             if not self.ended:
                 return records
         if text is None and not self.ended:
@@ -126,16 +148,28 @@ class Session:
                 if not self.ended:
                     self._poll.unregister(self.machine.records.fileno())
                 return records
-            records += self._parser.feed(data)
+            records += self._parse(data)
             if not self.ended:
                 return records
 
+    def _parse(self, data: bytes) -> list[Record]:
+        try:
+            return self._parser.feed(data)
+        except ProtocolError as error:
+            if self._channel is Channel.SERIAL:
+                raise
+            # Nobody else writes here: the guest's own memory is damaged.
+            raise KernelFault(error.sentence, LOG) from error
+
     def send(self, line: str) -> None:
-        """Give a guest without a plan something to do."""
-        if self._channel is Channel.SERIAL:
-            self.console.send_line(line)
-        else:
-            self.machine.records.sendall(f"{line}\n".encode())
+        """Give a guest without a plan something to do; raises KernelDied."""
+        try:
+            if self._channel is Channel.SERIAL:
+                self.console.send_line(line)
+            else:
+                self.machine.records.sendall(f"{line}\n".encode())
+        except OSError as error:
+            raise KernelDied(self._said("The guest is gone."), LOG) from error
 
     def _hung(self) -> NoReturn:
         """Tell a hung test from a hung kernel."""
@@ -152,12 +186,7 @@ class Session:
         counters = "; ".join(qmp.program_counters(self.machine.qmp))
         raise KernelHung(f"The guest hangs after {last}. {counters}".strip())
 
-    def fail(self, what: str) -> NoReturn:
-        """Say what our own tools did not get done."""
-        if self.console.dead:
-            raise KernelDied(str(self.console.dead))
+    def _said(self, what: str) -> str:
+        """`what`, with the last words of QEMU and of the guest."""
         said = (what, self.machine.qemu_output, " | ".join(self.console.tail))
-        raise InfrastructureError(
-            " ".join(filter(None, said)),
-            "The console log has the rest.",
-        )
+        return " ".join(filter(None, said))

@@ -18,12 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from harness import tool
 from harness.errors import InfrastructureError, MachineError
 
 QEMU = "qemu-system-aarch64"
 # QEMU connects before it starts the guest; on a loaded machine after seconds.
 CONNECT_SECONDS = 30
 EXIT_SECONDS = 5
+# sizeof(sun_path), less the final zero.
+SOCKET_PATH_MAX = 107
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 
@@ -62,9 +65,7 @@ class Machine:
 
     def __enter__(self) -> Machine:
         if shutil.which(QEMU) is None:
-            raise InfrastructureError(
-                f"{QEMU} is not installed.", "Run: jprobe-harness doctor --install"
-            )
+            raise InfrastructureError(f"{QEMU} is not installed.", tool.DOCTOR)
         try:
             self._start()
         except BaseException:
@@ -92,6 +93,11 @@ class Machine:
                 f"Make room in {self.folder.parent}, or set TMPDIR.",
             ) from error
         self.qmp = self.folder / "qmp"
+        if len(os.fsencode(self.folder / "records")) > SOCKET_PATH_MAX:
+            raise InfrastructureError(
+                f"{self.folder.parent} is too long a path for a socket.",
+                "Set TMPDIR to a shorter one.",
+            )
         listeners = {name: self._listen(name) for name in ("console", "records")}
         self.command = self._command_line()
         self._output = self._resources.enter_context((self.folder / "qemu.log").open("w+"))

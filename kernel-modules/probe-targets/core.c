@@ -138,10 +138,9 @@ void probe_object_flip(void)
 	probe_flip((void *)play.object.at, play.object.size, 0xff);
 }
 
-void probe_object_look(void)
+void probe_object_look(enum look when)
 {
-	look_at(&play.object, LOOK_SEEN, (void *)play.object.at,
-		play.object.size);
+	look_at(&play.object, when, (void *)play.object.at, play.object.size);
 }
 
 static void play_in_irq(struct irq_work *work)
@@ -283,6 +282,13 @@ static const char *play_line(char *line)
 	return NULL;
 }
 
+/* The checksum is of everything in the record so far. */
+static void put_end(unsigned int seq)
+{
+	put("end seq=%u crc=%08x\n", seq,
+	    ~crc32_le(~0, (const u8 *)record, record_len));
+}
+
 static void play_next(void)
 {
 	char *line = strsep(&plan_next, "\n");
@@ -297,8 +303,7 @@ static void play_next(void)
 	error = play_line(line);
 	if (error)
 		put("error text=%s\n", error);
-	put("end seq=%u crc=%08x\n", played,
-	    ~crc32_le(~0, (const u8 *)record, record_len));
+	put_end(played);
 }
 
 static ssize_t cases_read(struct file *file, char __user *buf, size_t size,
@@ -362,10 +367,10 @@ static int __init probe_targets_init(void)
 	record = vmalloc(RECORD_SIZE);
 	if (!plan || !record)
 		goto no_memory;
-	record_len = scnprintf(record, RECORD_SIZE,
-			       "guest release=%s thread_size=%lu irq_stack_size=%lu cases=%u\n",
-			       utsname()->release, (unsigned long)THREAD_SIZE,
-			       (unsigned long)IRQ_STACK_SIZE, probe_case_count);
+	put("guest release=%s thread_size=%lu irq_stack_size=%lu cases=%u\n",
+	    utsname()->release, (unsigned long)THREAD_SIZE,
+	    (unsigned long)IRQ_STACK_SIZE, probe_case_count);
+	put_end(0);
 	if (!proc_create("jprobe-cases", 0600, NULL, &cases_ops))
 		goto no_memory;
 	return 0;

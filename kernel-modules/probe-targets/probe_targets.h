@@ -74,7 +74,7 @@ void probe_dive(size_t size);
 /* An object of the caller's (or its caller's) that the handler may write to. */
 void probe_object(void *at, size_t size);
 void probe_object_flip(void);
-void probe_object_look(void);
+void probe_object_look(enum look when);
 
 /*
  * Defines name(), which calls target() with the arguments that it was called

@@ -38,7 +38,7 @@ def test_every_verdict_agrees(full_run: dict[str, Any]) -> None:
     summary = full_run["summary"]
     assert summary["planned"] >= 6 * 40
     assert summary["agree"] == summary["played"] == summary["planned"]
-    assert (summary["boots"], summary["trouble"], summary["exit_status"]) == (1, [], 0)
+    assert (summary["boots"], summary["kernel_trouble"], summary["exit_status"]) == (1, [], 0)
     damage = {"leak", "by-ref", "rollback", "overflow", "skipped"}
     seen = {name for label in summary["classes"] for name in label.split("+")}
     assert damage <= seen

@@ -50,7 +50,12 @@ def observe(made: Case, policy: Policy, hit: Hit = HIT, **changes: Any) -> Obser
             octet ^ argument.flip_mask if offset in corrupt else octet
             for offset, octet in enumerate(argument.value)
         )
-        arguments[index] = Look(pointees.get(index, 0), argument.value, None, seen)
+        written = prediction.copy_writes.get(index, frozenset())
+        after = bytes(
+            octet ^ argument.flip_mask if offset in written else octet
+            for offset, octet in enumerate(argument.value)
+        )
+        arguments[index] = Look(pointees.get(index, 0), argument.value, after, seen)
     after = bytes(
         octet ^ 0xFF if offset in prediction.area_writes else octet
         for offset, octet in enumerate(area)
@@ -69,7 +74,7 @@ def observe(made: Case, policy: Policy, hit: Hit = HIT, **changes: Any) -> Obser
         looked = Look(
             object_at,
             before,
-            None,
+            kept,
             bytes(
                 0 if offset in prediction.lost else kept[offset] for offset in range(len(before))
             ),
@@ -77,6 +82,7 @@ def observe(made: Case, policy: Policy, hit: Hit = HIT, **changes: Any) -> Obser
     ran = prediction.runs
     observation = Observation(
         seq=1,
+        line="",
         hit=hit,
         counts=Counts(1, int(ran), 1, 0, int(not ran)),
         saved=prediction.window if ran else -1,

@@ -47,6 +47,7 @@ def test_every_default_value_shows_a_change_and_is_not_zero() -> None:
         ("{arguments: [long, '...', char]}", "argument 1: a variadic 'char' is not supported"),
         ("{arguments: [{type: char, value: 256}]}", "0x100 does not fit 1 bytes"),
         ("{arguments: [{type: bool, value: 2}]}", "2 is not a bool"),
+        ("{arguments: [long], handler: {assign: [0, 0]}}", "name an argument only once"),
         ("{arguments: [long], handler: {assign: [1]}}", "there is no argument 1; the last is 0"),
         (
             "{arguments: [9 x long], handler: {overwrite: 9}}",

@@ -45,7 +45,7 @@ def stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     monkeypatch.setattr(
         kernel, "_depends", lambda path: depends[path.name.partition(".")[0].replace("-", "_")]
     )
-    return Kernel("mine", "1", "1", tmp_path, tmp_path, tmp_path, modules, tmp_path)
+    return Kernel("mine", "1", "1", tmp_path, tmp_path, tmp_path, modules, tmp_path, "key")
 
 
 def test_dependencies_load_first(stock: Kernel) -> None:
@@ -60,7 +60,7 @@ def test_a_module_that_is_not_there(stock: Kernel) -> None:
 
 
 def package(name: str, version: str, depends: str = "") -> Package:
-    return Package(name, version, "arm64", depends, 1)
+    return Package(name, version, "arm64", depends)
 
 
 class FakeApt:

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InfrastructureError, KernelDied, KernelHung, MachineError, TestHung
+from harness.errors import (
+    InfrastructureError,
+    KernelDied,
+    KernelFault,
+    KernelHung,
+    MachineError,
+    TestHung,
+)
 from harness.run.session import Deadlines, Session
 from harness.vm.machine import Machine
 
@@ -27,6 +34,7 @@ def connect(name):
 console, records = connect("console"), connect("records")
 data = open({records!r}, "rb").read()
 introduction = data[:data.index(b"play")]
+bye = b"reboot: Power down\\n"
 """
 
 
@@ -66,15 +74,35 @@ def test_the_sockets_are_private(qemu) -> None:  # type: ignore[no-untyped-def]
 
 
 def test_records_to_the_end(qemu) -> None:  # type: ignore[no-untyped-def]
-    with qemu("records.sendall(data)") as machine:
+    with qemu("records.sendall(data); console.sendall(bye)") as machine:
         records = list(Session(machine, deadlines=SHORT).records(7))
     assert len(records) == 9
 
 
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        # Reset without a word after the last record.
+        ("records.sendall(data)", KernelDied),
+        # QEMU itself failed.
+        ("records.sendall(data); console.sendall(bye); sys.exit(1)", MachineError),
+        # It powered off in the middle.
+        ("records.sendall(data[:3000]); console.sendall(bye)", KernelDied),
+        # It hangs after the last record.
+        ("records.sendall(data); time.sleep(60)", KernelHung),
+        # Nobody but the guest's module writes to this channel.
+        ("records.sendall(data.replace(b'saved=0', b'saved=8'))", KernelFault),
+    ],
+)
+def test_an_end_that_is_not_orderly_is_never_green(qemu, body: str, error: type) -> None:  # type: ignore[no-untyped-def]
+    with qemu(body) as machine, pytest.raises(error):
+        list(Session(machine, deadlines=SHORT).records(7))
+
+
 def test_a_guest_that_ends_early_is_our_own_failure(qemu) -> None:  # type: ignore[no-untyped-def]
     with (
-        qemu("console.sendall(b'insmod: no\\n'); records.sendall(introduction)") as machine,
-        pytest.raises(InfrastructureError, match=r"after 0 of 7 records\. insmod: no"),
+        qemu("console.sendall(b'insmod: no\\n' + bye)") as machine,
+        pytest.raises(InfrastructureError, match=r"could not set itself up\. insmod: no"),
     ):
         list(Session(machine, deadlines=SHORT).records(7))
 

@@ -35,7 +35,7 @@ def test_real_records() -> None:
     guest, *records, refusal, ran = parse(RAW)
     assert isinstance(guest, Guest)
     assert (guest.thread_size, guest.irq_stack_size) == (16384, 16384)
-    assert refusal == Refusal(7, "no such case")
+    assert refusal == Refusal(7, "nonsense none 0", "no such case")
     assert ran == Ran(1, "hello\n")
     catalog = Catalog()
     for (variant, name, label), record in zip(PLAYED, records, strict=True):

@@ -24,7 +24,13 @@ from tests.unit.factory import observe
 SCHEMA = json.loads((Path(harness.__file__).parent / "report/schema.json").read_text())
 
 
-def result(*, broken: bool = False, missing: int = 0, trouble: tuple[str, ...] = ()) -> Result:
+def result(
+    *,
+    broken: bool = False,
+    missing: int = 0,
+    kernel: tuple[str, ...] = (),
+    own: tuple[str, ...] = (),
+) -> Result:
     catalog = Catalog()
     plan = plays(
         catalog.select_variants(["none", "fixed-64"]),
@@ -45,12 +51,13 @@ def result(*, broken: bool = False, missing: int = 0, trouble: tuple[str, ...] =
         compiler="gcc",
         outcomes=tuple(outcomes),
         planned=len(plan),
-        trouble=trouble,
+        kernel_trouble=kernel,
+        own_trouble=own,
         logs="somewhere",
     )
 
 
-ALL = [result(), result(broken=True), result(missing=1), result(missing=4, trouble=("gone\nnow",))]
+ALL = [result(), result(broken=True), result(missing=1), result(missing=4, own=("gone\nnow",))]
 
 
 @pytest.mark.parametrize("made", ALL)
@@ -106,7 +113,7 @@ def test_ktap_is_well_formed(made: Result) -> None:
 
 def test_exit_statuses() -> None:
     assert [made.exit_status for made in ALL] == [0, 1, 3, 3]
-    assert result(trouble=("WARNING: at boot",)).exit_status is Exit.DIFFERS
+    assert result(kernel=("WARNING: at boot",)).exit_status is Exit.DIFFERS
 
 
 def test_the_table_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,7 +131,34 @@ def test_missing_looks_are_not_as_planned() -> None:
     found = judge(BIG, FIXED, observe(BIG, FIXED, arguments={}))
     assert not found.agrees
     cut = observe(TWELVE, FIXED, area=Look(0, b"", b"", b""))
-    assert "not all 32 bytes" in judge(TWELVE, FIXED, cut).mismatches[0]
+    assert "the argument area was not looked at" in judge(TWELVE, FIXED, cut).mismatches[0]
+    for made, policy in ((BIG, FIXED), (OBJECT, NONE)):
+        whole = observe(made, policy)
+        for moment in ("before", "after", "seen"):
+            cut_short: dict[str, Any] = {moment: b"\x01"}
+            gone: dict[str, Any] = {moment: None}
+            arguments = {
+                index: dataclasses.replace(look, **cut_short)
+                for index, look in whole.arguments.items()
+            }
+            looked = whole.object and dataclasses.replace(whole.object, **gone)
+            short = dataclasses.replace(whole, arguments=arguments, object=looked)
+            assert "was not looked at" in judge(made, policy, short).mismatches[0]
+
+
+def test_a_copy_or_object_that_was_not_written_to_differs() -> None:
+    """What nobody wrote to is neither intact nor rolled back."""
+    thread_size = Policy(Rule.THREAD_SIZE)
+    whole = observe(BIG, thread_size)
+    look = whole.arguments[1]
+    arguments = {**whole.arguments, 1: dataclasses.replace(look, after=look.before)}
+    found = judge(BIG, thread_size, dataclasses.replace(whole, arguments=arguments))
+    assert "the handler wrote no byte of argument 1's copy" in found.mismatches[0]
+    whole = observe(OBJECT, thread_size)
+    assert whole.object
+    untouched = dataclasses.replace(whole.object, after=whole.object.before)
+    found = judge(OBJECT, thread_size, dataclasses.replace(whole, object=untouched))
+    assert "the handler wrote no byte of the caller's object" in found.mismatches[0]
 
 
 def test_padding_is_not_judged() -> None:
