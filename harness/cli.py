@@ -415,8 +415,13 @@ def bench(options: argparse.Namespace) -> int:
             f"median of {options.runs} paired runs",
             ("name", "seconds", "ratio to bare", "peak MiB"),
             [
-                (r.name, f"{r.seconds:.2f}", f"{r.ratio_to_bare:.2f}", f"{r.peak_mib:.0f}")
-                for r in rows
+                (
+                    row.name,
+                    f"{row.seconds:.2f}",
+                    f"{row.ratio_to_bare:.2f}",
+                    "-" if row.peak_mib is None else f"{row.peak_mib:.0f}",
+                )
+                for row in rows
             ],
         )
     return Exit.AGREES

@@ -199,3 +199,19 @@ def test_several_jprobes_are_in_place_at_once(guest: Guest, catalog: Catalog) ->
         assert guest.play(catalog.variants["fixed-128"], case).agrees
     probes = guest.run("/bin/busybox mount -t debugfs d /sys; cat /sys/kprobes/list").output
     assert len([line for line in probes.splitlines() if "probe_targets" in line]) >= 8
+
+
+def test_bench_tells_a_ratio_and_a_peak(tmp_path: Path, kernel: Kernel) -> None:
+    done = subprocess.run(
+        ["jprobe-harness", "bench", "--kernel", kernel.spec, "--runs=1", "--json=-"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    bare, repro_row = json.loads(done.stdout)["rows"]
+    assert (bare["name"], bare["ratio_to_bare"]) == ("bare", 1.0)
+    # How fast is no test's business; that it is slower than nothing at all is.
+    assert repro_row["ratio_to_bare"] > 1
+    assert 10 < repro_row["peak_mib"] < 150
