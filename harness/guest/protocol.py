@@ -87,6 +87,7 @@ _WORDS = (
     "object",
     "taint",
     "error",
+    "errno",
     "end",
     "run",
 )
@@ -205,7 +206,9 @@ def _observation(lines: list[bytes], guest: Guest) -> Record:
             by_word[word] = fields
     seq = int(by_word["play"]["seq"])
     if "error" in by_word:
-        return Refusal(seq, by_word["play"]["line"], by_word["error"]["text"])
+        number = by_word["errno"]["value"] if "errno" in by_word else ""
+        text = " ".join(filter(None, (by_word["error"]["text"], number)))
+        return Refusal(seq, by_word["play"]["line"], text)
     stack, count, save = by_word["stack"], by_word["count"], by_word["save"]
     taint = by_word["taint"]
     return Observation(

@@ -58,7 +58,7 @@ def _list(words: Sequence[str]) -> str:
 
 
 def _function(head: str, parameters: Sequence[str], body: Iterable[str]) -> str:
-    lines = "".join(f"\t{line}\n" for line in body)
+    lines = "".join(f"\t{line}\n" if line else "\n" for line in body)
     return f"{head}({_list(parameters)})\n{{\n{lines}}}\n"
 
 
@@ -249,12 +249,19 @@ def _entry(case: Case) -> str:
     )
 
 
+def _limits(cases: Sequence[Case]) -> str:
+    """The other side of the limits in harness/catalog.py."""
+    area = max((case.layout.stack_size for case in cases), default=0)
+    count = max((len(case.arguments) for case in cases), default=0)
+    return f"static_assert({area} <= PROBE_AREA_MAX);\nstatic_assert({count} <= PROBE_ARGS_MAX);\n"
+
+
 def source(cases: Sequence[Case]) -> str:
     """The whole of cases.c."""
     functions = "\n".join(case_source(case) for case in cases)
     entries = "".join(_entry(case) for case in cases)
     return (
-        f"{_HEAD}\n{functions}\n"
+        f"{_HEAD}\n{_limits(cases)}\n{functions}\n"
         f'# 1 "cases.c"\nstruct probe_case probe_cases[] = {{\n{entries}}};\n\n'
         "const unsigned int probe_case_count = ARRAY_SIZE(probe_cases);\n"
     )

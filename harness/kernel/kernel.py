@@ -56,6 +56,11 @@ def check_config(spec: str, config: Path) -> None:
                 f"The kernel {spec} was built without {option}, which jprobes need.",
                 "Choose another kernel; see: jprobe-harness list kernels",
             )
+    if "\nCONFIG_KASAN=y\n" in text:
+        raise ConfigError(
+            f"The kernel {spec} was built with CONFIG_KASAN, which forbids copying a stack.",
+            "Choose another kernel; see: jprobe-harness list kernels",
+        )
 
 
 def _module_name(path: Path) -> str:

@@ -6,7 +6,8 @@
  * A jprobe traps three times.  The first hit sends the CPU to the handler.
  * The handler's jprobe_return() moves SP back and runs into a kprobe of our
  * own, which restores registers and stack and returns to the probed function.
- * There the first probe hits again, and lets it pass this time.
+ * There the first probe hits again, and lets it pass this time.  A kprobe that
+ * somebody else has on the same function is run at both hits.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -25,13 +26,9 @@
 #ifndef CONFIG_VMAP_STACK
 #error "the top of an interrupt stack is only known for aligned (VMAP) stacks"
 #endif
-
-/*
- * The save buffer is followed by a guard zone as large as any stack, so that
- * a policy that writes too much is counted and the guest lives on.
- */
-#define GUARD_SIZE	THREAD_SIZE
-#define SAVE_SIZE	(THREAD_SIZE + GUARD_SIZE)
+#ifdef CONFIG_KASAN
+#error "KASAN takes a copy of the stack for an access out of bounds"
+#endif
 
 enum jprobe_phase {
 	JPROBE_IDLE,
@@ -59,79 +56,59 @@ static void stack_hit_init(struct stack_hit *hit, const struct pt_regs *regs)
 	hit->top = hit->irq ? ALIGN(hit->sp, THREAD_SIZE) : base + THREAD_SIZE;
 }
 
-/* The bytes above the window that an overflowing save would write. */
-static size_t guard_extent(const struct stack_hit *hit, size_t buffer)
-{
-	size_t room = hit->top - hit->sp;
-
-	return room > buffer ? min_t(size_t, room - buffer, GUARD_SIZE) : 0;
-}
-
-static u64 load_word(const u8 *from)
-{
-	u64 word;
-
-	memcpy(&word, from, sizeof(word));
-	return word;
-}
-
-static void store_word(u8 *to, u64 word)
-{
-	memcpy(to, &word, sizeof(word));
-}
-
-/*
- * Fill the guard with the complement of what an overflow would put there, so
- * that not one overflowing byte can go unseen.
- */
-static void guard_prime(u8 *save, const struct stack_hit *hit, size_t buffer)
-{
-	const u8 *stack = (const u8 *)hit->sp + buffer;
-	size_t extent = guard_extent(hit, buffer);
-	u8 *guard = save + buffer;
-	size_t i;
-
-	for (i = 0; i + sizeof(u64) <= extent; i += sizeof(u64))
-		store_word(guard + i, ~load_word(stack + i));
-	for (; i < extent; i++)
-		guard[i] = ~stack[i];
-}
-
-static size_t guard_overflow(const u8 *save, const struct stack_hit *hit,
-			     size_t buffer)
-{
-	const u8 *stack = (const u8 *)hit->sp + buffer;
-	size_t extent = guard_extent(hit, buffer);
-	const u8 *guard = save + buffer;
-	size_t i, overflow = 0;
-
-	for (i = 0; i + sizeof(u64) <= extent; i += sizeof(u64))
-		if (load_word(guard + i) != ~load_word(stack + i))
-			break;
-	for (; i < extent; i++)
-		overflow += guard[i] == stack[i];
-	return overflow;
-}
-
 /* Returns false where the policy skips the hook. */
 static bool save_stack(struct jprobe_ctl *ctl, struct jprobe *jp,
 		       const struct pt_regs *regs)
 {
 	size_t buffer = stack_policy_buffer(&jp->policy);
-	struct jprobe_stat *stat = &jp->stat;
+	size_t overflow = 0;
+	struct stack_hit hit;
+	long saved;
 
-	stack_hit_init(&stat->stack, regs);
-	stat->overflow = 0;
-	stat->saved = stack_policy_window(&jp->policy, &stat->stack);
-	if (stat->saved < 0)
-		return false;
+	stack_hit_init(&hit, regs);
+	saved = stack_policy_window(&jp->policy, &hit);
+	if (saved >= 0) {
+		stack_guard_prime(ctl->save, buffer, &hit);
+		memcpy(ctl->save, (void *)hit.sp, saved);
+		overflow = stack_guard_overflow(ctl->save, buffer, &hit);
+		ctl->saved = saved;
+	}
 
-	guard_prime(ctl->save, &stat->stack, buffer);
-	memcpy(ctl->save, (void *)stat->stack.sp, stat->saved);
-	stat->overflow = guard_overflow(ctl->save, &stat->stack, buffer);
-	ctl->saved = stat->saved;
-	return true;
+	/* Other CPUs may hit the same probe: this is for the caller only. */
+	jp->stat.stack = hit;
+	jp->stat.saved = saved;
+	jp->stat.overflow = overflow;
+	return saved >= 0;
 }
+
+static int jprobe_return_hit(struct kprobe *kp, struct pt_regs *regs)
+{
+	struct jprobe_ctl *ctl = this_cpu_ptr(&jprobe_ctl);
+
+	memcpy((void *)ctl->regs.sp, ctl->save, ctl->saved);
+	*regs = ctl->regs;
+	ctl->phase = JPROBE_PASSING;
+	return 1;
+}
+
+NOKPROBE_SYMBOL(jprobe_return_hit);
+
+static struct kprobe return_probe = {
+	.addr = (kprobe_opcode_t *)jprobe_return_trap,
+	.pre_handler = jprobe_return_hit,
+};
+
+/*
+ * jprobe_return() has nowhere to go while kprobes are disarmed.  They are armed
+ * and disarmed under stop_machine(), so the answer holds until preemption is on
+ * again.
+ */
+static bool return_probe_armed(void)
+{
+	return READ_ONCE(*return_probe.addr) != return_probe.opcode;
+}
+
+NOKPROBE_SYMBOL(return_probe_armed);
 
 static int jprobe_hit(struct kprobe *kp, struct pt_regs *regs)
 {
@@ -139,8 +116,11 @@ static int jprobe_hit(struct kprobe *kp, struct pt_regs *regs)
 	struct jprobe_ctl *ctl = this_cpu_ptr(&jprobe_ctl);
 
 	/* An interrupt on the way to the second hit has another SP. */
-	if (ctl->phase == JPROBE_PASSING && ctl->jp == jp &&
-	    ctl->regs.sp == regs->sp) {
+	if (ctl->phase == JPROBE_PASSING && ctl->regs.sp == regs->sp &&
+	    ctl->jp->kp.addr == kp->addr) {
+		/* This is the way back from the function's other jprobe. */
+		if (ctl->jp != jp)
+			return 0;
 		ctl->phase = JPROBE_IDLE;
 		unpause_graph_tracing();
 		preempt_enable();
@@ -149,13 +129,14 @@ static int jprobe_hit(struct kprobe *kp, struct pt_regs *regs)
 
 	if (READ_ONCE(jp->closing))
 		return 0;
-	jp->stat.hits++;
-	if (ctl->phase != JPROBE_IDLE) {
+	atomic_long_inc(&jp->stat.hits);
+	if (ctl->phase != JPROBE_IDLE || !return_probe_armed()) {
 		kp->nmissed++;
+		atomic_long_inc(&jp->stat.missed);
 		return 0;
 	}
 	if (!save_stack(ctl, jp, regs)) {
-		jp->stat.skipped++;
+		atomic_long_inc(&jp->stat.skipped);
 		return 0;
 	}
 
@@ -171,23 +152,12 @@ static int jprobe_hit(struct kprobe *kp, struct pt_regs *regs)
 
 NOKPROBE_SYMBOL(jprobe_hit);
 
-static int jprobe_return_hit(struct kprobe *kp, struct pt_regs *regs)
-{
-	struct jprobe_ctl *ctl = this_cpu_ptr(&jprobe_ctl);
-
-	memcpy((void *)ctl->regs.sp, ctl->save, ctl->saved);
-	*regs = ctl->regs;
-	ctl->phase = JPROBE_PASSING;
-	return 1;
-}
-
-NOKPROBE_SYMBOL(jprobe_return_hit);
-
 /**
  * jprobe_return - end a jprobe handler
  *
- * Does not return: the probed function runs next, with the registers of the
- * hit and with the part of the stack that the probe's policy saved.
+ * Does not return to a handler: the probed function runs next, with the
+ * registers of the hit and with the part of the stack that the probe's policy
+ * saved.  Called from anywhere else, it warns and does nothing.
  */
 noinline void jprobe_return(void)
 {
@@ -196,31 +166,32 @@ noinline void jprobe_return(void)
 	if (WARN_ON_ONCE(ctl->phase != JPROBE_HANDLER))
 		return;
 
-	/* An exception return does not load SP at EL1, so move it here. */
-	asm volatile("mov	sp, %0\n"
+	/*
+	 * An exception return does not load SP at EL1, so move it here; and FP,
+	 * as the frame record that it points at is now below SP.
+	 */
+	asm volatile("mov	x29, %1\n"
+		     "	mov	sp, %0\n"
 		     "	.globl	jprobe_return_trap\n"
 		     "jprobe_return_trap:\n"
 		     "	nop\n"
-		     : : "r" (ctl->regs.sp) : "memory");
+		     "	brk	#0x800\n"
+		     : : "r" (ctl->regs.sp), "r" (ctl->regs.regs[29])
+		     : "memory");
 	unreachable();
 }
 EXPORT_SYMBOL_GPL(jprobe_return);
-
-static struct kprobe return_probe = {
-	.addr = (kprobe_opcode_t *)jprobe_return_trap,
-	.pre_handler = jprobe_return_hit,
-};
 
 /**
  * register_jprobe - divert a function's entry to a handler
  * @jp: kp.symbol_name or kp.addr, entry and policy set by the caller
  *
- * Return: 0, -EINVAL for a save buffer larger than a stack, or the error of
- * register_kprobe().
+ * Return: 0, -EINVAL for a save buffer larger than a stack or a probe inside a
+ * function, or the error of register_kprobe().
  */
 int register_jprobe(struct jprobe *jp)
 {
-	if (stack_policy_buffer(&jp->policy) > THREAD_SIZE)
+	if (stack_policy_buffer(&jp->policy) > THREAD_SIZE || jp->kp.offset)
 		return -EINVAL;
 	jp->kp.pre_handler = jprobe_hit;
 	jp->closing = false;
@@ -233,7 +204,8 @@ EXPORT_SYMBOL_GPL(register_jprobe);
  * unregister_jprobe - undo register_jprobe()
  * @jp: a registered jprobe
  *
- * Sleeps until no CPU runs the handler.
+ * Sleeps until no CPU runs the handler.  The probed function must not be one
+ * that RCU does not watch, such as the idle loop's.
  */
 void unregister_jprobe(struct jprobe *jp)
 {
@@ -259,8 +231,10 @@ static int __init jprobe_port_init(void)
 {
 	int cpu, err;
 
+	BUILD_BUG_ON(IRQ_STACK_SIZE != THREAD_SIZE);
+
 	for_each_possible_cpu(cpu) {
-		u8 *save = kmalloc(SAVE_SIZE, GFP_KERNEL);
+		u8 *save = kmalloc(STACK_SAVE_SIZE, GFP_KERNEL);
 
 		if (!save) {
 			free_saves();

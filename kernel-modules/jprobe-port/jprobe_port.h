@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * jprobes for arm64 kernels that have kprobes only (v4.15 and later).
+ * jprobes for arm64 kernels that have kprobes only (v5.6 and later).
  */
 #ifndef JPROBE_PORT_H
 #define JPROBE_PORT_H
@@ -10,18 +10,19 @@
 #include "stack_policy.h"
 
 /**
- * struct jprobe_stat - what the last hits of a probe did
+ * struct jprobe_stat - what the hits of a probe did
  * @hits: entries of the probed function seen by the probe
- * @skipped: hits on which the policy skipped the handler
- * @stack: the stack at the last hit
- * @saved: bytes saved at the last hit, -1 if it was skipped
- * @overflow: bytes written past the save buffer at the last hit
- *
- * A nested hit is counted in kp.nmissed, as the kernel's own jprobes did.
+ * @missed: of these, hits while another jprobe was at work on the CPU; also
+ *	counted in kp.nmissed, as the kernel's own jprobes did
+ * @skipped: of these, hits on which the policy skipped the handler
+ * @stack: the stack at the last hit that was not missed, on any CPU
+ * @saved: bytes saved at that hit, -1 if it was skipped
+ * @overflow: bytes written past the save buffer at that hit
  */
 struct jprobe_stat {
-	unsigned long hits;
-	unsigned long skipped;
+	atomic_long_t hits;
+	atomic_long_t missed;
+	atomic_long_t skipped;
 	struct stack_hit stack;
 	long saved;
 	unsigned long overflow;
@@ -29,7 +30,8 @@ struct jprobe_stat {
 
 /**
  * struct jprobe - probe that calls a handler with the function's arguments
- * @kp: where to probe; the caller sets symbol_name or addr
+ * @kp: where to probe; the caller sets symbol_name or addr, the first
+ *	instruction of a function
  * @entry: handler with the probed function's signature, ends in
  *	jprobe_return()
  * @policy: which part of the stack survives the handler

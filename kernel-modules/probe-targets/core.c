@@ -10,10 +10,12 @@
 
 #include <linux/crc32.h>
 #include <linux/irq_work.h>
+#include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/proc_fs.h>
-#include <linux/slab.h>
+#include <linux/sizes.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/utsname.h>
 #include <linux/vmalloc.h>
@@ -22,9 +24,16 @@
 
 #define PLAN_SIZE	SZ_1M
 #define RECORD_SIZE	SZ_128K
-#define AREA_MAX	SZ_1K
-#define ARGS_MAX	64
 #define POOL_SIZE	SZ_16K
+
+/* As in the plan; harness/model/policy.py has the same words. */
+static const char * const policy_names[STACK_POLICY_KINDS] = {
+	[STACK_POLICY_NONE] = "none",
+	[STACK_POLICY_FIXED] = "fixed",
+	[STACK_POLICY_V15] = "v15",
+	[STACK_POLICY_FP_DELTA] = "fp-delta",
+	[STACK_POLICY_THREAD_SIZE] = "thread-size",
+};
 
 struct looked {
 	unsigned long at;
@@ -37,9 +46,9 @@ static struct {
 	struct probe_case *pc;
 	unsigned int handler_runs;
 	unsigned int target_runs;
-	u8 area[LOOKS][AREA_MAX];
+	u8 area[LOOKS][PROBE_AREA_MAX];
 	bool area_looked[LOOKS];
-	struct looked args[ARGS_MAX];
+	struct looked args[PROBE_ARGS_MAX];
 	struct looked object;
 	u8 pool[POOL_SIZE];
 	size_t pooled;
@@ -55,7 +64,7 @@ static unsigned int played;
 static void look_at_area(enum look when)
 {
 	/* Without a hit there is no stack to look at, and the case is void. */
-	if (!play.pc->jp.stat.hits)
+	if (!atomic_long_read(&play.pc->jp.stat.hits))
 		return;
 	memcpy(play.area[when], (void *)play.pc->jp.stat.stack.sp,
 	       play.pc->area);
@@ -95,7 +104,8 @@ static void look_at(struct looked *looked, enum look when, const void *at,
 
 void probe_look(enum look when, unsigned int arg, const void *at, size_t size)
 {
-	look_at(&play.args[arg], when, at, size);
+	if (!WARN_ON_ONCE(arg >= PROBE_ARGS_MAX))
+		look_at(&play.args[arg], when, at, size);
 }
 
 void probe_flip(void *at, size_t size, u8 mask)
@@ -150,13 +160,19 @@ static void play_in_irq(struct irq_work *work)
 
 static void play_case(void)
 {
-	struct irq_work work;
+#ifdef IRQ_WORK_INIT_HARD
+	struct irq_work work = IRQ_WORK_INIT_HARD(play_in_irq);
+#else
+	struct irq_work work = {
+		.flags = ATOMIC_INIT(IRQ_WORK_HARD_IRQ),
+		.func = play_in_irq,
+	};
+#endif
 
 	if (!play.pc->hardirq) {
 		play.pc->call();
 		return;
 	}
-	init_irq_work(&work, play_in_irq);
 	irq_work_queue(&work);
 	irq_work_sync(&work);
 }
@@ -174,10 +190,12 @@ static __printf(1, 2) void put(const char *fmt, ...)
 static void put_bytes(const char *name, const u8 *bytes, size_t size)
 {
 	put(" %s=", name);
-	if (!bytes || WARN_ON_ONCE(record_len + 2 * size >= RECORD_SIZE))
+	if (!bytes)
 		return;
-	bin2hex(record + record_len, bytes, size);
-	record_len += 2 * size;
+	/* printk's hexadecimal goes up to 64 bytes. */
+	for (; size > 64; size -= 64, bytes += 64)
+		put("%64phN", bytes);
+	put("%*phN", (int)size, bytes);
 }
 
 static void put_looked(const struct looked *looked)
@@ -194,24 +212,24 @@ static const u8 *looked_area(enum look when)
 	return play.area_looked[when] ? play.area[when] : NULL;
 }
 
-static void put_play(unsigned long missed)
+static void put_play(void)
 {
-	const struct jprobe_stat *stat = &play.pc->jp.stat;
+	struct jprobe_stat *stat = &play.pc->jp.stat;
 	size_t area = play.pc->area;
 	unsigned int i;
 
 	put("stack sp=%lx fp=%lx top=%lx irq=%d\n", stat->stack.sp,
 	    stat->stack.fp, stat->stack.top, stat->stack.irq);
-	put("count hits=%lu handler=%u target=%u missed=%lu skipped=%lu\n",
-	    stat->hits, play.handler_runs, play.target_runs, missed,
-	    stat->skipped);
+	put("count hits=%ld handler=%u target=%u missed=%ld skipped=%ld\n",
+	    atomic_long_read(&stat->hits), play.handler_runs, play.target_runs,
+	    atomic_long_read(&stat->missed), atomic_long_read(&stat->skipped));
 	put("save saved=%ld overflow=%lu\n", stat->saved, stat->overflow);
 	put("area");
 	put_bytes("before", looked_area(LOOK_BEFORE), area);
 	put_bytes("after", looked_area(LOOK_AFTER), area);
 	put_bytes("seen", looked_area(LOOK_SEEN), area);
 	put("\n");
-	for (i = 0; i < ARGS_MAX; i++) {
+	for (i = 0; i < PROBE_ARGS_MAX; i++) {
 		if (!play.args[i].size)
 			continue;
 		put("arg index=%u", i);
@@ -247,14 +265,14 @@ static struct probe_case *find_case(const char *name)
 static const char *play_line(char *line)
 {
 	char *name = strsep(&line, " "), *kind = strsep(&line, " ");
-	unsigned long before, missed;
 	struct stack_policy policy;
 	struct probe_case *pc;
+	unsigned long before;
 	int index;
 
 	if (!kind || !line || kstrtouint(line, 10, &policy.size))
 		return "not CASE POLICY SIZE";
-	index = match_string(stack_policy_names, STACK_POLICY_KINDS, kind);
+	index = match_string(policy_names, STACK_POLICY_KINDS, kind);
 	if (index < 0)
 		return "no such policy";
 	pc = find_case(name);
@@ -264,20 +282,25 @@ static const char *play_line(char *line)
 	policy.kind = index;
 	if (stack_policy_buffer(&policy) > THREAD_SIZE)
 		return "save buffer larger than a stack";
-	if (!pc->registered && register_jprobe(&pc->jp))
-		return "the probe could not be registered";
-	pc->registered = true;
+	if (!pc->registered) {
+		int err = register_jprobe(&pc->jp);
+
+		if (err) {
+			put("errno value=%d\n", err);
+			return "the probe could not be registered";
+		}
+		pc->registered = true;
+	}
 
 	memset(&play, 0, sizeof(play));
 	memset(&pc->jp.stat, 0, sizeof(pc->jp.stat));
 	pc->jp.policy = policy;
 	play.pc = pc;
-	missed = pc->jp.kp.nmissed;
 	before = taint();
 
 	play_case();
 
-	put_play(pc->jp.kp.nmissed - missed);
+	put_play();
 	put("taint before=%lx after=%lx\n", before, taint());
 	return NULL;
 }

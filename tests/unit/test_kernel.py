@@ -125,3 +125,10 @@ def test_the_hosts_archives_with_another_suite(monkeypatch: pytest.MonkeyPatch) 
         ["bookworm-security"],
     ]
     assert sources.allow_expired
+
+
+def test_a_kernel_with_kasan(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("CONFIG_MODULES=y\nCONFIG_KPROBES=y\nCONFIG_VMAP_STACK=y\nCONFIG_KASAN=y\n")
+    with pytest.raises(ConfigError, match="CONFIG_KASAN"):
+        check_config("mine", config)
