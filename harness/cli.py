@@ -163,6 +163,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--install", action="store_true", help="install what is missing (as root or with sudo)"
     )
+    command.add_argument(
+        "--extra", action="store_true", help="also what only 'tox -e compilers' needs"
+    )
     _add_json(command, "the findings")
 
     command = add(
@@ -363,11 +366,12 @@ def doctor(options: argparse.Namespace) -> int:
     from harness import doctor as examination
     from harness.report import terminal
 
-    findings = examination.examine()
+    programs = examination.PROGRAMS + (examination.EXTRA_PROGRAMS if options.extra else ())
+    findings = examination.examine(programs)
     missing = examination.missing_packages(findings)
     if missing and options.install:
         examination.install(missing)
-        findings = examination.examine()
+        findings = examination.examine(programs)
         missing = examination.missing_packages(findings)
     if options.json:
         rows = [

@@ -35,18 +35,21 @@ def declare(type_: CType, name: str) -> str:
     return f"{spelling}{name}" if spelling.endswith("*") else f"{spelling} {name}"
 
 
-def _composites(types: Iterable[CType]) -> Iterator[Composite]:
+def composites(types: Iterable[CType]) -> Iterator[Composite]:
     """All composites, each after those it is made of."""
     for type_ in types:
         if isinstance(type_, Array):
-            yield from _composites([type_.element])
+            yield from composites([type_.element])
         elif isinstance(type_, Composite) and type_ != VA_LIST:
-            yield from _composites(member.type for member in type_.members)
+            yield from composites(member.type for member in type_.members)
             yield type_
 
 
-def _define(type_: Composite) -> str:
-    members = "".join(f"\t{declare(m.type, m.name)};\n" for m in type_.members)
+def define(type_: Composite) -> str:
+    members = "".join(
+        f"\t{declare(m.type, m.name)}{f' : {m.bits[1]}' if m.bits else ''};\n"
+        for m in type_.members
+    )
     attributes = " __packed" if type_.packed else ""
     if type_.align > type_.natural_align:
         attributes += f" __aligned({type_.align})"
@@ -219,11 +222,11 @@ def _call(case: Case) -> str:
 
 def case_source(case: Case) -> str:
     """The functions of one case."""
-    composites = dict.fromkeys(_composites(case.types))
+    defined = dict.fromkeys(composites(case.types))
     parts = [
         # A compiler's message then names the case.
         f'# 1 "case {case.name}"\n',
-        *(_define(type_) for type_ in composites),
+        *(define(type_) for type_ in defined),
         _values(case),
         _target(case).replace(
             "__probed void",

@@ -54,13 +54,25 @@ class Array:
 
 
 @dataclass(frozen=True)
+class BitField:
+    """A bit-field; only ever a member."""
+
+    # Its declared type, the container.
+    type: Scalar
+    # In bits.
+    width: int
+
+
+@dataclass(frozen=True)
 class Member:
     """One member of a composite."""
 
     name: str
     type: CType
-    # In bytes from the composite's start.
+    # In bytes from the composite's start; of a bit-field, the byte that it begins in.
     offset: int
+    # Of a bit-field: its first bit from the composite's start, and its bits.
+    bits: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -127,23 +139,40 @@ def align_up(value: int, align: int) -> int:
 def composite(
     keyword: str,
     tag: str,
-    types: Sequence[CType],
+    types: Sequence[CType | BitField],
     *,
     packed: bool = False,
     aligned: int = 1,
 ) -> Composite:
-    """Lay out a struct or union as C does; members are named m0, m1, ..."""
-    offset = end = 0
+    """
+    Lay out a struct or union as C does; members are named m0, m1, ...
+
+    A bit-field starts where the last member ended, unless it would then cross
+    the alignment of its container (AAPCS64 section 10.1.8).
+    """
+    # In bits.
+    end = 0
     natural = 1
     members = []
     for index, type_ in enumerate(types):
-        align = 1 if packed else type_.align
+        container = type_.type if isinstance(type_, BitField) else type_
+        align = 1 if packed else container.align
         natural = max(natural, align)
-        offset = align_up(end, align) if keyword == "struct" else 0
-        members.append(Member(f"m{index}", type_, offset))
-        end = max(end, offset + type_.size)
+        start = end if keyword == "struct" else 0
+        bits = None
+        if isinstance(type_, BitField):
+            size, unit = type_.width, 8 * align
+            if not packed and start // unit != (start + size - 1) // unit:
+                start = align_up(start, unit)
+            bits = start, size
+        else:
+            size = 8 * type_.size
+            start = align_up(start, 8 * align)
+        members.append(Member(f"m{index}", container, start // 8, bits))
+        end = max(end, start + size)
     align = max(natural, aligned)
-    return Composite(keyword, tag, tuple(members), align_up(end, align), natural, align, packed)
+    size = align_up(-(-end // 8), align)
+    return Composite(keyword, tag, tuple(members), size, natural, align, packed)
 
 
 # AAPCS64 section 10.1.5: what va_start, va_arg and va_end work on.
@@ -166,14 +195,35 @@ VA_LIST = Composite(
 
 @functools.cache
 def value_bytes(type_: CType) -> frozenset[int]:
-    """Offsets of the bytes that carry value; the others are padding."""
+    """
+    Offsets of the bytes that carry value; the others are padding.
+
+    A byte that a bit-field fills in part counts as padding.
+    """
     if isinstance(type_, Scalar):
         return frozenset(range(type_.size))
+    if isinstance(type_, Composite) and any(member.bits for member in type_.members):
+        return _whole_bytes(type_)
     if isinstance(type_, Array):
         parts = [(i * type_.element.size, type_.element) for i in range(type_.count)]
     else:
         parts = [(member.offset, member.type) for member in type_.members]
     return frozenset(start + offset for start, part in parts for offset in value_bytes(part))
+
+
+def _whole_bytes(type_: Composite) -> frozenset[int]:
+    bits: set[int] = set()
+    for member in type_.members:
+        if member.bits:
+            start, width = member.bits
+            bits.update(range(start, start + width))
+        else:
+            for offset in value_bytes(member.type):
+                first = 8 * (member.offset + offset)
+                bits.update(range(first, first + 8))
+    return frozenset(
+        offset for offset in range(type_.size) if bits.issuperset(range(8 * offset, 8 * offset + 8))
+    )
 
 
 def _leaves(type_: CType) -> Iterator[Scalar]:

@@ -158,14 +158,17 @@ class Machine:
             poll.register(number, select.POLLIN)
         deadline = time.monotonic() + CONNECT_SECONDS
         while waiting:
-            ready = poll.poll(max(0, deadline - time.monotonic()) * 1000)
+            seconds = max(0.0, deadline - time.monotonic())
+            ready = {number for number, _ in poll.poll(seconds * 1000)}
             if not ready:
                 raise self._failure(f"did not open its lines within {CONNECT_SECONDS} s")
-            for number, _ in ready:
-                if number == self.pidfd:
-                    raise self._failure(f"ended with status {self.process.wait()}")
-                name = waiting.pop(number)
+            # What QEMU connected before it ended is still read.
+            connected = ready & waiting.keys()
+            if not connected:
+                raise self._failure(f"ended with status {self.process.wait()}")
+            for number in connected:
                 poll.unregister(number)
+                name = waiting.pop(number)
                 connection, _ = listeners[name].accept()
                 connections[name] = self._resources.enter_context(connection)
         return connections

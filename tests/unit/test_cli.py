@@ -83,7 +83,7 @@ def test_doctor_names_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program = doctor.Program("no-such-program", "some-package", "nothing")
-    monkeypatch.setattr(doctor.examine, "__defaults__", ((program,),))
+    monkeypatch.setattr(doctor, "PROGRAMS", (program,))
     assert main(["doctor"]) == Exit.INFRASTRUCTURE
     out = capsys.readouterr().out
     assert "apt-get install -y --no-install-recommends some-package" in out

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How many signatures, and which."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--signatures", type=int, default=600, help="for each compiler")
+    parser.addoption("--signature-seed", type=int, default=2016)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+The model's placement against gcc and clang, on random signatures.
+
+    tox -e compilers                        a sample
+    tox -e compilers -- --signatures 10000  as many as you like, for each compiler
+
+A difference shrinks to the smallest signature that shows it, printed as C.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, find, given, seed, settings
+from hypothesis import strategies as st
+
+from harness.model import aapcs64, ctype
+from harness.model.ctype import BitField, CType, Scalar, composite
+from tests.compilers.emulator import COMPILERS, Emulator, Signature, available, compile_
+
+# One compiler run for so many functions.
+BATCH = 100
+QUICK = settings(
+    max_examples=5000,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+INTEGERS = [
+    ctype.CHAR, ctype.SCHAR, ctype.UCHAR, ctype.SHORT, ctype.USHORT, ctype.INT, ctype.UINT,
+    ctype.LONG, ctype.ULONG, ctype.LONG_LONG, ctype.POINTER, ctype.INT128,
+]  # fmt: skip
+FLOATING = [ctype.FLOAT, ctype.DOUBLE, ctype.QUAD, ctype.VECTOR8, ctype.VECTOR16]
+CONTAINERS = [ctype.UCHAR, ctype.USHORT, ctype.UINT, ctype.ULONG]
+
+_numbers = itertools.count()
+
+
+def _named(keyword: str, members: list[CType | BitField], packed: bool, aligned: int) -> CType:
+    # A tag of its own, as all functions of a batch share one file.
+    tag = f"s{next(_numbers)}"
+    return composite(keyword, tag, members, packed=packed, aligned=aligned)
+
+
+integers = st.sampled_from(INTEGERS)
+scalars = integers | st.sampled_from(FLOATING) | st.just(ctype.BOOL)
+bit_fields = st.sampled_from(CONTAINERS).flatmap(
+    lambda container: st.builds(BitField, st.just(container), st.integers(1, 8 * container.size))
+)
+
+
+def structs(members: st.SearchStrategy[CType]) -> st.SearchStrategy[CType]:
+    arrays = st.builds(ctype.Array, members, st.integers(1, 5))
+    plain = st.builds(
+        _named,
+        st.sampled_from(["struct", "union"]),
+        st.lists(members | arrays, min_size=1, max_size=4),
+        st.booleans(),
+        st.sampled_from([1, 1, 1, 8]),
+    )
+    with_bits = st.builds(
+        _named,
+        st.just("struct"),
+        st.lists(integers | bit_fields, min_size=1, max_size=6),
+        st.booleans(),
+        st.just(1),
+    )
+    return plain | with_bits
+
+
+homogeneous = st.builds(
+    lambda base, count: _named("struct", [base] * count, False, 1),
+    st.sampled_from(FLOATING),
+    st.integers(1, 5),
+)
+types = scalars | st.recursive(integers | scalars, structs, max_leaves=6) | homogeneous
+variadic = types.filter(lambda t: not isinstance(t, Scalar) or t.size >= 8 or t == ctype.INT)
+
+
+@st.composite
+def signatures(draw: st.DrawFn) -> Signature:
+    named = draw(st.lists(types, min_size=1, max_size=20))
+    rest = draw(st.just([]) | st.lists(variadic, max_size=20))
+    return Signature((*named, *rest), len(named))
+
+
+def wrong(compiler: str, batch: list[Signature]) -> list[tuple[Signature, list[int]]]:
+    """The signatures of a batch that a compiler sees otherwise, with the arguments."""
+    with tempfile.TemporaryDirectory() as folder:
+        emulator = Emulator(compile_(compiler, batch, Path(folder)))
+    found = [(s, emulator.differences(index, s)) for index, s in enumerate(batch)]
+    return [(signature, places) for signature, places in found if places]
+
+
+@pytest.fixture(params=COMPILERS)
+def compiler(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    assert available(name), f"{name} is not installed; run: jprobe-harness doctor --install"
+    return name
+
+
+def generate(count: int, number: int) -> list[Signature]:
+    """`count` signatures, the same ones for the same seed."""
+    made: list[Signature] = []
+
+    @seed(number)
+    @settings(QUICK, max_examples=count, phases=[Phase.generate])
+    @given(signatures())
+    def collect(signature: Signature) -> None:
+        made.append(signature)
+
+    collect()
+    return made
+
+
+def shrink(compiler: str) -> Signature:
+    """The smallest signature on which a compiler and the model differ."""
+    return find(signatures(), lambda s: bool(wrong(compiler, [s])), settings=QUICK)
+
+
+def test_compilers_agree_with_the_model(compiler: str, request: pytest.FixtureRequest) -> None:
+    count: int = request.config.getoption("--signatures")
+    made = generate(count, request.config.getoption("--signature-seed"))
+    assert len(made) == count
+    for start in range(0, count, BATCH):
+        if wrong(compiler, made[start : start + BATCH]):
+            pytest.fail(f"{compiler} finds an argument elsewhere:\n{shrink(compiler)}")
+
+
+@pytest.mark.parametrize("rule", ["C.13", "C.16"])
+def test_a_wrong_rule_is_found(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Positive control: a struct that is split, a stack slot of four bytes."""
+    if rule == "C.13":
+        place = aapcs64._Allocator._place_composite
+
+        def split(self: aapcs64._Allocator, type_: ctype.Composite) -> aapcs64.Placement:
+            if self.ngrn == 7 and type_.size == 16:
+                self.ngrn = 8
+                return aapcs64.Placement(("split",), stack=self.push(8, 8))
+            return place(self, type_)
+
+        monkeypatch.setattr(aapcs64._Allocator, "_place_composite", split)
+    else:
+
+        def narrow(self: aapcs64._Allocator, size: int, align: int) -> int:
+            start = ctype.align_up(self.nsaa, 4)
+            self.nsaa = start + 4
+            return start
+
+        monkeypatch.setattr(aapcs64._Allocator, "push", narrow)
+    pair = composite("struct", "pair", [ctype.LONG, ctype.LONG])
+    batch = [Signature((*[ctype.LONG] * 7, pair, ctype.INT, ctype.INT), 10)]
+    assert wrong("gcc", batch)
+    # Random signatures find it too, and shrink to a small one.
+    assert any(wrong("gcc", generate(200, 1)[start : start + 100]) for start in (0, 100))
+    assert len(shrink("gcc").types) <= 11
