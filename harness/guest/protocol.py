@@ -5,7 +5,7 @@ The guest's records: a pure parser of what kernel-modules/probe-targets writes.
     guest release=6.1.0 thread_size=16384 irq_stack_size=16384 cases=70
     end seq=0 crc=0b5f1a02
     play seq=1 line=stack-9 none 0
-    stack sp=... fp=... top=... irq=0
+    stack sp=... fp=... top=... irq=0 context=process
     count hits=1 handler=1 target=1 missed=0 skipped=0
     save saved=0 overflow=0
     area before=HEX after=HEX seen=HEX
@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from harness.errors import InfrastructureError
+from harness.model.case import Context
 from harness.model.observation import Counts, Look, Observation
 from harness.model.policy import Hit
 
@@ -222,6 +223,7 @@ def _observation(lines: list[bytes], guest: Guest) -> Record:
             thread_size=guest.thread_size,
             irq_stack_size=guest.irq_stack_size,
         ),
+        context=Context(stack["context"]),
         counts=Counts(
             hits=int(count["hits"]),
             handler=int(count["handler"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from harness.model.case import Argument, Case, Context, Frame
+from harness.model.case import Argument, Case, Frame
 from harness.model.ctype import VA_LIST, Array, Composite, CType, Scalar
 
 # The caller of a va_list case is itself variadic, and is called with so many words.
@@ -247,7 +247,7 @@ def _entry(case: Case) -> str:
         f"\t\t.jp.kp.addr = (kprobe_opcode_t *){symbol(case, 'target')},\n"
         f"\t\t.jp.entry = {symbol(case, 'handler')},\n"
         f"\t\t.area = {case.layout.stack_size},\n"
-        f"\t\t.hardirq = {str(case.context is Context.HARDIRQ).lower()},\n"
+        f"\t\t.context = PROBE_{case.context.name},\n"
         "\t},\n"
     )
 

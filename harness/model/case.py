@@ -16,6 +16,7 @@ class Context(enum.Enum):
     """Where the probed function is called."""
 
     PROCESS = "process"
+    SOFTIRQ = "softirq"
     HARDIRQ = "hardirq"
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from harness.model.case import Context
 from harness.model.policy import Hit
 
 
@@ -43,6 +44,8 @@ class Observation:
     # The plan's line, as the guest read it.
     line: str
     hit: Hit
+    # In which the probed function ran.
+    context: Context
     counts: Counts
     # Bytes copied at the hit, -1 when the handler was skipped.
     saved: int

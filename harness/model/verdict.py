@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from harness.model.case import Case
+from harness.model.case import Case, Context
 from harness.model.ctype import VA_LIST, value_bytes
 from harness.model.observation import Look, Observation
 from harness.model.policy import Policy
@@ -93,8 +93,11 @@ def _plan_mismatches(case: Case, runs: bool, observation: Observation) -> Iterat
         seen = getattr(counts, name)
         if seen != count:
             yield f"not played as planned: {name} counted {seen}, planned {count}"
-    irq = case.context.value == "hardirq"
-    if observation.hit.irq != irq:
+    if observation.context is not case.context:
+        yield f"not played as planned: the probe was hit in {observation.context.value} context"
+    # A softirq runs on either, by kernel version and by who raised it.
+    expected = {Context.PROCESS: False, Context.HARDIRQ: True}.get(case.context)
+    if expected not in (None, observation.hit.irq):
         where = "an interrupt stack" if observation.hit.irq else "a task's stack"
         yield f"not played as planned: the probe was hit on {where}"
     yield from _missing_looks(case, runs, observation)

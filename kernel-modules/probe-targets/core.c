@@ -8,11 +8,14 @@
  */
 #define pr_fmt(fmt) "jprobe-harness: " fmt
 
+#include <linux/bottom_half.h>
 #include <linux/crc32.h>
+#include <linux/interrupt.h>
 #include <linux/irq_work.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/preempt.h>
 #include <linux/proc_fs.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
@@ -35,6 +38,13 @@ static const char * const policy_names[STACK_POLICY_KINDS] = {
 	[STACK_POLICY_THREAD_SIZE] = "thread-size",
 };
 
+/* As in a case's description. */
+static const char * const context_names[PROBE_CONTEXTS] = {
+	[PROBE_PROCESS] = "process",
+	[PROBE_SOFTIRQ] = "softirq",
+	[PROBE_HARDIRQ] = "hardirq",
+};
+
 struct looked {
 	unsigned long at;
 	size_t size;
@@ -46,6 +56,7 @@ static struct {
 	struct probe_case *pc;
 	unsigned int handler_runs;
 	unsigned int target_runs;
+	enum probe_context context;
 	u8 area[LOOKS][PROBE_AREA_MAX];
 	bool area_looked[LOOKS];
 	struct looked args[PROBE_ARGS_MAX];
@@ -85,6 +96,8 @@ void probe_handler_leave(void)
 void probe_target_enter(void)
 {
 	play.target_runs++;
+	play.context = hardirq_count() ? PROBE_HARDIRQ :
+		       in_serving_softirq() ? PROBE_SOFTIRQ : PROBE_PROCESS;
 	look_at_area(LOOK_SEEN);
 }
 
@@ -153,28 +166,55 @@ void probe_object_look(enum look when)
 	look_at(&play.object, when, (void *)play.object.at, play.object.size);
 }
 
-static void play_in_irq(struct irq_work *work)
+static void play_in_softirq(struct tasklet_struct *tasklet)
 {
 	play.pc->call();
 }
 
-static void play_case(void)
+static void play_in_hardirq(struct irq_work *work)
+{
+	play.pc->call();
+}
+
+static void play_by_tasklet(void)
+{
+	struct tasklet_struct tasklet;
+
+	tasklet_setup(&tasklet, play_in_softirq);
+	/* Runs when softirqs are on again, and not in ksoftirqd. */
+	local_bh_disable();
+	tasklet_schedule(&tasklet);
+	local_bh_enable();
+	tasklet_kill(&tasklet);
+}
+
+static void play_by_irq_work(void)
 {
 #ifdef IRQ_WORK_INIT_HARD
-	struct irq_work work = IRQ_WORK_INIT_HARD(play_in_irq);
+	struct irq_work work = IRQ_WORK_INIT_HARD(play_in_hardirq);
 #else
 	struct irq_work work = {
 		.flags = ATOMIC_INIT(IRQ_WORK_HARD_IRQ),
-		.func = play_in_irq,
+		.func = play_in_hardirq,
 	};
 #endif
 
-	if (!play.pc->hardirq) {
-		play.pc->call();
-		return;
-	}
 	irq_work_queue(&work);
 	irq_work_sync(&work);
+}
+
+static void play_case(void)
+{
+	switch (play.pc->context) {
+	case PROBE_SOFTIRQ:
+		play_by_tasklet();
+		break;
+	case PROBE_HARDIRQ:
+		play_by_irq_work();
+		break;
+	default:
+		play.pc->call();
+	}
 }
 
 static __printf(1, 2) void put(const char *fmt, ...)
@@ -218,8 +258,9 @@ static void put_play(void)
 	size_t area = play.pc->area;
 	unsigned int i;
 
-	put("stack sp=%lx fp=%lx top=%lx irq=%d\n", stat->stack.sp,
-	    stat->stack.fp, stat->stack.top, stat->stack.irq);
+	put("stack sp=%lx fp=%lx top=%lx irq=%d context=%s\n", stat->stack.sp,
+	    stat->stack.fp, stat->stack.top, stat->stack.irq,
+	    context_names[play.context]);
 	put("count hits=%ld handler=%u target=%u missed=%ld skipped=%ld\n",
 	    atomic_long_read(&stat->hits), play.handler_runs, play.target_runs,
 	    atomic_long_read(&stat->missed), atomic_long_read(&stat->skipped));

@@ -32,13 +32,20 @@ enum look {
 	LOOKS
 };
 
+enum probe_context {
+	PROBE_PROCESS,		/* the process that reads the record */
+	PROBE_SOFTIRQ,
+	PROBE_HARDIRQ,
+	PROBE_CONTEXTS
+};
+
 /**
  * struct probe_case - one experiment
  * @name: as in the plan
  * @call: places the arguments and calls the probed function
  * @jp: the jprobe; kp.addr and entry are set by the generated code
  * @area: bytes of the argument area on the stack
- * @hardirq: call from a hard interrupt, not from the reading process
+ * @context: from where to call
  * @registered: set once the probe is in place
  */
 struct probe_case {
@@ -46,7 +53,7 @@ struct probe_case {
 	void (*call)(void);
 	struct jprobe jp;
 	unsigned int area;
-	bool hardirq;
+	enum probe_context context;
 	bool registered;
 };
 

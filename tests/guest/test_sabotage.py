@@ -78,8 +78,8 @@ def test_registers_that_are_not_restored(broken: Broken) -> None:
 def test_a_probe_that_is_hit_twice_has_no_verdict(broken: Broken) -> None:
     result = broken(
         CORE,
-        "	if (!play.pc->hardirq) {\n",
-        "	if (!play.pc->hardirq) {\n		play.pc->call();\n",
+        "	switch (play.pc->context) {\n",
+        "	play.pc->call();\n	switch (play.pc->context) {\n",
         cases=["stack-9"],
         variants=["none", "fixed-64"],
     )

@@ -84,6 +84,7 @@ def observe(made: Case, policy: Policy, hit: Hit = HIT, **changes: Any) -> Obser
         seq=1,
         line="",
         hit=hit,
+        context=made.context,
         counts=Counts(1, int(ran), 1, 0, int(not ran)),
         saved=prediction.window if ran else -1,
         overflow=prediction.overflow,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.model import verdict as verdicts
+from harness.model.case import Context
 from harness.model.observation import Counts, Look
 from harness.model.policy import Hit, Policy, Rule
 from harness.model.predict import Damage, Places, consumed, predict, ranges
@@ -81,6 +82,9 @@ def test_a_hit_that_was_not_planned_has_no_verdict(counts: Counts) -> None:
 def test_the_wrong_stack_is_not_as_planned() -> None:
     found = judge(TWELVE, FIXED, observe(TWELVE, FIXED, dataclasses.replace(HIT, irq=True)))
     assert "the probe was hit on an interrupt stack" in found.mismatches[0]
+    made = case("{arguments: [9 x long], context: softirq}")
+    found = judge(made, FIXED, observe(made, FIXED, context=Context.PROCESS))
+    assert "the probe was hit in process context" in found.mismatches[0]
 
 
 @pytest.mark.parametrize("shift", [-1, 1])
