@@ -60,13 +60,7 @@ def verdicts(result: Result) -> Table:
     """Cases down, variants across."""
     cells = {(o.play.case.name, o.play.variant.name): o for o in result.outcomes}
     variants = list(dict.fromkeys(name for _, name in cells))
-    table = Table(
-        title=f"{result.release}: what each stack policy leaves corrupt, in bytes",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("case", no_wrap=True)
     for name in variants:
         table.add_column(name)
@@ -79,6 +73,7 @@ def print_result(result: Result) -> None:
     """The table, what differs, and the run in one sentence."""
     out = console()
     if result.outcomes:
+        out.print(Text(f"{result.release}: what each stack policy leaves corrupt, in bytes"))
         out.print(verdicts(result))
         out.print()
         out.print(
