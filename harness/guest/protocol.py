@@ -220,7 +220,6 @@ def _observation(lines: list[bytes], guest: Guest) -> Record:
             fp=int(stack["fp"], 16),
             top=int(stack["top"], 16),
             irq=stack["irq"] == "1",
-            thread_size=guest.thread_size,
             irq_stack_size=guest.irq_stack_size,
         ),
         context=Context(stack["context"]),

@@ -50,7 +50,6 @@ class Hit:
     top: int
     # On a per-CPU interrupt stack.
     irq: bool
-    thread_size: int
     irq_stack_size: int
 
 

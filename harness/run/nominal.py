@@ -62,7 +62,6 @@ def nominal(case: Case, policy: Policy, frame: Frame) -> Prediction:
         fp=fp if case.valid_fp else 16,
         top=0xFFFF800008004000,
         irq=case.context is not Context.PROCESS,
-        thread_size=STACK_SIZE,
         irq_stack_size=STACK_SIZE,
     )
     va_lists = {

@@ -16,7 +16,7 @@ from harness.model.policy import Hit, Policy
 from harness.model.predict import Places, predict
 
 SP = 0xFFFF800008003000
-HIT = Hit(sp=SP, fp=SP + 64, top=SP + 0x1000, irq=False, thread_size=16384, irq_stack_size=16384)
+HIT = Hit(sp=SP, fp=SP + 64, top=SP + 0x1000, irq=False, irq_stack_size=16384)
 
 
 def case(text: str, name: str = "made-up") -> Case:

@@ -14,7 +14,7 @@ TOP = 0xFFFF800008004000
 
 def hit(below_top: int, fp_minus_sp: int = 64, irq: bool = False) -> Hit:
     sp = TOP - below_top
-    return Hit(sp, sp + fp_minus_sp, TOP, irq, 16384, 16384)
+    return Hit(sp, sp + fp_minus_sp, TOP, irq, 16384)
 
 
 @pytest.mark.parametrize(
