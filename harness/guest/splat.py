@@ -77,7 +77,7 @@ _COMPILED = [(kind, re.compile(pattern)) for kind, pattern in _PATTERNS]
 _ANY = re.compile(r"BUG|WARNING|INFO: |Kernel panic|Internal error|Unable to handle|rcu: |"
                   r"Insufficient stack|corruption|UBSAN|LOCKUP")  # fmt: skip
 _TIME = re.compile(r"^\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?")
-_PLAY = re.compile(r"jprobe-harness: play (\d+)$")
+_PLAY = re.compile(r"jp#(\d+)$")
 _END = re.compile(r"---\[ end |reboot: ")
 _POWERED_OFF = "reboot: Power down"
 LINES_MAX = 120

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness import cache, resources, tool
 from harness.errors import BuildError, InfrastructureError
-from harness.kernel import casegen, storeproof
+from harness.kernel import casegen
 from harness.kernel.apt import Progress
 from harness.kernel.kernel import Kernel
 from harness.model.case import Case
@@ -20,6 +20,8 @@ from harness.model.case import Case
 NAMES = ("jprobe-port", "probe-targets")
 CROSS_COMPILE = "aarch64-linux-gnu-"
 BUILD_SECONDS = 600
+# What decides on the result beside the sources.
+MAKERS = ("modules.py", "storeproof.py")
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def build(
     sources = _sources(root or resources.kernel_modules())
     sources[Path("probe-targets/cases.c")] = casegen.source(cases).encode()
     parts = [part for path, data in sources.items() for part in (str(path), data)]
-    makers = [Path(made).read_bytes() for made in (__file__, storeproof.__file__)]
+    makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
     key = cache.digest(kernel.key, _compiler_stamp(cc), *parts, *makers)
 
     def make(folder: Path) -> None:
@@ -87,6 +89,8 @@ def build(
 def _make(
     kernel: Kernel, cases: Sequence[Case], sources: dict[Path, bytes], cc: str, folder: Path
 ) -> None:
+    from harness.kernel import storeproof
+
     for path, data in sources.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)

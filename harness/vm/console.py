@@ -8,9 +8,6 @@ import socket
 import time
 from typing import Any, TextIO
 
-from pexpect import EOF, TIMEOUT
-from pexpect.fdpexpect import fdspawn
-
 from harness.guest.splat import Splat, Watcher
 
 TAIL_CHARACTERS = 400
@@ -20,6 +17,12 @@ class Console:
     """Reads the console, watches it for splats, and types on it."""
 
     def __init__(self, connection: socket.socket, log: TextIO | None = None) -> None:
+        # By now the guest boots; before, its start would have waited for this import.
+        from pexpect import EOF, TIMEOUT
+        from pexpect.fdpexpect import fdspawn
+
+        self._closed = (EOF, ConnectionResetError)
+        self._silent = TIMEOUT
         # pexpect 4.9's SocketSpawn does not decode what it reads.
         self._spawn: Any = fdspawn(
             connection, encoding="utf-8", codec_errors="replace", use_poll=True
@@ -36,9 +39,9 @@ class Console:
         """What has come, after it was watched; None when the line is closed."""
         try:
             text: str = self._spawn.read_nonblocking(65536, timeout=0)
-        except (EOF, ConnectionResetError):
+        except self._closed:
             return None
-        except TIMEOUT:
+        except self._silent:
             return ""
         self.watcher.feed(text)
         self._last = (self._last + text)[-TAIL_CHARACTERS:]
@@ -58,7 +61,7 @@ class Console:
         try:
             self.send_line(f"ping {number}")
             self._spawn.expect(re.escape(f"pong-{number}"), timeout=seconds)
-        except (TIMEOUT, EOF, OSError):
+        except (self._silent, *self._closed, OSError):
             return False
         finally:
             self.watcher.feed(str(self._spawn.before or ""))

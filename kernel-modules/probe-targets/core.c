@@ -6,8 +6,6 @@
  * record for each: every read() plays the next line.  Records are text, so
  * that they pass any channel; harness/guest/protocol.py reads them.
  */
-#define pr_fmt(fmt) "jprobe-harness: " fmt
-
 #include <linux/bottom_half.h>
 #include <linux/crc32.h>
 #include <linux/interrupt.h>
@@ -361,8 +359,11 @@ static void play_next(void)
 	record_len = 0;
 	record_read = 0;
 	played++;
-	/* Pins a splat in the console log on the case that was running. */
-	pr_notice("play %u\n", played);
+	/*
+	 * Pins a splat in the console log on the case that was running.  Each
+	 * character takes microseconds to send.
+	 */
+	pr_notice("jp#%u\n", played);
 	put("play seq=%u line=%s\n", played, line);
 	error = play_line(line);
 	if (error)
