@@ -441,6 +441,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _check_writable(options)
         status: int = options.run(options)
+        # Here, as at the interpreter's end nobody would catch a closed pipe.
+        sys.stdout.flush()
     except HarnessError as error:
         print(f"jprobe-harness: {error.sentence}", file=sys.stderr)
         if error.hint:

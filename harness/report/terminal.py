@@ -26,11 +26,18 @@ PIPE_WIDTH = 120
 MISMATCH = "\N{NOT EQUAL TO} "
 
 
+class _Console(Console):
+    """Leaves a closed pipe to the command; rich would end with status 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console(stderr: bool = False) -> Console:
     """A console that is plain and wide in a pipe."""
-    made = Console(stderr=stderr, highlight=False)
+    made = _Console(stderr=stderr, highlight=False)
     if not made.is_terminal:
-        made = Console(stderr=stderr, highlight=False, width=PIPE_WIDTH)
+        made = _Console(stderr=stderr, highlight=False, width=PIPE_WIDTH)
     return made
 
 

@@ -25,7 +25,8 @@ class Guest:
     """
     Boots on entry and is gone on exit.
 
-    Methods raise KernelDied, KernelHung or TestHung for the kernel's fault.
+    Methods raise KernelDied, KernelHung or TestHung for the kernel's fault, and
+    KernelFault for a complaint of the kernel's that no play's outcome tells.
     """
 
     def __init__(
@@ -65,17 +66,15 @@ class Guest:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        while self.session.console.read():
+            # What the kernel said last counts too.
+            pass
         self._resources.close()
         if kind is None:
             self._check_quiet()
 
     def _await(self, seconds: float) -> Record:
-        """
-        The answer to what was sent; after a fault that fault again, for ever.
-
-        Raises a KernelFault also for what the kernel complained of meanwhile,
-        but for the play that it came in.
-        """
+        """The answer to what was sent; after a fault that fault again, for ever."""
         if self._fault:
             raise self._fault
         try:

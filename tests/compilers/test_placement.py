@@ -100,7 +100,7 @@ def wrong(compiler: str, batch: list[Signature]) -> list[tuple[Signature, list[i
 @pytest.fixture(params=COMPILERS)
 def compiler(request: pytest.FixtureRequest) -> str:
     name: str = request.param
-    assert available(name), f"{name} is not installed; run: jprobe-harness doctor --install"
+    assert available(name), f"{name} is not installed; run: jprobe-harness doctor --install --extra"
     return name
 
 

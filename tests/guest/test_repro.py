@@ -18,12 +18,29 @@ import pytest
 import harness
 from harness import cache
 from harness.catalog import Catalog
+from harness.errors import BuildError
 from harness.guest import initramfs
-from harness.kernel import modules
+from harness.kernel import casegen, modules
 from harness.kernel.kernel import Kernel
 from harness.run import repro
 from harness.run.guest import Guest
 from harness.run.plan import plays
+
+
+def command(
+    cwd: Path, *arguments: str, path: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run jprobe-harness in `cwd`; programs in `path` come before the system's."""
+    before = f"{path}:" if path else ""
+    return subprocess.run(
+        ["jprobe-harness", *arguments],
+        env={**os.environ, "PATH": before + os.environ["PATH"]},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
 
 Cell = Callable[[str, str], dict[str, Any]]
 
@@ -97,26 +114,14 @@ def test_a_filled_cache_needs_no_archive(tmp_path: Path, kernel: Kernel) -> None
     fake = tmp_path / "apt-get"
     fake.write_text("#!/bin/sh\nexit 100\n")
     fake.chmod(0o755)
-    done = subprocess.run(
-        ["jprobe-harness", "repro", "--kernel", kernel.spec, "--case", "stack-9"],
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = command(tmp_path, "repro", "--kernel", kernel.spec, "--case", "stack-9", path=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
 def test_one_cell_is_dumped(tmp_path: Path, kernel: Kernel) -> None:
-    done = subprocess.run(
-        ["jprobe-harness", "repro", "--kernel", kernel.spec, "--case=stack-10",
-         "--variant=fixed:8"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )  # fmt: skip
+    done = command(
+        tmp_path, "repro", "--kernel", kernel.spec, "--case=stack-10", "--variant=fixed:8"
+    )
     assert done.returncode == 0, done.stderr
     assert "leak 8" in done.stdout
     assert re.search(r"0x0008 .*\[..\]\[..\].* argument 9", done.stdout)
@@ -126,34 +131,29 @@ def test_a_users_own_case(tmp_path: Path, kernel: Kernel) -> None:
     (tmp_path / "mine.yaml").write_text(
         "shows: mine\narguments: [11 x long]\nhandler: {assign: [10]}\n"
     )
-    done = subprocess.run(
-        ["jprobe-harness", "repro", "--kernel", kernel.spec, "--case-dir=.", "--case=mine",
-         "--variant=none", "--json=-"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )  # fmt: skip
+    done = command(
+        tmp_path,
+        "repro",
+        "--kernel",
+        kernel.spec,
+        "--case-dir=.",
+        "--case=mine",
+        "--variant=none",
+        "--json=-",
+    )
     assert done.returncode == 0, done.stderr
     (verdict,) = json.loads(done.stdout)["verdicts"]
     assert verdict["arguments"][0]["index"] == 10
 
 
-def test_a_signature_that_does_not_compile_is_named(tmp_path: Path, kernel: Kernel) -> None:
-    # An alignment that C cannot give to a type.
-    (tmp_path / "mine.yaml").write_text(
-        "shows: mine\ntypes: {odd: {members: [long], aligned: 1073741824}}\narguments: [long]\n"
-    )
-    (tmp_path / "mine.yaml").write_text("shows: mine\ntypes: {int: [long]}\narguments: [int]\n")
-    done = subprocess.run(
-        ["jprobe-harness", "repro", "--kernel", kernel.spec, "--case-dir=.", "--case=mine"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 2
-    assert "types.int" in done.stderr
+def test_a_case_that_does_not_compile_is_named(
+    kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(casegen, "handler_stores", lambda case: ["nonsense();"])
+    with pytest.raises(
+        BuildError, match=r"case 'stack-9' cannot be compiled .* function .nonsense."
+    ):
+        modules.build(kernel, catalog.select_cases(["stack-9"]))
 
 
 def test_the_image_is_reproducible(
@@ -202,13 +202,7 @@ def test_several_jprobes_are_in_place_at_once(guest: Guest, catalog: Catalog) ->
 
 
 def test_bench_tells_a_ratio_and_a_peak(tmp_path: Path, kernel: Kernel) -> None:
-    done = subprocess.run(
-        ["jprobe-harness", "bench", "--kernel", kernel.spec, "--runs=1", "--json=-"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = command(tmp_path, "bench", "--kernel", kernel.spec, "--runs=1", "--json=-")
     assert done.returncode == 0, done.stderr
     bare, repro_row = json.loads(done.stdout)["rows"]
     assert (bare["name"], bare["ratio_to_bare"]) == ("bare", 1.0)

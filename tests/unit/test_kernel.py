@@ -10,7 +10,7 @@ import pytest
 from harness.catalog import KernelFile
 from harness.errors import ArchiveError, ConfigError
 from harness.kernel import debian, kernel
-from harness.kernel.apt import Package
+from harness.kernel.apt import Apt, Package
 from harness.kernel.kernel import Kernel, check_config, check_image, module_order
 from harness.settings import Archive, Source
 
@@ -63,7 +63,7 @@ def package(name: str, version: str, depends: str = "") -> Package:
     return Package(name, version, "arm64", depends)
 
 
-class FakeApt:
+class FakeApt(Apt):
     """An archive in which the newest kernel's headers may be missing."""
 
     def __init__(self, headers: str) -> None:
@@ -98,19 +98,19 @@ SERIES = KernelFile(shows="x", series="6.1")
 
 
 def test_all_packages_are_of_one_revision() -> None:
-    found = debian._newest(FakeApt("6.1.9-1"), SERIES)  # type: ignore[arg-type]
+    found = debian._newest(FakeApt("6.1.9-1"), SERIES)
     assert found.release == "6.1.0-9-cloud-arm64"
     assert found.kbuild.version == "6.1.9-1"
 
 
 def test_a_half_updated_archive_is_refused() -> None:
     with pytest.raises(ArchiveError, match=r"no linux-headers-6\.1\.0-9-cloud-arm64 6\.1\.9-1"):
-        debian._newest(FakeApt("6.1.8-1"), SERIES)  # type: ignore[arg-type]
+        debian._newest(FakeApt("6.1.8-1"), SERIES)
 
 
 def test_a_series_that_is_gone() -> None:
     with pytest.raises(ArchiveError, match=r"no cloud kernel of the 5\.10 series"):
-        debian._newest(FakeApt("6.1.9-1"), KernelFile(shows="x", series="5.10"))  # type: ignore[arg-type]
+        debian._newest(FakeApt("6.1.9-1"), KernelFile(shows="x", series="5.10"))
 
 
 def test_the_hosts_archives_with_another_suite(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,13 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness.errors import (
+    HarnessError,
     InfrastructureError,
     KernelDied,
     KernelFault,
@@ -25,7 +27,7 @@ RECORDS = Path(__file__).parent / "data/records.txt"
 PANIC = Path(__file__).parent / "data/console/panic.log"
 
 CONNECT = """
-import re, socket, sys, time
+import re, signal, socket, sys
 paths = dict(re.findall(r"socket,id=(\\w+),path=(\\S+)", " ".join(sys.argv)))
 def connect(name):
     line = socket.socket(socket.AF_UNIX)
@@ -38,8 +40,11 @@ bye = b"reboot: Power down\\n"
 """
 
 
+Qemu = Callable[..., Machine]
+
+
 @pytest.fixture
-def qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+def qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Qemu:
     """Put a program in QEMU's place."""
 
     def make(body: str, *, connect: bool = True) -> Machine:
@@ -57,7 +62,7 @@ def qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-un
 SHORT = Deadlines(boot=30, play=1, ping=1, end=2)
 
 
-def test_a_failed_start_tells_all(qemu) -> None:  # type: ignore[no-untyped-def]
+def test_a_failed_start_tells_all(qemu: Qemu) -> None:
     machine = qemu("import sys; sys.exit('no such machine')", connect=False)
     with pytest.raises(MachineError) as caught, machine:
         pass
@@ -66,15 +71,15 @@ def test_a_failed_start_tells_all(qemu) -> None:  # type: ignore[no-untyped-def]
     assert not machine.folder.exists()
 
 
-def test_the_sockets_are_private(qemu) -> None:  # type: ignore[no-untyped-def]
-    with qemu("time.sleep(60)") as machine:
+def test_the_sockets_are_private(qemu: Qemu) -> None:
+    with qemu("signal.pause()") as machine:
         assert stat.S_IMODE(machine.folder.stat().st_mode) == 0o700
         process = machine.process
     assert process.returncode == -9
     assert not machine.folder.exists()
 
 
-def test_records_to_the_end(qemu) -> None:  # type: ignore[no-untyped-def]
+def test_records_to_the_end(qemu: Qemu) -> None:
     with qemu("records.sendall(data); console.sendall(bye)") as machine:
         records = list(Session(machine, deadlines=SHORT).records(7))
     assert len(records) == 9
@@ -90,17 +95,19 @@ def test_records_to_the_end(qemu) -> None:  # type: ignore[no-untyped-def]
         # It powered off in the middle.
         ("records.sendall(data[:3000]); console.sendall(bye)", KernelDied),
         # It hangs after the last record.
-        ("records.sendall(data); time.sleep(60)", KernelHung),
+        ("records.sendall(data); signal.pause()", KernelHung),
         # Nobody but the guest's module writes to this channel.
         ("records.sendall(data.replace(b'saved=0', b'saved=8'))", KernelFault),
     ],
 )
-def test_an_end_that_is_not_orderly_is_never_green(qemu, body: str, error: type) -> None:  # type: ignore[no-untyped-def]
+def test_an_end_that_is_not_orderly_is_never_green(
+    qemu: Qemu, body: str, error: type[HarnessError]
+) -> None:
     with qemu(body) as machine, pytest.raises(error):
         list(Session(machine, deadlines=SHORT).records(7))
 
 
-def test_a_guest_that_ends_early_is_our_own_failure(qemu) -> None:  # type: ignore[no-untyped-def]
+def test_a_guest_that_ends_early_is_our_own_failure(qemu: Qemu) -> None:
     with (
         qemu("console.sendall(b'insmod: no\\n' + bye)") as machine,
         pytest.raises(InfrastructureError, match=r"could not set itself up\. insmod: no"),
@@ -108,32 +115,32 @@ def test_a_guest_that_ends_early_is_our_own_failure(qemu) -> None:  # type: igno
         list(Session(machine, deadlines=SHORT).records(7))
 
 
-def test_a_panic_is_seen_and_is_the_kernels_fault(qemu) -> None:  # type: ignore[no-untyped-def]
+def test_a_panic_is_seen_and_is_the_kernels_fault(qemu: Qemu) -> None:
     body = f"records.sendall(introduction); console.sendall(open({str(PANIC)!r}, 'rb').read())"
     with qemu(body) as machine, pytest.raises(KernelDied, match="asked for"):
         list(Session(machine, deadlines=SHORT).records(7))
 
 
-def test_a_dead_guest_that_does_not_end_is_not_waited_for(qemu) -> None:  # type: ignore[no-untyped-def]
-    body = f"console.sendall(open({str(PANIC)!r}, 'rb').read()); time.sleep(60)"
+def test_a_dead_guest_that_does_not_end_is_not_waited_for(qemu: Qemu) -> None:
+    body = f"console.sendall(open({str(PANIC)!r}, 'rb').read()); signal.pause()"
     with qemu(body) as machine, pytest.raises(KernelDied):
         list(Session(machine, deadlines=Deadlines(boot=50, end=1)).records(7))
 
 
-def test_a_hung_kernel(qemu) -> None:  # type: ignore[no-untyped-def]
+def test_a_hung_kernel(qemu: Qemu) -> None:
     with (
-        qemu("records.sendall(introduction); time.sleep(60)") as machine,
+        qemu("records.sendall(introduction); signal.pause()") as machine,
         pytest.raises(KernelHung, match="The guest hangs after record 0"),
     ):
         list(Session(machine, deadlines=SHORT).records(7))
 
 
-def test_a_hung_test(qemu) -> None:  # type: ignore[no-untyped-def]
+def test_a_hung_test(qemu: Qemu) -> None:
     body = """
 records.sendall(introduction)
 number = console.recv(100).decode().split()[1]
 console.sendall(f"ping {number}\\r\\npong-{number}\\r\\n".encode())
-time.sleep(60)
+signal.pause()
 """
     with qemu(body) as machine, pytest.raises(TestHung, match="play after record 0 does not end"):
         list(Session(machine, deadlines=Deadlines(play=1, ping=30)).records(7))
