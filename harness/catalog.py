@@ -17,7 +17,18 @@ import yaml
 from harness import resources
 from harness.errors import ConfigError
 from harness.model import ctype
-from harness.model.case import Argument, Case, Consume, Context, Frame, Handler, Object
+from harness.model.case import (
+    Agent,
+    Argument,
+    Case,
+    Consume,
+    Context,
+    Frame,
+    Handler,
+    Kind,
+    Object,
+    object_size,
+)
 from harness.model.policy import Policy, Rule, Variant
 
 T = TypeVar("T")
@@ -49,12 +60,13 @@ class HandlerFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     assign: Literal["all"] | list[int] = []
     overwrite: int = 0
     consume: ConsumeFile | None = None
-    object: bool = False
 
 
 class ObjectFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    size: int
+    kind: Kind = Kind.BYTES
+    size: int | None = None
     frame: Frame = Frame.CALLER
+    writer: Agent | None = None
 
 
 class CaseFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -69,6 +81,7 @@ class CaseFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     frame_pointer: Literal["valid", "invalid"] = "valid"
     forwarded: list[int] = []
     object: ObjectFile | None = None
+    nested: Literal["handler", "interrupt"] | None = None
 
 
 class VariantFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -271,10 +284,19 @@ def _check_handler(case: Case) -> None:
             raise ConfigError("handler.consume: needs an argument that is a va_list.")
         if not 1 <= consume.words <= 12:
             raise ConfigError("handler.consume.words: give 1 to 12.")
-    if handler.object and not case.object:
-        raise ConfigError("handler.object: the case has no object.")
     if case.object and not 1 <= case.object.size <= 256:
         raise ConfigError("object.size: give 1 to 256 bytes.")
+    writer = case.object.writer if case.object else None
+    if case.context is Context.HARDIRQ and Agent.INTERRUPT in (writer, case.nested):
+        raise ConfigError("context: a handler in a hard interrupt is not interrupted.")
+
+
+def _object(file: ObjectFile) -> Object:
+    try:
+        size = object_size(file.kind, file.size)
+    except ValueError as error:
+        raise ConfigError(f"object.size: {error}.") from error
+    return Object(file.kind, size, file.frame, file.writer)
 
 
 def build_case(name: str, file: CaseFile) -> Case:
@@ -306,12 +328,12 @@ def build_case(name: str, file: CaseFile) -> Case:
                 if file.handler.consume
                 else None
             ),
-            object=file.handler.object,
         ),
         context=file.context,
         valid_fp=file.frame_pointer == "valid",
         forwarded=tuple(file.forwarded),
-        object=Object(file.object.size, file.object.frame) if file.object else None,
+        object=_object(file.object) if file.object else None,
+        nested=Agent(file.nested) if file.nested else None,
     )
     if case.layout.stack_size > AREA_MAX:
         raise ConfigError(f"arguments: more than {AREA_MAX} bytes on the stack.")

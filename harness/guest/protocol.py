@@ -10,7 +10,8 @@ The guest's records: a pure parser of what kernel-modules/probe-targets writes.
     save saved=0 overflow=0
     area before=HEX after=HEX seen=HEX
     arg index=8 at=... before= after= seen=HEX
-    object at=... before=HEX after= seen=HEX
+    object node=... at=... before=HEX after=HEX seen=HEX
+    nested hits=1 handler=0 target=1 missed=1 skipped=0 sent=HEX seen=HEX
     taint before=1000 after=1000
     end seq=1 crc=89e77985
 
@@ -24,6 +25,7 @@ A guest without a plan also answers "run COMMAND" with
 from __future__ import annotations
 
 import base64
+import dataclasses
 import re
 import zlib
 from collections.abc import Callable
@@ -32,7 +34,7 @@ from typing import TypeVar
 
 from harness.errors import InfrastructureError
 from harness.model.case import Context
-from harness.model.observation import Counts, Look, Observation
+from harness.model.observation import Counts, Look, Nested, Observation
 from harness.model.policy import Hit
 
 
@@ -86,6 +88,7 @@ _WORDS = (
     "area",
     "arg",
     "object",
+    "nested",
     "taint",
     "error",
     "errno",
@@ -223,20 +226,24 @@ def _observation(lines: list[bytes], guest: Guest) -> Record:
             irq_stack_size=guest.irq_stack_size,
         ),
         context=Context(stack["context"]),
-        counts=Counts(
-            hits=int(count["hits"]),
-            handler=int(count["handler"]),
-            target=int(count["target"]),
-            missed=int(count["missed"]),
-            skipped=int(count["skipped"]),
-        ),
+        counts=_counts(count),
         saved=int(save["saved"]),
         overflow=int(save["overflow"]),
         area=_area(by_word["area"]),
         arguments=arguments,
         object=_look(by_word["object"]) if "object" in by_word else None,
+        node=int(by_word["object"]["node"], 16) if "object" in by_word else 0,
+        nested=_nested(by_word["nested"]) if "nested" in by_word else None,
         new_taint=int(taint["after"], 16) & ~int(taint["before"], 16),
     )
+
+
+def _counts(fields: dict[str, str]) -> Counts:
+    return Counts(**{field.name: int(fields[field.name]) for field in dataclasses.fields(Counts)})
+
+
+def _nested(fields: dict[str, str]) -> Nested:
+    return Nested(_counts(fields), bytes.fromhex(fields["sent"]), bytes.fromhex(fields["seen"]))
 
 
 def _area(fields: dict[str, str]) -> Look:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from harness.model.case import Argument, Case, Frame
-from harness.model.ctype import VA_LIST, Array, Composite, CType, Scalar
+from harness.model.case import Agent, Case, Frame, Kind
+from harness.model.ctype import VA_LIST, Array, Composite, CType
 
 # The caller of a va_list case is itself variadic, and is called with so many words.
 VA_LIST_WORDS = 12
@@ -14,7 +14,9 @@ VA_LIST_WORDS = 12
 _HEAD = """\
 // SPDX-License-Identifier: GPL-2.0
 /* Generated from configs/cases; harness/kernel/casegen.py wrote it. */
+#include <linux/completion.h>
 #include <linux/kernel.h>
+#include <linux/list.h>
 #include <linux/string.h>
 #include <linux/types.h>
 
@@ -98,8 +100,13 @@ def _target(case: Case) -> str:
     return _function(f"__probed void {symbol(case, 'target')}", _parameters(case), body)
 
 
+def agent(who: Agent) -> str:
+    """Its name in kernel-modules/probe-targets/probe_targets.h."""
+    return f"PROBE_BY_{who.name}"
+
+
 def handler_stores(case: Case) -> list[str]:
-    """The statements of a handler that write, in order."""
+    """The statements of a handler that write or have others write, in order."""
     handler = case.handler
     stores = [
         f"probe_flip(&a{index}, sizeof(a{index}), {case.arguments[index].flip_mask:#04x});"
@@ -109,8 +116,10 @@ def handler_stores(case: Case) -> list[str]:
         stores.append(f"probe_flip_stack({handler.overwrite});")
     if handler.consume:
         stores.append(f"probe_consume(&a{handler.consume.argument}, {handler.consume.words});")
-    if handler.object:
-        stores.append("probe_object_flip();")
+    if case.object and case.object.writer:
+        stores.append(f"probe_object_write({agent(case.object.writer)});")
+    if case.nested:
+        stores.append(f"probe_call_nested({agent(case.nested)});")
     return stores
 
 
@@ -132,19 +141,39 @@ def _handler(case: Case) -> str:
 
 def _values(case: Case) -> str:
     rows = []
-    for argument in (*case.arguments, *_object_argument(case)):
-        octets = "".join(f"{octet:#04x}, " for octet in argument.value)
+    values = [argument.value for argument in case.arguments]
+    if case.object and case.object.kind is Kind.BYTES:
+        values.append(case.object.before(0))
+    for value in values:
+        octets = "".join(f"{octet:#04x}, " for octet in value)
         if octets:
             rows.append(f"\t{octets.rstrip()}\n")
     return f"static const u8 {symbol(case, 'values')}[] = {{\n{''.join(rows)}}};\n"
 
 
-def _object_argument(case: Case) -> tuple[Argument, ...]:
-    if not case.object:
-        return ()
-    type_ = Array(Scalar("u8", 1), case.object.size)
-    value = bytes(0xA0 | offset % 16 for offset in range(case.object.size))
-    return (Argument(type_, value),)
+def _object(case: Case) -> tuple[str, list[str]]:
+    """The declaration of the caller's object, and what makes it ready."""
+    assert case.object
+    size = case.object.size
+    offset = sum(len(argument.value) for argument in case.arguments)
+    values = symbol(case, "values")
+    place = "&object"
+    match case.object.kind:
+        case Kind.BYTES:
+            declaration = f"u8 object[{size}];"
+            start = f"memcpy(object, {values} + {offset}, {size});"
+            place = "object"
+        case Kind.COUNTER:
+            declaration = "u64 object;"
+            start = f"object = {int.from_bytes(case.object.before(0), 'little'):#x}UL;"
+        case Kind.COMPLETION:
+            declaration = "struct completion object;"
+            start = "init_completion(&object);"
+            place = "&object.done"
+        case Kind.LIST:
+            declaration = "struct list_head object;"
+            start = "INIT_LIST_HEAD(&object);"
+    return declaration, [start, f"probe_object(PROBE_{case.object.kind.name}, {place}, {size});"]
 
 
 def _locals(case: Case, indices: Sequence[int], with_object: bool) -> list[str]:
@@ -154,17 +183,14 @@ def _locals(case: Case, indices: Sequence[int], with_object: bool) -> list[str]:
     for argument in case.arguments:
         offsets.append(offset)
         offset += len(argument.value)
-    named = [(f"a{i}", case.arguments[i].type, offsets[i]) for i in indices]
-    if with_object:
-        named.append(("object", _object_argument(case)[0].type, offset))
-    lines = [f"{declare(type_, name)};" for name, type_, _ in named]
-    if lines:
-        lines.append("")
     values = symbol(case, "values")
-    lines += [f"memcpy(&{name}, {values} + {offset}, sizeof({name}));" for name, _, offset in named]
+    lines = [f"{declare(case.arguments[i].type, f'a{i}')};" for i in indices]
+    settings = [f"memcpy(&a{i}, {values} + {offsets[i]}, sizeof(a{i}));" for i in indices]
     if with_object:
-        lines.append("probe_object(object, sizeof(object));")
-    return lines
+        declaration, start = _object(case)
+        lines.append(declaration)
+        settings += start
+    return [*lines, "", *settings] if lines else []
 
 
 def _aliases(case: Case) -> tuple[str, str]:
@@ -248,6 +274,7 @@ def _entry(case: Case) -> str:
         f"\t\t.jp.entry = {symbol(case, 'handler')},\n"
         f"\t\t.area = {case.layout.stack_size},\n"
         f"\t\t.context = PROBE_{case.context.name},\n"
+        f"\t\t.nested = {'true' if case.nested else 'false'},\n"
         "\t},\n"
     )
 

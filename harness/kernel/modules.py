@@ -45,7 +45,7 @@ class Modules:
 def _sources(root: Path) -> dict[Path, bytes]:
     """Our own module sources by relative path."""
     paths = [path for path in sorted(root.rglob("*")) if path.name == "Kbuild"]
-    paths += sorted(root.rglob("*.[ch]"))
+    paths += sorted(root.rglob("*.[chS]"))
     return {path.relative_to(root): path.read_bytes() for path in paths}
 
 

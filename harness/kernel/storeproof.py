@@ -22,7 +22,7 @@ from pathlib import Path
 from harness import tool
 from harness.errors import BuildError
 from harness.kernel.casegen import symbol
-from harness.model.case import Case
+from harness.model.case import Agent, Case
 
 # A value that an instruction computes: a base and an offset in bytes.  Bases are
 # "sp" (SP at the handler's entry), "x0".. (a register at entry), "slot:N" (what
@@ -66,9 +66,16 @@ def expected_stores(case: Case) -> list[Store]:
     if consume := case.handler.consume:
         x0 = _address(case, consume.argument)
         stores.append(Store("probe_consume", x0, consume.words))
-    if case.handler.object:
-        stores.append(Store("probe_object_flip", None))
+    if case.object and case.object.writer:
+        stores.append(Store("probe_object_write", _agent(case.object.writer)))
+    if case.nested:
+        stores.append(Store("probe_call_nested", _agent(case.nested)))
     return stores
+
+
+def _agent(who: Agent) -> Value:
+    """As enum probe_agent counts them."""
+    return "", list(Agent).index(who)
 
 
 def _address(case: Case, index: int) -> Value | None:
@@ -213,14 +220,24 @@ def disassemble(path: Path, objdump: str) -> dict[str, list[str]]:
     return functions
 
 
+_FUNCTIONS = frozenset(
+    [
+        "probe_flip",
+        "probe_flip_stack",
+        "probe_consume",
+        "probe_object_write",
+        "probe_call_nested",
+    ]
+)
+
+
 def prove(cases: Sequence[Case], functions: dict[str, list[str]]) -> None:
     """Raise BuildError for the first handler in which a store is not proved."""
     for case in cases:
         name = symbol(case, "handler")
         lines = functions.get(name, [])
         stores = expected_stores(case)
-        names = {"probe_flip", "probe_flip_stack", "probe_consume", "probe_object_flip"}
-        found = [call for call in calls(lines) if call.function in names]
+        found = [call for call in calls(lines) if call.function in _FUNCTIONS]
         if len(found) != len(stores):
             raise BuildError(
                 f"case '{case.name}': its handler has {len(found)} stores in the"
@@ -243,8 +260,6 @@ def _matches(store: Store, call: Call) -> bool:
         return False
     if store.w2 is not None and (call.w2 is None or call.w2[0] or call.w2[1] & 0xFF != store.w2):
         return False
-    if store.function == "probe_object_flip":
-        return True
     if store.x0 is None:
         return call.x0 is not None and call.x0[0] == "sp" and call.x0[1] < 0
     return call.x0 == store.x0

@@ -16,8 +16,22 @@ class Context(enum.Enum):
     """Where the probed function is called."""
 
     PROCESS = "process"
+    # The same, far below the stack's top.
+    DEEP = "deep"
+    # In a kernel thread, the caller's frame being the topmost of the stack.
+    KTHREAD_TOP = "kthread-top"
     SOFTIRQ = "softirq"
     HARDIRQ = "hardirq"
+
+
+class Agent(enum.Enum):
+    """Who does something while the handler runs."""
+
+    HANDLER = "handler"
+    # On the same CPU, while the handler waits.
+    INTERRUPT = "interrupt"
+    # Another one, while the handler waits.
+    CPU = "cpu"
 
 
 class Frame(enum.Enum):
@@ -61,16 +75,73 @@ class Handler:
     # Bytes from SP that it inverts.
     overwrite: int = 0
     consume: Consume | None = None
-    # It inverts the caller's object, legitimately.
-    object: bool = False
+
+
+class Kind(enum.Enum):
+    """What an object is, and what is written to it."""
+
+    # An array of bytes: every bit is inverted.
+    BYTES = "bytes"
+    # A word: one is added.
+    COUNTER = "counter"
+    # A struct completion: complete().  Looked at is its count.
+    COMPLETION = "completion"
+    # The head of an empty list: list_add().
+    LIST = "list"
+
+
+# Of the kinds that have a size of their own, in bytes.
+_SIZES = {Kind.COUNTER: 8, Kind.COMPLETION: 4, Kind.LIST: 16}
 
 
 @dataclass(frozen=True)
 class Object:
-    """A variable of the caller's that the handler has every right to write to."""
+    """A variable on the caller's stack that others have every right to write to."""
 
+    kind: Kind
+    # In bytes.
     size: int
     frame: Frame = Frame.CALLER
+    # Who writes to it while the handler runs; None: nobody.
+    writer: Agent | None = None
+
+    def before(self, at: int) -> bytes:
+        """What the caller leaves there; `at` is the object's address."""
+        match self.kind:
+            case Kind.BYTES:
+                return bytes(0xA0 | offset % 16 for offset in range(self.size))
+            case Kind.COUNTER:
+                return COUNTER_START.to_bytes(8, "little")
+            case Kind.COMPLETION:
+                return bytes(4)
+            case Kind.LIST:
+                return at.to_bytes(8, "little") * 2
+
+    def after(self, at: int, node: int) -> bytes:
+        """What the writer leaves there; `node` is the address of a list's new entry."""
+        before = self.before(at)
+        match self.kind:
+            case Kind.BYTES:
+                return bytes(octet ^ 0xFF for octet in before)
+            case Kind.COUNTER | Kind.COMPLETION:
+                count = int.from_bytes(before, "little") + 1
+                return count.to_bytes(len(before), "little")
+            case Kind.LIST:
+                return node.to_bytes(8, "little") * 2
+
+
+# Adding one to it changes each of its bytes.
+COUNTER_START = (1 << 56) - 1
+
+
+def object_size(kind: Kind, size: int | None) -> int:
+    """The bytes of an object that are looked at; raises ValueError."""
+    own = _SIZES.get(kind)
+    if (own is None) == (size is None):
+        raise ValueError(
+            f"a {kind.value} object has a size of its own" if own else "give a size in bytes"
+        )
+    return own or size or 0
 
 
 @dataclass(frozen=True)
@@ -90,6 +161,8 @@ class Case:
     # By-reference arguments that the caller passes on without a copy.
     forwarded: tuple[int, ...] = ()
     object: Object | None = None
+    # Who calls another probed function while the handler runs; None: nobody.
+    nested: Agent | None = None
 
     @property
     def types(self) -> tuple[CType, ...]:

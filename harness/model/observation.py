@@ -36,6 +36,16 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Nested:
+    """What became of the probed function that was called while the handler ran."""
+
+    counts: Counts
+    # Nine words: what its caller passed, and what it saw.
+    sent: bytes
+    seen: bytes
+
+
+@dataclass(frozen=True)
 class Observation:
     """One record of the guest's."""
 
@@ -56,5 +66,8 @@ class Observation:
     # By argument index: as the compiled function's own code read it.
     arguments: Mapping[int, Look] = field(default_factory=dict)
     object: Look | None = None
+    # Address of the entry that was added to an object that is a list.
+    node: int = 0
+    nested: Nested | None = None
     # Taint flags that the kernel gained while the case ran.
     new_taint: int = 0

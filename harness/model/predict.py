@@ -25,6 +25,8 @@ class Damage(enum.Enum):
     OVERFLOW = "overflow"
     # The handler never ran.
     SKIPPED = "skipped"
+    # The handler of a nested probe never ran.
+    MISSED = "missed"
 
 
 Offsets = frozenset[int]
@@ -45,6 +47,8 @@ class Places:
     va_lists: Mapping[int, bytes]
     # The caller's object, 0 where the case has none.
     object: int = 0
+    # The entry that is added to an object that is a list.
+    node: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,9 @@ class Prediction:
     # By argument index: value bytes that the probed function sees changed;
     # arguments that stay intact are left out.
     corrupt: Mapping[int, Offsets]
-    # Bytes of the caller's object that lose the handler's write.
+    # What is written to the caller's object while the handler runs.
+    object_after: bytes
+    # Bytes of the caller's object that lose that write.
     lost: Offsets
     damage: frozenset[Damage]
 
@@ -116,7 +122,7 @@ def _storage(case: Case, hit: Hit, places: Places, index: int) -> int | None:
 
 
 def _writes(case: Case, hit: Hit, places: Places) -> Iterator[tuple[int, int]]:
-    """Half-open address ranges that the handler writes to, but for the object."""
+    """Half-open address ranges that the handler itself writes to, but for the object."""
     handler = case.handler
     for index in handler.assign:
         start = _storage(case, hit, places, index)
@@ -134,6 +140,17 @@ def _writes(case: Case, hit: Hit, places: Places) -> Iterator[tuple[int, int]]:
                 yield start + offset, start + offset + 1
 
 
+def _object_write(case: Case, places: Places) -> tuple[bytes, Offsets]:
+    """What the object holds after the write to it, and the bytes that it changes."""
+    if case.object is None:
+        return b"", frozenset()
+    before = case.object.before(places.object)
+    if case.object.writer is None:
+        return before, frozenset()
+    after = case.object.after(places.object, places.node)
+    return after, frozenset(i for i in range(len(before)) if before[i] != after[i])
+
+
 def predict(case: Case, policy: Policy, hit: Hit, places: Places) -> Prediction:
     """Predict a play of `case` under `policy` from the stack at the hit."""
     saved = save(policy, hit)
@@ -145,6 +162,7 @@ def predict(case: Case, policy: Policy, hit: Hit, places: Places) -> Prediction:
             area_writes=frozenset(),
             copy_writes={},
             corrupt={},
+            object_after=b"",
             lost=frozenset(),
             damage=frozenset({Damage.SKIPPED}),
         )
@@ -169,15 +187,14 @@ def predict(case: Case, policy: Policy, hit: Hit, places: Places) -> Prediction:
             by_reference = case.layout.placements[index].by_reference
             damage.add(Damage.BY_REF if by_reference else Damage.LEAK)
 
-    lost: Offsets = frozenset()
-    if case.object and case.handler.object:
-        lost = frozenset(
-            offset for offset in range(case.object.size) if places.object + offset in restored
-        )
+    object_after, changed = _object_write(case, places)
+    lost = frozenset(offset for offset in changed if places.object + offset in restored)
     if lost:
         damage.add(Damage.ROLLBACK)
     if saved.overflow:
         damage.add(Damage.OVERFLOW)
+    if case.nested:
+        damage.add(Damage.MISSED)
     area = range(hit.sp, hit.sp + case.layout.stack_size)
     return Prediction(
         runs=True,
@@ -193,6 +210,7 @@ def predict(case: Case, policy: Policy, hit: Hit, places: Places) -> Prediction:
             for index, start in places.pointees.items()
         },
         corrupt=corrupt,
+        object_after=object_after,
         lost=lost,
         damage=frozenset(damage),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.model.case import Case, Context
 from harness.model.ctype import VA_LIST, value_bytes
-from harness.model.observation import Look, Observation
+from harness.model.observation import Counts, Look, Observation
 from harness.model.policy import Policy
 from harness.model.predict import Offsets, Places, Prediction, predict, ranges
 
@@ -21,7 +21,7 @@ class Verdict:
     observation: Observation
     # By argument index: value bytes that the probed function saw changed.
     corrupt: Mapping[int, Offsets]
-    # Bytes of the caller's object that lost the handler's write.
+    # Bytes of the caller's object that lost a legitimate write.
     lost: Offsets
     # What differs, in sentences; empty where all is as predicted.
     mismatches: tuple[str, ...]
@@ -56,7 +56,8 @@ def places(case: Case, observation: Observation) -> Places:
         if case.arguments[index].type == VA_LIST:
             found = look.before or look.seen or b""
             va_lists[index] = found if len(found) == VA_LIST.size else _NO_VA_LIST
-    return Places(pointees, va_lists, observation.object.at if observation.object else 0)
+    at = observation.object.at if observation.object else 0
+    return Places(pointees, va_lists, at, observation.node)
 
 
 def _sent(case: Case, observation: Observation, index: int) -> bytes:
@@ -95,12 +96,32 @@ def _plan_mismatches(case: Case, runs: bool, observation: Observation) -> Iterat
             yield f"not played as planned: {name} counted {seen}, planned {count}"
     if observation.context is not case.context:
         yield f"not played as planned: the probe was hit in {observation.context.value} context"
-    # A softirq runs on either, by kernel version and by who raised it.
-    expected = {Context.PROCESS: False, Context.HARDIRQ: True}.get(case.context)
-    if expected not in (None, observation.hit.irq):
-        where = "an interrupt stack" if observation.hit.irq else "a task's stack"
-        yield f"not played as planned: the probe was hit on {where}"
+    yield from _stack_mismatches(case, observation)
     yield from _missing_looks(case, runs, observation)
+
+
+# Contexts by the stack that they run on, a task's or an interrupt's; a softirq
+# runs on either, by kernel version and by who raised it.
+_ON_IRQ_STACK = {
+    Context.PROCESS: False,
+    Context.DEEP: False,
+    Context.KTHREAD_TOP: False,
+    Context.HARDIRQ: True,
+}
+# Bytes between SP at the hit and the stack's top, from and up to.
+_ROOM = {Context.DEEP: (8192, 16384), Context.KTHREAD_TOP: (0, 1024)}
+
+
+def _stack_mismatches(case: Case, observation: Observation) -> Iterator[str]:
+    """The hit must have been on the stack, and at the height, that the context means."""
+    hit = observation.hit
+    if _ON_IRQ_STACK.get(case.context, hit.irq) != hit.irq:
+        where = "an interrupt stack" if hit.irq else "a task's stack"
+        yield f"not played as planned: the probe was hit on {where}"
+    room = hit.top - hit.sp
+    least, most = _ROOM.get(case.context, (0, room))
+    if not least <= room <= most:
+        yield f"not played as planned: the probe was hit {room} bytes below the stack's top"
 
 
 def _missing_looks(case: Case, runs: bool, observation: Observation) -> Iterator[str]:
@@ -142,8 +163,37 @@ def _write_mismatches(
         look = observation.arguments[index]
         yield from differs(look, predicted, f"argument {index}'s copy")
     if case.object and observation.object:
-        size = case.object.size if case.handler.object else 0
-        yield from differs(observation.object, frozenset(range(size)), "the caller's object")
+        look = observation.object
+        for moment, expected, found in (
+            ("before", case.object.before(look.at), look.before),
+            ("after", prediction.object_after, look.after),
+        ):
+            if found != expected:
+                yield (
+                    f"the caller's object held {(found or b'').hex()} {moment} it was written"
+                    f" to, predicted {expected.hex()}"
+                )
+
+
+_MISSED = Counts(hits=1, handler=0, target=1, missed=1, skipped=0)
+
+
+def _nested_mismatches(case: Case, runs: bool, observation: Observation) -> Iterator[str]:
+    """A nested probe is missed, and its function sees what was passed."""
+    nested = observation.nested
+    if nested is None:
+        if case.nested and runs:
+            yield "not played as planned: the nested probe was not hit"
+        return
+    if not (case.nested and runs):
+        yield "not played as planned: a nested probe was hit"
+    elif nested.counts != _MISSED:
+        yield f"the nested probe counted {nested.counts}, predicted {_MISSED}"
+    elif nested.seen != nested.sent or not nested.sent:
+        yield (
+            f"the nested function's arguments are corrupt in"
+            f" {_describe(_changed(nested.sent, nested.seen))}"
+        )
 
 
 def _place_mismatches(case: Case, observation: Observation) -> Iterator[str]:
@@ -161,11 +211,11 @@ def _place_mismatches(case: Case, observation: Observation) -> Iterator[str]:
             )
 
 
-def _lost(case: Case, look: Look | None, runs: bool) -> Offsets:
-    """Bytes of the object that no longer hold what the handler wrote."""
-    if not (case.object and case.handler.object and runs and look):
+def _lost(look: Look | None, runs: bool) -> Offsets:
+    """Bytes of the object that no longer hold what was written to them last."""
+    if look is None:
         return frozenset()
-    return _changed(look.after or b"", look.seen or b"")
+    return _changed((look.after if runs else look.before) or b"", look.seen or b"")
 
 
 def judge(case: Case, policy: Policy, observation: Observation) -> Verdict:
@@ -185,6 +235,7 @@ def judge(case: Case, policy: Policy, observation: Observation) -> Verdict:
     mismatches = [
         *_write_mismatches(case, prediction, observation),
         *_place_mismatches(case, observation),
+        *_nested_mismatches(case, prediction.runs, observation),
     ]
     corrupt = {}
     for index, argument in enumerate(case.arguments):
@@ -199,7 +250,7 @@ def judge(case: Case, policy: Policy, observation: Observation) -> Verdict:
                 f"argument {index} ({argument.type.spelling}) is corrupt in"
                 f" {_describe(changed)}, predicted {_describe(expected)}"
             )
-    lost = _lost(case, observation.object, prediction.runs)
+    lost = _lost(observation.object, prediction.runs)
     if lost != prediction.lost:
         mismatches.append(
             f"the caller's object lost {_describe(lost)}, predicted {_describe(prediction.lost)}"

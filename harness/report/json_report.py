@@ -7,6 +7,7 @@ The machine-readable result; its schema is harness/report/schema.json.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from harness.model.predict import Offsets, ranges
@@ -49,6 +50,7 @@ def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
             }
             for index in arguments
         ],
+        "context": play.case.context.value,
         "object": {
             "predicted": _ranges(prediction.lost),
             "observed": _ranges(verdict.lost),
@@ -82,6 +84,7 @@ def document(result: Result) -> dict[str, Any]:
             "agree": len(result.outcomes) - len(result.differing),
             "differ": len(result.differing),
             "classes": words.counts(result.outcomes),
+            "prices": [dataclasses.asdict(price) for price in words.prices(result.outcomes)],
             "boots": result.boots,
             "complete": result.complete,
             "kernel_trouble": list(result.kernel_trouble),

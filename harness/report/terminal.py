@@ -89,7 +89,14 @@ def print_result(result: Result) -> None:
         )
         out.print(
             "overflow: saved past the buffer   skipped: the handler did not run   "
-            f"{MISMATCH.strip()} not as predicted"
+            f"missed: nor a nested one's   {MISMATCH.strip()} not as predicted"
+        )
+    if prices := words.prices(result.outcomes):
+        out.print()
+        print_rows(
+            "what putting the stack back undid",
+            ("variant", "bytes put back", "legitimate writes undone"),
+            [(p.variant, p.put_back, f"{p.undone} of {p.writes}") for p in prices],
         )
     for outcome in result.differing:
         out.print()

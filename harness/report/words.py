@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from harness.model.case import Case
@@ -47,6 +48,45 @@ def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
     """How many cells were predicted to be of each class."""
     labels = Counter(o.verdict.label for o in outcomes if o.verdict)
     return dict(sorted(labels.items(), key=lambda item: (-item[1], item[0])))
+
+
+@dataclass(frozen=True)
+class Price:
+    """What putting the stack back costs under one variant."""
+
+    variant: str
+    # Bytes put back at a hit: the fewest and the most of all plays.
+    least: int
+    most: int
+    # Legitimate writes to the caller's stack while a handler ran, and those undone.
+    writes: int
+    undone: int
+
+    @property
+    def put_back(self) -> str:
+        return str(self.most) if self.least == self.most else f"{self.least} to {self.most}"
+
+
+def prices(outcomes: Sequence[Outcome]) -> list[Price]:
+    """By variant; empty where no play had a write that could be undone."""
+    by_variant: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        by_variant.setdefault(outcome.play.variant.name, []).append(outcome)
+    rows = [_price(variant, plays) for variant, plays in by_variant.items()]
+    return rows if any(row.writes for row in rows) else []
+
+
+def _price(variant: str, outcomes: Sequence[Outcome]) -> Price:
+    saved, writes, undone = [], 0, 0
+    for outcome in outcomes:
+        verdict, written = outcome.verdict, outcome.play.case.object
+        if verdict is None or not verdict.prediction.runs:
+            continue
+        saved.append(verdict.observation.saved)
+        if written and written.writer:
+            writes += 1
+            undone += bool(verdict.lost)
+    return Price(variant, min(saved, default=0), max(saved, default=0), writes, undone)
 
 
 def run_complaints(result: Result) -> list[str]:

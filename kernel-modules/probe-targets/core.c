@@ -3,17 +3,16 @@
  * Plays cases and writes down what happened, byte by byte.
  *
  * /proc/jprobe-cases takes a plan, one "CASE POLICY SIZE" a line, and gives a
- * record for each: every read() plays the next line.  Records are text, so
+ * record for each: every read() plays the next line.  "= POLICY SIZE" is
+ * followed by a case as data, see probe_assembled_parse().  Records are text, so
  * that they pass any channel; harness/guest/protocol.py reads them.
  */
-#include <linux/bottom_half.h>
+#include <linux/completion.h>
 #include <linux/crc32.h>
-#include <linux/interrupt.h>
-#include <linux/irq_work.h>
 #include <linux/kernel.h>
+#include <linux/list.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
-#include <linux/preempt.h>
 #include <linux/proc_fs.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
@@ -23,7 +22,9 @@
 
 #include "probe_targets.h"
 
-#define PLAN_SIZE	SZ_1M
+#define PLAN_SIZE	SZ_64K
+/* Of a plan's line, so much is in its record. */
+#define LINE_SHOWN	64
 #define RECORD_SIZE	SZ_128K
 #define POOL_SIZE	SZ_16K
 
@@ -39,6 +40,8 @@ static const char * const policy_names[STACK_POLICY_KINDS] = {
 /* As in a case's description. */
 static const char * const context_names[PROBE_CONTEXTS] = {
 	[PROBE_PROCESS] = "process",
+	[PROBE_DEEP] = "deep",
+	[PROBE_KTHREAD_TOP] = "kthread-top",
 	[PROBE_SOFTIRQ] = "softirq",
 	[PROBE_HARDIRQ] = "hardirq",
 };
@@ -58,6 +61,7 @@ static struct {
 	u8 area[LOOKS][PROBE_AREA_MAX];
 	bool area_looked[LOOKS];
 	struct looked args[PROBE_ARGS_MAX];
+	enum probe_object object_kind;
 	struct looked object;
 	u8 pool[POOL_SIZE];
 	size_t pooled;
@@ -66,6 +70,7 @@ static struct {
 /* Held while a plan is read or a case is played. */
 static DEFINE_MUTEX(plan_lock);
 static char *plan, *plan_next;
+static size_t plan_size;
 static char *record;
 static size_t record_len, record_read;
 static unsigned int played;
@@ -94,8 +99,8 @@ void probe_handler_leave(void)
 void probe_target_enter(void)
 {
 	play.target_runs++;
-	play.context = hardirq_count() ? PROBE_HARDIRQ :
-		       in_serving_softirq() ? PROBE_SOFTIRQ : PROBE_PROCESS;
+	play.context = probe_context(play.pc->jp.stat.stack.top -
+				     play.pc->jp.stat.stack.sp);
 	look_at_area(LOOK_SEEN);
 }
 
@@ -149,70 +154,43 @@ noinline void probe_dive(size_t size)
 	barrier_data(frame);
 }
 
-void probe_object(void *at, size_t size)
+void probe_object(enum probe_object kind, void *at, size_t size)
 {
+	play.object_kind = kind;
 	look_at(&play.object, LOOK_BEFORE, at, size);
 }
 
-void probe_object_flip(void)
+/* The entry that is added to a list. */
+static struct list_head object_node;
+
+static void write_object(void)
 {
-	probe_flip((void *)play.object.at, play.object.size, 0xff);
+	void *at = (void *)play.object.at;
+
+	switch (play.object_kind) {
+	case PROBE_BYTES:
+		probe_flip(at, play.object.size, 0xff);
+		break;
+	case PROBE_COUNTER:
+		++*(u64 *)at;
+		break;
+	case PROBE_COMPLETION:
+		complete(container_of(at, struct completion, done));
+		break;
+	case PROBE_LIST:
+		list_add(&object_node, at);
+		break;
+	}
+}
+
+void probe_object_write(enum probe_agent agent)
+{
+	probe_by_agent(agent, write_object);
 }
 
 void probe_object_look(enum look when)
 {
 	look_at(&play.object, when, (void *)play.object.at, play.object.size);
-}
-
-static void play_in_softirq(struct tasklet_struct *tasklet)
-{
-	play.pc->call();
-}
-
-static void play_in_hardirq(struct irq_work *work)
-{
-	play.pc->call();
-}
-
-static void play_by_tasklet(void)
-{
-	struct tasklet_struct tasklet;
-
-	tasklet_setup(&tasklet, play_in_softirq);
-	/* Runs when softirqs are on again, and not in ksoftirqd. */
-	local_bh_disable();
-	tasklet_schedule(&tasklet);
-	local_bh_enable();
-	tasklet_kill(&tasklet);
-}
-
-static void play_by_irq_work(void)
-{
-#ifdef IRQ_WORK_INIT_HARD
-	struct irq_work work = IRQ_WORK_INIT_HARD(play_in_hardirq);
-#else
-	struct irq_work work = {
-		.flags = ATOMIC_INIT(IRQ_WORK_HARD_IRQ),
-		.func = play_in_hardirq,
-	};
-#endif
-
-	irq_work_queue(&work);
-	irq_work_sync(&work);
-}
-
-static void play_case(void)
-{
-	switch (play.pc->context) {
-	case PROBE_SOFTIRQ:
-		play_by_tasklet();
-		break;
-	case PROBE_HARDIRQ:
-		play_by_irq_work();
-		break;
-	default:
-		play.pc->call();
-	}
 }
 
 static __printf(1, 2) void put(const char *fmt, ...)
@@ -250,6 +228,26 @@ static const u8 *looked_area(enum look when)
 	return play.area_looked[when] ? play.area[when] : NULL;
 }
 
+static void put_counts(const struct jprobe_stat *stat, unsigned int handler,
+		       unsigned int target)
+{
+	put(" hits=%ld handler=%u target=%u missed=%ld skipped=%ld",
+	    atomic_long_read(&stat->hits), handler, target,
+	    atomic_long_read(&stat->missed), atomic_long_read(&stat->skipped));
+}
+
+static void put_nested(void)
+{
+	put("nested");
+	put_counts(&probe_nested.jp.stat, probe_nested.handler_runs,
+		   probe_nested.target_runs);
+	put_bytes("sent", (const u8 *)probe_nested.sent,
+		  sizeof(probe_nested.sent));
+	put_bytes("seen", (const u8 *)probe_nested.seen,
+		  sizeof(probe_nested.seen));
+	put("\n");
+}
+
 static void put_play(void)
 {
 	struct jprobe_stat *stat = &play.pc->jp.stat;
@@ -259,10 +257,9 @@ static void put_play(void)
 	put("stack sp=%lx fp=%lx top=%lx irq=%d context=%s\n", stat->stack.sp,
 	    stat->stack.fp, stat->stack.top, stat->stack.irq,
 	    context_names[play.context]);
-	put("count hits=%ld handler=%u target=%u missed=%ld skipped=%ld\n",
-	    atomic_long_read(&stat->hits), play.handler_runs, play.target_runs,
-	    atomic_long_read(&stat->missed), atomic_long_read(&stat->skipped));
-	put("save saved=%ld overflow=%lu\n", stat->saved, stat->overflow);
+	put("count");
+	put_counts(stat, play.handler_runs, play.target_runs);
+	put("\nsave saved=%ld overflow=%lu\n", stat->saved, stat->overflow);
 	put("area");
 	put_bytes("before", looked_area(LOOK_BEFORE), area);
 	put_bytes("after", looked_area(LOOK_AFTER), area);
@@ -275,8 +272,15 @@ static void put_play(void)
 		put_looked(&play.args[i]);
 	}
 	if (play.object.size) {
-		put("object");
+		put("object node=%lx", (unsigned long)&object_node);
 		put_looked(&play.object);
+	}
+	if (probe_nested.target_runs)
+		put_nested();
+	if (play.pc == &probe_assembled) {
+		put("frame");
+		probe_assembled_put(put_bytes);
+		put("\n");
 	}
 }
 
@@ -294,22 +298,39 @@ static struct probe_case *find_case(const char *name)
 {
 	unsigned int i;
 
+	if (!strcmp(name, probe_assembled.name))
+		return &probe_assembled;
 	for (i = 0; i < probe_case_count; i++)
 		if (!strcmp(probe_cases[i].name, name))
 			return &probe_cases[i];
 	return NULL;
 }
 
+/* Puts a probe in place, if it is not, and forgets what it counted. */
+static int arm(struct jprobe *jp, bool *registered,
+	       const struct stack_policy *policy)
+{
+	int err = *registered ? 0 : register_jprobe(jp);
+
+	if (err)
+		return err;
+	*registered = true;
+	memset(&jp->stat, 0, sizeof(jp->stat));
+	jp->policy = *policy;
+	return 0;
+}
+
 /* Returns a sentence that says what is wrong with the line, or NULL. */
 static const char *play_line(char *line)
 {
 	char *name = strsep(&line, " "), *kind = strsep(&line, " ");
+	char *size = strsep(&line, " ");
 	struct stack_policy policy;
 	struct probe_case *pc;
 	unsigned long before;
-	int index;
+	int index, err;
 
-	if (!kind || !line || kstrtouint(line, 10, &policy.size))
+	if (!kind || !size || kstrtouint(size, 10, &policy.size))
 		return "not CASE POLICY SIZE";
 	index = match_string(policy_names, STACK_POLICY_KINDS, kind);
 	if (index < 0)
@@ -317,27 +338,27 @@ static const char *play_line(char *line)
 	pc = find_case(name);
 	if (!pc)
 		return "no such case";
+	if (pc == &probe_assembled && !(line && probe_assembled_parse(line)))
+		return "not a case as data";
 
 	policy.kind = index;
 	if (stack_policy_buffer(&policy) > THREAD_SIZE)
 		return "save buffer larger than a stack";
-	if (!pc->registered) {
-		int err = register_jprobe(&pc->jp);
-
-		if (err) {
-			put("errno value=%d\n", err);
-			return "the probe could not be registered";
-		}
-		pc->registered = true;
+	err = arm(&pc->jp, &pc->registered, &policy);
+	if (!err && pc->nested)
+		err = arm(&probe_nested.jp, &probe_nested.registered, &policy);
+	if (err) {
+		put("errno value=%d\n", err);
+		return "the probe could not be registered";
 	}
 
 	memset(&play, 0, sizeof(play));
-	memset(&pc->jp.stat, 0, sizeof(pc->jp.stat));
-	pc->jp.policy = policy;
 	play.pc = pc;
+	probe_nested.handler_runs = 0;
+	probe_nested.target_runs = 0;
 	before = taint();
 
-	play_case();
+	probe_call_in(pc->context, pc->call);
 
 	put_play();
 	put("taint before=%lx after=%lx\n", before, taint());
@@ -364,7 +385,7 @@ static void play_next(void)
 	 * character takes microseconds to send.
 	 */
 	pr_notice("jp#%u\n", played);
-	put("play seq=%u line=%s\n", played, line);
+	put("play seq=%u line=%.*s\n", played, LINE_SHOWN, line);
 	error = play_line(line);
 	if (error)
 		put("error text=%s\n", error);
@@ -390,6 +411,25 @@ static ssize_t cases_read(struct file *file, char __user *buf, size_t size,
 	return ret;
 }
 
+/* Makes room for @size bytes behind the plan, which is @used long. */
+static int reserve_plan(size_t used, size_t size)
+{
+	size_t grown = max(2 * plan_size, used + size + 1);
+	char *copy;
+
+	if (used + size < plan_size)
+		return 0;
+	copy = vmalloc(grown);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, plan, used + 1);
+	plan_next = copy + (plan_next - plan);
+	vfree(plan);
+	plan = copy;
+	plan_size = grown;
+	return 0;
+}
+
 static ssize_t cases_write(struct file *file, const char __user *buf,
 			   size_t size, loff_t *pos)
 {
@@ -402,14 +442,14 @@ static ssize_t cases_write(struct file *file, const char __user *buf,
 	if (!plan_next || !*plan_next)
 		*(plan_next = plan) = '\0';
 	used = plan_next - plan + strlen(plan_next);
-	if (used + size >= PLAN_SIZE) {
-		ret = -ENOSPC;
-	} else if (copy_from_user(plan + used, buf, size)) {
-		plan[used] = '\0';
+	ret = reserve_plan(used, size);
+	if (!ret && copy_from_user(plan + used, buf, size))
 		ret = -EFAULT;
-	} else {
+	if (!ret) {
 		plan[used + size] = '\0';
 		ret = size;
+	} else {
+		plan[used] = '\0';
 	}
 	mutex_unlock(&plan_lock);
 	return ret;
@@ -429,6 +469,7 @@ static void free_buffers(void)
 static int __init probe_targets_init(void)
 {
 	plan = vzalloc(PLAN_SIZE);
+	plan_size = PLAN_SIZE;
 	record = vmalloc(RECORD_SIZE);
 	if (!plan || !record)
 		goto no_memory;
@@ -453,6 +494,10 @@ static void __exit probe_targets_exit(void)
 	for (i = 0; i < probe_case_count; i++)
 		if (probe_cases[i].registered)
 			unregister_jprobe(&probe_cases[i].jp);
+	if (probe_nested.registered)
+		unregister_jprobe(&probe_nested.jp);
+	if (probe_assembled.registered)
+		unregister_jprobe(&probe_assembled.jp);
 	free_buffers();
 }
 

@@ -6,6 +6,7 @@
 #define PROBE_TARGETS_H
 
 #include <linux/compiler.h>
+#include <linux/irq_work.h>
 #include <linux/types.h>
 
 #include "jprobe_port.h"
@@ -34,9 +35,26 @@ enum look {
 
 enum probe_context {
 	PROBE_PROCESS,		/* the process that reads the record */
+	PROBE_DEEP,		/* the same, with little of its stack left */
+	PROBE_KTHREAD_TOP,	/* with the caller's frame as the topmost */
 	PROBE_SOFTIRQ,
 	PROBE_HARDIRQ,
 	PROBE_CONTEXTS
+};
+
+/* Who does something while a handler runs, or waits. */
+enum probe_agent {
+	PROBE_BY_HANDLER,
+	PROBE_BY_INTERRUPT,	/* on this CPU */
+	PROBE_BY_CPU,		/* another one */
+};
+
+/* What lies on the caller's stack for others to write to. */
+enum probe_object {
+	PROBE_BYTES,		/* every bit is inverted */
+	PROBE_COUNTER,		/* u64: one is added */
+	PROBE_COMPLETION,	/* the count of a struct completion */
+	PROBE_LIST,		/* a list_head, to which an entry is added */
 };
 
 /**
@@ -46,6 +64,7 @@ enum probe_context {
  * @jp: the jprobe; kp.addr and entry are set by the generated code
  * @area: bytes of the argument area on the stack
  * @context: from where to call
+ * @nested: the handler has probe_nested hit
  * @registered: set once the probe is in place
  */
 struct probe_case {
@@ -54,6 +73,7 @@ struct probe_case {
 	struct jprobe jp;
 	unsigned int area;
 	enum probe_context context;
+	bool nested;
 	bool registered;
 };
 
@@ -82,10 +102,13 @@ void probe_consume(va_list *ap, unsigned int count);
 /* Uses @size bytes of stack below the handler's frame. */
 void probe_dive(size_t size);
 
-/* An object of the caller's (or its caller's) that the handler may write to. */
-void probe_object(void *at, size_t size);
-void probe_object_flip(void);
+/* An object of the caller's (or its caller's) that others may write to. */
+void probe_object(enum probe_object kind, void *at, size_t size);
+void probe_object_write(enum probe_agent agent);
 void probe_object_look(enum look when);
+
+/* Has probe_nested's function called. */
+void probe_call_nested(enum probe_agent agent);
 
 /*
  * Defines name(), which calls target() with the arguments that it was called
@@ -112,5 +135,58 @@ void probe_object_look(enum look when);
 	    "	ret\n"						\
 	    "	.size " #name ", . - " #name "\n"		\
 	    "	.popsection\n")
+
+#define PROBE_NESTED_WORDS	9
+
+/**
+ * struct probe_nested - the function that is called while a handler runs
+ * @jp: its jprobe
+ * @handler_runs: of its handler
+ * @target_runs: of the function
+ * @sent: what its caller passes
+ * @seen: what it saw
+ * @registered: set once the probe is in place
+ */
+struct probe_nested {
+	struct jprobe jp;
+	unsigned int handler_runs;
+	unsigned int target_runs;
+	long sent[PROBE_NESTED_WORDS];
+	long seen[PROBE_NESTED_WORDS];
+	bool registered;
+};
+
+extern struct probe_nested probe_nested;
+
+/* The case that came as data last. */
+extern struct probe_case probe_assembled;
+
+bool probe_assembled_parse(char *line);
+void probe_assembled_put(void (*put_bytes)(const char *name, const u8 *bytes,
+					   size_t size));
+
+/* Between assembled.c and calls.S. */
+void probe_assembled_call(size_t size);
+const u64 *probe_assembled_place(u8 *sp);
+void probe_assembled_target(void);
+void probe_assembled_handler(void);
+void probe_assembled_seen(const u64 *regs, const u8 *sp);
+void probe_assembled_handle(const u64 *regs, u8 *sp);
+
+void probe_by_agent(enum probe_agent agent, void (*act)(void));
+
+void probe_call_at_top(void (*call)(void), void *top, void *save);
+void probe_call_in(enum probe_context context, void (*call)(void));
+enum probe_context probe_context(unsigned long room);
+
+/* IRQ_WORK_INIT_HARD() is of v5.11. */
+#ifdef IRQ_WORK_INIT_HARD
+#define PROBE_HARD_IRQ_WORK(function)	IRQ_WORK_INIT_HARD(function)
+#else
+#define PROBE_HARD_IRQ_WORK(function) {			\
+	.flags = ATOMIC_INIT(IRQ_WORK_HARD_IRQ),	\
+	.func = (function),				\
+}
+#endif
 
 #endif /* PROBE_TARGETS_H */

@@ -22,6 +22,7 @@ from harness.errors import BuildError
 from harness.guest import initramfs
 from harness.kernel import casegen, modules
 from harness.kernel.kernel import Kernel
+from harness.model.case import Context
 from harness.run import repro
 from harness.run.guest import Guest
 from harness.run.plan import plays
@@ -53,10 +54,12 @@ def cell(full_run: dict[str, Any]) -> Cell:
 
 def test_every_verdict_agrees(full_run: dict[str, Any]) -> None:
     summary = full_run["summary"]
-    assert summary["planned"] >= 6 * 40
+    assert summary["planned"] >= 6 * 90
     assert summary["agree"] == summary["played"] == summary["planned"]
     assert (summary["boots"], summary["kernel_trouble"], summary["exit_status"]) == (1, [], 0)
-    damage = {"leak", "by-ref", "rollback", "overflow", "skipped"}
+    damage = {"leak", "by-ref", "rollback", "overflow", "skipped", "missed"}
+    contexts = {v["context"] for v in full_run["verdicts"]}
+    assert contexts == {context.value for context in Context}
     seen = {name for label in summary["classes"] for name in label.split("+")}
     assert damage <= seen
 
@@ -100,6 +103,37 @@ def test_fp_delta_misses_what_was_passed_down(cell: Cell) -> None:
 def test_fp_delta_skips_on_an_invalid_fp(cell: Cell) -> None:
     verdict = cell("fp-delta", "invalid-fp-stack-9")
     assert (verdict["class"], verdict["saved"]["observed"]) == ("skipped", -1)
+
+
+def test_only_saving_nothing_undoes_nothing(full_run: dict[str, Any]) -> None:
+    """The larger the copy, the more of what others write it takes back."""
+    prices = {price["variant"]: price for price in full_run["summary"]["prices"]}
+    assert prices["none"]["undone"] == 0
+    undone = [prices[name]["undone"] for name in ("none", "fixed-64", "fixed-128", "thread-size")]
+    assert undone == sorted(undone)
+    assert prices["thread-size"]["undone"] == prices["thread-size"]["writes"] >= 15
+
+
+def test_every_agent_can_lose_its_write(cell: Cell) -> None:
+    for agent in ("handler", "interrupt", "cpu"):
+        for kind in ("counter", "completion", "list"):
+            lost = cell("thread-size", f"rollback-{kind}-{agent}")["object"]["observed"]
+            assert lost, (kind, agent)
+            assert not cell("none", f"rollback-{kind}-{agent}")["object"]["observed"]
+
+
+def test_the_window_grows_with_the_copied_size(kernel: Kernel, catalog: Catalog) -> None:
+    case = catalog.cases["object-caller-large"]
+    sizes = (8, 32, 64, 96, 160, 16384)
+    variants = catalog.select_variants([f"fixed:{size}" for size in sizes])
+    built = modules.build(kernel, list(catalog.cases.values()))
+    outcomes = repro.run(kernel, built, plays(variants, [case])).outcomes
+    assert all(outcome.agrees for outcome in outcomes)
+    lost = [len(outcome.verdict.lost) for outcome in outcomes if outcome.verdict]
+    assert lost == sorted(lost)
+    assert lost[0] == 0
+    assert lost[-1] == 128
+    assert len(set(lost)) >= 4
 
 
 @pytest.mark.parametrize("limit", [64, 128])

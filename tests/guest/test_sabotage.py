@@ -53,6 +53,54 @@ def test_the_overflow_fix_left_out(broken: Broken) -> None:
     assert any("bytes past its buffer, predicted 0" in r for r in result.outcomes[0].reasons)
 
 
+def test_a_window_that_is_not_clipped_at_the_stacks_top(broken: Broken) -> None:
+    """The page above a stack is not mapped, so one byte too many kills the kernel."""
+    result = broken(
+        POLICY,
+        "return min(size, room);",
+        "return size;",
+        cases=["top-stack-9", "stack-9"],
+        variants=["fixed-64"],
+    )
+    assert names(result.differing) == {"top-stack-9"}
+    assert "KernelDied: Unable to handle kernel paging request" in result.differing[0].reasons[0]
+
+
+def test_a_nested_hit_that_is_not_missed(broken: Broken) -> None:
+    result = broken(
+        PORT,
+        "if (ctl->phase != JPROBE_IDLE ||",
+        "if (ctl->phase == JPROBE_PASSING ||",
+        cases=["nested-interrupt", "stack-9"],
+        variants=["none"],
+    )
+    assert "nested-interrupt" in names(result.differing)
+
+
+def test_a_write_that_nobody_makes(broken: Broken) -> None:
+    result = broken(
+        CORE,
+        "		list_add(&object_node, at);\n",
+        "",
+        cases=["rollback-list-cpu", "rollback-counter-cpu"],
+        variants=["none"],
+    )
+    assert names(result.differing) == {"rollback-list-cpu"}
+    assert "the caller's object held" in result.differing[0].reasons[0]
+
+
+def test_a_context_that_is_another(broken: Broken) -> None:
+    result = broken(
+        "probe-targets/contexts.c",
+        "		call_deep(DEEP_SIZE);\n",
+        "		call();\n",
+        cases=["deep-stack-25", "stack-9"],
+        variants=["none"],
+    )
+    assert names(result.differing) == {"deep-stack-25"}
+    assert "the probe was hit in process context" in result.differing[0].reasons[0]
+
+
 def test_a_restore_that_is_left_out(broken: Broken) -> None:
     result = broken(
         PORT,
@@ -78,8 +126,8 @@ def test_registers_that_are_not_restored(broken: Broken) -> None:
 def test_a_probe_that_is_hit_twice_has_no_verdict(broken: Broken) -> None:
     result = broken(
         CORE,
-        "	switch (play.pc->context) {\n",
-        "	play.pc->call();\n	switch (play.pc->context) {\n",
+        "	probe_call_in(pc->context, pc->call);\n",
+        "	pc->call();\n	probe_call_in(pc->context, pc->call);\n",
         cases=["stack-9"],
         variants=["none", "fixed-64"],
     )

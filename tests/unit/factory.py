@@ -11,11 +11,14 @@ import yaml
 from harness.catalog import CaseFile, build_case
 from harness.model.case import Case
 from harness.model.ctype import value_bytes
-from harness.model.observation import Counts, Look, Observation
+from harness.model.observation import Counts, Look, Nested, Observation
 from harness.model.policy import Hit, Policy
 from harness.model.predict import Places, predict
 
 SP = 0xFFFF800008003000
+NODE = 0xFFFF800001234560
+NINE_WORDS = bytes(range(72))
+MISSED = Counts(hits=1, handler=0, target=1, missed=1, skipped=0)
 HIT = Hit(sp=SP, fp=SP + 64, top=SP + 0x1000, irq=False, irq_stack_size=16384)
 
 
@@ -38,7 +41,7 @@ def observe(made: Case, policy: Policy, hit: Hit = HIT, **changes: Any) -> Obser
             pointees[index] = cursor
             cursor += 2048
     object_at = cursor if made.object else 0
-    prediction = predict(made, policy, hit, Places(pointees, {}, object_at))
+    prediction = predict(made, policy, hit, Places(pointees, {}, object_at, NODE))
 
     area = bytearray(made.layout.stack_size)
     arguments = {}
@@ -69,16 +72,13 @@ def observe(made: Case, policy: Policy, hit: Hit = HIT, **changes: Any) -> Obser
             seen_area[placement.stack + offset] = seen[offset]
     looked = None
     if made.object:
-        before = bytes(made.object.size)
-        kept = flip(before) if made.handler.object and prediction.runs else before
-        looked = Look(
-            object_at,
-            before,
-            kept,
-            bytes(
-                0 if offset in prediction.lost else kept[offset] for offset in range(len(before))
-            ),
+        before = made.object.before(object_at)
+        kept = prediction.object_after if prediction.runs else before
+        undone = bytes(
+            before[offset] if offset in prediction.lost else kept[offset]
+            for offset in range(len(before))
         )
+        looked = Look(object_at, before, kept, undone)
     ran = prediction.runs
     observation = Observation(
         seq=1,
@@ -91,5 +91,7 @@ def observe(made: Case, policy: Policy, hit: Hit = HIT, **changes: Any) -> Obser
         area=Look(0, bytes(area) if ran else b"", after if ran else b"", bytes(seen_area)),
         arguments=arguments,
         object=looked,
+        node=NODE if made.object else 0,
+        nested=Nested(MISSED, NINE_WORDS, NINE_WORDS) if made.nested and ran else None,
     )
     return dataclasses.replace(observation, **changes)

@@ -67,7 +67,12 @@ def test_every_default_value_shows_a_change_and_is_not_zero() -> None:
             "{arguments: [long], handler: {consume: {argument: 0, words: 1}}}",
             "needs an argument that is a va_list",
         ),
-        ("{arguments: [long], handler: {object: true}}", "the case has no object"),
+        ("{arguments: [long], object: {kind: list, size: 8}}", "has a size of its own"),
+        ("{arguments: [long], object: {writer: cpu}}", "object.size: give a size in bytes"),
+        (
+            "{arguments: [long], context: hardirq, nested: interrupt}",
+            "a handler in a hard interrupt is not interrupted",
+        ),
         ("{arguments: [long], object: {size: 0}}", "object.size: give 1 to 256"),
         ("{arguments: [long], handler: {dive: 100000}}", "handler.dive: give 0 to"),
         ("{types: {b: []}, arguments: [b]}", "types.b: a struct needs a member"),

@@ -16,10 +16,11 @@ import harness
 from harness.catalog import Catalog
 from harness.errors import Exit
 from harness.guest.splat import Kind, Splat
+from harness.model.policy import Policy, Rule, Variant
 from harness.model.verdict import judge
 from harness.report import json_report, junit, ktap, terminal, words
 from harness.run.plan import Outcome, Play, Result, plays
-from tests.unit.factory import observe
+from tests.unit.factory import case, observe
 
 SCHEMA = json.loads((Path(harness.__file__).parent / "report/schema.json").read_text())
 
@@ -74,6 +75,18 @@ def test_json_tells_bytes() -> None:
         {"index": 8, "type": "long", "predicted": [[0, 8]], "observed": [[0, 8]]}
     ]
     assert document["summary"]["classes"] == {"by-ref": 2, "intact": 1, "leak": 1}
+
+
+def test_the_price_of_putting_back() -> None:
+    made = case("{arguments: [9 x long], object: {kind: counter, writer: cpu}}", "counted")
+    outcomes = []
+    for name, policy in (("none", Policy(Rule.NONE)), ("all", Policy(Rule.THREAD_SIZE))):
+        play = Play(Variant(name, policy, "", ""), made)
+        outcomes.append(Outcome(play, judge(made, policy, observe(made, policy))))
+    none, everything = words.prices(outcomes)
+    assert (none.put_back, none.undone, none.writes) == ("0", 0, 1)
+    assert (everything.put_back, everything.undone) == ("4096", 1)
+    assert words.prices(result().outcomes) == []
 
 
 @pytest.mark.parametrize("made", ALL)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ NONE = Policy(Rule.NONE)
 FIXED = Policy(Rule.FIXED, 16)
 TWELVE = case("{arguments: [12 x long], handler: {assign: all}}")
 BIG = case("{types: {big: ['long[4]']}, arguments: [long, big], handler: {assign: all}}")
-OBJECT = case("{arguments: [long], object: {size: 8}, handler: {object: true}}")
+OBJECT = case("{arguments: [long], object: {size: 8, writer: handler}}")
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,51 @@ def test_rollback() -> None:
     found = judge(OBJECT, Policy(Rule.THREAD_SIZE), observe(OBJECT, Policy(Rule.THREAD_SIZE)))
     assert found.label == "rollback"
     assert found.lost == frozenset(range(8))
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"), [("counter", range(8)), ("completion", [0]), ("list", range(16))]
+)
+def test_rollback_of_what_others_write(kind: str, size: Iterable[int]) -> None:
+    made = case(f"{{arguments: [long], object: {{kind: {kind}, writer: cpu}}}}")
+    whole = observe(made, Policy(Rule.THREAD_SIZE))
+    found = judge(made, Policy(Rule.THREAD_SIZE), whole)
+    assert (found.label, found.mismatches) == ("rollback", ())
+    # A list's new pointers share some bytes with the old ones.
+    assert found.lost and found.lost <= frozenset(size)
+    assert judge(made, NONE, observe(made, NONE)).label == "intact"
+    # An observation in which the write survived does not agree.
+    assert whole.object
+    kept = dataclasses.replace(whole.object, seen=whole.object.after)
+    survived = judge(made, Policy(Rule.THREAD_SIZE), dataclasses.replace(whole, object=kept))
+    assert "the caller's object lost no byte" in survived.mismatches[0]
+
+
+def test_a_nested_probe() -> None:
+    made = case("{arguments: [9 x long], handler: {assign: all}, nested: interrupt}")
+    whole = observe(made, NONE)
+    assert judge(made, NONE, whole).label == "leak+missed"
+    assert whole.nested
+    ran = dataclasses.replace(whole.nested.counts, handler=1, missed=0)
+    for nested, sentence in (
+        (None, "the nested probe was not hit"),
+        (dataclasses.replace(whole.nested, counts=ran), "the nested probe counted"),
+        (dataclasses.replace(whole.nested, seen=bytes(72)), "arguments are corrupt in byte 1-71"),
+    ):
+        found = judge(made, NONE, dataclasses.replace(whole, nested=nested))
+        assert sentence in found.mismatches[0]
+    plain = case("{arguments: [9 x long], handler: {assign: all}}")
+    assert "a nested probe was hit" in judge(plain, NONE, whole).mismatches[0]
+
+
+@pytest.mark.parametrize(
+    ("context", "room", "agrees"),
+    [("deep", 8191, False), ("deep", 8192, True), ("kthread-top", 1040, False)],
+)
+def test_the_height_of_a_hit(context: str, room: int, agrees: bool) -> None:
+    made = case(f"{{arguments: [9 x long], context: {context}}}")
+    hit = dataclasses.replace(HIT, top=SP + room)
+    assert judge(made, NONE, observe(made, NONE, hit)).agrees is agrees
 
 
 def test_overflow() -> None:
@@ -162,7 +208,7 @@ def test_a_copy_or_object_that_was_not_written_to_differs() -> None:
     assert whole.object
     untouched = dataclasses.replace(whole.object, after=whole.object.before)
     found = judge(OBJECT, thread_size, dataclasses.replace(whole, object=untouched))
-    assert "the handler wrote no byte of the caller's object" in found.mismatches[0]
+    assert "the caller's object held a0a1a2a3a4a5a6a7 after" in found.mismatches[0]
 
 
 def test_padding_is_not_judged() -> None:

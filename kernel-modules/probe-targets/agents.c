@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Who does something while a handler runs.
+ */
+#include <linux/cpumask.h>
+#include <linux/irq_work.h>
+#include <linux/processor.h>
+#include <linux/smp.h>
+
+#include "probe_targets.h"
+
+/* What the agent is to do; cleared when it is done. */
+static void (*agent_act)(void);
+
+static void agent_run(void)
+{
+	agent_act();
+	/* What was done comes before the end of the wait. */
+	smp_store_release(&agent_act, NULL);
+}
+
+static void agent_interrupt(struct irq_work *work)
+{
+	agent_run();
+}
+
+static void agent_call(void *unused)
+{
+	agent_run();
+}
+
+/* Handlers run with preemption off, so they wait as they are. */
+static void agent_wait(void)
+{
+	/* What follows the wait comes after what was done. */
+	while (smp_load_acquire(&agent_act))
+		cpu_relax();
+}
+
+/**
+ * probe_by_agent - have something done while a handler waits
+ * @agent: by whom
+ * @act: what, once
+ */
+void probe_by_agent(enum probe_agent agent, void (*act)(void))
+{
+	static struct irq_work work = PROBE_HARD_IRQ_WORK(agent_interrupt);
+	static call_single_data_t csd = { .func = agent_call };
+	unsigned int cpu;
+
+	agent_act = act;
+	switch (agent) {
+	case PROBE_BY_INTERRUPT:
+		irq_work_queue(&work);
+		break;
+	case PROBE_BY_CPU:
+		cpu = cpumask_any_but(cpu_online_mask, smp_processor_id());
+		if (WARN_ON_ONCE(smp_call_function_single_async(cpu, &csd)))
+			return;
+		break;
+	default:
+		agent_run();
+	}
+	agent_wait();
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Plays a case that comes as data: a caller's frame and registers, which
+ * calls.S sets up, and what the handler writes.  No compiler has a say in where
+ * an argument lies.
+ */
+#include <linux/kernel.h>
+#include <linux/string.h>
+
+#include "probe_targets.h"
+
+#define FRAME_MAX	4096
+#define ITEMS_MAX	128
+#define REGISTERS	8
+#define FRAME_RECORD	16
+
+/* Where the handler finds an address, or a byte to write to. */
+struct place {
+	bool slot;		/* at SP + number, not in x[number] */
+	unsigned int number;
+};
+
+/* An address of the frame that the caller passes. */
+struct reference {
+	struct place place;
+	unsigned int offset;
+};
+
+/* Bytes that the handler inverts. */
+struct flip {
+	struct place place;
+	bool follow;		/* through the address in @place */
+	unsigned int size;
+};
+
+static struct {
+	u64 registers[REGISTERS + 1];	/* x0-x7, x29 */
+	u8 frame[FRAME_MAX];
+	size_t size;
+	int record;			/* offset of the frame record, or -1 */
+	struct reference references[ITEMS_MAX];
+	unsigned int reference_count;
+	struct flip flips[ITEMS_MAX];
+	unsigned int flip_count;
+	unsigned int object, object_size;
+	enum probe_agent writer;
+} image;
+
+/* What was seen. */
+static u8 frames[LOOKS][FRAME_MAX];
+static u64 registers[LOOKS][REGISTERS];
+static bool looked[LOOKS];
+static u8 *object_at;
+
+static void look(enum look when, const u64 *regs, const u8 *sp)
+{
+	memcpy(frames[when], sp, image.size);
+	memcpy(registers[when], regs, sizeof(registers[when]));
+	looked[when] = true;
+}
+
+/* Fills the caller's frame; returns the registers to call with. */
+const u64 *probe_assembled_place(u8 *sp)
+{
+	unsigned int i;
+	u64 word;
+
+	memcpy(sp, image.frame, image.size);
+	image.registers[REGISTERS] = 16;
+	if (image.record >= 0) {
+		/* The record of probe_assembled_call() lies above its frame. */
+		word = (u64)(sp + image.size);
+		memcpy(sp + image.record, &word, sizeof(word));
+		word = (u64)probe_assembled_call;
+		memcpy(sp + image.record + 8, &word, sizeof(word));
+		image.registers[REGISTERS] = (u64)(sp + image.record);
+	}
+	for (i = 0; i < image.reference_count; i++) {
+		const struct reference *reference = &image.references[i];
+		unsigned int number = reference->place.number;
+
+		word = (u64)(sp + reference->offset);
+		if (reference->place.slot)
+			memcpy(sp + number, &word, sizeof(word));
+		else
+			image.registers[number] = word;
+	}
+	return image.registers;
+}
+
+void probe_assembled_seen(const u64 *regs, const u8 *sp)
+{
+	probe_target_enter();
+	look(LOOK_SEEN, regs, sp);
+}
+
+static u8 *follow(const struct place *place, const u64 *regs, const u8 *sp)
+{
+	u64 address;
+
+	if (!place->slot)
+		return (u8 *)regs[place->number];
+	memcpy(&address, sp + place->number, sizeof(address));
+	return (u8 *)address;
+}
+
+static void write_object(void)
+{
+	probe_flip(object_at, image.object_size, 0xff);
+}
+
+void probe_assembled_handle(const u64 *regs, u8 *sp)
+{
+	unsigned int i;
+
+	probe_handler_enter();
+	look(LOOK_BEFORE, regs, sp);
+	for (i = 0; i < image.flip_count; i++) {
+		const struct flip *flip = &image.flips[i];
+		u8 *at = sp + flip->place.number;
+
+		if (flip->follow)
+			at = follow(&flip->place, regs, sp);
+		/* A wrong address shows in what is not written. */
+		if (at >= sp && at + flip->size <= sp + image.size)
+			probe_flip(at, flip->size, 0xff);
+	}
+	object_at = sp + image.object;
+	if (image.object_size)
+		probe_by_agent(image.writer, write_object);
+	look(LOOK_AFTER, regs, sp);
+	probe_handler_leave();
+	jprobe_return();
+}
+
+static void call(void)
+{
+	probe_assembled_call(image.size);
+}
+
+struct probe_case probe_assembled = {
+	.name = "=",
+	.call = call,
+	.jp.kp.addr = (kprobe_opcode_t *)probe_assembled_target,
+	.jp.entry = probe_assembled_handler,
+};
+
+static bool in_frame(unsigned int offset, unsigned int size)
+{
+	return offset <= image.size && size <= image.size - offset;
+}
+
+static bool valid(const struct place *place)
+{
+	return place->slot ? in_frame(place->number, sizeof(u64)) :
+			     place->number < REGISTERS;
+}
+
+static bool parse_reference(const char *word)
+{
+	struct reference *reference = &image.references[image.reference_count];
+	char where;
+
+	if (sscanf(word, "%c%u>%u", &where, &reference->place.number,
+		   &reference->offset) != 3)
+		return false;
+	reference->place.slot = where == 's';
+	image.reference_count++;
+	return valid(&reference->place) && in_frame(reference->offset, 0);
+}
+
+static bool parse_flip(const char *word)
+{
+	struct flip *flip = &image.flips[image.flip_count];
+	char where;
+
+	flip->follow = *word == '*';
+	if (sscanf(word + flip->follow, "%c%u:%u", &where, &flip->place.number,
+		   &flip->size) != 3)
+		return false;
+	flip->place.slot = where == 's';
+	image.flip_count++;
+	if (flip->follow)
+		return valid(&flip->place);
+	return flip->place.slot && in_frame(flip->place.number, flip->size);
+}
+
+static bool parse_object(const char *word)
+{
+	unsigned int writer;
+
+	if (sscanf(word, "o%u:%u:%u", &image.object, &image.object_size,
+		   &writer) != 3 || writer > PROBE_BY_CPU)
+		return false;
+	image.writer = writer;
+	return in_frame(image.object, image.object_size);
+}
+
+static bool parse_item(const char *word)
+{
+	if (*word == 'o')
+		return parse_object(word);
+	if (strchr(word, '>'))
+		return image.reference_count < ITEMS_MAX &&
+		       parse_reference(word);
+	return image.flip_count < ITEMS_MAX && parse_flip(word);
+}
+
+/**
+ * probe_assembled_parse - take a case as data
+ * @line: "CONTEXT RECORD REGISTERS FRAME ITEM ...": an enum probe_context,
+ *	the offset of the frame record or -1 for an FP that points nowhere,
+ *	x0-x7 and the frame from SP as hexadecimal bytes, and items, all offsets
+ *	being from SP:
+ *	x3>160 or s8>160: x3, or the slot at 8, gets the address of offset 160;
+ *	s8:4: the handler inverts 4 bytes at 8;
+ *	*x3:24 or *s8:24: it inverts 24 bytes at the address in x3 or the slot;
+ *	o64:16:2: an enum probe_agent writes to an object of 16 bytes at 64
+ *
+ * Return: true, or false for a line that makes no sense.
+ */
+bool probe_assembled_parse(char *line)
+{
+	char *frame, *word;
+	unsigned int context;
+	int used = 0;
+
+	memset(&image, 0, sizeof(image));
+	memset(looked, 0, sizeof(looked));
+	if (sscanf(line, "%u %d %n", &context, &image.record, &used) < 2)
+		return false;
+	line += used;
+	word = strsep(&line, " ");
+	frame = strsep(&line, " ");
+	if (context >= PROBE_CONTEXTS || !frame ||
+	    strlen(word) != 2 * sizeof(u64) * REGISTERS)
+		return false;
+	image.size = strlen(frame) / 2;
+	if (image.size > FRAME_MAX || image.size % 16 ||
+	    hex2bin((u8 *)image.registers, word, sizeof(u64) * REGISTERS) ||
+	    hex2bin(image.frame, frame, image.size))
+		return false;
+	if (image.record >= 0 && !in_frame(image.record, FRAME_RECORD))
+		return false;
+	while ((word = strsep(&line, " ")))
+		if (!parse_item(word))
+			return false;
+	probe_assembled.context = context;
+	return true;
+}
+
+/* Writes what was seen; @put_bytes leaves the value empty for NULL. */
+void probe_assembled_put(void (*put_bytes)(const char *name, const u8 *bytes,
+					   size_t size))
+{
+	static const char * const names[LOOKS] = { "before", "after", "seen" };
+	enum look when;
+
+	put_bytes("passed", looked[LOOK_BEFORE] ?
+		  (u8 *)registers[LOOK_BEFORE] : NULL, sizeof(registers[0]));
+	put_bytes("arrived", looked[LOOK_SEEN] ?
+		  (u8 *)registers[LOOK_SEEN] : NULL, sizeof(registers[0]));
+	for (when = LOOK_BEFORE; when < LOOKS; when++)
+		put_bytes(names[when], looked[when] ? frames[when] : NULL,
+			  image.size);
+}

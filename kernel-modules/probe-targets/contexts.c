@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Where a case is called from.
+ */
+#include <linux/bottom_half.h>
+#include <linux/completion.h>
+#include <linux/err.h>
+#include <linux/interrupt.h>
+#include <linux/irq_work.h>
+#include <linux/kthread.h>
+#include <linux/preempt.h>
+#include <linux/sched.h>
+#include <linux/sched/task_stack.h>
+#include <linux/slab.h>
+
+#include "probe_targets.h"
+
+/* Bytes of stack used up before a call deep in the stack. */
+#define DEEP_SIZE	10240
+
+/* The call that is being made; cases are played one at a time. */
+static void (*context_call)(void);
+
+static noinline void call_deep(size_t size)
+{
+	u8 frame[512];
+
+	barrier_data(frame);
+	if (size > sizeof(frame))
+		call_deep(size - sizeof(frame));
+	else
+		context_call();
+	barrier_data(frame);
+}
+
+static int call_in_kthread(void *done)
+{
+	void *save = kmalloc(THREAD_SIZE, GFP_KERNEL);
+
+	if (!WARN_ON_ONCE(!save))
+		probe_call_at_top(context_call,
+				  task_stack_page(current) + THREAD_SIZE, save);
+	kfree(save);
+	complete(done);
+	return 0;
+}
+
+static void call_at_top(void)
+{
+	DECLARE_COMPLETION_ONSTACK(done);
+
+	if (!WARN_ON_ONCE(IS_ERR(kthread_run(call_in_kthread, &done,
+					     "probe-targets"))))
+		wait_for_completion(&done);
+}
+
+static void call_in_softirq(struct tasklet_struct *tasklet)
+{
+	context_call();
+}
+
+static void call_by_tasklet(void)
+{
+	struct tasklet_struct tasklet;
+
+	tasklet_setup(&tasklet, call_in_softirq);
+	/* Runs when softirqs are on again, and not in ksoftirqd. */
+	local_bh_disable();
+	tasklet_schedule(&tasklet);
+	local_bh_enable();
+	tasklet_kill(&tasklet);
+}
+
+static void call_in_hardirq(struct irq_work *work)
+{
+	context_call();
+}
+
+static void call_by_irq_work(void)
+{
+	static struct irq_work work = PROBE_HARD_IRQ_WORK(call_in_hardirq);
+
+	irq_work_queue(&work);
+	irq_work_sync(&work);
+}
+
+/**
+ * probe_call_in - call a function in a context, and wait for it
+ * @context: where
+ * @call: what
+ */
+void probe_call_in(enum probe_context context, void (*call)(void))
+{
+	context_call = call;
+	switch (context) {
+	case PROBE_DEEP:
+		call_deep(DEEP_SIZE);
+		break;
+	case PROBE_KTHREAD_TOP:
+		call_at_top();
+		break;
+	case PROBE_SOFTIRQ:
+		call_by_tasklet();
+		break;
+	case PROBE_HARDIRQ:
+		call_by_irq_work();
+		break;
+	default:
+		call();
+	}
+}
+
+/**
+ * probe_context - where the caller runs
+ * @room: bytes between its SP and the stack's top
+ *
+ * Return: the context as it is found, whatever was asked for.
+ */
+enum probe_context probe_context(unsigned long room)
+{
+	if (hardirq_count())
+		return PROBE_HARDIRQ;
+	if (in_serving_softirq())
+		return PROBE_SOFTIRQ;
+	if (current->flags & PF_KTHREAD)
+		return PROBE_KTHREAD_TOP;
+	return room > DEEP_SIZE ? PROBE_DEEP : PROBE_PROCESS;
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A second probed function, which is called while the handler of a first one
+ * runs.  Its own handler must not run, and its arguments must arrive.
+ */
+#include <linux/string.h>
+
+#include "probe_targets.h"
+
+void probe_nested_target(long a0, long a1, long a2, long a3, long a4, long a5,
+			 long a6, long a7, long a8);
+
+__probed void probe_nested_target(long a0, long a1, long a2, long a3, long a4,
+				  long a5, long a6, long a7, long a8)
+{
+	const long seen[] = { a0, a1, a2, a3, a4, a5, a6, a7, a8 };
+
+	memcpy(probe_nested.seen, seen, sizeof(seen));
+	probe_nested.target_runs++;
+}
+
+static __probed void probe_nested_handler(long a0, long a1, long a2, long a3,
+					  long a4, long a5, long a6, long a7,
+					  long a8)
+{
+	probe_nested.handler_runs++;
+	probe_flip(&a8, sizeof(a8), 0xff);
+	jprobe_return();
+}
+
+struct probe_nested probe_nested = {
+	.jp.kp.addr = (kprobe_opcode_t *)probe_nested_target,
+	.jp.entry = probe_nested_handler,
+	.sent = { 0x1111, 0x2222, 0x3333, 0x4444, 0x5555, 0x6666, 0x7777,
+		  0x8888, 0x9999 },
+};
+
+static __probed void call_nested(void)
+{
+	const long *sent = probe_nested.sent;
+
+	probe_nested_target(sent[0], sent[1], sent[2], sent[3], sent[4],
+			    sent[5], sent[6], sent[7], sent[8]);
+}
+
+void probe_call_nested(enum probe_agent agent)
+{
+	probe_by_agent(agent, call_nested);
+}

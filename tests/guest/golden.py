@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Records tests/unit/data/records.txt anew, from a real guest.
+
+    python -m tests.guest.golden
+
+Needed whenever the format of a record changes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.catalog import Catalog
+from harness.guest.protocol import Parser, Record
+from harness.kernel.spec import DEFAULT
+from harness.run import job
+from harness.run.guest import Guest
+
+RECORDS = Path(__file__).parents[1] / "unit/data/records.txt"
+PLAYS = (
+    ("none", "stack-9"),
+    ("fixed-128", "by-ref-256"),
+    ("v15", "irq-stack-9"),
+    ("fp-delta", "invalid-fp-stack-9"),
+    ("thread-size", "rollback-list-cpu"),
+    ("none", "va-list-stack"),
+    ("fixed-64", "nested-interrupt-stack-9"),
+)
+
+
+def main() -> None:
+    catalog = Catalog()
+    kernel, modules = job.prepare(DEFAULT, catalog)
+    taken = bytearray()
+    feed = Parser.feed
+
+    def tap(self: Parser, data: bytes) -> list[Record]:
+        taken.extend(data)
+        return feed(self, data)
+
+    Parser.feed = tap  # type: ignore[method-assign]
+    with Guest(kernel, modules) as guest:
+        for variant, case in PLAYS:
+            guest.play(catalog.variants[variant], catalog.cases[case])
+        guest.session.send("play nonsense none 0")
+        guest.session.wait(10)
+        guest.run("echo hello; false")
+    RECORDS.write_bytes(bytes(taken))
+
+
+if __name__ == "__main__":
+    main()
