@@ -27,6 +27,7 @@ from harness.model.case import (
     Handler,
     Kind,
     Object,
+    default_value,
     object_size,
 )
 from harness.model.policy import Policy, Rule, Variant
@@ -104,6 +105,8 @@ class KernelFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     suites: list[str] = []
 
 
+# Bytes of arguments, where the stack has little room.
+SIZE_MAX = {Context.KTHREAD_TOP: 256, Context.DEEP: 1024}
 # A stack area that no frame of the test module comes near.
 AREA_MAX = 1024
 ARGUMENTS_MAX = 64
@@ -134,11 +137,6 @@ def _loader() -> Any:
     return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def pattern(index: int, size: int) -> bytes:
-    """The value that argument `index` has by default: no byte of it is zero."""
-    return bytes((index * 37 + offset * 11) % 255 + 1 for offset in range(size))
-
-
 class _Types:
     """The types that one case can name."""
 
@@ -163,8 +161,13 @@ class _Types:
             raise ConfigError(f"no type '{name}'.{nearest(name, self.known)}")
         return self.known[name]
 
-    def member(self, text: str) -> ctype.CType:
-        """A member such as "long" or "char[9]"."""
+    def member(self, text: str) -> ctype.CType | ctype.BitField:
+        """A member such as "long", "char[9]" or the bit-field "unsigned int:3"."""
+        if match := re.fullmatch(r"(.+?)\s*:\s*(\d+)", text):
+            container, width = self.named(match[1]), int(match[2])
+            if not isinstance(container, ctype.Scalar) or not 1 <= width <= 8 * container.size:
+                raise ConfigError(f"'{text}': no such bit-field.")
+            return ctype.BitField(container, width)
         if match := re.fullmatch(r"(.+?)\s*\[(\d+)\]", text):
             if not int(match[2]):
                 raise ConfigError(f"'{text}': an array needs an element.")
@@ -194,14 +197,10 @@ def _arguments(file: CaseFile, types: _Types) -> tuple[tuple[Argument, ...], int
 
 
 def _value(type_: ctype.CType, index: int, value: int | None) -> bytes:
-    if type_ == ctype.VA_LIST:
-        return b""
-    if type_ == ctype.BOOL:
-        if value not in (None, 0, 1):
-            raise ConfigError(f"arguments: {value} is not a bool.")
-        return bytes([1 if value is None else value])
     if value is None:
-        return pattern(index, type_.size)
+        return default_value(type_, index)
+    if type_ == ctype.VA_LIST or (type_ == ctype.BOOL and value not in (0, 1)):
+        raise ConfigError(f"arguments: {value} is not a {type_.spelling}.")
     if not -(1 << 8 * type_.size - 1) <= value < 1 << 8 * type_.size:
         raise ConfigError(f"arguments: {value:#x} does not fit {type_.size} bytes.")
     return (value % (1 << 8 * type_.size)).to_bytes(type_.size, "little")
@@ -309,10 +308,6 @@ def build_case(name: str, file: CaseFile) -> Case:
         raise ConfigError("a case is named in lower-case words joined by hyphens.")
     types = _Types(name, file.types)
     arguments, named = _arguments(file, types)
-    if not 1 <= len(arguments) <= ARGUMENTS_MAX:
-        raise ConfigError(f"arguments: give 1 to {ARGUMENTS_MAX}.")
-    if not named:
-        raise ConfigError("arguments: C needs a named argument before '...'.")
     assign = file.handler.assign
     case = Case(
         name=name,
@@ -335,13 +330,25 @@ def build_case(name: str, file: CaseFile) -> Case:
         object=_object(file.object) if file.object else None,
         nested=Agent(file.nested) if file.nested else None,
     )
+    check(case)
+    return case
+
+
+def check(case: Case) -> None:
+    """Refuse what cannot be played; raises ConfigError."""
+    if not 1 <= len(case.arguments) <= ARGUMENTS_MAX:
+        raise ConfigError(f"arguments: give 1 to {ARGUMENTS_MAX}.")
+    if not case.named:
+        raise ConfigError("arguments: C needs a named argument before '...'.")
     if case.layout.stack_size > AREA_MAX:
         raise ConfigError(f"arguments: more than {AREA_MAX} bytes on the stack.")
-    if sum(argument.type.size for argument in arguments) > 4096:
-        raise ConfigError("arguments: more than 4096 bytes in all.")
+    limit = SIZE_MAX.get(case.context, 4096)
+    if sum(argument.type.size for argument in case.arguments) > limit:
+        raise ConfigError(
+            f"arguments: more than {limit} bytes in all (context {case.context.value})."
+        )
     _check_types(case)
     _check_handler(case)
-    return case
 
 
 def load_case(path: Path) -> Case:

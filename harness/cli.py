@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from harness import __version__
+from harness import __version__, settings
 from harness.catalog import Catalog
 from harness.errors import ConfigError, Exit, HarnessError, InfrastructureError
 from harness.kernel.spec import DEFAULT
@@ -34,7 +34,7 @@ class _Parser(argparse.ArgumentParser):
         sys.exit(Exit.USAGE)
 
 
-def _add_selection(parser: argparse.ArgumentParser) -> None:
+def _add_variants(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variant",
         action="append",
@@ -42,6 +42,10 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a stack policy, a shell pattern, or fixed:N; repeatable (default: all)",
     )
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    _add_variants(parser)
     parser.add_argument(
         "--case",
         action="append",
@@ -87,6 +91,13 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 10**7:
+        raise ValueError
+    return value
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = _Parser(
@@ -127,6 +138,35 @@ def parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="how long one play may take before it counts as hung (default: 30)",
     )
+
+    command = add(
+        "fuzz",
+        fuzz,
+        "play random signatures, each under one of the variants, and judge every byte",
+        "jprobe-harness fuzz --seed 7 --count 20000 --variant fixed-128",
+    )
+    _add_kernel(command)
+    _add_variants(command)
+    command.add_argument(
+        "--seed", type=int, default=1, metavar="S", help="what is drawn (default: 1)"
+    )
+    command.add_argument(
+        "--count", type=_count, default=2000, metavar="N", help="signatures (default: 2000)"
+    )
+    command.add_argument(
+        "--compiled",
+        type=int,
+        metavar="N",
+        help="the first so many are compiled, the others carried as data (default: 50)",
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="where the case file of a failure is written (default: here)",
+    )
+    _add_json(command, "the result")
 
     command = add(
         "predict",
@@ -318,6 +358,56 @@ def _as_ktap(result: Result) -> bytes:
     from harness.report import ktap
 
     return ktap.document(result).encode()
+
+
+def fuzz(options: argparse.Namespace) -> int:
+    from harness import casefile
+    from harness.kernel import spec
+    from harness.report import fuzz_report
+    from harness.run import fuzz as fuzzing
+
+    catalog = Catalog()
+    if not options.out.is_dir():
+        raise ConfigError(f"{options.out}: no such directory.", "Check --out.")
+    with ExitStack() as resources:
+        progress = _Progress(resources)
+        kernel = spec.resolve(
+            options.kernel,
+            catalog,
+            settings.load(),
+            refresh=options.refresh,
+            report=progress.percent,
+        )
+        compiled = fuzzing.COMPILED if options.compiled is None else options.compiled
+        campaign = fuzzing.run(
+            kernel,
+            options.seed,
+            options.count,
+            catalog.select_variants(options.variant),
+            compiled=compiled,
+            on_played=lambda played: progress.step("playing", options.count, played),
+        )
+        shrunk = None
+        if campaign.failures:
+            shrunk = fuzzing.shrink(
+                kernel,
+                campaign.failures[0],
+                on_round=lambda done: progress.step("simplifying", fuzzing.SHRINK_ROUNDS, done),
+            )
+    command = ""
+    if shrunk:
+        play = shrunk.play
+        path = options.out / f"{play.case.name}.yaml"
+        _write(str(path), casefile.text(play.case).encode())
+        command = (
+            f"jprobe-harness repro --kernel {options.kernel} --case-dir {options.out}"
+            f" --case {play.case.name} --variant {play.variant.name}"
+        )
+    if options.json:
+        _write(options.json, _json(fuzz_report.document(campaign)))
+    if options.json != "-":
+        fuzz_report.print_campaign(campaign, shrunk, command)
+    return campaign.exit_status
 
 
 def predict(options: argparse.Namespace) -> int:

@@ -57,9 +57,17 @@ class UntrustedArchiveError(ArchiveError):
 
 
 class BuildError(HarnessError):
-    """Modules do not compile or a handler's store is not in the result."""
+    """Modules do not compile."""
 
     exit_status = Exit.USAGE
+
+
+class UnprovedStore(BuildError):
+    """A handler's store is not where the model puts it; so says the disassembly."""
+
+    def __init__(self, case: str, sentence: str, hint: str) -> None:
+        super().__init__(f"case '{case}': {sentence}", hint)
+        self.case = case
 
 
 class MachineError(InfrastructureError):

@@ -12,11 +12,13 @@ The guest's records: a pure parser of what kernel-modules/probe-targets writes.
     arg index=8 at=... before= after= seen=HEX
     object node=... at=... before=HEX after=HEX seen=HEX
     nested hits=1 handler=0 target=1 missed=1 skipped=0 sent=HEX seen=HEX
+    frame passed=HEX arrived=HEX before=HEX after=HEX seen=HEX
     taint before=1000 after=1000
     end seq=1 crc=89e77985
 
 Addresses and taint are hexadecimal, counts decimal; an empty HEX was not looked
-at.  The checksum is CRC-32 of all lines of the record before `end`.
+at.  A long `line` is cut.  The checksum is CRC-32 of all lines of the record before
+`end`.
 A guest without a plan also answers "run COMMAND" with
 
     run status=0 output=BASE64
@@ -34,7 +36,7 @@ from typing import TypeVar
 
 from harness.errors import InfrastructureError
 from harness.model.case import Context
-from harness.model.observation import Counts, Look, Nested, Observation
+from harness.model.observation import Counts, Frame, Look, Nested, Observation
 from harness.model.policy import Hit
 
 
@@ -77,6 +79,8 @@ class Ran:
 
 T = TypeVar("T")
 HINT = "On a serial line shared with printk this happens: run again."
+# Of a plan's line, so many characters come back.
+LINE_SHOWN = 64
 Record = Guest | Observation | Refusal | Ran
 
 _WORDS = (
@@ -89,6 +93,7 @@ _WORDS = (
     "arg",
     "object",
     "nested",
+    "frame",
     "taint",
     "error",
     "errno",
@@ -191,11 +196,17 @@ def _ran(line: bytes) -> Ran:
     return Ran(int(fields["status"]), output)
 
 
-def _look(fields: dict[str, str]) -> Look:
-    def moment(name: str) -> bytes | None:
-        return bytes.fromhex(fields[name]) if fields[name] else None
+def _moment(fields: dict[str, str], name: str) -> bytes | None:
+    return bytes.fromhex(fields[name]) if fields[name] else None
 
-    return Look(int(fields.get("at", "0"), 16), moment("before"), moment("after"), moment("seen"))
+
+def _look(fields: dict[str, str]) -> Look:
+    moments = (_moment(fields, name) for name in ("before", "after", "seen"))
+    return Look(int(fields.get("at", "0"), 16), *moments)
+
+
+def _frame(fields: dict[str, str]) -> Frame:
+    return Frame(**{f.name: _moment(fields, f.name) for f in dataclasses.fields(Frame)})
 
 
 def _observation(lines: list[bytes], guest: Guest) -> Record:
@@ -234,6 +245,7 @@ def _observation(lines: list[bytes], guest: Guest) -> Record:
         object=_look(by_word["object"]) if "object" in by_word else None,
         node=int(by_word["object"]["node"], 16) if "object" in by_word else 0,
         nested=_nested(by_word["nested"]) if "nested" in by_word else None,
+        frame=_frame(by_word["frame"]) if "frame" in by_word else None,
         new_taint=int(taint["after"], 16) & ~int(taint["before"], 16),
     )
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import tool
-from harness.errors import BuildError
+from harness.errors import UnprovedStore
 from harness.kernel.casegen import symbol
 from harness.model.case import Agent, Case
 
@@ -232,22 +232,24 @@ _FUNCTIONS = frozenset(
 
 
 def prove(cases: Sequence[Case], functions: dict[str, list[str]]) -> None:
-    """Raise BuildError for the first handler in which a store is not proved."""
+    """Raise UnprovedStore for the first handler in which a store is not proved."""
     for case in cases:
         name = symbol(case, "handler")
         lines = functions.get(name, [])
         stores = expected_stores(case)
         found = [call for call in calls(lines) if call.function in _FUNCTIONS]
         if len(found) != len(stores):
-            raise BuildError(
-                f"case '{case.name}': its handler has {len(found)} stores in the"
+            raise UnprovedStore(
+                case.name,
+                f"its handler has {len(found)} stores in the"
                 f" disassembly, {len(stores)} were planned.",
                 "The compiler dropped or changed one; no verdict of this case would hold.",
             )
         for store, call in zip(stores, found):
             if not _matches(store, call):
-                raise BuildError(
-                    f"case '{case.name}': {store.function} is not proved to get"
+                raise UnprovedStore(
+                    case.name,
+                    f"{store.function} is not proved to get"
                     f" {store.x0 or 'a local'}, {store.x1} and {store.w2}; it gets {call}.",
                     "The compiler stores elsewhere; no verdict of this case would hold.",
                 )

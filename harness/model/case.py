@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.model import aapcs64
-from harness.model.ctype import BOOL, CType
+from harness.model.ctype import BOOL, VA_LIST, CType
 
 
 class Context(enum.Enum):
@@ -54,6 +54,15 @@ class Argument:
     def flip_mask(self) -> int:
         """Which bits of each byte a handler can change and leave a valid value."""
         return 0x01 if self.type == BOOL else 0xFF
+
+
+def default_value(type_: CType, index: int) -> bytes:
+    """What argument `index` is passed where nobody says; no byte of it is zero."""
+    if type_ == VA_LIST:
+        return b""
+    if type_ == BOOL:
+        return b"\x01"
+    return bytes((index * 37 + offset * 11) % 255 + 1 for offset in range(type_.size))
 
 
 @dataclass(frozen=True)

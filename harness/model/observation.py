@@ -46,6 +46,19 @@ class Nested:
 
 
 @dataclass(frozen=True)
+class Frame:
+    """The caller's registers and frame, of a case that came as data."""
+
+    # x0-x7 as the handler, and as the probed function found them; 64 bytes.
+    passed: bytes | None
+    arrived: bytes | None
+    # From SP at the call, at the moments of a Look.
+    before: bytes | None
+    after: bytes | None
+    seen: bytes | None
+
+
+@dataclass(frozen=True)
 class Observation:
     """One record of the guest's."""
 
@@ -69,5 +82,8 @@ class Observation:
     # Address of the entry that was added to an object that is a list.
     node: int = 0
     nested: Nested | None = None
+    frame: Frame | None = None
+    # Offsets from SP of bytes of `frame` that changed and are nobody's.
+    stray: frozenset[int] = frozenset()
     # Taint flags that the kernel gained while the case ran.
     new_taint: int = 0

@@ -211,6 +211,26 @@ def _place_mismatches(case: Case, observation: Observation) -> Iterator[str]:
             )
 
 
+def _stacked(case: Case, area: bytes | None, index: int) -> bytes | None:
+    """An argument's bytes in the argument area, None where it lies elsewhere."""
+    placement = case.layout.placements[index]
+    if not area or placement.stack is None or placement.by_reference:
+        return None
+    return area[placement.stack : placement.stack + case.arguments[index].type.size]
+
+
+def _handed_mismatches(case: Case, observation: Observation) -> Iterator[str]:
+    """The handler must find what the caller passed."""
+    for index, argument in enumerate(case.arguments):
+        stacked = _stacked(case, observation.area.before, index)
+        found = observation.arguments[index].before or stacked
+        if found is None or argument.type == VA_LIST:
+            continue
+        changed = _changed(argument.value, found) & value_bytes(argument.type)
+        if changed:
+            yield f"the handler found argument {index} corrupt in {_describe(changed)}"
+
+
 def _lost(look: Look | None, runs: bool) -> Offsets:
     """Bytes of the object that no longer hold what was written to them last."""
     if look is None:
@@ -233,6 +253,7 @@ def judge(case: Case, policy: Policy, observation: Observation) -> Verdict:
         return Verdict(prediction, observation, {}, frozenset(), planned)
 
     mismatches = [
+        *_handed_mismatches(case, observation),
         *_write_mismatches(case, prediction, observation),
         *_place_mismatches(case, observation),
         *_nested_mismatches(case, prediction.runs, observation),
@@ -244,6 +265,10 @@ def judge(case: Case, policy: Policy, observation: Observation) -> Verdict:
         changed = _changed(sent, seen) & value_bytes(argument.type)
         if changed:
             corrupt[index] = changed
+            left = observation.arguments[index].after
+            left = left or _stacked(case, observation.area.after, index)
+            if left and any(seen[offset] != left[offset] for offset in changed):
+                mismatches.append(f"argument {index} holds what no handler wrote")
         expected = prediction.corrupt.get(index, frozenset())
         if changed != expected:
             mismatches.append(
@@ -263,6 +288,8 @@ def judge(case: Case, policy: Policy, observation: Observation) -> Verdict:
             f"the save wrote {observation.overflow} bytes past its buffer,"
             f" predicted {prediction.overflow}"
         )
+    if observation.stray:
+        mismatches.append(f"the caller's frame changed in {_describe(observation.stray)} from SP")
     if observation.new_taint:
         mismatches.append(f"the kernel gained taint {observation.new_taint:#x}")
     return Verdict(prediction, observation, corrupt, lost, tuple(mismatches))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from harness.errors import Exit
 from harness.guest.splat import Splat
+from harness.model.assembled import Image
 from harness.model.case import Case
 from harness.model.policy import Variant
 from harness.model.verdict import Verdict
@@ -21,12 +22,15 @@ class Play:
 
     variant: Variant
     case: Case
+    # The case as data; None: it was compiled into the guest's module.
+    image: Image | None = None
 
     @property
     def line(self) -> str:
         """As kernel-modules/probe-targets reads it."""
         policy = self.variant.policy
-        return f"{self.case.name} {policy.rule.value} {policy.size}"
+        words = f"{policy.rule.value} {policy.size}"
+        return f"= {words} {self.image.data}" if self.image else f"{self.case.name} {words}"
 
     def __str__(self) -> str:
         return f"{self.variant.name} x {self.case.name}"

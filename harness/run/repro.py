@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 
 from harness.errors import InfrastructureError, KernelFault
 from harness.guest import initramfs
-from harness.guest.protocol import HINT, Guest, ProtocolError, Record, Refusal
+from harness.guest.protocol import HINT, LINE_SHOWN, Guest, ProtocolError, Record, Refusal
 from harness.guest.splat import Splat
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
+from harness.model.assembled import observe
 from harness.model.observation import Observation
 from harness.model.verdict import judge
 from harness.run.logs import new_folder
@@ -161,8 +162,10 @@ def judge_record(play: Play, record: Record, splats: Sequence[Splat] = ()) -> Ou
     trouble = _complaints(splats)
     if not isinstance(record, Observation):
         return Outcome(play, None, (f"The guest did not play it: {record}", *trouble))
-    if record.line != play.line:
+    if record.line != play.line[:LINE_SHOWN]:
         return Outcome(play, None, (f"The guest played '{record.line}'.", *trouble))
+    if play.image:
+        record = observe(play.image, record)
     verdict = judge(play.case, play.variant.policy, record)
     return Outcome(play, verdict, trouble, tuple(splats))
 

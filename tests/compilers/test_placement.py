@@ -18,9 +18,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, seed, settings
 from hypothesis import strategies as st
 
-from harness.model import aapcs64, ctype
+from harness.model import ctype
 from harness.model.ctype import BitField, CType, Scalar, composite
 from tests.compilers.emulator import COMPILERS, Emulator, Signature, available, compile_
+from tests.wrong_rules import WRONG_RULES
 
 # One compiler run for so many functions.
 BATCH = 100
@@ -132,27 +133,10 @@ def test_compilers_agree_with_the_model(compiler: str, request: pytest.FixtureRe
             pytest.fail(f"{compiler} finds an argument elsewhere:\n{shrink(compiler)}")
 
 
-@pytest.mark.parametrize("rule", ["C.13", "C.16"])
+@pytest.mark.parametrize("rule", WRONG_RULES)
 def test_a_wrong_rule_is_found(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Positive control: a struct that is split, a stack slot of four bytes."""
-    if rule == "C.13":
-        place = aapcs64._Allocator._place_composite
-
-        def split(self: aapcs64._Allocator, type_: ctype.Composite) -> aapcs64.Placement:
-            if self.ngrn == 7 and type_.size == 16:
-                self.ngrn = 8
-                return aapcs64.Placement(("split",), stack=self.push(8, 8))
-            return place(self, type_)
-
-        monkeypatch.setattr(aapcs64._Allocator, "_place_composite", split)
-    else:
-
-        def narrow(self: aapcs64._Allocator, size: int, align: int) -> int:
-            start = ctype.align_up(self.nsaa, 4)
-            self.nsaa = start + 4
-            return start
-
-        monkeypatch.setattr(aapcs64._Allocator, "push", narrow)
+    WRONG_RULES[rule](monkeypatch)
     pair = composite("struct", "pair", [ctype.LONG, ctype.LONG])
     batch = [Signature((*[ctype.LONG] * 7, pair, ctype.INT, ctype.INT), 10)]
     assert wrong("gcc", batch)

@@ -10,13 +10,18 @@ Needed whenever the format of a record changes.
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 from harness.catalog import Catalog
 from harness.guest.protocol import Parser, Record
 from harness.kernel.spec import DEFAULT
+from harness.model.assembled import assemble
+from harness.model.generate import draw
 from harness.run import job
 from harness.run.guest import Guest
 
+# A case as data, under "none".
+ASSEMBLED = assemble(draw(2016, 9), Random(2016))
 RECORDS = Path(__file__).parents[1] / "unit/data/records.txt"
 PLAYS = (
     ("none", "stack-9"),
@@ -43,6 +48,8 @@ def main() -> None:
     with Guest(kernel, modules) as guest:
         for variant, case in PLAYS:
             guest.play(catalog.variants[variant], catalog.cases[case])
+        guest.session.send(f"play = none 0 {ASSEMBLED.data}")
+        guest.session.wait(10)
         guest.session.send("play nonsense none 0")
         guest.session.wait(10)
         guest.run("echo hello; false")

@@ -58,7 +58,12 @@ def observe(made: Case, policy: Policy, hit: Hit = HIT, **changes: Any) -> Obser
             octet ^ argument.flip_mask if offset in written else octet
             for offset, octet in enumerate(argument.value)
         )
-        arguments[index] = Look(pointees.get(index, 0), argument.value, after, seen)
+        arguments[index] = Look(
+            pointees.get(index, 0),
+            argument.value if placement.by_reference else None,
+            after if placement.by_reference else None,
+            seen,
+        )
     after = bytes(
         octet ^ 0xFF if offset in prediction.area_writes else octet
         for offset, octet in enumerate(area)

@@ -81,8 +81,8 @@ def test_the_sockets_are_private(qemu: Qemu) -> None:
 
 def test_records_to_the_end(qemu: Qemu) -> None:
     with qemu("records.sendall(data); console.sendall(bye)") as machine:
-        records = list(Session(machine, deadlines=SHORT).records(8))
-    assert len(records) == 10
+        records = list(Session(machine, deadlines=SHORT).records(9))
+    assert len(records) == 11
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_an_end_that_is_not_orderly_is_never_green(
     qemu: Qemu, body: str, error: type[HarnessError]
 ) -> None:
     with qemu(body) as machine, pytest.raises(error):
-        list(Session(machine, deadlines=SHORT).records(8))
+        list(Session(machine, deadlines=SHORT).records(9))
 
 
 def test_a_guest_that_ends_early_is_our_own_failure(qemu: Qemu) -> None:
@@ -112,19 +112,19 @@ def test_a_guest_that_ends_early_is_our_own_failure(qemu: Qemu) -> None:
         qemu("console.sendall(b'insmod: no\\n' + bye)") as machine,
         pytest.raises(InfrastructureError, match=r"could not set itself up\. insmod: no"),
     ):
-        list(Session(machine, deadlines=SHORT).records(8))
+        list(Session(machine, deadlines=SHORT).records(9))
 
 
 def test_a_panic_is_seen_and_is_the_kernels_fault(qemu: Qemu) -> None:
     body = f"records.sendall(introduction); console.sendall(open({str(PANIC)!r}, 'rb').read())"
     with qemu(body) as machine, pytest.raises(KernelDied, match="asked for"):
-        list(Session(machine, deadlines=SHORT).records(8))
+        list(Session(machine, deadlines=SHORT).records(9))
 
 
 def test_a_dead_guest_that_does_not_end_is_not_waited_for(qemu: Qemu) -> None:
     body = f"console.sendall(open({str(PANIC)!r}, 'rb').read()); signal.pause()"
     with qemu(body) as machine, pytest.raises(KernelDied):
-        list(Session(machine, deadlines=Deadlines(boot=50, end=1)).records(8))
+        list(Session(machine, deadlines=Deadlines(boot=50, end=1)).records(9))
 
 
 def test_a_hung_kernel(qemu: Qemu) -> None:
@@ -132,7 +132,7 @@ def test_a_hung_kernel(qemu: Qemu) -> None:
         qemu("records.sendall(introduction); signal.pause()") as machine,
         pytest.raises(KernelHung, match="The guest hangs after record 0"),
     ):
-        list(Session(machine, deadlines=SHORT).records(8))
+        list(Session(machine, deadlines=SHORT).records(9))
 
 
 def test_a_hung_test(qemu: Qemu) -> None:
@@ -143,4 +143,4 @@ console.sendall(f"ping {number}\\r\\npong-{number}\\r\\n".encode())
 signal.pause()
 """
     with qemu(body) as machine, pytest.raises(TestHung, match="play after record 0 does not end"):
-        list(Session(machine, deadlines=Deadlines(play=1, ping=30)).records(8))
+        list(Session(machine, deadlines=Deadlines(play=1, ping=30)).records(9))

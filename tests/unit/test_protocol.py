@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -12,7 +14,11 @@ from hypothesis import strategies as st
 
 from harness.catalog import Catalog
 from harness.guest.protocol import Guest, Parser, ProtocolError, Ran, Record, Refusal
+from harness.model.assembled import Image, assemble, observe
+from harness.model.ctype import value_bytes
+from harness.model.generate import draw
 from harness.model.observation import Observation
+from harness.model.policy import Policy, Rule
 from harness.model.verdict import judge
 
 RAW = (Path(__file__).parent / "data/records.txt").read_bytes()
@@ -28,21 +34,75 @@ PLAYED = [
 ]
 
 
+NONE = Policy(Rule.NONE)
+
+
+def padding_bytes(image: Image) -> set[int]:
+    """Offsets in the frame of bytes that belong to an argument and carry no value."""
+    padding = set()
+    for index, (argument, placement) in enumerate(
+        zip(image.case.arguments, image.case.layout.placements)
+    ):
+        start = image.copies.get(index, placement.stack)
+        if start is None:
+            continue
+        holes = set(range(argument.type.size)) - value_bytes(argument.type)
+        padding |= {start + offset for offset in holes}
+    slots = set(range(image.case.layout.stack_size))
+    for index, placement in enumerate(image.case.layout.placements):
+        if placement.stack is not None:
+            size = 8 if placement.by_reference else image.case.arguments[index].type.size
+            slots -= set(range(placement.stack, placement.stack + size))
+    return padding | slots
+
+
 def parse(data: bytes) -> list[Record]:
     return Parser().feed(data)
 
 
 def test_real_records() -> None:
-    guest, *records, refusal, ran = parse(RAW)
+    guest, *records, assembled, refusal, ran = parse(RAW)
     assert isinstance(guest, Guest)
     assert (guest.thread_size, guest.irq_stack_size) == (16384, 16384)
-    assert refusal == Refusal(len(PLAYED) + 1, "nonsense none 0", "no such case")
+    assert refusal == Refusal(len(PLAYED) + 2, "nonsense none 0", "no such case")
     assert ran == Ran(1, "hello\n")
     catalog = Catalog()
     for (variant, name, label), record in zip(PLAYED, records, strict=True):
         assert isinstance(record, Observation)
         verdict = judge(catalog.cases[name], catalog.variants[variant].policy, record)
         assert (verdict.label, verdict.mismatches) == (label, ())
+    assert isinstance(assembled, Observation)
+    image = assemble(draw(2016, 9), Random(2016))
+    verdict = judge(image.case, NONE, observe(image, assembled))
+    assert (verdict.label, verdict.mismatches) == ("by-ref+leak", ())
+
+
+def test_a_case_as_data_is_judged_to_the_byte() -> None:
+    """Whichever byte of the frame or of the registers differs, the verdict does not agree."""
+    image = assemble(draw(2016, 9), Random(2016))
+    raw = parse(RAW)[-3]
+    assert isinstance(raw, Observation)
+    assert raw.frame
+    values = {
+        8 * placement.general[0] + offset
+        for argument, placement in zip(image.case.arguments, image.case.layout.placements)
+        if placement.stack is None
+        for offset in (range(8) if placement.by_reference else value_bytes(argument.type))
+    }
+    padding = padding_bytes(image)
+    for moment, judged in (
+        ("seen", set(range(len(image.frame))) - padding),
+        ("arrived", values),
+        ("passed", values),
+    ):
+        whole = getattr(raw.frame, moment)
+        for offset in range(len(whole)):
+            changed = bytearray(whole)
+            changed[offset] ^= 0x40
+            frame = dataclasses.replace(raw.frame, **{moment: bytes(changed)})
+            seen = observe(image, dataclasses.replace(raw, frame=frame))
+            agrees = judge(image.case, NONE, seen).agrees
+            assert agrees is (offset not in judged), (moment, offset)
 
 
 @given(st.lists(st.integers(1, len(RAW) - 1), max_size=20))

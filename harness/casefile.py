@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Writes a case as the YAML file that harness.catalog reads."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import yaml
+
+from harness.model.case import Argument, Case, Context, Frame, Kind, Object, default_value
+from harness.model.ctype import VA_LIST, Array, Composite, CType, Member
+
+_LICENSE = "# SPDX-License-Identifier: GPL-2.0-only\n"
+
+
+def text(case: Case) -> str:
+    """The file's content; read back under the case's name, it gives an equal case."""
+    return _LICENSE + yaml.safe_dump(_document(case), sort_keys=False, default_flow_style=None)
+
+
+def _document(case: Case) -> dict[str, Any]:
+    types: dict[str, Any] = {}
+    arguments = _arguments(case, types)
+    document: dict[str, Any] = {"shows": case.shows}
+    if types:
+        document["types"] = types
+    document["arguments"] = arguments
+    if handler := _handler(case):
+        document["handler"] = handler
+    if case.context is not Context.PROCESS:
+        document["context"] = case.context.value
+    if not case.valid_fp:
+        document["frame_pointer"] = "invalid"
+    if case.forwarded:
+        document["forwarded"] = list(case.forwarded)
+    if case.object:
+        document["object"] = _object(case.object)
+    if case.nested:
+        document["nested"] = case.nested.value
+    return document
+
+
+def _arguments(case: Case, types: dict[str, Any]) -> list[Any]:
+    """Equal neighbours counted; composites are added to `types`."""
+    words: list[Any] = []
+    for index, argument in enumerate(case.arguments):
+        if index == case.named:
+            words.append("...")
+        words.append(_argument(case, index, argument, types))
+    counted: list[Any] = []
+    for word, group in itertools.groupby(words):
+        count = len(list(group))
+        counted.append(f"{count} x {word}" if count > 1 and isinstance(word, str) else word)
+    return counted
+
+
+def _argument(case: Case, index: int, argument: Argument, types: dict[str, Any]) -> Any:
+    name = _type(case, argument.type, types)
+    if argument.value == default_value(argument.type, index):
+        return name
+    return {"type": name, "value": int.from_bytes(argument.value, "little")}
+
+
+def _type(case: Case, type_: CType, types: dict[str, Any]) -> str:
+    if isinstance(type_, Array):
+        return f"{_type(case, type_.element, types)}[{type_.count}]"
+    if not isinstance(type_, Composite) or type_ == VA_LIST:
+        return type_.spelling
+    name = type_.tag.removeprefix(f"{case.name}_".replace("-", "_"))
+    members = [_member(case, member, types) for member in type_.members]
+    body: dict[str, Any] = {"members": members}
+    if type_.keyword != "struct":
+        body["keyword"] = type_.keyword
+    if type_.packed:
+        body["packed"] = True
+    if type_.align > type_.natural_align:
+        body["aligned"] = type_.align
+    types[name] = body if len(body) > 1 else members
+    return name
+
+
+def _member(case: Case, member: Member, types: dict[str, Any]) -> str:
+    name = _type(case, member.type, types)
+    return f"{name}:{member.bits[1]}" if member.bits else name
+
+
+def _handler(case: Case) -> dict[str, Any]:
+    handler = case.handler
+    document: dict[str, Any] = {}
+    if handler.dive:
+        document["dive"] = handler.dive
+    if handler.assign:
+        everything = handler.assign == tuple(range(case.named))
+        document["assign"] = "all" if everything else list(handler.assign)
+    if handler.overwrite:
+        document["overwrite"] = handler.overwrite
+    if handler.consume:
+        document["consume"] = {
+            "argument": handler.consume.argument,
+            "words": handler.consume.words,
+        }
+    return document
+
+
+def _object(made: Object) -> dict[str, Any]:
+    document: dict[str, Any] = {"kind": made.kind.value}
+    if made.kind is Kind.BYTES:
+        document["size"] = made.size
+    if made.frame is not Frame.CALLER:
+        document["frame"] = made.frame.value
+    if made.writer:
+        document["writer"] = made.writer.value
+    return document

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+A case as data: the caller's frame and registers, placed by the model alone.
+
+kernel-modules/probe-targets/assembled.c plays it with a caller and a probed
+function in assembly, so no compiler has a say in where an argument lies, and a
+guest can play any number of cases that were never compiled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from random import Random
+
+from harness.model.aapcs64 import GENERAL_REGISTERS, Placement
+from harness.model.case import Agent, Case, Context
+from harness.model.ctype import align_up
+from harness.model.observation import Frame, Look, Observation
+
+RECORD_SIZE = 16
+# Bytes between two things in a frame, at most.
+GAP_MAX = 256
+# The guest's limit, and what the stack has room for in some contexts.
+FRAME_MAX = 4096
+_CONTEXT_FRAME_MAX = {Context.KTHREAD_TOP: 512, Context.DEEP: 1536}
+
+
+@dataclass(frozen=True)
+class Image:
+    """What the caller sets up; all offsets are in bytes from SP at the call."""
+
+    case: Case
+    # x0-x7, little-endian; by-reference addresses are filled in by the guest.
+    registers: bytes
+    frame: bytes
+    # Offset of the frame record that FP points at; None: FP points nowhere.
+    record: int | None
+    # By argument index: the offset of a by-reference argument's copy.
+    copies: Mapping[int, int]
+    # Offset of the caller's object, None where the case has none.
+    object: int | None
+
+    @property
+    def data(self) -> str:
+        """The image as probe_assembled_parse() reads it."""
+        record = -1 if self.record is None else self.record
+        context = list(Context).index(self.case.context)
+        words = [str(context), str(record), self.registers.hex(), self.frame.hex()]
+        return " ".join([*words, *_items(self)])
+
+
+def _place(placement: Placement) -> str:
+    """Where an argument, or its copy's address, is passed: "x3", "s16"."""
+    if placement.stack is None:
+        return f"x{placement.general[0]}"
+    return f"s{placement.stack}"
+
+
+def _items(image: Image) -> Iterator[str]:
+    case = image.case
+    placements = case.layout.placements
+    for index, offset in image.copies.items():
+        yield f"{_place(placements[index])}>{offset}"
+    for index in case.handler.assign:
+        size = case.arguments[index].type.size
+        if placements[index].by_reference:
+            yield f"*{_place(placements[index])}:{size}"
+        elif placements[index].stack is not None:
+            yield f"{_place(placements[index])}:{size}"
+    if case.handler.overwrite:
+        yield f"s0:{case.handler.overwrite}"
+    if case.object and case.object.writer:
+        writer = list(Agent).index(case.object.writer)
+        yield f"o{image.object}:{case.object.size}:{writer}"
+
+
+def assemble(case: Case, random: Random) -> Image:
+    """
+    Lay out a frame for `case`: the argument area, then in any order the frame
+    record, by-reference copies and the object, with gaps between them.
+
+    Whatever is no argument's or object's is filled with garbage.
+    """
+    things: list[tuple[str, int, int]] = [
+        ("copy", index, case.arguments[index].type.size)
+        for index, placement in enumerate(case.layout.placements)
+        if placement.by_reference
+    ]
+    if case.valid_fp:
+        things.append(("record", 0, RECORD_SIZE))
+    if case.object:
+        things.append(("object", 0, case.object.size))
+    random.shuffle(things)
+    spare = _CONTEXT_FRAME_MAX.get(case.context, FRAME_MAX)
+    spare -= case.layout.stack_size + sum(align_up(size, 16) + 16 for _, _, size in things)
+    places: dict[tuple[str, int], int] = {}
+    cursor = align_up(case.layout.stack_size, 16)
+    for kind, index, size in things:
+        gap = random.choice((0, 16 * random.randrange(GAP_MAX // 16)))
+        if gap <= spare:
+            cursor, spare = cursor + gap, spare - gap
+        places[kind, index] = cursor
+        cursor = align_up(cursor + size, 16)
+    copies = {index: place for (kind, index), place in places.items() if kind == "copy"}
+
+    frame = bytearray(random.randbytes(cursor))
+    registers = bytearray(random.randbytes(8 * GENERAL_REGISTERS))
+    for index, (argument, placement) in enumerate(zip(case.arguments, case.layout.placements)):
+        value = argument.value
+        if placement.by_reference:
+            frame[copies[index] : copies[index] + len(value)] = value
+        elif placement.stack is not None:
+            frame[placement.stack : placement.stack + len(value)] = value
+        else:
+            start = 8 * placement.general[0]
+            registers[start : start + len(value)] = value
+    object_at = places.get(("object", 0))
+    if case.object and object_at is not None:
+        frame[object_at : object_at + case.object.size] = case.object.before(0)
+    return Image(case, bytes(registers), bytes(frame), places.get(("record", 0)), copies, object_at)
+
+
+def observe(image: Image, raw: Observation) -> Observation:
+    """What a record of the guest's says of the arguments; adds to a raw observation."""
+    case, frame = image.case, raw.frame
+    if frame is None:
+        return raw
+
+    def copy(placement: Placement, size: int) -> Look:
+        """A by-reference copy, where the handler and the function were told that it is."""
+        told = _address(placement, frame.passed, frame.before) - raw.hit.sp
+        seen_at = _address(placement, frame.arrived, frame.seen)
+        return Look(
+            seen_at,
+            _slice(frame.before, told, size),
+            _slice(frame.after, told, size),
+            _slice(frame.seen, seen_at - raw.hit.sp, size),
+        )
+
+    arguments = {}
+    for index, (argument, placement) in enumerate(zip(case.arguments, case.layout.placements)):
+        size = argument.type.size
+        if placement.by_reference:
+            arguments[index] = copy(placement, size)
+        else:
+            arguments[index] = Look(
+                0,
+                before=_passed(placement, size, frame.passed, frame.before),
+                seen=_passed(placement, size, frame.arrived, frame.seen),
+            )
+    looked = None
+    if case.object and image.object is not None:
+        at, size = image.object, case.object.size
+        looked = Look(
+            raw.hit.sp + at,
+            # The caller's, where no handler looked at it.
+            _slice(frame.before, at, size) or case.object.before(at),
+            _slice(frame.after, at, size),
+            _slice(frame.seen, at, size),
+        )
+    area = case.layout.stack_size
+    return dataclasses.replace(
+        raw,
+        area=Look(
+            0,
+            _slice(frame.before, 0, area) or b"",
+            _slice(frame.after, 0, area) or b"",
+            _slice(frame.seen, 0, area) or b"",
+        ),
+        arguments=arguments,
+        object=looked,
+        stray=_stray(image, frame),
+    )
+
+
+def _slice(data: bytes | None, start: int, size: int) -> bytes | None:
+    """Bytes of a frame; None where they are not in it."""
+    return data[start : start + size] if data and 0 <= start <= len(data) - size else None
+
+
+def _address(placement: Placement, registers: bytes | None, frame: bytes | None) -> int:
+    return int.from_bytes(_passed(placement, 8, registers, frame) or b"", "little")
+
+
+def _passed(
+    placement: Placement, size: int, registers: bytes | None, frame: bytes | None
+) -> bytes | None:
+    """The bytes that a function finds where an argument is passed."""
+    if placement.stack is not None:
+        return frame[placement.stack : placement.stack + size] if frame else None
+    start = 8 * placement.general[0]
+    return registers[start : start + size] if registers else None
+
+
+def _stray(image: Image, frame: Frame) -> frozenset[int]:
+    """Bytes of the frame that belong to nothing, and changed all the same."""
+    case = image.case
+    owned = set(range(case.layout.stack_size))
+    for index, offset in image.copies.items():
+        owned.update(range(offset, offset + case.arguments[index].type.size))
+    if case.object and image.object is not None:
+        owned.update(range(image.object, image.object + case.object.size))
+    if image.record is not None:
+        # The guest fills it in, so only the guest can tell what it was.
+        owned.update(range(image.record, image.record + RECORD_SIZE))
+    moments = (frame.before, frame.after, frame.seen)
+    found = {
+        offset
+        for data in moments
+        if data and data != image.frame
+        for offset in range(len(image.frame))
+        if offset not in owned and data[offset] != image.frame[offset]
+    }
+    if image.record is not None and frame.before and frame.seen:
+        record = range(image.record, image.record + RECORD_SIZE)
+        found.update(i for i in record if frame.before[i] != frame.seen[i])
+    return frozenset(found)

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What came of a fuzz run, for people and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.text import Text
+
+from harness.report.terminal import MISMATCH, console
+from harness.run.fuzz import Campaign
+from harness.run.plan import Outcome
+
+
+def summary(campaign: Campaign) -> str:
+    """A fuzz run in one sentence."""
+    classes = ", ".join(f"{count} {name}" for name, count in campaign.classes.most_common())
+    return (
+        f"{campaign.played - len(campaign.failures)} of {campaign.count} signatures of seed"
+        f" {campaign.seed} as predicted, {campaign.compiled} of them compiled ({classes})."
+    )
+
+
+def document(campaign: Campaign) -> dict[str, Any]:
+    """A fuzz run, for JSON."""
+    return {
+        "schema": 1,
+        "kernel": campaign.release,
+        "compiler": campaign.compiler,
+        "seed": campaign.seed,
+        "count": campaign.count,
+        "played": campaign.played,
+        "compiled": campaign.compiled,
+        "exit_status": int(campaign.exit_status),
+        "classes": dict(campaign.classes.most_common()),
+        "digest": campaign.digest,
+        "trouble": campaign.trouble,
+        "failures": [
+            {
+                "case": failure.play.case.name,
+                "variant": failure.play.variant.name,
+                "signature": failure.play.case.signature,
+                "reasons": list(failure.reasons),
+            }
+            for failure in campaign.failures
+        ],
+    }
+
+
+def print_campaign(campaign: Campaign, shrunk: Outcome | None, command: str) -> None:
+    """The failures, the simplest one with the command that plays it, and one sentence."""
+    out = console()
+    for failure in campaign.failures:
+        out.print(Text(f"{MISMATCH}{failure.play}", style="bold red"))
+        for reason in failure.reasons:
+            out.print(Text(f"    {reason}"))
+    for trouble in campaign.trouble:
+        out.print(Text(trouble, style="bold red"))
+    if shrunk:
+        out.print()
+        out.print(Text(f"The simplest that fails too: {shrunk.play.case.signature}", "bold"))
+        for reason in shrunk.reasons:
+            out.print(Text(f"    {reason}"))
+        out.print(Text(f"Play it with: {command}"))
+    if campaign.failures or campaign.trouble:
+        out.print()
+    out.print(Text(summary(campaign), style="bold"))
+    out.print(Text(f"Digest of all that was observed: {campaign.digest[:16]}"))
+    if campaign.trouble:
+        out.print(Text(f"Logs: {campaign.logs}"))

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Random signatures on one kernel: drawn by seed, played, judged, and shrunk.
+
+The first signatures are compiled, so that a real compiler stands behind their
+placement; the others are carried to the guest as data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+import msgspec
+import yaml
+
+from harness import casefile
+from harness.catalog import CaseFile, build_case, check
+from harness.errors import ConfigError, Exit, UnprovedStore
+from harness.kernel import modules
+from harness.kernel.kernel import Kernel
+from harness.kernel.modules import Modules
+from harness.model.assembled import assemble
+from harness.model.case import Case
+from harness.model.generate import draw, simpler
+from harness.model.policy import Variant
+from harness.run import repro
+from harness.run.plan import Outcome, Play
+
+# Plays in one boot: enough that booting is noise, few enough to be kept in memory.
+BATCH = 2000
+# Signatures that go through a compiler.
+COMPILED = 50
+# Boots spent on making one failure simpler, and candidates in each.
+SHRINK_ROUNDS = 40
+CANDIDATES = 40
+
+
+@dataclass
+class Campaign:
+    """What came of a fuzz run, as it grows."""
+
+    seed: int
+    count: int
+    release: str
+    compiler: str = ""
+    played: int = 0
+    # Of these, through a compiler.
+    compiled: int = 0
+    # By predicted class.
+    classes: Counter[str] = field(default_factory=Counter)
+    failures: list[Outcome] = field(default_factory=list)
+    # The kernel's faults and complaints that belong to no single play.
+    kernel_trouble: list[str] = field(default_factory=list)
+    # Why plays were not reached through no fault of the kernel's.
+    own_trouble: list[str] = field(default_factory=list)
+    # Of everything observed, addresses being taken relative to SP.
+    digest: str = ""
+    logs: str = ""
+
+    @property
+    def trouble(self) -> list[str]:
+        return self.kernel_trouble + self.own_trouble
+
+    @property
+    def exit_status(self) -> Exit:
+        if self.failures or self.kernel_trouble:
+            return Exit.DIFFERS
+        return Exit.AGREES if self.played == self.count else Exit.INFRASTRUCTURE
+
+
+def plays(
+    seed: int, indices: Sequence[int], variants: Sequence[Variant], compiled: int
+) -> list[Play]:
+    """One play for each signature, under a variant that the seed picks."""
+    made = []
+    for index in indices:
+        case = draw(seed, index)
+        variant = Random(f"{case.name} variant").choice(variants)
+        made.append(_play(variant, case, data=index >= compiled))
+    return made
+
+
+def _play(variant: Variant, case: Case, *, data: bool) -> Play:
+    return Play(variant, case, assemble(case, Random(f"{case.name} image")) if data else None)
+
+
+def run(
+    kernel: Kernel,
+    seed: int,
+    count: int,
+    variants: Sequence[Variant],
+    *,
+    compiled: int = COMPILED,
+    build: Callable[[Kernel, Sequence[Case]], Modules] = modules.build,
+    on_played: Callable[[int], None] = lambda played: None,
+) -> Campaign:
+    """
+    Play `count` signatures of `seed`, or those up to the first batch with a failure.
+
+    `build` makes modules with the cases compiled in.
+    """
+    campaign = Campaign(seed, count, kernel.release)
+    digest = hashlib.sha256()
+    first = plays(seed, range(min(compiled, count)), variants, compiled)
+    try:
+        built = build(kernel, [play.case for play in first])
+    except UnprovedStore as error:
+        campaign.failures.append(_unproved(error, first))
+        return campaign
+    campaign.compiler = built.compiler
+
+    def on_outcome(outcome: Outcome) -> None:
+        campaign.played += 1
+        campaign.compiled += outcome.play.image is None
+        digest.update(fingerprint(outcome).encode())
+        on_played(campaign.played)
+
+    for start in range(0, count, BATCH):
+        chosen = plays(seed, range(start, min(start + BATCH, count)), variants, compiled)
+        result = repro.run(kernel, built, chosen, on_outcome=on_outcome)
+        campaign.classes.update(o.verdict.label for o in result.outcomes if o.verdict)
+        campaign.failures += result.differing
+        campaign.kernel_trouble += result.kernel_trouble
+        campaign.own_trouble += result.own_trouble
+        campaign.logs = result.logs
+        if campaign.failures or campaign.trouble:
+            break
+    campaign.digest = digest.hexdigest()
+    return campaign
+
+
+def _unproved(error: UnprovedStore, plays: Sequence[Play]) -> Outcome:
+    """A compiler that disagrees with the model, found before anything was played."""
+    play = next(play for play in plays if play.case.name == error.case)
+    return Outcome(play, None, (error.sentence,))
+
+
+def fingerprint(outcome: Outcome) -> str:
+    """
+    All that a play showed, the same in every boot.
+
+    Addresses are told as distances from SP.  What is left out are the bytes that
+    hold addresses, the stack's height and what follows from it.
+    """
+    verdict = outcome.verdict
+    if verdict is None:
+        return f"{outcome.play}: {outcome.reasons}\n"
+    seen, play = verdict.observation, outcome.play
+    words = [str(play), verdict.label, str(seen.counts), str(seen.context.value)]
+    for index, placement in enumerate(play.case.layout.placements):
+        look = seen.arguments[index]
+        at = look.at - seen.hit.sp if placement.by_reference else 0
+        moments = (look.before, look.after, look.seen)
+        words += [str(at), *(m.hex() if m else "" for m in moments)]
+    if seen.object:
+        look = seen.object
+        moments = (look.before, look.after, look.seen)
+        words += [str(look.at - seen.hit.sp), *(m.hex() if m else "" for m in moments)]
+    return " ".join(words) + "\n"
+
+
+def _renamed(case: Case, new: str) -> Case:
+    """The same case under another name, which its types' tags bear too."""
+    document = yaml.safe_load(casefile.text(case))
+    return build_case(new, msgspec.convert(document, CaseFile))
+
+
+def _candidates(case: Case) -> Iterator[Case]:
+    for candidate in simpler(case):
+        try:
+            check(candidate)
+        except ConfigError:
+            continue
+        yield candidate
+
+
+def shrink(
+    kernel: Kernel,
+    failure: Outcome,
+    *,
+    build: Callable[[Kernel, Sequence[Case]], Modules] = modules.build,
+    on_round: Callable[[int], None] = lambda rounds: None,
+) -> Outcome:
+    """
+    The simplest play found that fails too, however it fails.
+
+    Each round plays many simpler cases in one boot and goes on from the first
+    that fails.
+    """
+    data = failure.play.image is not None
+    original = failure.play.case.name
+    for number in range(SHRINK_ROUNDS):
+        on_round(number)
+        chosen: list[Play] = []
+        for candidate in itertools.islice(_candidates(failure.play.case), CANDIDATES):
+            # Compiled ones share a module, so each needs names of its own.
+            case = candidate if data else _renamed(candidate, f"{original}-{len(chosen)}")
+            chosen.append(_play(failure.play.variant, case, data=data))
+        try:
+            built = build(kernel, [] if data else [play.case for play in chosen])
+            found = repro.run(kernel, built, chosen).differing
+        except UnprovedStore as error:
+            found = [_unproved(error, chosen)]
+        if not found:
+            break
+        failure = found[0]
+    case = _renamed(failure.play.case, original)
+    play = _play(failure.play.variant, case, data=data)
+    return dataclasses.replace(failure, play=play)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Random signatures: all as predicted, and whatever is broken is found."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness import casefile, resources
+from harness.catalog import Catalog, load_case
+from harness.cli import main
+from harness.errors import Exit
+from harness.kernel import modules
+from harness.kernel.kernel import Kernel
+from harness.model import verdict as verdicts
+from harness.model.case import Case
+from harness.model.policy import Hit, Policy
+from harness.model.predict import Places, Prediction, predict
+from harness.run import fuzz, repro
+from harness.run.plan import Play
+from tests.guest.test_repro import command
+from tests.wrong_rules import WRONG_RULES
+
+SEED = 2016
+ENOUGH = 200
+
+
+def test_random_signatures_are_as_predicted(tmp_path: Path, kernel: Kernel) -> None:
+    done = command(
+        tmp_path, "fuzz", "--kernel", kernel.spec, "--seed=7", "--count=2500", "--json=-"
+    )
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["failures"], document["played"]) == (0, [], 2500)
+    assert document["compiled"] == fuzz.COMPILED
+    damage = {word for label in document["classes"] for word in label.split("+")}
+    assert damage == {"intact", "leak", "by-ref", "rollback", "overflow", "skipped"}
+
+
+def test_the_same_seed_gives_the_same_records(kernel: Kernel, catalog: Catalog) -> None:
+    variants = list(catalog.variants.values())
+    first, again = (fuzz.run(kernel, SEED, 400, variants, compiled=10) for _ in range(2))
+    assert first.exit_status is Exit.AGREES
+    assert first.digest == again.digest
+    other = fuzz.run(kernel, SEED + 1, 400, variants, compiled=0)
+    assert other.digest != first.digest
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "variant"),
+    [
+        ("return min(size, room);", "return min(size - 1, room);", "fixed-64"),
+        ("return hit->fp - hit->sp;", "return hit->fp - hit->sp + 8;", "fp-delta"),
+    ],
+)
+def test_a_wrong_policy_is_found(
+    tmp_path: Path, kernel: Kernel, catalog: Catalog, old: str, new: str, variant: str
+) -> None:
+    root = tmp_path / "kernel-modules"
+    shutil.copytree(resources.kernel_modules(), root)
+    path = root / "stack-policy/stack_policy.h"
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    build = functools.partial(modules.build, root=root)
+    variants = catalog.select_variants([variant])
+    campaign = fuzz.run(kernel, SEED, ENOUGH, variants, compiled=0, build=build)
+    assert campaign.exit_status is Exit.DIFFERS
+    failure = campaign.failures[0]
+    shrunk = fuzz.shrink(kernel, failure, build=build)
+    assert len(shrunk.play.case.arguments) <= 2
+    # The file that is written shows the same in the main job.
+    path = tmp_path / f"{shrunk.play.case.name}.yaml"
+    path.write_text(casefile.text(shrunk.play.case))
+    case = load_case(path)
+    result = repro.run(kernel, build(kernel, [case]), [Play(variants[0], case)])
+    assert result.exit_status is Exit.DIFFERS
+
+
+@pytest.mark.parametrize("rule", WRONG_RULES)
+def test_a_wrong_rule_is_found(
+    kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, rule: str
+) -> None:
+    """Only a compiler can tell; it does, in the disassembly or in the guest."""
+    WRONG_RULES[rule](monkeypatch)
+    campaign = fuzz.run(kernel, SEED, ENOUGH, catalog.select_variants(["none"]))
+    assert campaign.exit_status is Exit.DIFFERS
+    assert campaign.failures[0].play.image is None
+
+
+def test_a_failure_is_written_to_a_file(
+    tmp_path: Path,
+    kernel: Kernel,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What the command prints is what shows the failure again."""
+
+    def shifted(case: Case, policy: Policy, hit: Hit, places: Places) -> Prediction:
+        return predict(case, dataclasses.replace(policy, size=policy.size + 8), hit, places)
+
+    monkeypatch.setattr(verdicts, "predict", shifted)
+    fuzzed = ["fuzz", "--kernel", kernel.spec, "--count=60", "--compiled=0"]
+    assert main([*fuzzed, "--variant=fixed-64", "--out", str(tmp_path)]) == Exit.DIFFERS
+    printed = capsys.readouterr().out
+    (path,) = tmp_path.glob("fuzz-1-*.yaml")
+    words = printed.split("Play it with: jprobe-harness ")[1].split("\n\n")[0].split()
+    assert main(words) == Exit.DIFFERS
+    assert path.stem in capsys.readouterr().out
