@@ -138,6 +138,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="how long one play may take before it counts as hung (default: 30)",
     )
+    command.add_argument(
+        "--witness",
+        choices=("gdb",),
+        help="a debugger looks on, and must have seen what the guest tells",
+    )
 
     command = add(
         "fuzz",
@@ -310,6 +315,7 @@ def repro(options: argparse.Namespace) -> int:
                 modules,
                 plan,
                 deadlines=Deadlines(play=options.deadline),
+                witness=bool(options.witness),
                 on_boot=on_boot,
                 on_outcome=on_outcome,
             )

@@ -75,9 +75,13 @@ def bare(kernel: Kernel) -> bytes:
     return cpio.archive(_base(kernel, init))
 
 
-def plan(lines: Sequence[str]) -> bytes:
-    """A further archive, to follow the other one in the initrd."""
-    return cpio.archive([cpio.file("plan", "".join(f"{line}\n" for line in lines).encode())])
+def plan(lines: Sequence[str], name: str = "plan") -> bytes:
+    """
+    A further archive, to follow the other one in the initrd.
+
+    Under another name than its own, the plan is not played until the guest is told.
+    """
+    return cpio.archive([cpio.file(name, "".join(f"{line}\n" for line in lines).encode())])
 
 
 def cached_minimal(kernel: Kernel, files: Sequence[Path], key: str) -> tuple[bytes, Channel]:

@@ -31,6 +31,7 @@ def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
         "class": verdict.label if verdict else None,
         "agrees": outcome.agrees,
         "reasons": list(outcome.reasons),
+        "witness_agrees": None if outcome.witness is None else not outcome.witness,
     }
     if verdict is None:
         return row
@@ -86,6 +87,7 @@ def document(result: Result) -> dict[str, Any]:
             "classes": words.counts(result.outcomes),
             "prices": [dataclasses.asdict(price) for price in words.prices(result.outcomes)],
             "boots": result.boots,
+            "witness": "gdb" if result.witness else None,
             "complete": result.complete,
             "kernel_trouble": list(result.kernel_trouble),
             "own_trouble": list(result.own_trouble),

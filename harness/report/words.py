@@ -37,6 +37,8 @@ def cell(outcome: Outcome) -> str:
     """A few words such as "leak 8"."""
     if outcome.verdict is None:
         return "no verdict"
+    if outcome.witness:
+        return "witness-disagrees"
     words = [
         f"{damage.value} {size}" if size else damage.value
         for damage, size in damage_bytes(outcome).items()
@@ -100,6 +102,10 @@ def summary(result: Result) -> str:
     agreeing = len(result.outcomes) - len(result.differing)
     classes = ", ".join(f"{count} {name}" for name, count in counts(result.outcomes).items())
     text = f"{agreeing} of {result.planned} verdicts as predicted ({classes})"
+    if result.witness:
+        heard = [outcome for outcome in result.outcomes if outcome.witness is not None]
+        agreeing = sum(1 for outcome in heard if not outcome.witness)
+        text += f"; the witness agrees with {agreeing} of {len(heard)}"
     if not result.complete:
         text += f"; {result.planned - len(result.outcomes)} not played"
     return text + "."

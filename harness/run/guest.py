@@ -6,7 +6,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from types import TracebackType
 
-from harness.errors import KernelDied, KernelFault
+from harness.errors import KernelFault
 from harness.guest import initramfs
 from harness.guest.protocol import HINT, ProtocolError, Ran, Record
 from harness.guest.splat import Splat
@@ -78,14 +78,10 @@ class Guest:
         if self._fault:
             raise self._fault
         try:
-            records = self.session.wait(seconds)
-            if not records:
-                self.session.check_end()
-                raise KernelDied("The guest has powered off.")
+            return self.session.await_record(seconds)
         except KernelFault as fault:
             self._fault = fault
             raise
-        return records[0]
 
     def _new_splats(self) -> list[Splat]:
         splats = self.session.console.watcher.splats[self._told :]

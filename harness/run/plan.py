@@ -51,15 +51,19 @@ class Outcome:
     # The kernel's complaints and what else kept the play from being as planned.
     trouble: tuple[str, ...] = ()
     splats: tuple[Splat, ...] = ()
+    # Where a witness saw something else than the guest tells; None: there was none.
+    witness: tuple[str, ...] | None = None
 
     @property
     def agrees(self) -> bool:
-        return self.verdict is not None and self.verdict.agrees and not self.trouble
+        return bool(self.verdict and self.verdict.agrees) and not (self.trouble or self.witness)
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why it does not agree, in sentences."""
-        return (*self.trouble, *(self.verdict.mismatches if self.verdict else ()))
+        mismatches = self.verdict.mismatches if self.verdict else ()
+        witness = (f"the witness disagrees: {text}" for text in self.witness or ())
+        return (*self.trouble, *mismatches, *witness)
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ class Result:
     # Failures of our own tools after which the rest was played again.
     retried: tuple[str, ...] = ()
     boots: int = 1
+    # A debugger looked on.
+    witness: bool = False
     # Folder with the console logs.
     logs: str = ""
 

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from harness.errors import InfrastructureError, KernelFault
-from harness.guest import initramfs
 from harness.guest.protocol import HINT, LINE_SHOWN, Guest, ProtocolError, Record, Refusal
 from harness.guest.splat import Splat
 from harness.kernel.kernel import Kernel
@@ -16,10 +14,12 @@ from harness.kernel.modules import Modules
 from harness.model.assembled import observe
 from harness.model.observation import Observation
 from harness.model.verdict import judge
+from harness.model.witness import Sighting, disagreements
+from harness.run.boot import Boot, Setup, start
 from harness.run.logs import new_folder
 from harness.run.plan import Interrupted, Outcome, Play, Result
 from harness.run.session import DEFAULT_DEADLINES, Deadlines, Session
-from harness.vm.machine import DEFAULT_CONFIG, Config, Machine
+from harness.vm.machine import DEFAULT_CONFIG, Config
 
 # Boots after the kernel died or hung, so that the other plays get a verdict.
 FAULTS_MAX = 5
@@ -27,15 +27,126 @@ FAULTS_MAX = 5
 RETRIES = 1
 
 
-@dataclass
 class _Run:
     """A run as it grows."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
-    kernel_trouble: list[str] = field(default_factory=list)
-    own_trouble: list[str] = field(default_factory=list)
-    retried: list[str] = field(default_factory=list)
-    boots: int = 0
+    def __init__(
+        self, setup: Setup, plays: Sequence[Play], on_outcome: Callable[[Outcome], None]
+    ) -> None:
+        self._setup = setup
+        self._plays = plays
+        self._on_outcome = on_outcome
+        self._outcomes: list[Outcome] = []
+        self._kernel_trouble: list[str] = []
+        self._own_trouble: list[str] = []
+        self._retried: list[str] = []
+        self._boots = 0
+        self._faults = 0
+
+    def result(self) -> Result:
+        """What there is by now."""
+        return Result(
+            spec=self._setup.kernel.spec,
+            release=self._setup.kernel.release,
+            compiler=self._setup.modules.compiler,
+            outcomes=tuple(self._outcomes),
+            planned=len(self._plays),
+            kernel_trouble=tuple(self._kernel_trouble),
+            own_trouble=tuple(self._own_trouble),
+            retried=tuple(self._retried),
+            boots=self._boots,
+            witness=self._setup.witness,
+            logs=str(self._setup.logs),
+        )
+
+    def play(self, on_boot: Callable[[], None]) -> None:
+        """Boot until all is played or a further boot would not help."""
+        while len(self._outcomes) < len(self._plays):
+            if self._faults == FAULTS_MAX:
+                self._own_trouble.append(
+                    f"The kernel died or hung {self._faults} times; the rest is left."
+                )
+                return
+            if not self._boot(on_boot):
+                return
+
+    def _boot(self, on_boot: Callable[[], None]) -> bool:
+        """Play what is left in one boot; False where a further one would not help."""
+        self._boots += 1
+        first = len(self._outcomes)
+        rest = self._plays[first:]
+        try:
+            with start(self._setup, self._boots, rest) as boot:
+                on_boot()
+                try:
+                    self._judge(boot, rest)
+                finally:
+                    self._pin(boot.session.console.watcher.splats, first)
+        except KernelFault as fault:
+            self._faults += 1
+            return self._judge_fault(fault, boot.session, first)
+        except InfrastructureError as error:
+            if len(self._retried) == RETRIES:
+                self._own_trouble.append(str(error))
+                return False
+            self._retried.append(error.sentence)
+        except KeyboardInterrupt:
+            self._own_trouble.append("Interrupted; the plays that were judged are kept.")
+            raise
+        return True
+
+    def _judge(self, boot: Boot, plays: Sequence[Play]) -> None:
+        """Judge each record as it comes; it must be the next one of the plan."""
+        expected = 1
+        for record, sighting in boot.records():
+            if isinstance(record, Guest):
+                self._check_release(record)
+                continue
+            if not isinstance(record, Observation | Refusal) or record.seq != expected:
+                raise ProtocolError(f"The guest's record {expected} did not come.", HINT)
+            outcome = judge_record(plays[expected - 1], record)
+            if self._setup.witness:
+                outcome = heard(outcome, sighting)
+            expected += 1
+            self._tell(outcome)
+
+    def _check_release(self, guest: Guest) -> None:
+        if guest.release != self._setup.kernel.release:
+            raise InfrastructureError(
+                f"The guest runs {guest.release}, not {self._setup.kernel.release}.",
+                "The image and its modules are of different kernels.",
+            )
+
+    def _tell(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+        self._on_outcome(outcome)
+
+    def _judge_fault(self, fault: KernelFault, session: Session, first: int) -> bool:
+        """Put a fault where it belongs; False where a further boot would not help."""
+        text = f"{type(fault).__name__}: {fault.sentence}"
+        judged = len(self._outcomes)
+        if session.guest and judged < len(self._plays):
+            seq = judged - first + 1
+            splats = tuple(s for s in session.console.watcher.splats if s.seq == seq)
+            reasons = (text, *_complaints(splats))
+            self._tell(Outcome(self._plays[judged], None, reasons, splats))
+            return True
+        self._kernel_trouble.append(text)
+        return bool(session.guest)
+
+    def _pin(self, splats: Sequence[Splat], first: int) -> None:
+        """Pin each complaint of the kernel's on the play that it came in."""
+        for splat in splats:
+            index = first + splat.seq - 1
+            if splat.seq == 0:
+                self._kernel_trouble += _complaints([splat])
+            elif index < len(self._outcomes):
+                outcome = self._outcomes[index]
+                self._outcomes[index] = replace(
+                    outcome,
+                    trouble=(*outcome.trouble, *_complaints([splat])),
+                    splats=(*outcome.splats, splat),
+                )
 
 
 def run(
@@ -45,6 +156,7 @@ def run(
     *,
     config: Config = DEFAULT_CONFIG,
     deadlines: Deadlines = DEFAULT_DEADLINES,
+    witness: bool = False,
     on_boot: Callable[[], None] = lambda: None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Result:
@@ -52,109 +164,25 @@ def run(
     Play `plays` in as few boots as possible: one, unless the kernel dies.
 
     The play during which the kernel dies is judged as that, never retried; the
-    rest is played in a further boot.  `on_boot` is called while a guest boots,
-    to do what else is to be done.  Raises Interrupted with what there is.
+    rest is played in a further boot.  With `witness`, GDB looks on at each play.
+    `on_boot` is called while a guest boots, to do what else is to be done.  Raises
+    Interrupted with what there is.
     """
-    logs = new_folder()
-    base, channel = initramfs.cached_minimal(kernel, modules.files, modules.key)
-    run = _Run()
-    faults = 0
-
-    def result() -> Result:
-        return Result(
-            spec=kernel.spec,
-            release=kernel.release,
-            compiler=modules.compiler,
-            outcomes=tuple(run.outcomes),
-            planned=len(plays),
-            kernel_trouble=tuple(run.kernel_trouble),
-            own_trouble=tuple(run.own_trouble),
-            retried=tuple(run.retried),
-            boots=run.boots,
-            logs=str(logs),
-        )
-
-    while len(run.outcomes) < len(plays):
-        if faults == FAULTS_MAX:
-            run.own_trouble.append(f"The kernel died or hung {faults} times; the rest is left.")
-            break
-        run.boots += 1
-        first = len(run.outcomes)
-        rest = plays[first:]
-        initrd = base + initramfs.plan([play.line for play in rest])
-        try:
-            with (
-                Machine(kernel.image, initrd, config) as machine,
-                (logs / f"console-{run.boots}.log").open("w", encoding="utf-8") as log,
-            ):
-                command = shlex.join(machine.command)
-                (logs / f"command-{run.boots}").write_text(f"{command}\n")
-                (logs / f"plan-{run.boots}").write_text("".join(f"{p.line}\n" for p in rest))
-                on_boot()
-                session = Session(machine, channel, deadlines, log=log)
-                try:
-                    _play(session, kernel, rest, run, on_outcome)
-                finally:
-                    _pin(session.console.watcher.splats, first, run)
-        except KernelFault as fault:
-            faults += 1
-            if not _judge_fault(fault, session, rest, first, run, on_outcome):
-                break
-        except InfrastructureError as error:
-            if len(run.retried) == RETRIES:
-                run.own_trouble.append(str(error))
-                break
-            run.retried.append(error.sentence)
-        except KeyboardInterrupt:
-            run.own_trouble.append("Interrupted; the plays that were judged are kept.")
-            raise Interrupted(result()) from None
-    return result()
+    setup = Setup(kernel, modules, config, deadlines, witness, new_folder())
+    run = _Run(setup, plays, on_outcome)
+    try:
+        run.play(on_boot)
+    except KeyboardInterrupt:
+        raise Interrupted(run.result()) from None
+    return run.result()
 
 
-def _play(
-    session: Session,
-    kernel: Kernel,
-    plays: Sequence[Play],
-    run: _Run,
-    on_outcome: Callable[[Outcome], None],
-) -> None:
-    """Judge each record as it comes; it must be the next one of the plan."""
-    expected = 1
-    for record in session.records(len(plays)):
-        if isinstance(record, Guest):
-            if record.release != kernel.release:
-                raise InfrastructureError(
-                    f"The guest runs {record.release}, not {kernel.release}.",
-                    "The image and its modules are of different kernels.",
-                )
-            continue
-        if not isinstance(record, Observation | Refusal) or record.seq != expected:
-            raise ProtocolError(f"The guest's record {expected} did not come.", HINT)
-        outcome = judge_record(plays[expected - 1], record)
-        expected += 1
-        run.outcomes.append(outcome)
-        on_outcome(outcome)
-
-
-def _judge_fault(
-    fault: KernelFault,
-    session: Session,
-    plays: Sequence[Play],
-    first: int,
-    run: _Run,
-    on_outcome: Callable[[Outcome], None],
-) -> bool:
-    """Put a fault where it belongs; False where a further boot would not help."""
-    text = f"{type(fault).__name__}: {fault.sentence}"
-    judged = len(run.outcomes) - first
-    if session.guest and judged < len(plays):
-        splats = tuple(s for s in session.console.watcher.splats if s.seq == judged + 1)
-        outcome = Outcome(plays[judged], None, (text, *_complaints(splats)), splats)
-        run.outcomes.append(outcome)
-        on_outcome(outcome)
-        return True
-    run.kernel_trouble.append(text)
-    return bool(session.guest)
+def heard(outcome: Outcome, sighting: Sighting | None) -> Outcome:
+    """The outcome with what a witness says of it."""
+    if outcome.verdict is None:
+        return outcome
+    observation = outcome.verdict.observation
+    return replace(outcome, witness=disagreements(outcome.play.case, observation, sighting))
 
 
 def judge_record(play: Play, record: Record, splats: Sequence[Splat] = ()) -> Outcome:
@@ -172,18 +200,3 @@ def judge_record(play: Play, record: Record, splats: Sequence[Splat] = ()) -> Ou
 
 def _complaints(splats: Sequence[Splat]) -> tuple[str, ...]:
     return tuple(f"{splat.kind.value}: {splat}" for splat in splats)
-
-
-def _pin(splats: Sequence[Splat], first: int, run: _Run) -> None:
-    """Pin each complaint of the kernel's on the play that it came in."""
-    for splat in splats:
-        index = first + splat.seq - 1
-        if splat.seq == 0:
-            run.kernel_trouble += _complaints([splat])
-        elif index < len(run.outcomes):
-            outcome = run.outcomes[index]
-            run.outcomes[index] = replace(
-                outcome,
-                trouble=(*outcome.trouble, *_complaints([splat])),
-                splats=(*outcome.splats, splat),
-            )

@@ -125,6 +125,14 @@ class Session:
             if self.console.dead:
                 deadline = min(deadline, time.monotonic() + self.deadlines.end)
 
+    def await_record(self, seconds: float) -> Record:
+        """The answer to what was sent; raises as wait(), and KernelDied without one."""
+        records = self.wait(seconds)
+        if not records:
+            self.check_end()
+            raise KernelDied("The guest has powered off.")
+        return records[0]
+
     def _read_console(self) -> list[Record]:
         """Read what has come; a guest without virtio tells its records here."""
         records: list[Record] = []

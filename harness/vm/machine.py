@@ -40,6 +40,8 @@ class Config:
     memory_mib: int = 256
     # Appended to the kernel command line.
     append: str = ""
+    # A debugger may attach, through a socket in the machine's own folder.
+    gdb: bool = False
 
 
 DEFAULT_CONFIG = Config()
@@ -54,7 +56,8 @@ class Machine:
     Starts QEMU on entry; it is gone on exit, whatever happened.
 
     `console` and `records` are connected sockets: the serial line, and a
-    virtio-serial port beside it.  `qmp` is the path of QMP's socket.
+    virtio-serial port beside it.  `qmp` and `gdb` are the paths of QMP's socket
+    and, where the config has it, of the debugger's.
     """
 
     def __init__(self, kernel: Path, initrd: bytes, config: Config = DEFAULT_CONFIG) -> None:
@@ -93,6 +96,7 @@ class Machine:
                 f"Make room in {self.folder.parent}, or set TMPDIR.",
             ) from error
         self.qmp = self.folder / "qmp"
+        self.gdb = self.folder / "gdb"
         if len(os.fsencode(self.folder / "records")) > SOCKET_PATH_MAX:
             raise InfrastructureError(
                 f"{self.folder.parent} is too long a path for a socket.",
@@ -128,7 +132,8 @@ class Machine:
             QEMU,
             "-name", "jprobe-harness",
             "-M", "virt",
-            "-accel", "tcg",
+            # With a thread for each CPU, QEMU 7.2 now and then loses a stop.
+            "-accel", "tcg,thread=single" if config.gdb else "tcg",
             "-cpu", config.cpu,
             "-smp", str(config.cpus),
             "-m", str(config.memory_mib),
@@ -144,6 +149,7 @@ class Machine:
             "-device", "virtio-serial-device",
             "-device", "virtserialport,chardev=records,name=records",
             "-qmp", f"unix:{self.qmp},server=on,wait=off",
+            *(["-gdb", f"unix:{self.gdb},server=on,wait=off"] if config.gdb else []),
             "-kernel", str(self._kernel),
             "-initrd", f"{self.folder}/initrd",
             "-append", f"{COMMAND_LINE} {config.append}".strip(),

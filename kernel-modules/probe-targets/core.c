@@ -365,8 +365,11 @@ static const char *play_line(char *line)
 	return NULL;
 }
 
-/* The checksum is of everything in the record so far. */
-static void put_end(unsigned int seq)
+/*
+ * The checksum is of everything in the record so far.  Not inlined, as a debugger
+ * stops here.
+ */
+static noinline void put_end(unsigned int seq)
 {
 	put("end seq=%u crc=%08x\n", seq,
 	    ~crc32_le(~0, (const u8 *)record, record_len));

@@ -63,6 +63,7 @@ def broken(tmp_path: Path, kernel: Kernel, catalog: Catalog) -> Broken:
         cases: list[str],
         variants: list[str],
         deadlines: Deadlines = DEADLINES,
+        witness: bool = False,
     ) -> Result:
         root = tmp_path / "kernel-modules"
         shutil.copytree(resources.kernel_modules(), root)
@@ -73,7 +74,7 @@ def broken(tmp_path: Path, kernel: Kernel, catalog: Catalog) -> Broken:
         chosen = catalog.select_cases(cases)
         built = modules.build(kernel, chosen, root=root)
         plan = plays(catalog.select_variants(variants), chosen)
-        return repro.run(kernel, built, plan, deadlines=deadlines)
+        return repro.run(kernel, built, plan, deadlines=deadlines, witness=witness)
 
     return play
 

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Plays a plan while GDB looks on, and trusts nothing in the guest.
+
+The probed function's entry is reached first before the handler.  After it, the
+port's engine comes by the entry once more, a native one executes the first
+instruction elsewhere: both come to the second instruction.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import SymbolTableSection
+
+from harness.guest.protocol import HINT, Guest, ProtocolError, Ran, Record
+from harness.kernel.casegen import symbol
+from harness.kernel.modules import Modules
+from harness.model.aapcs64 import GENERAL_REGISTERS
+from harness.model.case import Case
+from harness.model.witness import Copy, Sighting, copy_address, stack_top
+from harness.run.plan import Play
+from harness.run.session import Session
+from harness.vm.gdb import FP, PC, SP, Gdb, GdbError, GdbSilent
+
+MODULE = "probe-targets"
+SECTIONS = (".text", ".rodata")
+INSTRUCTION = 4
+# Called at the end of each record.
+END = "put_end"
+# The guest plays all of a plan and powers off.
+PLAY = (
+    "run b=/bin/busybox; $b cat {plan} >/proc/jprobe-cases;"
+    " $b cat /proc/jprobe-cases >&3; $b poweroff -f"
+)
+
+
+class Witness:
+    """GDB on a guest that plays when it is told to."""
+
+    def __init__(self, session: Session, modules: Modules) -> None:
+        self._session = session
+        self._module = _read(modules.folder / f"{MODULE}.ko")
+        self._breakpoints: list[int] = []
+
+    def records(self, plays: Sequence[Play], plan: str) -> Iterator[tuple[Record, Sighting | None]]:
+        """
+        The guest's introduction, then each play's record and what was sighted.
+
+        `plan` is the path of the plays' lines in the guest.  Raises as
+        Session.records() does.
+        """
+        session = self._session
+        introduction = session.await_record(session.deadlines.boot)
+        yield introduction, None
+        if not isinstance(introduction, Guest):
+            raise ProtocolError("The guest did not introduce itself.", HINT)
+        self._stack_size = introduction.thread_size
+        addresses = self._load_addresses()
+        with Gdb(session.machine.gdb) as self._gdb:
+            self._check_module(addresses[".rodata"])
+            self._text = addresses[".text"]
+            self._end = self._text + self._module.functions[END]
+            self._gdb.break_at(self._end)
+            self._watch(plays[0].case)
+            session.send(PLAY.format(plan=plan))
+            self._gdb.resume()
+            for play, following in itertools.zip_longest(plays, plays[1:]):
+                yield self._play(play, following)
+        while not session.ended:
+            session.wait(session.deadlines.end)
+        session.check_end()
+
+    def _load_addresses(self) -> dict[str, int]:
+        """Where the guest's kernel put the module's sections."""
+        folder = f"/sys/module/{MODULE.replace('-', '_')}/sections"
+        # The kernel gives such a file whole or not at all, so not to the shell's read.
+        reads = "".join(f"echo {name} $($b cat {folder}/{name}); " for name in SECTIONS)
+        self._session.send(f"run b=/bin/busybox; $b mount -t sysfs sys /sys; {reads}")
+        ran = self._session.await_record(self._session.deadlines.play)
+        if not isinstance(ran, Ran) or ran.status:
+            raise GdbError(f"The guest does not tell where {MODULE} is: {ran}.")
+        lines = (line.split() for line in ran.output.splitlines())
+        return {name: int(address, 16) for name, address in lines}
+
+    def _check_module(self, address: int) -> None:
+        """The module's constants must be in the guest's memory at `address`."""
+        data, relocated = self._module.constants
+        found = self._gdb.memory(address, len(data))
+        if any(data[i] != found[i] for i in range(len(data)) if i not in relocated):
+            raise GdbError(
+                f"The guest's memory at {address:#x} does not hold {MODULE}.",
+                "The guest runs another build of the module, or hides where it is.",
+            )
+
+    def _watch(self, case: Case) -> None:
+        """Stop at the entry of a case's probed function, and no longer at another's."""
+        if self._breakpoints:
+            self._gdb.delete(self._breakpoints)
+        self._entry = self._text + self._module.functions[symbol(case, "target")]
+        self._breakpoints = [
+            self._gdb.break_at(address) for address in (self._entry, self._entry + INSTRUCTION)
+        ]
+
+    def _play(self, play: Play, following: Play | None) -> tuple[Record, Sighting | None]:
+        """One play, from a running guest to a running guest."""
+        session = self._session
+        try:
+            sighting = self._sight(play.case)
+            if following and following.case is not play.case:
+                self._watch(following.case)
+            self._gdb.resume()
+        except GdbSilent:
+            # The guest hangs; the session tells what in it does.
+            session.wait(0)
+            raise
+        except GdbError:
+            # The guest's end is the guest's doing, not GDB's.
+            session.wait(session.deadlines.end)
+            if session.ended:
+                session.check_end()
+            raise
+        return session.await_record(session.deadlines.play), sighting
+
+    def _sight(self, case: Case) -> Sighting | None:
+        """Wait until the play is over; the guest is stopped then."""
+        before: _Entry | None = None
+        sighting = None
+        while True:
+            self._gdb.wait_stop(self._session.deadlines.play)
+            registers = self._gdb.registers()
+            if registers[PC] == self._end:
+                return sighting
+            if registers[PC] == self._entry and before is None:
+                before = _Entry(self._gdb, case, registers, self._stack_size)
+            elif registers[PC] != self._entry and before and sighting is None:
+                sighting = before.sighting(self._gdb, registers)
+            self._gdb.resume()
+
+
+class _Entry:
+    """A probed function's entry before the handler."""
+
+    def __init__(self, gdb: Gdb, case: Case, registers: Mapping[int, int], stack_size: int) -> None:
+        self._registers = _general(registers)
+        self._fp = registers[FP]
+        self._sp = registers[SP]
+        self._top = stack_top(self._sp, stack_size)
+        self._stack = gdb.memory(self._sp, self._top - self._sp)
+        self._copies = {}
+        for index, placement in enumerate(case.layout.placements):
+            if placement.by_reference:
+                at = copy_address(placement, self._registers, self._stack)
+                size = case.arguments[index].type.size
+                self._copies[index] = at, gdb.memory(at, size)
+
+    def sighting(self, gdb: Gdb, registers: Mapping[int, int]) -> Sighting:
+        """With what is there after the handler."""
+        return Sighting(
+            sp=self._sp,
+            fp=self._fp,
+            top=self._top,
+            registers_before=self._registers,
+            registers_after=_general(registers),
+            stack_before=self._stack,
+            stack_after=gdb.memory(self._sp, len(self._stack)),
+            copies={
+                index: Copy(at, before, gdb.memory(at, len(before)))
+                for index, (at, before) in self._copies.items()
+            },
+        )
+
+
+def _general(registers: Mapping[int, int]) -> tuple[int, ...]:
+    return tuple(registers[number] for number in range(GENERAL_REGISTERS))
+
+
+@dataclass(frozen=True)
+class _Module:
+    """A module file."""
+
+    # Offsets in .text.
+    functions: Mapping[str, int]
+    # The content of .rodata, and the offsets in it that loading changes.
+    constants: tuple[bytes, Collection[int]]
+
+
+def _read(path: Path) -> _Module:
+    """
+    Read a module file.
+
+    Where DWARF says that a function begins is no use: for gcc that is behind the
+    two nops that ftrace patches, and a kprobe lies on the first of them.
+    """
+    functions: dict[str, int] = {}
+    data = b""
+    relocated: set[int] = set()
+    with path.open("rb") as file:
+        elf = ELFFile(file)
+        text = elf.get_section_index(".text")
+        for section in elf.iter_sections():
+            if isinstance(section, SymbolTableSection):
+                for entry in section.iter_symbols():
+                    if entry["st_shndx"] == text:
+                        functions[entry.name] = entry["st_value"]
+            elif section.name == ".rodata":
+                data = bytes(section.data())
+            elif isinstance(section, RelocationSection) and section.name == ".rela.rodata":
+                for relocation in section.iter_relocations():
+                    start = relocation["r_offset"]
+                    relocated.update(range(start, start + 8))
+    return _Module(functions, (data, relocated))

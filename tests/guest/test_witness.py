@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""GDB sees what the guest tells, and more where the guest keeps it back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.catalog import Catalog
+from harness.errors import Exit
+from harness.kernel import modules
+from harness.kernel.kernel import Kernel
+from harness.kernel.modules import Modules
+from harness.report import words
+from harness.run import repro
+from harness.run.plan import plays
+from harness.run.session import Deadlines
+from tests.guest.conftest import Broken, names
+from tests.guest.test_repro import command
+from tests.guest.test_sabotage import DIES, HANGS
+
+CORE = "probe-targets/core.c"
+# One of each context and class.
+SOME = [
+    "stack-25", "by-ref-forwarded-stack", "va-list-stack", "irq-stack-9", "softirq-by-ref-256",
+    "top-stack-9", "deep-by-ref-256", "deep-completion-cpu", "nested-interrupt-stack-9",
+    "invalid-fp-stack-9", "rollback-list-interrupt", "overwrite-129", "variadic-mixed",
+]  # fmt: skip
+
+
+def test_the_witness_agrees(tmp_path: Path, kernel: Kernel) -> None:
+    cases = [f"--case={name}" for name in SOME]
+    done = command(tmp_path, "repro", "--kernel", kernel.spec, "--witness=gdb", *cases, "--json=-")
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["summary"]["witness"]) == (0, "gdb")
+    assert document["summary"]["agree"] == 6 * len(SOME)
+    assert all(verdict["witness_agrees"] for verdict in document["verdicts"])
+    damage = {word for label in document["summary"]["classes"] for word in label.split("+")}
+    assert len(damage) == 7
+
+
+def test_a_change_that_the_guest_does_not_see(broken: Broken) -> None:
+    """A byte of the caller's stack far above the arguments: no argument, no object."""
+    result = broken(
+        CORE,
+        "	look_at_area(LOOK_AFTER);\n",
+        "	look_at_area(LOOK_AFTER);\n	((u8 *)play.pc->jp.stat.stack.sp)[480] ^= 1;\n",
+        cases=["stack-9"],
+        variants=["none", "fixed-64", "thread-size"],
+        witness=True,
+    )
+    assert result.exit_status is Exit.DIFFERS
+    none, fixed, everything = result.outcomes
+    for outcome in (none, fixed):
+        assert outcome.verdict
+        assert outcome.verdict.agrees
+        assert words.cell(outcome) == "witness-disagrees"
+        assert "the stack changed at SP + 480 to 480" in outcome.reasons[0]
+    assert everything.agrees
+    assert "the witness agrees with 1 of 3" in words.summary(result)
+
+
+def test_a_guest_that_lies(broken: Broken) -> None:
+    """It tells that the function saw what the caller passed, whatever it saw."""
+    result = broken(
+        CORE,
+        "	memcpy(bytes, at, size);\n",
+        "	memcpy(bytes, at, size);\n	if (when == LOOK_SEEN)\n		bytes[0] |= 0x80;\n",
+        cases=["by-ref-24"],
+        variants=["thread-size"],
+        witness=True,
+    )
+    (outcome,) = result.outcomes
+    assert any("argument 1's copy after it differs from" in text for text in outcome.witness or ())
+
+
+def test_a_death_before_the_witness(broken: Broken) -> None:
+    result = broken(
+        CORE,
+        "	play.handler_runs++;\n",
+        DIES,
+        cases=["stack-9", "stack-10", "stack-12"],
+        variants=["none"],
+        witness=True,
+    )
+    assert (result.boots, result.complete) == (2, True)
+    assert names(result.differing) == {"stack-10"}
+    assert "KernelDied: Unable to handle kernel NULL pointer" in result.differing[0].reasons[0]
+
+
+def test_a_hang_before_the_witness(broken: Broken) -> None:
+    result = broken(
+        CORE,
+        "	play.handler_runs++;\n",
+        HANGS,
+        cases=["stack-9", "stack-10", "stack-12"],
+        variants=["none"],
+        witness=True,
+        deadlines=Deadlines(play=5, ping=10, end=10),
+    )
+    assert names(result.differing) == {"stack-10"}
+    assert "TestHung: " in result.differing[0].reasons[0]
+    assert result.complete
+
+
+def test_a_probe_that_is_never_hit(broken: Broken) -> None:
+    """The function is not called: nothing is waited for, and nothing is green."""
+    result = broken(
+        CORE,
+        "	probe_call_in(pc->context, pc->call);\n",
+        "",
+        cases=["stack-9"],
+        variants=["none", "fixed-64"],
+        witness=True,
+    )
+    assert len(result.differing) == 2
+    assert "never saw the probed function's entry" in result.outcomes[0].reasons[-1]
+
+
+@dataclass(frozen=True)
+class _Mixed(Modules):
+    """One build in the guest, the file of another one for the witness."""
+
+    loaded: list[Path]
+
+    @property
+    def files(self) -> list[Path]:
+        return self.loaded
+
+
+def test_another_build_of_the_module(kernel: Kernel, catalog: Catalog) -> None:
+    """A witness that looks at the wrong place says so."""
+    chosen = catalog.select_cases(["stack-9"])
+    built = modules.build(kernel, list(catalog.cases.values()))
+    other = modules.build(kernel, chosen)
+    mixed = _Mixed(other.folder, built.key, built.files)
+    plan = plays(catalog.select_variants(["none"]), chosen)
+    result = repro.run(kernel, mixed, plan, witness=True)
+    assert result.exit_status is Exit.INFRASTRUCTURE
+    assert "does not hold probe-targets" in result.own_trouble[0]

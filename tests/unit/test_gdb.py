@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""GDB/MI is waited for by its tokens; a program of ours stands in for GDB."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.vm import gdb
+from harness.vm.gdb import Gdb, GdbError, GdbSilent
+
+# Answers each command with what `answers` says, or with "done".
+FAKE = """\
+import sys, time
+answers = {answers!r}
+print("(gdb) ", flush=True)
+for line in sys.stdin:
+    token, _, command = line.strip().partition("-")
+    number = "".join(c for c in token if c.isdigit())
+    for words in answers.get(command.split(" ")[0], ["TOKEN^done"]):
+        if words == "sleep":
+            time.sleep(0.5)
+        elif words == "exit":
+            sys.exit(3)
+        else:
+            print(words.replace("TOKEN", number), flush=True)
+"""
+
+Fake = Callable[..., Gdb]
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Fake:
+    def make(**answers: list[str]) -> Gdb:
+        named = {name.replace("_", "-"): words for name, words in answers.items()}
+        path = tmp_path / "gdb.py"
+        path.write_text(FAKE.format(answers=named))
+        return Gdb(tmp_path / "stub", (sys.executable, str(path)))
+
+    return make
+
+
+def test_an_answer_is_known_by_its_token(fake: Fake) -> None:
+    """Whatever comes before it, and however late it is."""
+    before = ['=thread-created,id="1"', '~"hello"', '1^done,value="wrong"', "sleep"]
+    with fake(data_read_memory_bytes=[*before, 'TOKEN^done,memory=[{contents="0a0b"}]']) as it:
+        assert it.memory(0, 2) == b"\x0a\x0b"
+
+
+def test_an_answer_is_not_waited_for_longer_than_it_takes(fake: Fake) -> None:
+    with fake() as it:
+        start = time.monotonic()
+        for _ in range(20):
+            it.execute("-gdb-version")
+        assert time.monotonic() - start < 2
+
+
+def test_a_stop_before_the_answer_is_kept(fake: Fake) -> None:
+    stop = '*stopped,reason="breakpoint-hit",bkptno="1"'
+    with fake(exec_continue=[stop, "TOKEN^running"]) as it:
+        it.resume()
+        it.wait_stop(5)
+
+
+def test_no_stop_in_time(fake: Fake) -> None:
+    with fake() as it, pytest.raises(GdbSilent, match="did not stop within"):
+        it.wait_stop(0.2)
+
+
+def test_a_stop_for_another_reason(fake: Fake) -> None:
+    with fake(exec_continue=["TOKEN^running", '*stopped,reason="exited"']) as it:
+        it.resume()
+        with pytest.raises(GdbError, match="The guest stopped for exited"):
+            it.wait_stop(5)
+
+
+def test_an_error_is_one_sentence(fake: Fake) -> None:
+    with fake(break_delete=['TOKEN^error,msg="No breakpoint number 7."']) as it:
+        with pytest.raises(GdbError) as caught:
+            it.delete([7])
+        assert caught.value.sentence == "GDB cannot do '-break-delete 7': No breakpoint number 7."
+
+
+def test_a_silent_gdb(fake: Fake) -> None:
+    with fake(exec_interrupt=["=nothing"]) as it, pytest.raises(GdbError, match="did not answer"):
+        it.execute("-exec-interrupt", 0.3)
+
+
+def test_a_gdb_that_ends(fake: Fake) -> None:
+    with fake(gdb_version=["exit"]) as it, pytest.raises(GdbError, match="ended with status 3"):
+        it.execute("-gdb-version")
+
+
+def test_a_gdb_that_is_not_there(tmp_path: Path) -> None:
+    missing = Gdb(tmp_path, ("no-such-gdb",))
+    with pytest.raises(GdbError, match="no-such-gdb is not installed"), missing:
+        pass
+
+
+def test_it_is_gone_on_exit(fake: Fake) -> None:
+    with fake() as it:
+        process = it._controller.gdb_process
+        assert process
+    assert process.poll() is not None
+    assert gdb.GDB == "gdb-multiarch"
