@@ -63,9 +63,25 @@ class Session:
         self.ended = False
         self._channel = channel
         self._parser = Parser()
-        self._poll = select.poll()
+        # Records that came while somebody else was waited for.
+        self._early: list[Record] = []
+        self._poll = select.epoll()
         for source in (machine.records.fileno(), self.console.fileno(), machine.pidfd):
-            self._poll.register(source, select.POLLIN)
+            self._poll.register(source, select.EPOLLIN)
+
+    def fileno(self) -> int:
+        """Readable when there is something for look()."""
+        return self._poll.fileno()
+
+    def look(self) -> bool:
+        """
+        Read what has come, and keep its records for wait(); False once QEMU has ended.
+
+        Whoever waits for something else of the guest's calls this meanwhile: a guest
+        that nobody listens to blocks.
+        """
+        self._early += self._read(0) or []
+        return not self.ended
 
     def records(self, planned: int) -> Iterator[Record]:
         """
@@ -104,26 +120,36 @@ class Session:
         Raises KernelDied, KernelHung or TestHung when none comes in time.
         """
         deadline = time.monotonic() + seconds
-        while True:
-            events = self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
-            if not events:
+        while not self._early:
+            records = self._read(max(0.0, deadline - time.monotonic()))
+            if records is None:
                 self._hung()
-            sources = {number for number, _ in events}
-            self.ended = self.machine.pidfd in sources
-            records: list[Record] = []
-            if self.console.fileno() in sources or self.ended:
-                records += self._read_console()
-            if self.machine.records.fileno() in sources or self.ended:
-                records += self._read_records()
-            for record in records:
-                if isinstance(record, Guest):
-                    self.guest = record
-                else:
-                    self.received += 1
-            if records or self.ended:
-                return records
+            self._early += records
+            if self.ended:
+                break
             if self.console.dead:
                 deadline = min(deadline, time.monotonic() + self.deadlines.end)
+        records, self._early = self._early, []
+        return records
+
+    def _read(self, seconds: float) -> list[Record] | None:
+        """The records in what comes next; None when nothing comes in time."""
+        events = self._poll.poll(seconds)
+        if not events:
+            return None
+        sources = {number for number, _ in events}
+        self.ended = self.machine.pidfd in sources
+        records: list[Record] = []
+        if self.console.fileno() in sources or self.ended:
+            records += self._read_console()
+        if self.machine.records.fileno() in sources or self.ended:
+            records += self._read_records()
+        for record in records:
+            if isinstance(record, Guest):
+                self.guest = record
+            else:
+                self.received += 1
+        return records
 
     def await_record(self, seconds: float) -> Record:
         """The answer to what was sent; raises as wait(), and KernelDied without one."""

@@ -62,7 +62,7 @@ class Witness:
             raise ProtocolError("The guest did not introduce itself.", HINT)
         self._stack_size = introduction.thread_size
         addresses = self._load_addresses()
-        with Gdb(session.machine.gdb) as self._gdb:
+        with Gdb(session.machine.gdb, session) as self._gdb:
             self._check_module(addresses[".rodata"])
             self._text = addresses[".text"]
             self._end = self._text + self._module.functions[END]

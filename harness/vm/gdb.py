@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from harness import tool
 from harness.errors import InfrastructureError
@@ -32,17 +32,29 @@ class GdbSilent(GdbError):
     """The guest did not stop in time."""
 
 
+class HasFileno(Protocol):
+    def fileno(self) -> int: ...
+
+
+class Talker(HasFileno, Protocol):
+    """A guest that has more to say than GDB hears, and blocks until somebody listens."""
+
+    def look(self) -> bool:
+        """Read what it said, when it is readable; False once its QEMU has ended."""
+
+
 class Gdb:
     """
     Attaches to a stub on entry, which stops the guest; is gone on exit.
 
     A command's answer is the result record with the command's own token, however
     late it comes and whatever comes before it (GDB manual, "GDB/MI Output
-    Syntax").
+    Syntax").  `stub` is the socket of the QEMU of which `guest` tells.
     """
 
-    def __init__(self, stub: Path, command: Sequence[str] = (GDB, "--nx")) -> None:
+    def __init__(self, stub: Path, guest: Talker, command: Sequence[str] = (GDB, "--nx")) -> None:
         self._stub = stub
+        self._guest = guest
         self._command = command
         self._token = 0
         self._records: deque[dict[str, Any]] = deque()
@@ -86,12 +98,17 @@ class Gdb:
         """The next record of GDB's, None when none comes in time."""
         process = self._controller.gdb_process
         assert process and process.stdout
+        sources: list[HasFileno] = [process.stdout, self._guest]
         while not self._records:
-            ready, _, _ = select.select(
-                [process.stdout], [], [], max(0, deadline - time.monotonic())
-            )
+            seconds = max(0.0, deadline - time.monotonic())
+            ready, _, _ = select.select(sources, [], [], seconds)
             if not ready:
                 return None
+            if self._guest in ready and not self._guest.look():
+                # GDB itself may not notice before it sends something.
+                raise GdbError("QEMU has ended.")
+            if process.stdout not in ready:
+                continue
             self._records += self._controller.get_gdb_response(0, raise_error_on_timeout=False)
             if not self._records and process.poll() is not None:
                 raise GdbError(f"{GDB} ended with status {process.returncode}.", tool.DOCTOR)

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,13 +35,36 @@ for line in sys.stdin:
 Fake = Callable[..., Gdb]
 
 
+class Line:
+    """Stands in for a guest; what it says is read as it comes."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        self.heard = b""
+
+    def fileno(self) -> int:
+        return self.ours.fileno()
+
+    def look(self) -> bool:
+        data = self.ours.recv(4096)
+        self.heard += data
+        return bool(data)
+
+
 @pytest.fixture
-def fake(tmp_path: Path) -> Fake:
+def line() -> Iterator[Line]:
+    line = Line()
+    with line.ours, line.theirs:
+        yield line
+
+
+@pytest.fixture
+def fake(tmp_path: Path, line: Line) -> Fake:
     def make(**answers: list[str]) -> Gdb:
         named = {name.replace("_", "-"): words for name, words in answers.items()}
         path = tmp_path / "gdb.py"
         path.write_text(FAKE.format(answers=named))
-        return Gdb(tmp_path / "stub", (sys.executable, str(path)))
+        return Gdb(tmp_path / "stub", line, (sys.executable, str(path)))
 
     return make
 
@@ -95,10 +120,36 @@ def test_a_gdb_that_ends(fake: Fake) -> None:
         it.execute("-gdb-version")
 
 
-def test_a_gdb_that_is_not_there(tmp_path: Path) -> None:
-    missing = Gdb(tmp_path, ("no-such-gdb",))
+def test_a_gdb_that_is_not_there(tmp_path: Path, line: Line) -> None:
+    missing = Gdb(tmp_path, line, ("no-such-gdb",))
     with pytest.raises(GdbError, match="no-such-gdb is not installed"), missing:
         pass
+
+
+def test_a_guest_that_says_much(fake: Fake, line: Line) -> None:
+    """It would block, and never stop, if nobody listened."""
+    said = b"Unable to handle kernel NULL pointer" * 20000
+
+    def say() -> None:
+        line.theirs.sendall(said)
+
+    with fake() as it:
+        guest = threading.Thread(target=say)
+        guest.start()
+        with pytest.raises(GdbSilent):
+            it.wait_stop(1)
+        guest.join(5)
+        assert line.heard == said
+
+
+def test_a_guest_that_ends(fake: Fake, line: Line) -> None:
+    """GDB may stay silent then."""
+    with fake() as it:
+        line.theirs.close()
+        start = time.monotonic()
+        with pytest.raises(GdbError, match="QEMU has ended"):
+            it.wait_stop(20)
+        assert time.monotonic() - start < 10
 
 
 def test_it_is_gone_on_exit(fake: Fake) -> None:
