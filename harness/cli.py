@@ -26,6 +26,10 @@ EPILOG = (
 )
 
 
+# As many as QEMU's virt machine has room for with its default interrupt controller.
+CPUS_MAX = 8
+
+
 class _Parser(argparse.ArgumentParser):
     """Ends with one sentence and the documented status."""
 
@@ -172,6 +176,27 @@ def parser() -> argparse.ArgumentParser:
         help="where the case file of a failure is written (default: here)",
     )
     _add_json(command, "the result")
+
+    command = add(
+        "storm",
+        storm,
+        "have all CPUs hit one jprobe at once, and account for every hit",
+        "jprobe-harness storm --seconds 10 --cpus 4 --variant fixed-128",
+    )
+    _add_kernel(command)
+    _add_variants(command)
+    command.add_argument(
+        "--seconds", type=_seconds, default=10, metavar="S", help="of each variant (default: 10)"
+    )
+    command.add_argument(
+        "--cpus",
+        type=int,
+        choices=range(2, CPUS_MAX + 1),
+        default=4,
+        metavar="N",
+        help=f"the guest's, 2 to {CPUS_MAX} (default: 4)",
+    )
+    _add_json(command, "the counts")
 
     command = add(
         "predict",
@@ -414,6 +439,41 @@ def fuzz(options: argparse.Namespace) -> int:
     if options.json != "-":
         fuzz_report.print_campaign(campaign, shrunk, command)
     return campaign.exit_status
+
+
+def storm(options: argparse.Namespace) -> int:
+    from harness.report import storm_report
+    from harness.run import job
+    from harness.run import storm as storms
+
+    catalog = Catalog()
+    variants = catalog.select_variants(options.variant)
+    done = 0
+    with ExitStack() as resources:
+        progress = _Progress(resources)
+
+        def on_outcome(outcome: object) -> None:
+            nonlocal done
+            done += 1
+            progress.step("storms", len(variants), done)
+
+        kernel, modules = job.prepare(
+            options.kernel, catalog, refresh=options.refresh, report=progress.percent
+        )
+        progress.step("storms", len(variants), done)
+        result = storms.run(
+            kernel,
+            modules,
+            variants,
+            cpus=options.cpus,
+            seconds=options.seconds,
+            on_outcome=on_outcome,
+        )
+    if options.json:
+        _write(options.json, _json(storm_report.document(result)))
+    if options.json != "-":
+        storm_report.print_storms(result)
+    return result.exit_status
 
 
 def predict(options: argparse.Namespace) -> int:

@@ -16,6 +16,14 @@ The guest's records: a pure parser of what kernel-modules/probe-targets writes.
     taint before=1000 after=1000
     end seq=1 crc=89e77985
 
+A storm's record has in place of all but `play` and `taint`
+
+    stack sp=... fp=... top=... irq=0 context=process
+    stack sp=... fp=... top=... irq=1 context=hardirq
+    storm milliseconds=10004 hits=9 missed=1 skipped=0
+    caller cpu=0 context=process calls=5 handler=5 target=5 corrupt=5 wrong=0 at_once=1
+    caller cpu=0 context=hardirq calls=4 handler=3 target=4 corrupt=3 wrong=0 at_once=1
+
 Addresses and taint are hexadecimal, counts decimal; an empty HEX was not looked
 at.  A long `line` is cut.  The checksum is CRC-32 of all lines of the record before
 `end`.
@@ -30,7 +38,8 @@ import base64
 import dataclasses
 import re
 import zlib
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -38,6 +47,7 @@ from harness.errors import InfrastructureError
 from harness.model.case import Context
 from harness.model.observation import Counts, Frame, Look, Nested, Observation
 from harness.model.policy import Hit
+from harness.model.storm import Caller, Storm
 
 
 class ProtocolError(InfrastructureError):
@@ -81,7 +91,7 @@ T = TypeVar("T")
 HINT = "On a serial line shared with printk this happens: run again."
 # Of a plan's line, so many characters come back.
 LINE_SHOWN = 64
-Record = Guest | Observation | Refusal | Ran
+Record = Guest | Observation | Storm | Refusal | Ran
 
 _WORDS = (
     "guest",
@@ -94,6 +104,8 @@ _WORDS = (
     "object",
     "nested",
     "frame",
+    "storm",
+    "caller",
     "taint",
     "error",
     "errno",
@@ -152,7 +164,7 @@ class Parser:
         if self._guest is None:
             raise ProtocolError("The guest sent a record before it told its stack sizes.", HINT)
         guest = self._guest
-        return _sound(lambda _: _observation(body, guest), end)
+        return _sound(lambda _: _played(body, guest), end)
 
 
 def _sound(make: Callable[[bytes], T], line: bytes) -> T:
@@ -209,45 +221,79 @@ def _frame(fields: dict[str, str]) -> Frame:
     return Frame(**{f.name: _moment(fields, f.name) for f in dataclasses.fields(Frame)})
 
 
-def _observation(lines: list[bytes], guest: Guest) -> Record:
-    by_word: dict[str, dict[str, str]] = {}
-    arguments = {}
+def _hit(fields: dict[str, str], guest: Guest) -> Hit:
+    return Hit(
+        sp=int(fields["sp"], 16),
+        fp=int(fields["fp"], 16),
+        top=int(fields["top"], 16),
+        irq=fields["irq"] == "1",
+        irq_stack_size=guest.irq_stack_size,
+    )
+
+
+def _new_taint(fields: dict[str, str]) -> int:
+    return int(fields["after"], 16) & ~int(fields["before"], 16)
+
+
+def _played(lines: list[bytes], guest: Guest) -> Record:
+    """What became of a line of the plan."""
+    by_word: dict[str, list[dict[str, str]]] = defaultdict(list)
     for line in lines:
-        word = line.split(b" ", 1)[0].decode()
-        fields = _fields(line)
-        if word == "arg":
-            arguments[int(fields["index"])] = _look(fields)
-        else:
-            by_word[word] = fields
-    seq = int(by_word["play"]["seq"])
+        by_word[line.split(b" ", 1)[0].decode()].append(_fields(line))
+    play = _one(by_word, "play")
     if "error" in by_word:
-        number = by_word["errno"]["value"] if "errno" in by_word else ""
-        text = " ".join(filter(None, (by_word["error"]["text"], number)))
-        return Refusal(seq, by_word["play"]["line"], text)
-    stack, count, save = by_word["stack"], by_word["count"], by_word["save"]
-    taint = by_word["taint"]
+        words = [by_word["error"][0]["text"], *(f["value"] for f in by_word["errno"])]
+        return Refusal(int(play["seq"]), play["line"], " ".join(words))
+    return (_storm if "storm" in by_word else _observation)(by_word, guest)
+
+
+def _storm(by_word: Mapping[str, list[dict[str, str]]], guest: Guest) -> Storm:
+    play, storm, taint = (_one(by_word, word) for word in ("play", "storm", "taint"))
+    return Storm(
+        seq=int(play["seq"]),
+        line=play["line"],
+        **{name: int(storm[name]) for name in ("milliseconds", "hits", "missed", "skipped")},
+        stacks={Context(fields["context"]): _hit(fields, guest) for fields in by_word["stack"]},
+        callers=tuple(_caller(fields) for fields in by_word["caller"]),
+        new_taint=_new_taint(taint),
+    )
+
+
+def _caller(fields: dict[str, str]) -> Caller:
+    numbers = [field.name for field in dataclasses.fields(Caller) if field.name != "context"]
+    return Caller(
+        context=Context(fields["context"]), **{name: int(fields[name]) for name in numbers}
+    )
+
+
+def _observation(by_word: Mapping[str, list[dict[str, str]]], guest: Guest) -> Observation:
+    words = ("play", "stack", "count", "save", "area", "taint")
+    play, stack, count, save, area, taint = (_one(by_word, word) for word in words)
+    objects, nested, frames = (by_word.get(word) for word in ("object", "nested", "frame"))
     return Observation(
-        seq=seq,
-        line=by_word["play"]["line"],
-        hit=Hit(
-            sp=int(stack["sp"], 16),
-            fp=int(stack["fp"], 16),
-            top=int(stack["top"], 16),
-            irq=stack["irq"] == "1",
-            irq_stack_size=guest.irq_stack_size,
-        ),
+        seq=int(play["seq"]),
+        line=play["line"],
+        hit=_hit(stack, guest),
         context=Context(stack["context"]),
         counts=_counts(count),
         saved=int(save["saved"]),
         overflow=int(save["overflow"]),
-        area=_area(by_word["area"]),
-        arguments=arguments,
-        object=_look(by_word["object"]) if "object" in by_word else None,
-        node=int(by_word["object"]["node"], 16) if "object" in by_word else 0,
-        nested=_nested(by_word["nested"]) if "nested" in by_word else None,
-        frame=_frame(by_word["frame"]) if "frame" in by_word else None,
-        new_taint=int(taint["after"], 16) & ~int(taint["before"], 16),
+        area=_area(area),
+        arguments={int(fields["index"]): _look(fields) for fields in by_word.get("arg", ())},
+        object=_look(objects[0]) if objects else None,
+        node=int(objects[0]["node"], 16) if objects else 0,
+        nested=_nested(nested[0]) if nested else None,
+        frame=_frame(frames[0]) if frames else None,
+        new_taint=_new_taint(taint),
     )
+
+
+def _one(by_word: Mapping[str, list[dict[str, str]]], word: str) -> dict[str, str]:
+    """The fields of a line that comes exactly once."""
+    found = by_word.get(word, [])
+    if len(found) != 1:
+        raise KeyError(word)
+    return found[0]
 
 
 def _counts(fields: dict[str, str]) -> Counts:

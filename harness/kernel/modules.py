@@ -115,8 +115,8 @@ def kbuild(kernel: Kernel, folder: Path, cc: str = f"{CROSS_COMPILE}gcc") -> Non
     done = tool.run(
         [
             "make", "-C", kernel.build, f"M={folder}", f"-j{os.cpu_count()}",
-            "ARCH=arm64", f"CROSS_COMPILE={CROSS_COMPILE}", f"CC={cc}", f"KCFLAGS={flags}",
-            "modules",
+            "ARCH=arm64", f"CROSS_COMPILE={CROSS_COMPILE}", f"CC={cc}",
+            f"KCFLAGS={flags}", f"KAFLAGS={flags}", "modules",
         ],
         seconds=BUILD_SECONDS,
     )  # fmt: skip

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One boot of a guest that plays a plan, alone or before a witness."""
+"""One boot of a guest with a plan."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.guest import initramfs
-from harness.guest.protocol import Record
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
-from harness.model.witness import Sighting
-from harness.run.plan import Play
 from harness.run.session import Deadlines, Session
 from harness.vm.machine import Config, Machine
 
@@ -36,34 +33,11 @@ class Setup:
     logs: Path
 
 
-class Boot:
-    """A guest that has been started."""
-
-    def __init__(self, setup: Setup, session: Session, plays: Sequence[Play]) -> None:
-        self._setup = setup
-        self._plays = plays
-        self.session = session
-
-    def records(self) -> Iterator[tuple[Record, Sighting | None]]:
-        """
-        The guest's introduction, then each play's record, and what a witness saw.
-
-        Raises as Session.records() does.
-        """
-        if self._setup.witness:
-            from harness.run.witness import Witness
-
-            witness = Witness(self.session, self._setup.modules)
-            return witness.records(self._plays, f"/{HELD_PLAN}")
-        return ((record, None) for record in self.session.records(len(self._plays)))
-
-
 @contextmanager
-def start(setup: Setup, number: int, plays: Sequence[Play]) -> Iterator[Boot]:
-    """Start boot `number` of a run; the guest is gone on exit."""
+def start(setup: Setup, number: int, lines: Sequence[str]) -> Iterator[Session]:
+    """Start boot `number` of a run with a plan's lines; the guest is gone on exit."""
     kernel, modules, logs = setup.kernel, setup.modules, setup.logs
     initrd, channel = initramfs.cached_minimal(kernel, modules.files, modules.key)
-    lines = [play.line for play in plays]
     # Alone, the guest plays at once; before a witness, when that is ready.
     initrd += initramfs.plan(lines, HELD_PLAN) if setup.witness else initramfs.plan(lines)
     config = dataclasses.replace(setup.config, gdb=setup.witness)
@@ -73,4 +47,4 @@ def start(setup: Setup, number: int, plays: Sequence[Play]) -> Iterator[Boot]:
     ):
         (logs / f"command-{number}").write_text(f"{shlex.join(machine.command)}\n")
         (logs / f"plan-{number}").write_text("".join(f"{line}\n" for line in lines))
-        yield Boot(setup, Session(machine, channel, setup.deadlines, log=log), plays)
+        yield Session(machine, channel, setup.deadlines, log=log)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from harness.errors import InfrastructureError, KernelFault
@@ -15,7 +15,7 @@ from harness.model.assembled import observe
 from harness.model.observation import Observation
 from harness.model.verdict import judge
 from harness.model.witness import Sighting, disagreements
-from harness.run.boot import Boot, Setup, start
+from harness.run.boot import HELD_PLAN, Setup, start
 from harness.run.logs import new_folder
 from harness.run.plan import Interrupted, Outcome, Play, Result
 from harness.run.session import DEFAULT_DEADLINES, Deadlines, Session
@@ -76,15 +76,15 @@ class _Run:
         first = len(self._outcomes)
         rest = self._plays[first:]
         try:
-            with start(self._setup, self._boots, rest) as boot:
+            with start(self._setup, self._boots, [play.line for play in rest]) as session:
                 on_boot()
                 try:
-                    self._judge(boot, rest)
+                    self._judge(session, rest)
                 finally:
-                    self._pin(boot.session.console.watcher.splats, first)
+                    self._pin(session.console.watcher.splats, first)
         except KernelFault as fault:
             self._faults += 1
-            return self._judge_fault(fault, boot.session, first)
+            return self._judge_fault(fault, session, first)
         except InfrastructureError as error:
             if len(self._retried) == RETRIES:
                 self._own_trouble.append(str(error))
@@ -95,10 +95,20 @@ class _Run:
             raise
         return True
 
-    def _judge(self, boot: Boot, plays: Sequence[Play]) -> None:
+    def _records(
+        self, session: Session, plays: Sequence[Play]
+    ) -> Iterator[tuple[Record, Sighting | None]]:
+        """The guest's introduction, then each play's record, and what a witness saw."""
+        if not self._setup.witness:
+            return ((record, None) for record in session.records(len(plays)))
+        from harness.run.witness import Witness
+
+        return Witness(session, self._setup.modules).records(plays, f"/{HELD_PLAN}")
+
+    def _judge(self, session: Session, plays: Sequence[Play]) -> None:
         """Judge each record as it comes; it must be the next one of the plan."""
         expected = 1
-        for record, sighting in boot.records():
+        for record, sighting in self._records(session, plays):
             if isinstance(record, Guest):
                 self._check_release(record)
                 continue

@@ -4,8 +4,9 @@
  *
  * /proc/jprobe-cases takes a plan, one "CASE POLICY SIZE" a line, and gives a
  * record for each: every read() plays the next line.  "= POLICY SIZE" is
- * followed by a case as data, see probe_assembled_parse().  Records are text, so
- * that they pass any channel; harness/guest/protocol.py reads them.
+ * followed by a case as data, see probe_assembled_parse(), "~ POLICY SIZE" by
+ * the milliseconds of a storm, see probe_storm().  Records are text, so that they
+ * pass any channel; harness/guest/protocol.py reads them.
  */
 #include <linux/completion.h>
 #include <linux/crc32.h>
@@ -38,7 +39,7 @@ static const char * const policy_names[STACK_POLICY_KINDS] = {
 };
 
 /* As in a case's description. */
-static const char * const context_names[PROBE_CONTEXTS] = {
+const char * const probe_context_names[PROBE_CONTEXTS] = {
 	[PROBE_PROCESS] = "process",
 	[PROBE_DEEP] = "deep",
 	[PROBE_KTHREAD_TOP] = "kthread-top",
@@ -193,7 +194,7 @@ void probe_object_look(enum look when)
 	look_at(&play.object, when, (void *)play.object.at, play.object.size);
 }
 
-static __printf(1, 2) void put(const char *fmt, ...)
+void probe_put(const char *fmt, ...)
 {
 	va_list args;
 
@@ -203,24 +204,31 @@ static __printf(1, 2) void put(const char *fmt, ...)
 	va_end(args);
 }
 
+void probe_put_stack(const struct stack_hit *stack, enum probe_context context)
+{
+	probe_put("stack sp=%lx fp=%lx top=%lx irq=%d context=%s\n", stack->sp,
+		  stack->fp, stack->top, stack->irq,
+		  probe_context_names[context]);
+}
+
 static void put_bytes(const char *name, const u8 *bytes, size_t size)
 {
-	put(" %s=", name);
+	probe_put(" %s=", name);
 	if (!bytes)
 		return;
 	/* printk's hexadecimal goes up to 64 bytes. */
 	for (; size > 64; size -= 64, bytes += 64)
-		put("%64phN", bytes);
-	put("%*phN", (int)size, bytes);
+		probe_put("%64phN", bytes);
+	probe_put("%*phN", (int)size, bytes);
 }
 
 static void put_looked(const struct looked *looked)
 {
-	put(" at=%lx", looked->at);
+	probe_put(" at=%lx", looked->at);
 	put_bytes("before", looked->bytes[LOOK_BEFORE], looked->size);
 	put_bytes("after", looked->bytes[LOOK_AFTER], looked->size);
 	put_bytes("seen", looked->bytes[LOOK_SEEN], looked->size);
-	put("\n");
+	probe_put("\n");
 }
 
 static const u8 *looked_area(enum look when)
@@ -231,21 +239,22 @@ static const u8 *looked_area(enum look when)
 static void put_counts(const struct jprobe_stat *stat, unsigned int handler,
 		       unsigned int target)
 {
-	put(" hits=%ld handler=%u target=%u missed=%ld skipped=%ld",
-	    atomic_long_read(&stat->hits), handler, target,
-	    atomic_long_read(&stat->missed), atomic_long_read(&stat->skipped));
+	probe_put(" hits=%ld handler=%u target=%u missed=%ld skipped=%ld",
+		  atomic_long_read(&stat->hits), handler, target,
+		  atomic_long_read(&stat->missed),
+		  atomic_long_read(&stat->skipped));
 }
 
 static void put_nested(void)
 {
-	put("nested");
+	probe_put("nested");
 	put_counts(&probe_nested.jp.stat, probe_nested.handler_runs,
 		   probe_nested.target_runs);
 	put_bytes("sent", (const u8 *)probe_nested.sent,
 		  sizeof(probe_nested.sent));
 	put_bytes("seen", (const u8 *)probe_nested.seen,
 		  sizeof(probe_nested.seen));
-	put("\n");
+	probe_put("\n");
 }
 
 static void put_play(void)
@@ -254,33 +263,32 @@ static void put_play(void)
 	size_t area = play.pc->area;
 	unsigned int i;
 
-	put("stack sp=%lx fp=%lx top=%lx irq=%d context=%s\n", stat->stack.sp,
-	    stat->stack.fp, stat->stack.top, stat->stack.irq,
-	    context_names[play.context]);
-	put("count");
+	probe_put_stack(&stat->stack, play.context);
+	probe_put("count");
 	put_counts(stat, play.handler_runs, play.target_runs);
-	put("\nsave saved=%ld overflow=%lu\n", stat->saved, stat->overflow);
-	put("area");
+	probe_put("\nsave saved=%ld overflow=%lu\n", stat->saved,
+		  stat->overflow);
+	probe_put("area");
 	put_bytes("before", looked_area(LOOK_BEFORE), area);
 	put_bytes("after", looked_area(LOOK_AFTER), area);
 	put_bytes("seen", looked_area(LOOK_SEEN), area);
-	put("\n");
+	probe_put("\n");
 	for (i = 0; i < PROBE_ARGS_MAX; i++) {
 		if (!play.args[i].size)
 			continue;
-		put("arg index=%u", i);
+		probe_put("arg index=%u", i);
 		put_looked(&play.args[i]);
 	}
 	if (play.object.size) {
-		put("object node=%lx", (unsigned long)&object_node);
+		probe_put("object node=%lx", (unsigned long)&object_node);
 		put_looked(&play.object);
 	}
 	if (probe_nested.target_runs)
 		put_nested();
 	if (play.pc == &probe_assembled) {
-		put("frame");
+		probe_put("frame");
 		probe_assembled_put(put_bytes);
-		put("\n");
+		probe_put("\n");
 	}
 }
 
@@ -320,35 +328,39 @@ static int arm(struct jprobe *jp, bool *registered,
 	return 0;
 }
 
-/* Returns a sentence that says what is wrong with the line, or NULL. */
-static const char *play_line(char *line)
-{
-	char *name = strsep(&line, " "), *kind = strsep(&line, " ");
-	char *size = strsep(&line, " ");
-	struct stack_policy policy;
-	struct probe_case *pc;
-	unsigned long before;
-	int index, err;
+/* These return a sentence that says what is wrong with the line, or NULL. */
 
-	if (!kind || !size || kstrtouint(size, 10, &policy.size))
-		return "not CASE POLICY SIZE";
-	index = match_string(policy_names, STACK_POLICY_KINDS, kind);
-	if (index < 0)
-		return "no such policy";
-	pc = find_case(name);
+static const char *play_storm(const struct stack_policy *policy, char *line)
+{
+	unsigned int milliseconds;
+	int err;
+
+	if (!line || kstrtouint(line, 10, &milliseconds))
+		return "not ~ POLICY SIZE MILLISECONDS";
+	err = probe_storm(policy, milliseconds);
+	if (err) {
+		probe_put("errno value=%d\n", err);
+		return "the storm could not be set up";
+	}
+	return NULL;
+}
+
+static const char *play_case(const char *name,
+			     const struct stack_policy *policy, char *line)
+{
+	struct probe_case *pc = find_case(name);
+	int err;
+
 	if (!pc)
 		return "no such case";
 	if (pc == &probe_assembled && !(line && probe_assembled_parse(line)))
 		return "not a case as data";
 
-	policy.kind = index;
-	if (stack_policy_buffer(&policy) > THREAD_SIZE)
-		return "save buffer larger than a stack";
-	err = arm(&pc->jp, &pc->registered, &policy);
+	err = arm(&pc->jp, &pc->registered, policy);
 	if (!err && pc->nested)
-		err = arm(&probe_nested.jp, &probe_nested.registered, &policy);
+		err = arm(&probe_nested.jp, &probe_nested.registered, policy);
 	if (err) {
-		put("errno value=%d\n", err);
+		probe_put("errno value=%d\n", err);
 		return "the probe could not be registered";
 	}
 
@@ -356,13 +368,36 @@ static const char *play_line(char *line)
 	play.pc = pc;
 	probe_nested.handler_runs = 0;
 	probe_nested.target_runs = 0;
-	before = taint();
-
 	probe_call_in(pc->context, pc->call);
-
 	put_play();
-	put("taint before=%lx after=%lx\n", before, taint());
 	return NULL;
+}
+
+static const char *play_line(char *line)
+{
+	char *name = strsep(&line, " "), *kind = strsep(&line, " ");
+	char *size = strsep(&line, " ");
+	unsigned long before = taint();
+	struct stack_policy policy;
+	const char *error;
+	int index;
+
+	if (!kind || !size || kstrtouint(size, 10, &policy.size))
+		return "not CASE POLICY SIZE";
+	index = match_string(policy_names, STACK_POLICY_KINDS, kind);
+	if (index < 0)
+		return "no such policy";
+	policy.kind = index;
+	if (stack_policy_buffer(&policy) > THREAD_SIZE)
+		return "save buffer larger than a stack";
+
+	if (!strcmp(name, "~"))
+		error = play_storm(&policy, line);
+	else
+		error = play_case(name, &policy, line);
+	if (!error)
+		probe_put("taint before=%lx after=%lx\n", before, taint());
+	return error;
 }
 
 /*
@@ -371,8 +406,8 @@ static const char *play_line(char *line)
  */
 static noinline void put_end(unsigned int seq)
 {
-	put("end seq=%u crc=%08x\n", seq,
-	    ~crc32_le(~0, (const u8 *)record, record_len));
+	probe_put("end seq=%u crc=%08x\n", seq,
+		  ~crc32_le(~0, (const u8 *)record, record_len));
 }
 
 static void play_next(void)
@@ -388,10 +423,10 @@ static void play_next(void)
 	 * character takes microseconds to send.
 	 */
 	pr_notice("jp#%u\n", played);
-	put("play seq=%u line=%.*s\n", played, LINE_SHOWN, line);
+	probe_put("play seq=%u line=%.*s\n", played, LINE_SHOWN, line);
 	error = play_line(line);
 	if (error)
-		put("error text=%s\n", error);
+		probe_put("error text=%s\n", error);
 	put_end(played);
 }
 
@@ -476,9 +511,9 @@ static int __init probe_targets_init(void)
 	record = vmalloc(RECORD_SIZE);
 	if (!plan || !record)
 		goto no_memory;
-	put("guest release=%s thread_size=%lu irq_stack_size=%lu cases=%u\n",
-	    utsname()->release, (unsigned long)THREAD_SIZE,
-	    (unsigned long)IRQ_STACK_SIZE, probe_case_count);
+	probe_put("guest release=%s thread_size=%lu irq_stack_size=%lu cases=%u\n",
+		  utsname()->release, (unsigned long)THREAD_SIZE,
+		  (unsigned long)IRQ_STACK_SIZE, probe_case_count);
 	put_end(0);
 	if (!proc_create("jprobe-cases", 0600, NULL, &cases_ops))
 		goto no_memory;

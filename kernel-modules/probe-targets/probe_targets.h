@@ -173,6 +173,14 @@ void probe_assembled_handler(void);
 void probe_assembled_seen(const u64 *regs, const u8 *sp);
 void probe_assembled_handle(const u64 *regs, u8 *sp);
 
+int probe_storm(const struct stack_policy *policy, unsigned int milliseconds);
+
+/* Add to the record that is being written. */
+__printf(1, 2) void probe_put(const char *fmt, ...);
+void probe_put_stack(const struct stack_hit *stack, enum probe_context context);
+
+extern const char * const probe_context_names[PROBE_CONTEXTS];
+
 void probe_by_agent(enum probe_agent agent, void (*act)(void));
 
 void probe_call_at_top(void (*call)(void), void *top, void *save);

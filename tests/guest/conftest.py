@@ -48,11 +48,30 @@ def full_run(tmp_path_factory: pytest.TempPathFactory, kernel: Kernel) -> dict[s
     return document
 
 
+BrokenTree = Callable[[str, str, str], Path]
+
+
+@pytest.fixture
+def broken_tree(tmp_path: Path) -> BrokenTree:
+    """Makes a copy of the modules' sources in which one thing was replaced."""
+
+    def make(file: str, old: str, new: str) -> Path:
+        root = tmp_path / "kernel-modules"
+        shutil.copytree(resources.kernel_modules(), root)
+        path = root / file
+        text = path.read_text()
+        assert text.count(old) == 1, f"{old!r} is {text.count(old)} times in {file}"
+        path.write_text(text.replace(old, new))
+        return root
+
+    return make
+
+
 Broken = Callable[..., Result]
 
 
 @pytest.fixture
-def broken(tmp_path: Path, kernel: Kernel, catalog: Catalog) -> Broken:
+def broken(broken_tree: BrokenTree, kernel: Kernel, catalog: Catalog) -> Broken:
     """Play cases with a copy of the modules in which one thing was replaced."""
 
     def play(
@@ -65,14 +84,8 @@ def broken(tmp_path: Path, kernel: Kernel, catalog: Catalog) -> Broken:
         deadlines: Deadlines = DEADLINES,
         witness: bool = False,
     ) -> Result:
-        root = tmp_path / "kernel-modules"
-        shutil.copytree(resources.kernel_modules(), root)
-        path = root / file
-        text = path.read_text()
-        assert text.count(old) == 1, f"{old!r} is {text.count(old)} times in {file}"
-        path.write_text(text.replace(old, new))
         chosen = catalog.select_cases(cases)
-        built = modules.build(kernel, chosen, root=root)
+        built = modules.build(kernel, chosen, root=broken_tree(file, old, new))
         plan = plays(catalog.select_variants(variants), chosen)
         return repro.run(kernel, built, plan, deadlines=deadlines, witness=witness)
 

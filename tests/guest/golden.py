@@ -48,6 +48,8 @@ def main() -> None:
     with Guest(kernel, modules) as guest:
         for variant, case in PLAYS:
             guest.play(catalog.variants[variant], catalog.cases[case])
+        guest.session.send("play ~ none 0 1000")
+        guest.session.wait(10)
         guest.session.send(f"play = none 0 {ASSEMBLED.data}")
         guest.session.wait(10)
         guest.session.send("play nonsense none 0")

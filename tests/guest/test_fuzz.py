@@ -6,12 +6,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
-from harness import casefile, resources
+from harness import casefile
 from harness.catalog import Catalog, load_case
 from harness.cli import main
 from harness.errors import Exit
@@ -23,6 +22,7 @@ from harness.model.policy import Hit, Policy
 from harness.model.predict import Places, Prediction, predict
 from harness.run import fuzz, repro
 from harness.run.plan import Play
+from tests.guest.conftest import BrokenTree
 from tests.guest.test_repro import command
 from tests.wrong_rules import WRONG_RULES
 
@@ -58,14 +58,15 @@ def test_the_same_seed_gives_the_same_records(kernel: Kernel, catalog: Catalog) 
     ],
 )
 def test_a_wrong_policy_is_found(
-    tmp_path: Path, kernel: Kernel, catalog: Catalog, old: str, new: str, variant: str
+    tmp_path: Path,
+    broken_tree: BrokenTree,
+    kernel: Kernel,
+    catalog: Catalog,
+    old: str,
+    new: str,
+    variant: str,
 ) -> None:
-    root = tmp_path / "kernel-modules"
-    shutil.copytree(resources.kernel_modules(), root)
-    path = root / "stack-policy/stack_policy.h"
-    text = path.read_text()
-    assert text.count(old) == 1
-    path.write_text(text.replace(old, new))
+    root = broken_tree("stack-policy/stack_policy.h", old, new)
     build = functools.partial(modules.build, root=root)
     variants = catalog.select_variants([variant])
     campaign = fuzz.run(kernel, SEED, ENOUGH, variants, compiled=0, build=build)

@@ -19,6 +19,8 @@ from harness.model.ctype import value_bytes
 from harness.model.generate import draw
 from harness.model.observation import Observation
 from harness.model.policy import Policy, Rule
+from harness.model.storm import Storm
+from harness.model.storm import judge as judge_storm
 from harness.model.verdict import judge
 
 RAW = (Path(__file__).parent / "data/records.txt").read_bytes()
@@ -61,16 +63,18 @@ def parse(data: bytes) -> list[Record]:
 
 
 def test_real_records() -> None:
-    guest, *records, assembled, refusal, ran = parse(RAW)
+    guest, *records, storm, assembled, refusal, ran = parse(RAW)
     assert isinstance(guest, Guest)
     assert (guest.thread_size, guest.irq_stack_size) == (16384, 16384)
-    assert refusal == Refusal(len(PLAYED) + 2, "nonsense none 0", "no such case")
+    assert refusal == Refusal(len(PLAYED) + 3, "nonsense none 0", "no such case")
     assert ran == Ran(1, "hello\n")
     catalog = Catalog()
     for (variant, name, label), record in zip(PLAYED, records, strict=True):
         assert isinstance(record, Observation)
         verdict = judge(catalog.cases[name], catalog.variants[variant].policy, record)
         assert (verdict.label, verdict.mismatches) == (label, ())
+    assert isinstance(storm, Storm)
+    assert judge_storm(NONE, storm, 2, 1000) == ()
     assert isinstance(assembled, Observation)
     image = assemble(draw(2016, 9), Random(2016))
     verdict = judge(image.case, NONE, observe(image, assembled))

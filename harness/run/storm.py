@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One jprobe hit on all CPUs at once, under one policy after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from harness.errors import Exit, InfrastructureError, KernelFault
+from harness.guest.protocol import HINT, Guest, ProtocolError, Refusal
+from harness.kernel.kernel import Kernel
+from harness.kernel.modules import Modules
+from harness.model.policy import Variant
+from harness.model.storm import Storm, judge
+from harness.run.boot import Setup, start
+from harness.run.logs import new_folder
+from harness.run.session import DEFAULT_DEADLINES
+from harness.vm.machine import DEFAULT_CONFIG
+
+# Further tries when our own tools failed.
+RETRIES = 1
+
+
+@dataclass(frozen=True)
+class StormOutcome:
+    """What came of a storm."""
+
+    variant: Variant
+    # None: the guest did not tell, and `reasons` says why.
+    storm: Storm | None
+    # Why it is not as it must be, in sentences.
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StormResult:
+    """Storms on one kernel."""
+
+    release: str
+    compiler: str
+    cpus: int
+    # Of each storm.
+    seconds: float
+    planned: int
+    outcomes: tuple[StormOutcome, ...]
+    # Why storms were not reached through no fault of the kernel's.
+    own_trouble: tuple[str, ...]
+    # Folder with the console logs.
+    logs: str
+
+    @property
+    def exit_status(self) -> Exit:
+        if any(outcome.reasons for outcome in self.outcomes):
+            return Exit.DIFFERS
+        return Exit.AGREES if len(self.outcomes) == self.planned else Exit.INFRASTRUCTURE
+
+
+def run(
+    kernel: Kernel,
+    modules: Modules,
+    variants: Sequence[Variant],
+    *,
+    cpus: int,
+    seconds: float,
+    on_outcome: Callable[[StormOutcome], None] = lambda outcome: None,
+) -> StormResult:
+    """A boot and a storm for each variant; only failures of our own tools are retried."""
+    deadlines = replace(DEFAULT_DEADLINES, play=DEFAULT_DEADLINES.play + seconds)
+    config = replace(DEFAULT_CONFIG, cpus=cpus)
+    setup = Setup(kernel, modules, config, deadlines, False, new_folder())
+    outcomes: list[StormOutcome] = []
+    trouble: list[str] = []
+    boots = 0
+    while len(outcomes) < len(variants) and len(trouble) <= RETRIES:
+        boots += 1
+        try:
+            outcome = _storm(setup, boots, variants[len(outcomes)], seconds)
+        except InfrastructureError as error:
+            trouble.append(str(error))
+            continue
+        outcomes.append(outcome)
+        on_outcome(outcome)
+    return StormResult(
+        release=kernel.release,
+        compiler=modules.compiler,
+        cpus=cpus,
+        seconds=seconds,
+        planned=len(variants),
+        outcomes=tuple(outcomes),
+        own_trouble=tuple(trouble),
+        logs=str(setup.logs),
+    )
+
+
+def _storm(setup: Setup, number: int, variant: Variant, seconds: float) -> StormOutcome:
+    milliseconds = round(1000 * seconds)
+    line = f"~ {variant.policy.rule.value} {variant.policy.size} {milliseconds}"
+    storm: Storm | None = None
+    reasons: tuple[str, ...] = ()
+    try:
+        with start(setup, number, [line]) as session:
+            try:
+                for record in session.records(1):
+                    if isinstance(record, Storm) and record.line == line:
+                        storm = record
+                        reasons += judge(variant.policy, storm, setup.config.cpus, milliseconds)
+                    elif isinstance(record, Refusal):
+                        reasons += (f"The guest did not play it: {record}",)
+                    elif not isinstance(record, Guest):
+                        raise ProtocolError("The guest sent another record.", HINT)
+            finally:
+                splats = session.console.watcher.splats
+    except KernelFault as fault:
+        reasons += (f"{type(fault).__name__}: {fault.sentence}",)
+    complaints = tuple(f"{splat.kind.value}: {splat}" for splat in splats)
+    return StormOutcome(variant, storm, (*reasons, *complaints))

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One jprobe that all CPUs hit at once, from a task on each and from interrupts
+ * that the tasks send to each other.  CPUs must neither come nor go meanwhile.
+ */
+#include <linux/atomic.h>
+#include <linux/cpumask.h>
+#include <linux/err.h>
+#include <linux/jiffies.h>
+#include <linux/kthread.h>
+#include <linux/ktime.h>
+#include <linux/percpu.h>
+#include <linux/preempt.h>
+#include <linux/processor.h>
+#include <linux/sched.h>
+#include <linux/smp.h>
+
+#include "probe_targets.h"
+
+/**
+ * struct storm_caller - what one caller counts; nobody else writes to it
+ * @calls: of the probed function
+ * @handler: runs of the handler
+ * @target: runs of the function
+ * @corrupt: of these, with the stacked argument as the handler left it
+ * @wrong: runs of either with an argument that was not passed
+ * @at_once: handlers that were running while one of these was, itself included
+ */
+struct storm_caller {
+	long calls;
+	long handler;
+	long target;
+	long corrupt;
+	long wrong;
+	int at_once;
+};
+
+struct storm_cpu {
+	struct storm_caller task, irq;
+	struct task_struct *kthread;
+	call_single_data_t csd;
+	/* The task's interrupt is on its way to the next CPU, or runs there. */
+	bool interrupting;
+};
+
+static DEFINE_PER_CPU(struct storm_cpu, storm_cpus);
+static atomic_t storm_handlers;
+
+static bool passed(const struct storm_caller *caller, long a1, long a2, long a3,
+		   long a4, long a5, long a6, long a7)
+{
+	long n = caller->calls;
+
+	return a1 == n + 1 && a2 == n + 2 && a3 == n + 3 && a4 == n + 4 &&
+	       a5 == n + 5 && a6 == n + 6 && a7 == n + 7;
+}
+
+void probe_storm_target(struct storm_caller *caller, long a1, long a2, long a3,
+			long a4, long a5, long a6, long a7, long a8);
+
+__probed void probe_storm_target(struct storm_caller *caller, long a1, long a2,
+				 long a3, long a4, long a5, long a6, long a7,
+				 long a8)
+{
+	bool corrupt = a8 == ~(caller->calls + 8);
+
+	caller->target++;
+	caller->corrupt += corrupt;
+	if (!passed(caller, a1, a2, a3, a4, a5, a6, a7) ||
+	    (a8 != caller->calls + 8 && !corrupt))
+		caller->wrong++;
+}
+
+static __probed void storm_handler(struct storm_caller *caller, long a1,
+				   long a2, long a3, long a4, long a5, long a6,
+				   long a7, long a8)
+{
+	int running = atomic_inc_return(&storm_handlers);
+
+	caller->handler++;
+	caller->at_once = max(caller->at_once, running);
+	if (!passed(caller, a1, a2, a3, a4, a5, a6, a7) ||
+	    a8 != caller->calls + 8)
+		caller->wrong++;
+	probe_flip(&a8, sizeof(a8), 0xff);
+	atomic_dec(&storm_handlers);
+	jprobe_return();
+}
+
+static struct jprobe storm_jprobe = {
+	.kp.addr = (kprobe_opcode_t *)probe_storm_target,
+	.entry = storm_handler,
+};
+
+static __probed void storm_call(void)
+{
+	struct storm_cpu *cpu = raw_cpu_ptr(&storm_cpus);
+	struct storm_caller *caller = hardirq_count() ? &cpu->irq : &cpu->task;
+	long n = ++caller->calls;
+
+	probe_storm_target(caller, n + 1, n + 2, n + 3, n + 4, n + 5, n + 6,
+			   n + 7, n + 8);
+}
+
+static void storm_interrupt(void *sender)
+{
+	struct storm_cpu *cpu = sender;
+
+	storm_call();
+	/* What was counted comes before the end of the wait. */
+	smp_store_release(&cpu->interrupting, false);
+}
+
+static int storm_task(void *data)
+{
+	struct storm_cpu *cpu = data;
+	unsigned int next = cpumask_next(smp_processor_id(), cpu_online_mask);
+
+	if (next >= nr_cpu_ids)
+		next = cpumask_first(cpu_online_mask);
+
+	cpu->csd.func = storm_interrupt;
+	cpu->csd.info = cpu;
+	while (!kthread_should_stop()) {
+		storm_call();
+		if (!READ_ONCE(cpu->interrupting)) {
+			WRITE_ONCE(cpu->interrupting, true);
+			smp_call_function_single_async(next, &cpu->csd);
+		}
+		cond_resched();
+	}
+	/* What follows the wait comes after what was counted. */
+	while (smp_load_acquire(&cpu->interrupting))
+		cpu_relax();
+	return 0;
+}
+
+static void stop_tasks(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct storm_cpu *storm = per_cpu_ptr(&storm_cpus, cpu);
+
+		if (storm->kthread)
+			kthread_stop(storm->kthread);
+		storm->kthread = NULL;
+	}
+}
+
+static int create_tasks(void)
+{
+	int cpu;
+
+	for_each_online_cpu(cpu) {
+		struct storm_cpu *storm = per_cpu_ptr(&storm_cpus, cpu);
+		struct task_struct *task;
+
+		memset(storm, 0, sizeof(*storm));
+		task = kthread_create(storm_task, storm, "storm/%d", cpu);
+		if (IS_ERR(task)) {
+			stop_tasks();
+			return PTR_ERR(task);
+		}
+		kthread_bind(task, cpu);
+		storm->kthread = task;
+	}
+	return 0;
+}
+
+static void put_caller(int cpu, enum probe_context context,
+		       const struct storm_caller *caller)
+{
+	probe_put("caller cpu=%d context=%s calls=%ld handler=%ld", cpu,
+		  probe_context_names[context], caller->calls, caller->handler);
+	probe_put(" target=%ld corrupt=%ld wrong=%ld at_once=%d\n",
+		  caller->target, caller->corrupt, caller->wrong,
+		  caller->at_once);
+}
+
+/* Where one call in a context hits, while nobody else calls. */
+static void put_stack(enum probe_context context)
+{
+	probe_call_in(context, storm_call);
+	probe_put_stack(&storm_jprobe.stat.stack, context);
+}
+
+static void blow(unsigned int milliseconds)
+{
+	ktime_t start = ktime_get();
+	int cpu;
+
+	for_each_online_cpu(cpu)
+		wake_up_process(per_cpu(storm_cpus, cpu).kthread);
+	schedule_timeout_interruptible(msecs_to_jiffies(milliseconds));
+	stop_tasks();
+
+	probe_put("storm milliseconds=%lld hits=%ld missed=%ld skipped=%ld\n",
+		  ktime_ms_delta(ktime_get(), start),
+		  atomic_long_read(&storm_jprobe.stat.hits),
+		  atomic_long_read(&storm_jprobe.stat.missed),
+		  atomic_long_read(&storm_jprobe.stat.skipped));
+	for_each_online_cpu(cpu) {
+		put_caller(cpu, PROBE_PROCESS, &per_cpu(storm_cpus, cpu).task);
+		put_caller(cpu, PROBE_HARDIRQ, &per_cpu(storm_cpus, cpu).irq);
+	}
+}
+
+/**
+ * probe_storm - have all CPUs hit one jprobe, and write down what came of it
+ * @policy: the jprobe's
+ * @milliseconds: how long
+ *
+ * Return: 0 or the error of what could not be set up.
+ */
+int probe_storm(const struct stack_policy *policy, unsigned int milliseconds)
+{
+	int err;
+
+	storm_jprobe.policy = *policy;
+	err = register_jprobe(&storm_jprobe);
+	if (err)
+		return err;
+	err = create_tasks();
+	if (!err) {
+		put_stack(PROBE_PROCESS);
+		put_stack(PROBE_HARDIRQ);
+		blow(milliseconds);
+	}
+	unregister_jprobe(&storm_jprobe);
+	return err;
+}

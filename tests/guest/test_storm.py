@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One jprobe on four CPUs at once: every hit is accounted for, or it is seen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.catalog import Catalog
+from harness.errors import Exit
+from harness.kernel import modules
+from harness.kernel.kernel import Kernel
+from harness.run import storm
+from tests.guest.conftest import BrokenTree
+from tests.guest.test_repro import command
+
+PORT = "jprobe-port/jprobe_port.c"
+CPUS = 4
+
+
+def test_ten_seconds_on_four_cpus(tmp_path: Path, kernel: Kernel) -> None:
+    done = command(tmp_path, "storm", "--kernel", kernel.spec, "--variant=fixed-128", "--json=-")
+    document = json.loads(done.stdout)
+    (seen,) = document["storms"]
+    assert (done.returncode, seen["reasons"]) == (0, [])
+    assert (document["cpus"], document["seconds"]) == (CPUS, 10)
+    assert seen["milliseconds"] >= 10_000
+    assert seen["hits"] == seen["handler"] + seen["missed"] + seen["skipped"]
+    assert all(caller["calls"] for caller in seen["callers"])
+    assert len(seen["callers"]) == 2 * CPUS
+
+
+def test_every_variant(kernel: Kernel, catalog: Catalog) -> None:
+    built = modules.build(kernel, list(catalog.cases.values()))
+    variants = catalog.select_variants(["none", "fixed:4", "v15", "fp-delta", "thread-size"])
+    result = storm.run(kernel, built, variants, cpus=CPUS, seconds=0.5)
+    assert [outcome.reasons for outcome in result.outcomes] == [()] * len(variants)
+    assert result.exit_status is Exit.AGREES
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        # A nested hit is not missed, and its handler shares the first one's state.
+        ("if (ctl->phase != JPROBE_IDLE ||", "if (", "KernelDied: "),
+        # An interrupt's hit is taken for the way back from the handler.
+        ("ctl->regs.sp == regs->sp &&", "", "one that nobody passed"),
+        # Two CPUs count at once, and one hit is lost.
+        (
+            "atomic_long_inc(&jp->stat.hits);",
+            "atomic_long_set(&jp->stat.hits, atomic_long_read(&jp->stat.hits) + 1);",
+            "calls were made",
+        ),
+        # All CPUs share one state.
+        (
+            "struct jprobe_ctl *ctl = this_cpu_ptr(&jprobe_ctl);\n\n\t/* An interrupt",
+            "struct jprobe_ctl *ctl = per_cpu_ptr(&jprobe_ctl, 0);\n\n\t/* An interrupt",
+            "the handler ran",
+        ),
+    ],
+    ids=["nested", "interrupted", "racing", "shared"],
+)
+def test_what_only_a_storm_finds(
+    broken_tree: BrokenTree, kernel: Kernel, catalog: Catalog, old: str, new: str, words: str
+) -> None:
+    built = modules.build(kernel, [], root=broken_tree(PORT, old, new))
+    result = storm.run(kernel, built, [catalog.variants["none"]], cpus=CPUS, seconds=3)
+    assert result.exit_status is Exit.DIFFERS
+    assert any(words in reason for reason in result.outcomes[0].reasons)
