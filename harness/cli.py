@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import io
 import os
 import sys
@@ -18,6 +19,7 @@ from harness.errors import ConfigError, Exit, HarnessError, InfrastructureError
 from harness.kernel.spec import DEFAULT
 
 if TYPE_CHECKING:
+    from harness.kernel.compiler import Compiler
     from harness.run.plan import Result
 
 EPILOG = (
@@ -82,6 +84,15 @@ def _add_kernel(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_cc(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cc",
+        default="gcc",
+        metavar="COMPILER",
+        help="what compiles the test modules: gcc, clang, one with a version (default: gcc)",
+    )
+
+
 def _add_json(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
         "--json", metavar="FILE", help=f"write {what} as JSON; '-' for standard output"
@@ -131,6 +142,7 @@ def parser() -> argparse.ArgumentParser:
         "jprobe-harness repro --variant fixed-128 --case 'stack-*' --json out.json",
     )
     _add_kernel(command)
+    _add_cc(command)
     _add_selection(command)
     _add_json(command, "the verdicts")
     command.add_argument("--junit", metavar="FILE", help="write JUnit XML")
@@ -155,6 +167,7 @@ def parser() -> argparse.ArgumentParser:
         "jprobe-harness fuzz --seed 7 --count 20000 --variant fixed-128",
     )
     _add_kernel(command)
+    _add_cc(command)
     _add_variants(command)
     command.add_argument(
         "--seed", type=int, default=1, metavar="S", help="what is drawn (default: 1)"
@@ -184,6 +197,7 @@ def parser() -> argparse.ArgumentParser:
         "jprobe-harness storm --seconds 10 --cpus 4 --variant fixed-128",
     )
     _add_kernel(command)
+    _add_cc(command)
     _add_variants(command)
     command.add_argument(
         "--seconds", type=_seconds, default=10, metavar="S", help="of each variant (default: 10)"
@@ -197,6 +211,23 @@ def parser() -> argparse.ArgumentParser:
         help=f"the guest's, 2 to {CPUS_MAX} (default: 4)",
     )
     _add_json(command, "the counts")
+
+    command = add(
+        "layout",
+        layout,
+        "show where compilers keep FP and by-reference copies, side by side",
+        "jprobe-harness layout --cc gcc --cc clang --case 'by-ref-*'",
+    )
+    _add_kernel(command)
+    command.add_argument(
+        "--cc",
+        action="append",
+        default=[],
+        metavar="COMPILER",
+        help="gcc, clang, one with a version; repeatable (default: gcc and clang)",
+    )
+    _add_selection(command)
+    _add_json(command, "the facts")
 
     command = add(
         "predict",
@@ -234,7 +265,7 @@ def parser() -> argparse.ArgumentParser:
         "--install", action="store_true", help="install what is missing (as root or with sudo)"
     )
     command.add_argument(
-        "--extra", action="store_true", help="also what only 'tox -e compilers' needs"
+        "--extra", action="store_true", help="also what only a second compiler needs (--cc clang)"
     )
     _add_json(command, "the findings")
 
@@ -250,6 +281,12 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_json(command, "the rows")
     return top
+
+
+def _compiler(name: str) -> Compiler:
+    from harness.kernel.compiler import named
+
+    return named(name)
 
 
 def _write(path: str, data: bytes) -> None:
@@ -332,7 +369,11 @@ def repro(options: argparse.Namespace) -> int:
             progress.step("playing", len(plan), played)
 
         kernel, modules = job.prepare(
-            options.kernel, catalog, refresh=options.refresh, report=progress.percent
+            options.kernel,
+            catalog,
+            compiler=_compiler(options.cc),
+            refresh=options.refresh,
+            report=progress.percent,
         )
         try:
             result = run(
@@ -393,11 +434,12 @@ def _as_ktap(result: Result) -> bytes:
 
 def fuzz(options: argparse.Namespace) -> int:
     from harness import casefile
-    from harness.kernel import spec
+    from harness.kernel import modules, spec
     from harness.report import fuzz_report
     from harness.run import fuzz as fuzzing
 
     catalog = Catalog()
+    build = functools.partial(modules.build, compiler=_compiler(options.cc))
     if not options.out.is_dir():
         raise ConfigError(f"{options.out}: no such directory.", "Check --out.")
     with ExitStack() as resources:
@@ -416,6 +458,7 @@ def fuzz(options: argparse.Namespace) -> int:
             options.count,
             catalog.select_variants(options.variant),
             compiled=compiled,
+            build=build,
             on_played=lambda played: progress.step("playing", options.count, played),
         )
         shrunk = None
@@ -423,6 +466,7 @@ def fuzz(options: argparse.Namespace) -> int:
             shrunk = fuzzing.shrink(
                 kernel,
                 campaign.failures[0],
+                build=build,
                 on_round=lambda done: progress.step("simplifying", fuzzing.SHRINK_ROUNDS, done),
             )
     command = ""
@@ -458,7 +502,11 @@ def storm(options: argparse.Namespace) -> int:
             progress.step("storms", len(variants), done)
 
         kernel, modules = job.prepare(
-            options.kernel, catalog, refresh=options.refresh, report=progress.percent
+            options.kernel,
+            catalog,
+            compiler=_compiler(options.cc),
+            refresh=options.refresh,
+            report=progress.percent,
         )
         progress.step("storms", len(variants), done)
         result = storms.run(
@@ -474,6 +522,35 @@ def storm(options: argparse.Namespace) -> int:
     if options.json != "-":
         storm_report.print_storms(result)
     return result.exit_status
+
+
+def layout(options: argparse.Namespace) -> int:
+    from harness.report import layout_report
+    from harness.run import job
+    from harness.run.plan import plays
+    from harness.run.repro import run
+
+    catalog = Catalog(options.case_dir)
+    plan = plays(catalog.select_variants(options.variant), catalog.select_cases(options.case))
+    names = list(dict.fromkeys(options.cc or ("gcc", "clang")))
+    results = {}
+    with ExitStack() as resources:
+        progress = _Progress(resources)
+        for number, name in enumerate(names):
+            kernel, modules = job.prepare(
+                options.kernel,
+                catalog,
+                compiler=_compiler(name),
+                refresh=options.refresh and not number,
+                report=progress.percent,
+            )
+            progress.step("compilers", len(names), number)
+            results[name] = run(kernel, modules, plan)
+    if options.json:
+        _write(options.json, _json(layout_report.document(results)))
+    if options.json != "-":
+        layout_report.print_layouts(results)
+    return max(result.exit_status for result in results.values())
 
 
 def predict(options: argparse.Namespace) -> int:

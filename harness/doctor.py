@@ -45,8 +45,8 @@ PROGRAMS = (
 )
 
 
-# Only some of the tests need these.
-EXTRA_PROGRAMS = (Program("clang", "clang", "a second compiler to hold the model against"),)
+# Not for the main job.
+EXTRA_PROGRAMS = (Program("clang", "clang", "a second compiler: --cc clang, and the tests"),)
 
 
 @dataclass(frozen=True)

@@ -3,25 +3,26 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import cache, resources, tool
-from harness.errors import BuildError, InfrastructureError
+from harness.errors import BuildError
 from harness.kernel import casegen
 from harness.kernel.apt import Progress
+from harness.kernel.compiler import CROSS_COMPILE, GCC, Compiler
 from harness.kernel.kernel import Kernel
 from harness.model.case import Case
 
 NAMES = ("jprobe-port", "probe-targets")
-CROSS_COMPILE = "aarch64-linux-gnu-"
 BUILD_SECONDS = 600
 # What decides on the result beside the sources.
-MAKERS = ("modules.py", "storeproof.py")
+MAKERS = ("modules.py", "compiler.py", "storeproof.py")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,12 @@ class Modules:
     def compiler(self) -> str:
         return (self.folder / "compiler").read_text()
 
+    @functools.cached_property
+    def kept(self) -> dict[str, list[int]]:
+        """By case, the stacked arguments of which the handler has a copy of its own."""
+        kept: dict[str, list[int]] = json.loads((self.folder / "kept.json").read_text())
+        return kept
+
 
 def _sources(root: Path) -> dict[Path, bytes]:
     """Our own module sources by relative path."""
@@ -49,20 +56,11 @@ def _sources(root: Path) -> dict[Path, bytes]:
     return {path.relative_to(root): path.read_bytes() for path in paths}
 
 
-def _compiler_stamp(cc: str) -> str:
-    """Tells compilers apart without running one."""
-    path = shutil.which(cc)
-    if path is None:
-        raise InfrastructureError(f"The compiler {cc} is not installed.", tool.DOCTOR)
-    status = Path(path).stat()
-    return f"{os.path.realpath(path)} {status.st_size} {status.st_mtime_ns}"
-
-
 def build(
     kernel: Kernel,
     cases: Sequence[Case],
     *,
-    cc: str = f"{CROSS_COMPILE}gcc",
+    compiler: Compiler = GCC,
     root: Path | None = None,
     report: Progress = lambda what, percent: None,
 ) -> Modules:
@@ -76,31 +74,36 @@ def build(
     sources[Path("probe-targets/cases.c")] = casegen.source(cases).encode()
     parts = [part for path, data in sources.items() for part in (str(path), data)]
     makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
-    key = cache.digest(kernel.key, _compiler_stamp(cc), *parts, *makers)
+    key = cache.digest(kernel.key, compiler.stamp, *parts, *makers)
 
     def make(folder: Path) -> None:
         report("building modules", 0)
-        _make(kernel, cases, sources, cc, folder)
+        _make(kernel, cases, sources, compiler, folder)
         report("building modules", 100)
 
     return Modules(cache.entry("modules", key, make), key)
 
 
 def _make(
-    kernel: Kernel, cases: Sequence[Case], sources: dict[Path, bytes], cc: str, folder: Path
+    kernel: Kernel,
+    cases: Sequence[Case],
+    sources: dict[Path, bytes],
+    compiler: Compiler,
+    folder: Path,
 ) -> None:
     from harness.kernel import storeproof
 
     for path, data in sources.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
-    kbuild(kernel, folder, cc)
+    kbuild(kernel, folder, compiler)
     functions = storeproof.disassemble(folder / "probe-targets/cases.o", f"{CROSS_COMPILE}objdump")
-    storeproof.prove(cases, functions)
+    kept = storeproof.prove(cases, functions)
+    (folder / "kept.json").write_text(json.dumps(kept))
     (folder / "guest").mkdir()
     for name in NAMES:
         strip(folder / f"{name}.ko", folder / "guest" / f"{name}.ko")
-    (folder / "compiler").write_text(tool.check([cc, "--version"]).splitlines()[0])
+    (folder / "compiler").write_text(compiler.version)
 
 
 def strip(module: Path, stripped: Path) -> None:
@@ -108,15 +111,18 @@ def strip(module: Path, stripped: Path) -> None:
     tool.check([f"{CROSS_COMPILE}strip", "--strip-debug", "-o", stripped, module])
 
 
-def kbuild(kernel: Kernel, folder: Path, cc: str = f"{CROSS_COMPILE}gcc") -> None:
+def kbuild(kernel: Kernel, folder: Path, compiler: Compiler = GCC) -> None:
     """Build the modules of `folder`, which has a Kbuild; raises BuildError."""
     # The same sources give the same modules, wherever they are built.
-    flags = f"-ffile-prefix-map={folder}/= -ffile-prefix-map={kernel.build}=kernel"
+    prefixes = [f"-ffile-prefix-map={folder}/=", f"-ffile-prefix-map={kernel.build}=kernel"]
+    flags = " ".join(prefixes + compiler.flags)
+    variables = compiler.make_variables | {"KCFLAGS": flags, "KAFLAGS": flags}
     done = tool.run(
         [
             "make", "-C", kernel.build, f"M={folder}", f"-j{os.cpu_count()}",
-            "ARCH=arm64", f"CROSS_COMPILE={CROSS_COMPILE}", f"CC={cc}",
-            f"KCFLAGS={flags}", f"KAFLAGS={flags}", "modules",
+            "ARCH=arm64", f"CROSS_COMPILE={CROSS_COMPILE}",
+            *(f"{name}={value}" for name, value in variables.items()),
+            "modules",
         ],
         seconds=BUILD_SECONDS,
     )  # fmt: skip

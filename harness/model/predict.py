@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.model.case import Case
@@ -49,6 +49,9 @@ class Places:
     object: int = 0
     # The entry that is added to an object that is a list.
     node: int = 0
+    # Stacked arguments of which the compiler gave the handler a copy of its own;
+    # what it assigns to them reaches nobody.
+    kept: Collection[int] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ class Prediction:
     object_after: bytes
     # Bytes of the caller's object that lose that write.
     lost: Offsets
+    # Stacked arguments that the handler assigns to in a copy of its own only.
+    kept: frozenset[int]
     damage: frozenset[Damage]
 
     @property
@@ -125,6 +130,8 @@ def _writes(case: Case, hit: Hit, places: Places) -> Iterator[tuple[int, int]]:
     """Half-open address ranges that the handler itself writes to, but for the object."""
     handler = case.handler
     for index in handler.assign:
+        if index in places.kept:
+            continue
         start = _storage(case, hit, places, index)
         if start is not None:
             yield start, start + case.arguments[index].type.size
@@ -164,6 +171,7 @@ def predict(case: Case, policy: Policy, hit: Hit, places: Places) -> Prediction:
             corrupt={},
             object_after=b"",
             lost=frozenset(),
+            kept=frozenset(),
             damage=frozenset({Damage.SKIPPED}),
         )
 
@@ -212,5 +220,6 @@ def predict(case: Case, policy: Policy, hit: Hit, places: Places) -> Prediction:
         corrupt=corrupt,
         object_after=object_after,
         lost=lost,
+        kept=frozenset(places.kept),
         damage=frozenset(damage),
     )

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.model.case import Case, Context
@@ -40,7 +40,7 @@ class Verdict:
 _NO_VA_LIST = bytes(VA_LIST.size)
 
 
-def places(case: Case, observation: Observation) -> Places:
+def places(case: Case, observation: Observation, kept: Collection[int] = ()) -> Places:
     """
     The frame layout that a prediction needs, as it was measured.
 
@@ -57,7 +57,7 @@ def places(case: Case, observation: Observation) -> Places:
             found = look.before or look.seen or b""
             va_lists[index] = found if len(found) == VA_LIST.size else _NO_VA_LIST
     at = observation.object.at if observation.object else 0
-    return Places(pointees, va_lists, at, observation.node)
+    return Places(pointees, va_lists, at, observation.node, kept)
 
 
 def _sent(case: Case, observation: Observation, index: int) -> bytes:
@@ -238,16 +238,18 @@ def _lost(look: Look | None, runs: bool) -> Offsets:
     return _changed((look.after if runs else look.before) or b"", look.seen or b"")
 
 
-def judge(case: Case, policy: Policy, observation: Observation) -> Verdict:
+def judge(
+    case: Case, policy: Policy, observation: Observation, kept: Collection[int] = ()
+) -> Verdict:
     """
     Hold what the guest saw against what the model predicts.
 
     The prediction takes from the observation only the stack at the hit and the
     addresses that the compiler chose; a difference in anything else is a
-    mismatch.
+    mismatch.  `kept` is as in Places.
     """
     hit = observation.hit
-    prediction = predict(case, policy, hit, places(case, observation))
+    prediction = predict(case, policy, hit, places(case, observation, kept))
     planned = tuple(_plan_mismatches(case, prediction.runs, observation))
     if planned:
         return Verdict(prediction, observation, {}, frozenset(), planned)

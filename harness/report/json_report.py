@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from harness.model.facts import measured
 from harness.model.predict import Offsets, ranges
 from harness.report import words
 from harness.run.plan import ENGINE, Outcome, Result
@@ -41,6 +42,7 @@ def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
         verdict.observation.hit,
     )
     arguments = sorted({*prediction.corrupt, *verdict.corrupt})
+    facts = measured(play.case, observation)
     row |= {
         "arguments": [
             {
@@ -63,10 +65,14 @@ def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
         },
         "stack": {
             "sp": f"{hit.sp:#x}",
-            "fp_minus_sp": hit.fp - hit.sp,
+            "fp": f"{hit.fp:#x}",
+            "fp_minus_sp": facts.fp_minus_sp,
             "top_minus_sp": hit.top - hit.sp,
             "irq": hit.irq,
+            "area": facts.area,
         },
+        "copies": [dataclasses.asdict(copy) for copy in facts.copies],
+        "kept": sorted(prediction.kept),
     }
     return row
 

@@ -98,6 +98,12 @@ def print_result(result: Result) -> None:
             ("variant", "bytes put back", "legitimate writes undone"),
             [(p.variant, p.put_back, f"{p.undone} of {p.writes}") for p in prices],
         )
+    if kept := words.kept(result.outcomes):
+        out.print()
+        out.print(
+            f"The compiler has {len(kept)} handlers assign to a copy of their own of a stacked"
+            f" argument, so that nothing leaks: {', '.join(kept)}"
+        )
     for outcome in result.differing:
         out.print()
         out.print(Text(f"{MISMATCH}{outcome.play}", style="bold red"))

@@ -91,6 +91,12 @@ def _price(variant: str, outcomes: Sequence[Outcome]) -> Price:
     return Price(variant, min(saved, default=0), max(saved, default=0), writes, undone)
 
 
+def kept(outcomes: Sequence[Outcome]) -> list[str]:
+    """Cases in which the handler assigns to a copy of its own of a stacked argument."""
+    names = (o.play.case.name for o in outcomes if o.verdict and o.verdict.prediction.kept)
+    return list(dict.fromkeys(names))
+
+
 def run_complaints(result: Result) -> list[str]:
     """What is wrong with the run as a whole."""
     missing = result.planned - len(result.outcomes)

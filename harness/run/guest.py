@@ -98,7 +98,7 @@ class Guest:
         play = Play(variant, case)
         self.session.send(f"play {play.line}")
         record = self._await(self._deadlines.play)
-        return judge_record(play, record, self._new_splats())
+        return judge_record(play, record, self.modules, self._new_splats())
 
     def run(self, command: str) -> Ran:
         """Run a command line of the guest's shell (busybox): status and output."""

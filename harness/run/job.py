@@ -7,6 +7,7 @@ from harness import settings
 from harness.catalog import Catalog
 from harness.kernel import modules, spec
 from harness.kernel.apt import Progress
+from harness.kernel.compiler import GCC, Compiler
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 
@@ -15,6 +16,7 @@ def prepare(
     kernel_spec: str,
     catalog: Catalog,
     *,
+    compiler: Compiler = GCC,
     refresh: bool = False,
     report: Progress = lambda what, percent: None,
 ) -> tuple[Kernel, Modules]:
@@ -25,4 +27,5 @@ def prepare(
     does not lead to another build.
     """
     kernel = spec.resolve(kernel_spec, catalog, settings.load(), refresh=refresh, report=report)
-    return kernel, modules.build(kernel, list(catalog.cases.values()), report=report)
+    cases = list(catalog.cases.values())
+    return kernel, modules.build(kernel, cases, compiler=compiler, report=report)

@@ -114,7 +114,7 @@ class _Run:
                 continue
             if not isinstance(record, Observation | Refusal) or record.seq != expected:
                 raise ProtocolError(f"The guest's record {expected} did not come.", HINT)
-            outcome = judge_record(plays[expected - 1], record)
+            outcome = judge_record(plays[expected - 1], record, self._setup.modules)
             if self._setup.witness:
                 outcome = heard(outcome, sighting)
             expected += 1
@@ -195,16 +195,20 @@ def heard(outcome: Outcome, sighting: Sighting | None) -> Outcome:
     return replace(outcome, witness=disagreements(outcome.play.case, observation, sighting))
 
 
-def judge_record(play: Play, record: Record, splats: Sequence[Splat] = ()) -> Outcome:
-    """What a record says of the play that it came from."""
+def judge_record(
+    play: Play, record: Record, modules: Modules, splats: Sequence[Splat] = ()
+) -> Outcome:
+    """What a record says of the play that it came from, with `modules` in the guest."""
     trouble = _complaints(splats)
     if not isinstance(record, Observation):
         return Outcome(play, None, (f"The guest did not play it: {record}", *trouble))
     if record.line != play.line[:LINE_SHOWN]:
         return Outcome(play, None, (f"The guest played '{record.line}'.", *trouble))
+    kept = modules.kept.get(play.case.name, ())
     if play.image:
         record = observe(play.image, record)
-    verdict = judge(play.case, play.variant.policy, record)
+        kept = ()
+    verdict = judge(play.case, play.variant.policy, record, kept)
     return Outcome(play, verdict, trouble, tuple(splats))
 
 

@@ -12,11 +12,11 @@
 #include "jprobe_port.h"
 
 /*
- * A probed function must be the one that its caller calls: neither inlined nor
- * cloned for constant arguments.
+ * A probed function must be the one that its caller calls: neither inlined nor,
+ * as gcc does, cloned for constant arguments.
  */
 #if defined(__clang__)
-#define __probed __attribute__((__optnone__))
+#define __probed noinline
 #else
 #define __probed __attribute__((__noipa__))
 #endif

@@ -164,8 +164,9 @@ def test_a_removed_store_is_found_in_the_disassembly(
 def test_a_removed_store_turns_the_run_red_too(
     kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_proof(cases: Sequence[Case], functions: dict[str, list[str]]) -> None:
+    def no_proof(cases: Sequence[Case], functions: dict[str, list[str]]) -> dict[str, list[int]]:
         """Nothing is proved."""
+        return {}
 
     monkeypatch.setattr(casegen, "handler_stores", _without_first_store)
     monkeypatch.setattr(storeproof, "prove", no_proof)

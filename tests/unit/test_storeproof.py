@@ -29,14 +29,19 @@ def functions(text: str) -> dict[str, list[str]]:
 
 
 def test_a_store_to_the_argument_area_is_proved() -> None:
-    prove([NINE], functions(HANDLER))
+    assert prove([NINE], functions(HANDLER)) == {}
+
+
+def test_a_store_to_the_handlers_own_copy_is_told() -> None:
+    copied = HANDLER.replace("add	x0, sp, #0x30", "add	x0, sp, #0x28")
+    assert prove([NINE], functions(copied)) == {"nine": [8]}
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        # The compiler made a copy in the handler's own frame.
-        ("add	x0, sp, #0x30", "add	x0, sp, #0x28"),
+        # Another argument's place.
+        ("add	x0, sp, #0x30", "add	x0, sp, #0x38"),
         ("add	x0, sp, #0x30", "mov	x0, x19"),
         ("mov	x1, #0x8 ", "mov	x1, #0x4 "),
         ("R_AARCH64_CALL26	probe_flip", "R_AARCH64_CALL26	probe_other"),

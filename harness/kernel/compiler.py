@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The compiler that the test modules are built with."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import tool
+from harness.errors import ConfigError, InfrastructureError
+
+CROSS_COMPILE = "aarch64-linux-gnu-"
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A C compiler for arm64."""
+
+    # A name for "PATH" or a path.
+    program: str
+    clang: bool = False
+
+    @property
+    def stamp(self) -> str:
+        """Tells compilers apart without running one."""
+        path = shutil.which(self.program)
+        if path is None:
+            extra = " --extra" if self.clang else ""
+            raise InfrastructureError(
+                f"The compiler {self.program} is not installed.", f"{tool.DOCTOR}{extra}"
+            )
+        status = Path(path).stat()
+        return f"{os.path.realpath(path)} {status.st_size} {status.st_mtime_ns}"
+
+    @property
+    def version(self) -> str:
+        """As it names itself."""
+        return tool.check([self.program, "--version"]).splitlines()[0]
+
+    @property
+    def make_variables(self) -> dict[str, str]:
+        """
+        For the kernel's own build of modules, whichever compiler the kernel was built with.
+
+        A variable on the command line overrides what the kernel's configuration
+        says of its compiler, so that the build chooses flags that this one knows.
+        """
+        if not self.clang:
+            return {"CC": self.program, "CONFIG_CC_IS_GCC": "y", "CONFIG_CC_IS_CLANG": ""}
+        zero = "-ftrivial-auto-var-init=zero"
+        probe = [self.program, zero, "-x", "c", "-c", os.devnull, "-o", os.devnull]
+        return {
+            "CC": self.program,
+            "CONFIG_CC_IS_GCC": "",
+            "CONFIG_CC_IS_CLANG": "y",
+            # clang 15 and older refuse the option without another one.
+            "CONFIG_CC_HAS_AUTO_VAR_INIT_ZERO_ENABLER": "y" if tool.run(probe).returncode else "",
+            # The kernel was configured with GNU as.
+            "LLVM_IAS": "0",
+        }
+
+    @property
+    def flags(self) -> list[str]:
+        return ["-Wno-unknown-warning-option"] if self.clang else []
+
+
+GCC = Compiler(f"{CROSS_COMPILE}gcc")
+
+
+def named(name: str) -> Compiler:
+    """
+    The compiler that a user names: gcc, gcc-14, clang, clang-16 or a path.
+
+    Raises ConfigError.
+    """
+    match = re.fullmatch(r"(?:.*/)?(\S*?)(gcc|clang)(-\d+(?:\.\d+)*)?", name)
+    if not match:
+        raise ConfigError(
+            f"There is no compiler '{name}'.", "Give gcc, clang, one with a version, or a path."
+        )
+    clang = match[2] == "clang"
+    cross = "" if clang or "/" in name or match[1] else CROSS_COMPILE
+    return Compiler(f"{cross}{name}", clang)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How compilers lay out the same calls, side by side, for people and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.text import Text
+
+from harness.model.facts import Facts
+from harness.report import words
+from harness.report.terminal import MISMATCH, console, print_rows
+from harness.run.layout import Frame, copied, findings, frames
+from harness.run.plan import Result
+
+
+def document(results: Mapping[str, Result]) -> dict[str, Any]:
+    """By the compiler's name, for JSON."""
+    return {
+        "schema": 1,
+        "compilers": [
+            {
+                "name": name,
+                "version": result.compiler,
+                "kernel": result.release,
+                "agree": len(result.outcomes) - len(result.differing),
+                "planned": result.planned,
+                "frames": [_row(frame) for frame in frames(result)],
+                "copied": [asdict(row) for row in copied(result.outcomes)],
+                "findings": findings(frames(result)),
+            }
+            for name, result in results.items()
+        ],
+    }
+
+
+def _row(frame: Frame) -> dict[str, Any]:
+    facts = frame.facts
+    return {
+        "case": frame.case.name,
+        "sp": f"{facts.sp:#x}",
+        "fp": f"{facts.fp:#x}",
+        "fp_minus_sp": facts.fp_minus_sp,
+        "top_minus_sp": facts.top - facts.sp,
+        "area": facts.area,
+        "copies": [asdict(copy) for copy in facts.copies],
+        "kept": sorted(frame.kept),
+    }
+
+
+def _cells(frame: Frame | None) -> list[str]:
+    if frame is None:
+        return ["-", "-"]
+    if not frame.case.valid_fp:
+        return ["invalid", ", ".join(f"SP{copy.from_sp:+d}" for copy in frame.facts.copies)]
+    return [str(frame.facts.fp_minus_sp), _copies(frame.facts)]
+
+
+def _copies(facts: Facts) -> str:
+    places = (f"SP{copy.from_sp:+d} FP{copy.from_fp:+d}" for copy in facts.copies)
+    return ", ".join(places)
+
+
+def print_layouts(results: Mapping[str, Result]) -> None:
+    """The frames and what was copied, then what follows, each by compiler."""
+    by_compiler = {
+        name: {frame.case.name: frame for frame in frames(result)}
+        for name, result in results.items()
+    }
+    shown = {
+        frame.case.name: frame.facts.area
+        for by_case in by_compiler.values()
+        for frame in by_case.values()
+        if frame.facts.area or frame.facts.copies
+    }
+    header = ["case", "stacked"]
+    for name in results:
+        header += [f"{name}: FP - SP", "copies"]
+    print_rows(
+        "the caller's frame at the hit, in bytes",
+        header,
+        [
+            (case, str(area or ""), *(c for f in by_compiler.values() for c in _cells(f.get(case))))
+            for case, area in shown.items()
+        ],
+    )
+    out = console()
+    out.print()
+    sizes = [{row.variant: row for row in copied(r.outcomes)} for r in results.values()]
+    variants = list(dict.fromkeys(variant for by_variant in sizes for variant in by_variant))
+    print_rows(
+        "bytes copied at a hit",
+        ["variant", *results],
+        [(v, *(str(by_variant.get(v, "-")) for by_variant in sizes)) for v in variants],
+    )
+    for name, result in results.items():
+        out.print()
+        out.print(Text(f"{name} ({result.compiler})", style="bold"))
+        for sentence in findings(list(by_compiler[name].values())):
+            out.print(Text(f"  {sentence}"))
+        out.print(Text(f"  {words.summary(result)}"))
+        _print_differing(result)
+
+
+def _print_differing(result: Result) -> None:
+    out = console()
+    for outcome in result.differing:
+        for reason in outcome.reasons:
+            out.print(Text(f"  {MISMATCH}{outcome.play}: {reason}", style="bold red"))
+    complaints: Sequence[str] = words.run_complaints(result)
+    for complaint in complaints:
+        out.print(Text(f"  {complaint}", style="bold red"))

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How compilers lay out the same calls, from what was measured at the hits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.model.case import Case
+from harness.model.facts import Facts, measured
+from harness.run.plan import Outcome, Result
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One case as one compiler laid it out."""
+
+    case: Case
+    facts: Facts
+    # Stacked arguments that the handler assigns to in a copy of its own.
+    kept: frozenset[int]
+
+
+def frames(result: Result) -> list[Frame]:
+    """One for each case that was played; its first play stands for all."""
+    by_case: dict[str, Frame] = {}
+    for outcome in result.outcomes:
+        verdict, case = outcome.verdict, outcome.play.case
+        if verdict and verdict.prediction.runs and case.name not in by_case:
+            facts = measured(case, verdict.observation)
+            by_case[case.name] = Frame(case, facts, verdict.prediction.kept)
+    return list(by_case.values())
+
+
+@dataclass(frozen=True)
+class Copied:
+    """How many bytes a variant copied."""
+
+    variant: str
+    # Of the hits that it did not skip.
+    least: int
+    most: int
+    hits: int
+    skipped: int
+
+    def __str__(self) -> str:
+        text = str(self.most) if self.least == self.most else f"{self.least} to {self.most}"
+        return f"{text}, {self.skipped} skipped" if self.skipped else text
+
+
+def copied(outcomes: Sequence[Outcome]) -> list[Copied]:
+    """By variant, in the order of the plays."""
+    saved: dict[str, list[int]] = {}
+    for outcome in outcomes:
+        if outcome.verdict:
+            name = outcome.play.variant.name
+            saved.setdefault(name, []).append(outcome.verdict.observation.saved)
+    rows = []
+    for name, sizes in saved.items():
+        done = [size for size in sizes if size >= 0]
+        row = Copied(
+            name, min(done, default=0), max(done, default=0), len(sizes), len(sizes) - len(done)
+        )
+        rows.append(row)
+    return rows
+
+
+def findings(frames: Sequence[Frame]) -> list[str]:
+    """What the review argued about, in sentences; frames without a valid FP are left out."""
+    valid = [frame for frame in frames if frame.case.valid_fp]
+    deltas = [frame.facts.fp_minus_sp for frame in valid]
+    stacked = [frame for frame in valid if frame.facts.area]
+    covered = [frame for frame in stacked if frame.facts.fp_minus_sp >= frame.facts.area]
+    short = [frame for frame in covered if frame.facts.fp_minus_sp <= SMALL]
+    copies = [(frame, copy) for frame in valid for copy in frame.facts.copies]
+    inside = [(frame, copy) for frame, copy in copies if frame.facts.covers(copy)]
+    near = [copy for _, copy in copies if copy.from_sp >= 0 and copy.from_sp + copy.size <= SMALL]
+    kept = [frame for frame in frames if frame.kept]
+    sentences = [f"FP - SP is {min(deltas)} to {max(deltas)} bytes."] if deltas else []
+    if stacked:
+        sentences.append(
+            f"It covers the stacked arguments in {len(covered)} of {len(stacked)} cases, in"
+            f" {len(short)} of them with at most {SMALL} bytes."
+        )
+    if copies:
+        sentences.append(
+            f"Of {len(copies)} by-reference copies, {len(inside)} lie between SP and FP, and"
+            f" {len(near)} within {SMALL} bytes of SP."
+        )
+    if kept:
+        sentences.append(
+            f"The handlers of {len(kept)} cases assign to a copy of their own of a stacked"
+            " argument; the caller's is never touched."
+        )
+    return sentences
+
+
+# MAX_STACK_SIZE of the series.
+SMALL = 128

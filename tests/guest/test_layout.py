@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A second compiler: other frames, other results, and all of them as predicted."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+from harness.catalog import Catalog
+from harness.errors import Exit
+from harness.kernel import modules
+from harness.kernel.compiler import named
+from harness.kernel.kernel import Kernel
+from harness.kernel.modules import Modules
+from harness.run import fuzz, repro, storm
+from harness.run.plan import plays
+from tests.guest.conftest import names
+from tests.guest.test_repro import command
+
+CLANG = named("clang")
+
+
+def test_two_compilers_side_by_side(tmp_path: Path, kernel: Kernel) -> None:
+    done = command(tmp_path, "layout", "--kernel", kernel.spec, "--json=-")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    gcc, clang = json.loads(done.stdout)["compilers"]
+    assert "clang" in clang["version"]
+    assert gcc["agree"] == gcc["planned"] == clang["agree"]
+    frames = {
+        (made["name"], frame["case"]): frame for made in (gcc, clang) for frame in made["frames"]
+    }
+    # What the review argued about: FP - SP reaches a copy, or does not.
+    (below,), (above,) = (frames[name, "by-ref-256"]["copies"] for name in ("gcc", "clang"))
+    assert below["from_fp"] >= 0
+    assert above["from_fp"] + above["size"] <= 0
+    assert frames["gcc", "struct-9-stack"]["kept"] == []
+    assert frames["clang", "struct-9-stack"]["kept"] == [8]
+
+
+def test_a_copy_that_nobody_told_of(kernel: Kernel, catalog: Catalog) -> None:
+    """A handler of clang's assigns to its own copy; without that fact the run is red."""
+    chosen = catalog.select_cases(["struct-9-stack", "stack-9"])
+    built = modules.build(kernel, chosen, compiler=CLANG)
+    ignorant = Modules(built.folder, built.key)
+    vars(ignorant)["kept"] = {}
+    plan = plays(catalog.select_variants(["none"]), chosen)
+    assert repro.run(kernel, built, plan).exit_status is Exit.AGREES
+    result = repro.run(kernel, ignorant, plan)
+    assert names(result.differing) == {"struct-9-stack"}
+    assert any("the handler wrote" in reason for reason in result.differing[0].reasons)
+
+
+def test_clang_compiles_random_signatures(kernel: Kernel, catalog: Catalog) -> None:
+    build = functools.partial(modules.build, compiler=CLANG)
+    variants = list(catalog.variants.values())
+    campaign = fuzz.run(kernel, 2016, 150, variants, compiled=150, build=build)
+    assert [failure.reasons for failure in campaign.failures] == []
+    assert (campaign.exit_status, campaign.compiled) == (Exit.AGREES, 150)
+
+
+def test_a_storm_on_code_of_clangs(kernel: Kernel, catalog: Catalog) -> None:
+    built = modules.build(kernel, [], compiler=CLANG)
+    result = storm.run(kernel, built, [catalog.variants["none"]], cpus=4, seconds=1)
+    assert [outcome.reasons for outcome in result.outcomes] == [()]
