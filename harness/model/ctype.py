@@ -115,7 +115,7 @@ LONG_LONG = Scalar("long long", 8)
 POINTER = Scalar("void *", 8, Kind.POINTER)
 INT128 = Scalar("__int128", 16)
 # arm64 kernels are built with -mgeneral-regs-only: these never reach a probe.
-HALF = Scalar("__fp16", 2, Kind.FLOAT)
+HALF = Scalar("_Float16", 2, Kind.FLOAT)
 FLOAT = Scalar("float", 4, Kind.FLOAT)
 DOUBLE = Scalar("double", 8, Kind.FLOAT)
 QUAD = Scalar("long double", 16, Kind.FLOAT)

@@ -26,7 +26,7 @@ from unicorn import arm64_const as registers
 
 from harness.kernel.casegen import composites, declare, define
 from harness.model.aapcs64 import place
-from harness.model.ctype import CType, homogeneous, value_bytes
+from harness.model.ctype import CType, Scalar, homogeneous, value_bytes
 
 # Its own annotations do not fit what it exports.
 _unicorn: Any = unicorn
@@ -58,6 +58,9 @@ typedef _Bool bool;
 typedef signed char int8x8_t __attribute__((vector_size(8)));
 typedef signed char int8x16_t __attribute__((vector_size(16)));
 typedef __builtin_va_list va_list;
+enum word { WORD = 1 << 30 };
+enum __attribute__((packed)) short_word { SHORT_WORD = 1 << 14 };
+enum __attribute__((packed)) octet { OCTET = 1 };
 #define __packed __attribute__((packed))
 #define __aligned(n) __attribute__((aligned(n)))
 unsigned char seen[65536];
@@ -81,6 +84,10 @@ look(unsigned long offset, const void *at, unsigned long size)
 		seen[offset++] = *from++;
 }
 """
+
+
+# An enum has the size of its values' type, and packed of the smallest that holds them.
+ENUMS = [Scalar("enum word", 4), Scalar("enum short_word", 2), Scalar("enum octet", 1)]
 
 
 @dataclass(frozen=True)
