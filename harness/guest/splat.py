@@ -146,3 +146,8 @@ def scan(lines: Iterable[str]) -> list[Splat]:
     for line in lines:
         watcher.feed(line.rstrip("\n") + "\n")
     return watcher.splats
+
+
+def complaints(splats: Iterable[Splat]) -> tuple[str, ...]:
+    """Each in a sentence, after its kind."""
+    return tuple(f"{splat.kind.value}: {splat}" for splat in splats)

@@ -64,6 +64,7 @@ class Compiler:
 
     @property
     def flags(self) -> list[str]:
+        """To pass after the kernel's own."""
         return ["-Wno-unknown-warning-option"] if self.clang else []
 
 

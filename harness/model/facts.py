@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.model.case import Case
 from harness.model.observation import Observation
+from harness.model.policy import Hit
 
 
 @dataclass(frozen=True)
@@ -19,23 +19,23 @@ class CopyPlace:
     from_sp: int
     from_fp: int
 
+    def within(self, size: int) -> bool:
+        """Whether it lies within so many bytes from SP."""
+        return self.from_sp >= 0 and self.from_sp + self.size <= size
+
 
 @dataclass(frozen=True)
 class Facts:
     """The frame of a probed function's caller."""
 
-    sp: int
-    # x29.
-    fp: int
-    # First address above the stack.
-    top: int
+    hit: Hit
     # Bytes of stacked arguments, from SP.
     area: int
     copies: tuple[CopyPlace, ...]
 
     @property
     def fp_minus_sp(self) -> int:
-        return self.fp - self.sp
+        return self.hit.fp - self.hit.sp
 
     def covers(self, copy: CopyPlace) -> bool:
         """Whether the copy lies between SP and FP."""
@@ -45,9 +45,7 @@ class Facts:
 def measured(case: Case, observation: Observation) -> Facts:
     """The facts of a play; a copy that nobody looked at is left out."""
     hit = observation.hit
-    addresses: Mapping[int, int] = {
-        index: look.at for index, look in observation.arguments.items() if look.at
-    }
+    addresses = {index: look.at for index, look in observation.arguments.items() if look.at}
     copies = [
         CopyPlace(
             argument=index,
@@ -58,4 +56,4 @@ def measured(case: Case, observation: Observation) -> Facts:
         for index, placement in enumerate(case.layout.placements)
         if placement.by_reference and index in addresses
     ]
-    return Facts(hit.sp, hit.fp, hit.top, case.layout.stack_size, tuple(copies))
+    return Facts(hit, case.layout.stack_size, tuple(copies))

@@ -36,13 +36,8 @@ def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
     }
     if verdict is None:
         return row
-    prediction, observation, hit = (
-        verdict.prediction,
-        verdict.observation,
-        verdict.observation.hit,
-    )
+    prediction, observation = verdict.prediction, verdict.observation
     arguments = sorted({*prediction.corrupt, *verdict.corrupt})
-    facts = measured(play.case, observation)
     row |= {
         "arguments": [
             {
@@ -63,15 +58,7 @@ def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
             "predicted": prediction.window if prediction.runs else -1,
             "observed": observation.saved,
         },
-        "stack": {
-            "sp": f"{hit.sp:#x}",
-            "fp": f"{hit.fp:#x}",
-            "fp_minus_sp": facts.fp_minus_sp,
-            "top_minus_sp": hit.top - hit.sp,
-            "irq": hit.irq,
-            "area": facts.area,
-        },
-        "copies": [dataclasses.asdict(copy) for copy in facts.copies],
+        **words.frame_row(measured(play.case, observation)),
         "kept": sorted(prediction.kept),
     }
     return row

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +12,7 @@ from rich.text import Text
 from harness.model.facts import Facts
 from harness.report import words
 from harness.report.terminal import MISMATCH, console, print_rows
-from harness.run.layout import Frame, copied, findings, frames
+from harness.run.layout import Copied, Frame, copied, findings, frames
 from harness.run.plan import Result
 
 
@@ -37,15 +37,9 @@ def document(results: Mapping[str, Result]) -> dict[str, Any]:
 
 
 def _row(frame: Frame) -> dict[str, Any]:
-    facts = frame.facts
     return {
         "case": frame.case.name,
-        "sp": f"{facts.sp:#x}",
-        "fp": f"{facts.fp:#x}",
-        "fp_minus_sp": facts.fp_minus_sp,
-        "top_minus_sp": facts.top - facts.sp,
-        "area": facts.area,
-        "copies": [asdict(copy) for copy in facts.copies],
+        **words.frame_row(frame.facts),
         "kept": sorted(frame.kept),
     }
 
@@ -61,6 +55,13 @@ def _cells(frame: Frame | None) -> list[str]:
 def _copies(facts: Facts) -> str:
     places = (f"SP{copy.from_sp:+d} FP{copy.from_fp:+d}" for copy in facts.copies)
     return ", ".join(places)
+
+
+def _copied(row: Copied | None) -> str:
+    if row is None:
+        return "-"
+    text = words.span(row.least, row.most)
+    return f"{text}, {row.skipped} skipped" if row.skipped else text
 
 
 def print_layouts(results: Mapping[str, Result]) -> None:
@@ -93,7 +94,7 @@ def print_layouts(results: Mapping[str, Result]) -> None:
     print_rows(
         "bytes copied at a hit",
         ["variant", *results],
-        [(v, *(str(by_variant.get(v, "-")) for by_variant in sizes)) for v in variants],
+        [(v, *(_copied(by_variant.get(v)) for by_variant in sizes)) for v in variants],
     )
     for name, result in results.items():
         out.print()
@@ -109,6 +110,7 @@ def _print_differing(result: Result) -> None:
     for outcome in result.differing:
         for reason in outcome.reasons:
             out.print(Text(f"  {MISMATCH}{outcome.play}: {reason}", style="bold red"))
-    complaints: Sequence[str] = words.run_complaints(result)
-    for complaint in complaints:
+    for complaint in words.run_complaints(result):
         out.print(Text(f"  {complaint}", style="bold red"))
+    if result.exit_status:
+        out.print(Text(f"  Logs: {result.logs}"))

@@ -76,7 +76,7 @@ def print_storms(result: StormResult) -> None:
         for reason in outcome.reasons:
             out.print(Text(f"{MISMATCH}{outcome.variant.name}: {reason}", style="bold red"))
     for trouble in result.own_trouble:
-        out.print(Text(trouble, style="bold red"))
+        out.print(Text(f"Our own tools failed: {trouble}", style="yellow"))
     out.print()
     out.print(Text(summary(result), style="bold"))
     if result.exit_status:

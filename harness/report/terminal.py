@@ -96,13 +96,13 @@ def print_result(result: Result) -> None:
         print_rows(
             "what putting the stack back undid",
             ("variant", "bytes put back", "legitimate writes undone"),
-            [(p.variant, p.put_back, f"{p.undone} of {p.writes}") for p in prices],
+            [(p.variant, words.span(p.least, p.most), f"{p.undone} of {p.writes}") for p in prices],
         )
     if kept := words.kept(result.outcomes):
         out.print()
         out.print(
             f"The compiler has {len(kept)} handlers assign to a copy of their own of a stacked"
-            f" argument, so that nothing leaks: {', '.join(kept)}"
+            f" argument, so that it does not leak: {', '.join(kept)}"
         )
     for outcome in result.differing:
         out.print()

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.model.case import Case
+from harness.model.facts import Facts
 from harness.model.policy import Variant
 from harness.model.predict import Damage, Prediction, ranges
 from harness.run.plan import Outcome, Result
@@ -52,6 +53,27 @@ def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
     return dict(sorted(labels.items(), key=lambda item: (-item[1], item[0])))
 
 
+def span(least: int, most: int) -> str:
+    """The fewest and the most of something."""
+    return str(most) if least == most else f"{least} to {most}"
+
+
+def frame_row(facts: Facts) -> dict[str, Any]:
+    """The caller's frame at a hit, for JSON."""
+    hit = facts.hit
+    return {
+        "stack": {
+            "sp": f"{hit.sp:#x}",
+            "fp": f"{hit.fp:#x}",
+            "fp_minus_sp": facts.fp_minus_sp,
+            "top_minus_sp": hit.top - hit.sp,
+            "irq": hit.irq,
+            "area": facts.area,
+        },
+        "copies": [asdict(copy) for copy in facts.copies],
+    }
+
+
 @dataclass(frozen=True)
 class Price:
     """What putting the stack back costs under one variant."""
@@ -63,10 +85,6 @@ class Price:
     # Legitimate writes to the caller's stack while a handler ran, and those undone.
     writes: int
     undone: int
-
-    @property
-    def put_back(self) -> str:
-        return str(self.most) if self.least == self.most else f"{self.least} to {self.most}"
 
 
 def prices(outcomes: Sequence[Outcome]) -> list[Price]:

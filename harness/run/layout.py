@@ -10,6 +10,9 @@ from harness.model.case import Case
 from harness.model.facts import Facts, measured
 from harness.run.plan import Outcome, Result
 
+# Bytes, as the series has it.
+MAX_STACK_SIZE = 128
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -43,10 +46,6 @@ class Copied:
     hits: int
     skipped: int
 
-    def __str__(self) -> str:
-        text = str(self.most) if self.least == self.most else f"{self.least} to {self.most}"
-        return f"{text}, {self.skipped} skipped" if self.skipped else text
-
 
 def copied(outcomes: Sequence[Outcome]) -> list[Copied]:
     """By variant, in the order of the plays."""
@@ -71,21 +70,21 @@ def findings(frames: Sequence[Frame]) -> list[str]:
     deltas = [frame.facts.fp_minus_sp for frame in valid]
     stacked = [frame for frame in valid if frame.facts.area]
     covered = [frame for frame in stacked if frame.facts.fp_minus_sp >= frame.facts.area]
-    short = [frame for frame in covered if frame.facts.fp_minus_sp <= SMALL]
+    short = [frame for frame in covered if frame.facts.fp_minus_sp <= MAX_STACK_SIZE]
     copies = [(frame, copy) for frame in valid for copy in frame.facts.copies]
     inside = [(frame, copy) for frame, copy in copies if frame.facts.covers(copy)]
-    near = [copy for _, copy in copies if copy.from_sp >= 0 and copy.from_sp + copy.size <= SMALL]
+    near = [copy for _, copy in copies if copy.within(MAX_STACK_SIZE)]
     kept = [frame for frame in frames if frame.kept]
     sentences = [f"FP - SP is {min(deltas)} to {max(deltas)} bytes."] if deltas else []
     if stacked:
         sentences.append(
             f"It covers the stacked arguments in {len(covered)} of {len(stacked)} cases, in"
-            f" {len(short)} of them with at most {SMALL} bytes."
+            f" {len(short)} of them with at most {MAX_STACK_SIZE} bytes."
         )
     if copies:
         sentences.append(
             f"Of {len(copies)} by-reference copies, {len(inside)} lie between SP and FP, and"
-            f" {len(near)} within {SMALL} bytes of SP."
+            f" {len(near)} within {MAX_STACK_SIZE} bytes of SP."
         )
     if kept:
         sentences.append(
@@ -93,7 +92,3 @@ def findings(frames: Sequence[Frame]) -> list[str]:
             " argument; the caller's is never touched."
         )
     return sentences
-
-
-# MAX_STACK_SIZE of the series.
-SMALL = 128

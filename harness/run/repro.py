@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from harness.errors import InfrastructureError, KernelFault
 from harness.guest.protocol import HINT, LINE_SHOWN, Guest, ProtocolError, Record, Refusal
-from harness.guest.splat import Splat
+from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.model.assembled import observe
@@ -138,7 +138,7 @@ class _Run:
         if session.guest and judged < len(self._plays):
             seq = judged - first + 1
             splats = tuple(s for s in session.console.watcher.splats if s.seq == seq)
-            reasons = (text, *_complaints(splats))
+            reasons = (text, *complaints(splats))
             self._tell(Outcome(self._plays[judged], None, reasons, splats))
             return True
         self._kernel_trouble.append(text)
@@ -149,12 +149,12 @@ class _Run:
         for splat in splats:
             index = first + splat.seq - 1
             if splat.seq == 0:
-                self._kernel_trouble += _complaints([splat])
+                self._kernel_trouble += complaints([splat])
             elif index < len(self._outcomes):
                 outcome = self._outcomes[index]
                 self._outcomes[index] = replace(
                     outcome,
-                    trouble=(*outcome.trouble, *_complaints([splat])),
+                    trouble=(*outcome.trouble, *complaints([splat])),
                     splats=(*outcome.splats, splat),
                 )
 
@@ -199,7 +199,7 @@ def judge_record(
     play: Play, record: Record, modules: Modules, splats: Sequence[Splat] = ()
 ) -> Outcome:
     """What a record says of the play that it came from, with `modules` in the guest."""
-    trouble = _complaints(splats)
+    trouble = complaints(splats)
     if not isinstance(record, Observation):
         return Outcome(play, None, (f"The guest did not play it: {record}", *trouble))
     if record.line != play.line[:LINE_SHOWN]:
@@ -210,7 +210,3 @@ def judge_record(
         kept = ()
     verdict = judge(play.case, play.variant.policy, record, kept)
     return Outcome(play, verdict, trouble, tuple(splats))
-
-
-def _complaints(splats: Sequence[Splat]) -> tuple[str, ...]:
-    return tuple(f"{splat.kind.value}: {splat}" for splat in splats)

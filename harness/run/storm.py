@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from harness.errors import Exit, InfrastructureError, KernelFault
 from harness.guest.protocol import HINT, Guest, ProtocolError, Refusal
+from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.model.policy import Variant
@@ -97,6 +98,7 @@ def _storm(setup: Setup, number: int, variant: Variant, seconds: float) -> Storm
     line = f"~ {variant.policy.rule.value} {variant.policy.size} {milliseconds}"
     storm: Storm | None = None
     reasons: tuple[str, ...] = ()
+    splats: list[Splat] = []
     try:
         with start(setup, number, [line]) as session:
             try:
@@ -112,5 +114,4 @@ def _storm(setup: Setup, number: int, variant: Variant, seconds: float) -> Storm
                 splats = session.console.watcher.splats
     except KernelFault as fault:
         reasons += (f"{type(fault).__name__}: {fault.sentence}",)
-    complaints = tuple(f"{splat.kind.value}: {splat}" for splat in splats)
-    return StormOutcome(variant, storm, (*reasons, *complaints))
+    return StormOutcome(variant, storm, (*reasons, *complaints(splats)))

@@ -94,6 +94,7 @@ static struct jprobe storm_jprobe = {
 
 static __probed void storm_call(void)
 {
+	/* A task that may migrate calls only while nobody else does. */
 	struct storm_cpu *cpu = raw_cpu_ptr(&storm_cpus);
 	struct storm_caller *caller = hardirq_count() ? &cpu->irq : &cpu->task;
 	long n = ++caller->calls;

@@ -105,10 +105,11 @@ def test_a_failure_is_written_to_a_file(
         return predict(case, dataclasses.replace(policy, size=policy.size + 8), hit, places)
 
     monkeypatch.setattr(verdicts, "predict", shifted)
-    fuzzed = ["fuzz", "--kernel", kernel.spec, "--count=60", "--compiled=0"]
+    fuzzed = ["fuzz", "--kernel", kernel.spec, "--cc=clang", "--count=60", "--compiled=0"]
     assert main([*fuzzed, "--variant=fixed-64", "--out", str(tmp_path)]) == Exit.DIFFERS
     printed = capsys.readouterr().out
     (path,) = tmp_path.glob("fuzz-1-*.yaml")
     words = printed.split("Play it with: jprobe-harness ")[1].split("\n\n")[0].split()
+    assert words[words.index("--cc") + 1] == "clang"
     assert main(words) == Exit.DIFFERS
     assert path.stem in capsys.readouterr().out

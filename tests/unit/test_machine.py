@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import select
 import stat
 import sys
 from collections.abc import Callable
@@ -84,6 +85,15 @@ def test_records_to_the_end(qemu: Qemu) -> None:
     with qemu("records.sendall(data); console.sendall(bye)") as machine:
         records = list(Session(machine, deadlines=SHORT).records(10))
     assert records == Parser().feed(RECORDS.read_bytes())
+
+
+def test_a_look_keeps_what_came_for_the_next_wait(qemu: Qemu) -> None:
+    with qemu("records.sendall(data); console.sendall(bye)") as machine:
+        session = Session(machine, deadlines=SHORT)
+        while session.look():
+            select.select([session], [], [], 10)
+        assert session.wait(0) == Parser().feed(RECORDS.read_bytes())
+        assert session.wait(0) == []
 
 
 @pytest.mark.parametrize(

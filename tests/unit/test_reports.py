@@ -84,8 +84,8 @@ def test_the_price_of_putting_back() -> None:
         play = Play(Variant(name, policy, "", ""), made)
         outcomes.append(Outcome(play, judge(made, policy, observe(made, policy))))
     none, everything = words.prices(outcomes)
-    assert (none.put_back, none.undone, none.writes) == ("0", 0, 1)
-    assert (everything.put_back, everything.undone) == ("4096", 1)
+    assert (none.least, none.most, none.undone, none.writes) == (0, 0, 0, 1)
+    assert (everything.least, everything.most, everything.undone) == (4096, 4096, 1)
     assert words.prices(result().outcomes) == []
 
 

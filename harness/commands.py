@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What each command does, from its options to its exit status."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import settings
+from harness.catalog import Catalog
+from harness.errors import ConfigError, Exit, InfrastructureError
+
+if TYPE_CHECKING:
+    from harness.kernel.compiler import Compiler
+    from harness.kernel.kernel import Kernel
+    from harness.kernel.modules import Modules
+    from harness.run.plan import Result
+
+
+def _compiler(name: str) -> Compiler:
+    from harness.kernel.compiler import named
+
+    return named(name)
+
+
+def _write(path: str, data: bytes) -> None:
+    """Write a report, to standard output for "-"."""
+    if path == "-":
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        return
+    try:
+        Path(path).write_bytes(data)
+    except OSError as error:
+        raise InfrastructureError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _json(document: object) -> bytes:
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def check_writable(options: argparse.Namespace) -> None:
+    """Find out before a long run, not after it."""
+    for name in ("json", "junit", "ktap"):
+        path = getattr(options, name, None)
+        if path in (None, "-"):
+            continue
+        if not Path(path).resolve().parent.is_dir():
+            raise ConfigError(f"{path} cannot be written: there is no such directory.")
+        if Path(path).is_dir():
+            raise ConfigError(f"{path} cannot be written: it is a directory.")
+
+
+class _Progress:
+    """Progress bars, one for each thing that takes long."""
+
+    def __init__(self, resources: ExitStack) -> None:
+        self._resources = resources
+        self._bars: Any = None
+        self._tasks: dict[str, Any] = {}
+
+    def _update(self, what: str, total: float, completed: float) -> None:
+        if not sys.stderr.isatty():
+            return
+        if self._bars is None:
+            from harness.report import terminal
+
+            self._bars = self._resources.enter_context(terminal.progress())
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=total)
+        self._bars.update(self._tasks[what], completed=completed)
+
+    def percent(self, what: str, percent: float) -> None:
+        self._update(what, 100, percent)
+
+    def step(self, what: str, total: int, completed: int) -> None:
+        self._update(what, total, completed)
+
+
+def _kernel(options: argparse.Namespace, catalog: Catalog, progress: _Progress) -> Kernel:
+    from harness.kernel import spec
+
+    return spec.resolve(
+        options.kernel,
+        catalog,
+        settings.load(),
+        refresh=options.refresh,
+        report=progress.percent,
+    )
+
+
+def _prepare(
+    options: argparse.Namespace, catalog: Catalog, progress: _Progress
+) -> tuple[Kernel, Modules]:
+    """The kernel, and modules with all cases."""
+    from harness.run import job
+
+    return job.prepare(
+        options.kernel,
+        catalog,
+        compiler=_compiler(options.cc),
+        refresh=options.refresh,
+        report=progress.percent,
+    )
+
+
+def repro(options: argparse.Namespace) -> int:
+    from harness.run.plan import Interrupted, plays
+    from harness.run.repro import run
+    from harness.run.session import Deadlines
+
+    catalog = Catalog(options.case_dir)
+    plan = plays(catalog.select_variants(options.variant), catalog.select_cases(options.case))
+    played = 0
+    with ExitStack() as resources:
+        progress = _Progress(resources)
+
+        def on_boot() -> None:
+            # The guest needs a second to boot; load what comes after it now.
+            from harness.report import terminal  # noqa: F401
+
+            progress.step("playing", len(plan), played)
+
+        def on_outcome(outcome: object) -> None:
+            nonlocal played
+            played += 1
+            progress.step("playing", len(plan), played)
+
+        kernel, modules = _prepare(options, catalog, progress)
+        try:
+            result = run(
+                kernel,
+                modules,
+                plan,
+                deadlines=Deadlines(play=options.deadline),
+                witness=bool(options.witness),
+                on_boot=on_boot,
+                on_outcome=on_outcome,
+            )
+        except Interrupted as interrupted:
+            result = interrupted.result
+    _report(options, result)
+    return result.exit_status
+
+
+def _report(options: argparse.Namespace, result: Result) -> None:
+    """Tell the result everywhere; what cannot be written does not stop the rest."""
+    from harness.report import terminal
+
+    if "-" not in (options.json, options.junit, options.ktap):
+        terminal.print_result(result)
+        if len(result.outcomes) == 1:
+            terminal.print_dump(result.outcomes[0])
+    failure = None
+    for path, make in (
+        (options.json, _as_json),
+        (options.junit, _as_junit),
+        (options.ktap, _as_ktap),
+    ):
+        try:
+            if path:
+                _write(path, make(result))
+        except InfrastructureError as error:
+            failure = error
+    if failure:
+        raise failure
+
+
+def _as_json(result: Result) -> bytes:
+    from harness.report import json_report
+
+    return _json(json_report.document(result))
+
+
+def _as_junit(result: Result) -> bytes:
+    from harness.report import junit
+
+    return junit.document(result).encode()
+
+
+def _as_ktap(result: Result) -> bytes:
+    from harness.report import ktap
+
+    return ktap.document(result).encode()
+
+
+def fuzz(options: argparse.Namespace) -> int:
+    from harness import casefile
+    from harness.kernel import modules
+    from harness.report import fuzz_report
+    from harness.run import fuzz as fuzzing
+
+    catalog = Catalog()
+    build = functools.partial(modules.build, compiler=_compiler(options.cc))
+    if not options.out.is_dir():
+        raise ConfigError(f"{options.out}: no such directory.", "Check --out.")
+    with ExitStack() as resources:
+        progress = _Progress(resources)
+        kernel = _kernel(options, catalog, progress)
+        compiled = fuzzing.COMPILED if options.compiled is None else options.compiled
+        campaign = fuzzing.run(
+            kernel,
+            options.seed,
+            options.count,
+            catalog.select_variants(options.variant),
+            compiled=compiled,
+            build=build,
+            on_played=lambda played: progress.step("playing", options.count, played),
+        )
+        shrunk = None
+        if campaign.failures:
+            shrunk = fuzzing.shrink(
+                kernel,
+                campaign.failures[0],
+                build=build,
+                on_round=lambda done: progress.step("simplifying", fuzzing.SHRINK_ROUNDS, done),
+            )
+    command = ""
+    if shrunk:
+        play = shrunk.play
+        path = options.out / f"{play.case.name}.yaml"
+        _write(str(path), casefile.text(play.case).encode())
+        command = (
+            f"jprobe-harness repro --kernel {options.kernel} --cc {options.cc}"
+            f" --case-dir {options.out} --case {play.case.name} --variant {play.variant.name}"
+        )
+    if options.json:
+        _write(options.json, _json(fuzz_report.document(campaign)))
+    if options.json != "-":
+        fuzz_report.print_campaign(campaign, shrunk, command)
+    return campaign.exit_status
+
+
+def storm(options: argparse.Namespace) -> int:
+    from harness.report import storm_report
+    from harness.run import storm as storms
+
+    catalog = Catalog()
+    variants = catalog.select_variants(options.variant)
+    done = 0
+    with ExitStack() as resources:
+        progress = _Progress(resources)
+
+        def on_outcome(outcome: object) -> None:
+            nonlocal done
+            done += 1
+            progress.step("storms", len(variants), done)
+
+        kernel, modules = _prepare(options, catalog, progress)
+        progress.step("storms", len(variants), done)
+        result = storms.run(
+            kernel,
+            modules,
+            variants,
+            cpus=options.cpus,
+            seconds=options.seconds,
+            on_outcome=on_outcome,
+        )
+    if options.json:
+        _write(options.json, _json(storm_report.document(result)))
+    if options.json != "-":
+        storm_report.print_storms(result)
+    return result.exit_status
+
+
+def layout(options: argparse.Namespace) -> int:
+    from harness.kernel import modules
+    from harness.report import layout_report
+    from harness.run.plan import plays
+    from harness.run.repro import run
+
+    catalog = Catalog(options.case_dir)
+    plan = plays(catalog.select_variants(options.variant), catalog.select_cases(options.case))
+    cases = list(catalog.cases.values())
+    compilers = {name: _compiler(name) for name in options.cc or ("gcc", "clang")}
+    results: dict[str, Result] = {}
+    with ExitStack() as resources:
+        progress = _Progress(resources)
+        kernel = _kernel(options, catalog, progress)
+        for name, compiler in compilers.items():
+            progress.step("compilers", len(compilers), len(results))
+            built = modules.build(kernel, cases, compiler=compiler, report=progress.percent)
+            results[name] = run(kernel, built, plan)
+    if options.json:
+        _write(options.json, _json(layout_report.document(results)))
+    if options.json != "-":
+        layout_report.print_layouts(results)
+    statuses = [result.exit_status for result in results.values()]
+    return Exit.DIFFERS if Exit.DIFFERS in statuses else max(statuses)
+
+
+def predict(options: argparse.Namespace) -> int:
+    from harness.report import terminal, words
+    from harness.run.nominal import Frame, nominal
+
+    catalog = Catalog(options.case_dir)
+    frame = Frame(options.frame)
+    rows = []
+    for case in catalog.select_cases(options.case):
+        for variant in catalog.select_variants(options.variant):
+            prediction = nominal(case, variant.policy, frame)
+            rows.append(words.prediction_row(case, variant, prediction))
+    if options.json:
+        _write(options.json, _json({"schema": 1, "frame": frame.value, "predictions": rows}))
+    if options.json != "-":
+        terminal.print_rows(
+            f"predicted with the frame record {frame.value.removeprefix('record-')} the locals",
+            ("case", "variant", "class", "corrupt bytes"),
+            [(r["case"], r["variant"], r["class"], r["text"]) for r in rows],
+        )
+    return Exit.AGREES
+
+
+def list_(options: argparse.Namespace) -> int:
+    from harness.report import terminal
+
+    catalog = Catalog(options.case_dir)
+    if options.what == "kernels":
+        header: tuple[str, ...] = ("name", "shows")
+        rows: list[tuple[str, ...]] = [(name, file.shows) for name, file in catalog.kernels.items()]
+    elif options.what == "variants":
+        header = ("name", "saves", "origin")
+        rows = [(v.name, v.saves, v.origin) for v in catalog.variants.values()]
+    else:
+        header = ("name", "arguments", "context", "shows")
+        rows = [(c.name, c.signature, c.context.value, c.shows) for c in catalog.cases.values()]
+    if options.json:
+        _write(options.json, _json([dict(zip(header, row)) for row in rows]))
+    if options.json != "-":
+        terminal.print_rows(options.what, header, rows)
+    return Exit.AGREES
+
+
+def doctor(options: argparse.Namespace) -> int:
+    from harness import doctor as examination
+    from harness.report import terminal
+
+    programs = examination.PROGRAMS + (examination.EXTRA_PROGRAMS if options.extra else ())
+    findings = examination.examine(programs)
+    missing = examination.missing_packages(findings)
+    if missing and options.install:
+        examination.install(missing)
+        findings = examination.examine(programs)
+        missing = examination.missing_packages(findings)
+    if options.json:
+        rows = [
+            {
+                "program": f.program.name,
+                "version": f.version,
+                "package": f.program.package,
+                "purpose": f.program.purpose,
+            }
+            for f in findings
+        ]
+        _write(options.json, _json({"programs": rows, "missing_packages": missing}))
+    if options.json != "-":
+        terminal.print_rows(
+            "system programs",
+            ("program", "version", "what it is for"),
+            [(f.program.name, f.version or "missing", f.program.purpose) for f in findings],
+        )
+        if missing:
+            print(
+                f"\nInstall what is missing with: {' '.join(examination.install_command(missing))}"
+            )
+    return Exit.INFRASTRUCTURE if missing else Exit.AGREES
+
+
+def bench(options: argparse.Namespace) -> int:
+    from harness.report import terminal
+    from harness.run import bench as measurement
+
+    if options.runs < 1:
+        raise ConfigError("--runs: give at least 1.")
+    with ExitStack() as resources:
+        progress = _Progress(resources)
+        rows = measurement.measure(
+            options.kernel,
+            options.runs,
+            refresh=options.refresh,
+            report=progress.percent,
+            step=lambda done: progress.step("paired runs", options.runs, done),
+        )
+    if options.json:
+        _write(options.json, _json({"schema": 1, "runs": options.runs, "rows": rows}))
+    if options.json != "-":
+        terminal.print_rows(
+            f"median of {options.runs} paired runs",
+            ("name", "seconds", "ratio to bare", "peak MiB"),
+            [
+                (
+                    row.name,
+                    f"{row.seconds:.2f}",
+                    f"{row.ratio_to_bare:.2f}",
+                    "-" if row.peak_mib is None else f"{row.peak_mib:.0f}",
+                )
+                for row in rows
+            ],
+        )
+    return Exit.AGREES
