@@ -126,7 +126,8 @@ static int storm_task(void *data)
 		storm_call();
 		if (!READ_ONCE(cpu->interrupting)) {
 			WRITE_ONCE(cpu->interrupting, true);
-			smp_call_function_single_async(next, &cpu->csd);
+			if (WARN_ON_ONCE(smp_call_function_single_async(next, &cpu->csd)))
+				WRITE_ONCE(cpu->interrupting, false);
 		}
 		cond_resched();
 	}
