@@ -322,8 +322,14 @@ def list_(options: argparse.Namespace) -> int:
 
     catalog = Catalog(options.case_dir)
     if options.what == "kernels":
-        header: tuple[str, ...] = ("name", "shows")
-        rows: list[tuple[str, ...]] = [(name, file.shows) for name, file in catalog.kernels.items()]
+        from harness.kernel import spec
+
+        header: tuple[str, ...] = ("name", "shows", "needs")
+        rows: list[tuple[str, ...]] = [
+            *((name, file.shows, "") for name, file in catalog.kernels.items()),
+            (spec.ALL, "each of these", ""),
+            *((source.form, source.shows, source.needs) for source in spec.SOURCES),
+        ]
     elif options.what == "variants":
         header = ("name", "saves", "origin")
         rows = [(v.name, v.saves, v.origin) for v in catalog.variants.values()]

@@ -46,7 +46,12 @@ PROGRAMS = (
 
 
 # Not for the main job.
-EXTRA_PROGRAMS = (Program("clang", "clang", "a second compiler: --cc clang, and the tests"),)
+EXTRA_PROGRAMS = (
+    Program("clang", "clang", "a second compiler: --cc clang, and the tests"),
+    Program("mmdebstrap", "mmdebstrap", "makes the root that builds for a newer kernel"),
+    Program("newuidmap", "uidmap", "lets an ordinary user make it"),
+    Program("bwrap", "bubblewrap", "runs that root's programs"),
+)
 
 
 @dataclass(frozen=True)

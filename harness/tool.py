@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import InfrastructureError
 
-DOCTOR = "Run: jprobe-harness doctor --install"
+DOCTOR = "Run: jprobe-harness doctor --install (with --extra for what only some jobs need)"
 SECONDS = 120
 
 
@@ -52,3 +56,56 @@ def check(command: Sequence[str | Path], *, seconds: float = SECONDS) -> str:
             "Check it with: jprobe-harness doctor",
         )
     return done.stdout
+
+
+def follow(
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    on_line: Callable[[str], None],
+    seconds: float,
+    environment: Mapping[str, str] | None = None,
+) -> int:
+    """
+    Run a program that takes long, tell each line of its output, and return its status.
+
+    All its output is in `log`.  Raises InfrastructureError as run() does; the
+    program and its children are gone then.
+    """
+    deadline = time.monotonic() + seconds
+    with log.open("wb") as file:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})},
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise InfrastructureError(f"{command[0]} is not installed.", DOCTOR) from error
+        assert process.stdout
+        try:
+            rest = b""
+            while True:
+                left = max(0.0, deadline - time.monotonic())
+                if not select.select([process.stdout], [], [], left)[0]:
+                    raise InfrastructureError(
+                        f"{command[0]} took longer than {seconds:.0f} s.",
+                        "The machine may be overloaded.",
+                    )
+                data = os.read(process.stdout.fileno(), 65536)
+                if not data:
+                    return process.wait(SECONDS)
+                file.write(data)
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    on_line(line.decode(errors="replace"))
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+        finally:
+            process.stdout.close()
+            process.wait()

@@ -93,6 +93,8 @@ def cached_minimal(kernel: Kernel, files: Sequence[Path], key: str) -> tuple[byt
         (folder / "initramfs").write_bytes(data)
         (folder / "channel").write_text(channel.name)
 
-    folder = cache.entry("initramfs", cache.digest(kernel.key, key, init), make)
+    folder = cache.entry(
+        "initramfs", cache.digest(kernel.key, str(kernel.busybox), key, init), make
+    )
     channel = Channel[(folder / "channel").read_text()]
     return (folder / "initramfs").read_bytes(), channel

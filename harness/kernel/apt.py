@@ -26,6 +26,8 @@ from harness.settings import Archive, Source
 Progress = Callable[[str, float], None]
 DOWNLOAD_SECONDS = 900
 EXIT_SECONDS = 30
+# Suffixes of a suite's sister archives.
+_SUITE_SUFFIX = re.compile(r"-(security|updates|proposed-updates|backports)$")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,27 @@ def host_sources() -> list[Source]:
             " the configuration (see the README).",
         )
     return [Source(uri=uri, suites=names) for uri, names in suites.items()]
+
+
+def in_suites(archive: Archive, suites: Sequence[str]) -> Archive:
+    """The archive with `suites` and their sisters in place of the machine's own."""
+    sources = archive.sources or host_sources()
+    if suites and not archive.sources:
+        sources = [
+            Source(
+                uri=source.uri,
+                keyring=source.keyring,
+                suites=sorted(
+                    {
+                        suite + (match[0] if (match := _SUITE_SUFFIX.search(name)) else "")
+                        for name in source.suites
+                        for suite in suites
+                    }
+                ),
+            )
+            for source in sources
+        ]
+    return Archive(sources=sources, allow_expired=archive.allow_expired)
 
 
 def host_architecture() -> str:
@@ -99,7 +122,7 @@ class Apt:
     def _run(self, command: Sequence[str]) -> str:
         done = tool.run([command[0], *self._options(), *command[1:]])
         if done.returncode:
-            raise _explain(command, done.stderr)
+            raise explain(_verb(command), done.stderr)
         return done.stdout
 
     def _fetch(self, command: Sequence[str], cwd: Path, what: str, report: Progress) -> None:
@@ -133,7 +156,7 @@ class Apt:
                 process.wait()
             if failed:
                 log.seek(0)
-                raise _explain(command, log.read())
+                raise explain(_verb(command), log.read())
         report(what, 100.0)
 
     def _trust(self, source: Source) -> str:
@@ -210,11 +233,23 @@ def _follow(status: BinaryIO, what: str, report: Progress) -> None:
                 report(what, float(fields[2]))
 
 
-def _explain(command: Sequence[str], output: str) -> ArchiveError:
-    """What apt itself says, as a sentence, and what to do about it."""
+def accepts_expired(archive: Archive) -> bool:
+    """Whether the configuration, or the machine's own apt, accepts an old Release file."""
+    if archive.allow_expired:
+        return True
+    words = ["apt-config", "shell", "checks", "Acquire::Check-Valid-Until/b"]
+    return "'false'" in tool.check(words)
+
+
+def _verb(command: Sequence[str]) -> str:
+    return command[-1] if "update" in command else command[1]
+
+
+def explain(verb: str, output: str) -> ArchiveError:
+    """What apt itself says of a failure to do something, and what to do about it."""
     lines = [line[3:] for line in output.splitlines() if line.startswith(("E: ", "W: "))]
     detail = next((line for line in lines if line), output.strip()[-200:])
-    sentence = f"apt failed to {command[-1] if 'update' in command else command[1]}: {detail}"
+    sentence = f"apt failed to {verb}: {detail}"
     text = output.lower()
     if "expired" in text or "not valid until" in text:
         return ArchiveError(

@@ -28,39 +28,9 @@ class Compiler:
         """Tells compilers apart without running one."""
         path = shutil.which(self.program)
         if path is None:
-            extra = " --extra" if self.clang else ""
-            raise InfrastructureError(
-                f"The compiler {self.program} is not installed.", f"{tool.DOCTOR}{extra}"
-            )
+            raise InfrastructureError(f"The compiler {self.program} is not installed.", tool.DOCTOR)
         status = Path(path).stat()
         return f"{os.path.realpath(path)} {status.st_size} {status.st_mtime_ns}"
-
-    @property
-    def version(self) -> str:
-        """As it names itself."""
-        return tool.check([self.program, "--version"]).splitlines()[0]
-
-    @property
-    def make_variables(self) -> dict[str, str]:
-        """
-        For the kernel's own build of modules, whichever compiler the kernel was built with.
-
-        A variable on the command line overrides what the kernel's configuration
-        says of its compiler, so that the build chooses flags that this one knows.
-        """
-        if not self.clang:
-            return {"CC": self.program, "CONFIG_CC_IS_GCC": "y", "CONFIG_CC_IS_CLANG": ""}
-        zero = "-ftrivial-auto-var-init=zero"
-        probe = [self.program, zero, "-x", "c", "-c", os.devnull, "-o", os.devnull]
-        return {
-            "CC": self.program,
-            "CONFIG_CC_IS_GCC": "",
-            "CONFIG_CC_IS_CLANG": "y",
-            # clang 15 and older refuse the option without another one.
-            "CONFIG_CC_HAS_AUTO_VAR_INIT_ZERO_ENABLER": "y" if tool.run(probe).returncode else "",
-            # The kernel was configured with GNU as.
-            "LLVM_IAS": "0",
-        }
 
     @property
     def flags(self) -> list[str]:

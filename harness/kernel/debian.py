@@ -9,22 +9,45 @@ from one revision.
 
 from __future__ import annotations
 
+import platform
 import re
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from harness import cache
 from harness.catalog import KernelFile
-from harness.errors import ArchiveError, InfrastructureError, UntrustedArchiveError
-from harness.kernel.apt import Apt, Package, Progress, host_architecture, host_sources, unpack
+from harness.errors import (
+    ArchiveError,
+    ConfigError,
+    InfrastructureError,
+    UntrustedArchiveError,
+)
+from harness.kernel.apt import (
+    Apt,
+    Package,
+    Progress,
+    host_architecture,
+    in_suites,
+    unpack,
+)
+from harness.kernel.buildroot import BuildRoot
 from harness.kernel.kernel import Kernel, check_config, check_image
-from harness.settings import Archive, Source
+from harness.settings import Archive
 
-# Suffixes of a suite's sister archives.
-_SUITE_SUFFIX = re.compile(r"-(security|updates|proposed-updates|backports)$")
+T = TypeVar("T")
+
+# The packages that name the newest kernel of a flavour.
+FLAVOURS = {
+    "cloud": "linux-image-cloud-arm64",
+    "generic": "linux-image-arm64",
+    "rt": "linux-image-rt-arm64",
+    "16k": "linux-image-arm64-16k",
+}
 
 
 @dataclass(frozen=True)
@@ -38,46 +61,65 @@ class Resolved:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Which of Debian's kernels a spec names."""
+
+    # Prefix of the versions.
+    series: str
+    # Suites of the archive that carry it.
+    suites: list[str]
+    # The package that names it: a flavour's newest, or an exact release.
+    package: str
+
+
+@dataclass(frozen=True)
 class _Set:
     """The packages that make one kernel."""
 
     release: str
-    image: Package
+    # The image, and from 7.x on what it is made of.
+    image: list[Package]
     headers: Package
     common: Package
     kbuild: Package
-    busybox: Package
 
     @property
     def packages(self) -> list[Package]:
-        return [self.image, self.headers, self.common, self.kbuild, self.busybox]
+        return [*self.image, self.headers, self.common, self.kbuild]
 
     @property
     def key(self) -> str:
-        return "_".join(
-            (self.image.file_stem, self.kbuild.architecture, self.busybox.version)
-        ).replace(":", ".")
+        return f"{self.image[0].file_stem}_{self.kbuild.architecture}".replace(":", ".")
 
 
-def _sources(archive: Archive, suites: list[str]) -> Archive:
-    """The machine's archives, with the suites that carry the kernel."""
-    sources = archive.sources or host_sources()
-    if suites and not archive.sources:
-        sources = [
-            Source(
-                uri=source.uri,
-                keyring=source.keyring,
-                suites=sorted(
-                    {
-                        suite + (match[0] if (match := _SUITE_SUFFIX.search(name)) else "")
-                        for name in source.suites
-                        for suite in suites
-                    }
-                ),
+class Manifest(msgspec.Struct, frozen=True):
+    """kernel.json in a cache entry."""
+
+    release: str
+    version: str
+    # The package of the kernel's tools, and the glibc that they were linked with.
+    kbuild: str
+    libc: str
+    # The compiler that the headers ask for: "gcc-16".
+    compiler: str
+
+
+def wanted(spec: str, kernels: Mapping[str, KernelFile]) -> Wanted | None:
+    """What `spec` names: debian:SERIES, debian:SERIES/FLAVOUR, debian:RELEASE."""
+    name, _, flavour = spec.partition("/")
+    if file := kernels.get(name):
+        package = FLAVOURS.get(flavour or file.flavour)
+        if package is None:
+            raise ConfigError(
+                f"There is no flavour '{flavour}'.",
+                f"Debian's arm64 kernels come as {', '.join(FLAVOURS)}.",
             )
-            for source in sources
-        ]
-    return Archive(sources=sources, allow_expired=archive.allow_expired)
+        return Wanted(file.series, file.suites, package)
+    release = name.removeprefix("debian:")
+    for file in kernels.values():
+        if release.startswith(f"{file.series}.") and not flavour:
+            return Wanted(file.series, file.suites, f"linux-image-{release}")
+    return None
 
 
 def _dependency(package: Package, prefix: str) -> str:
@@ -98,38 +140,46 @@ def _same_revision(apt: Apt, name: str, version: str) -> Package:
     )
 
 
-def _newest(apt: Apt, file: KernelFile) -> _Set:
-    """The newest kernel of the series for which the archive has everything."""
+def _newest(apt: Apt, wanted: Wanted, use: Callable[[_Set], T]) -> T:
+    """
+    What `use` makes of the newest version for which the archive has everything.
+
+    An index may name packages of which the archive no longer, or not yet, has
+    the file; `use` raises ArchiveError then.
+    """
     missing: ArchiveError | None = None
-    for meta in apt.versions(f"linux-image-{file.flavour}-arm64"):
-        if not meta.version.startswith(f"{file.series}."):
+    for package in apt.versions(wanted.package):
+        if not package.version.startswith(f"{wanted.series}."):
             continue
         try:
-            return _complete(apt, meta)
+            return use(_complete(apt, package))
+        except UntrustedArchiveError:
+            raise
         except ArchiveError as error:
             missing = missing or error
     raise missing or ArchiveError(
-        f"The archive has no {file.flavour} kernel of the {file.series} series.",
+        f"The archive has no {wanted.package} of the {wanted.series} series.",
         "Debian may have dropped it; see: jprobe-harness list kernels",
     )
 
 
-def _complete(apt: Apt, meta: Package) -> _Set:
-    """All packages of the kernel that a meta package names, of its revision."""
-    image_name = _dependency(meta, "linux-image-")
-    image = _same_revision(apt, image_name, meta.version)
-    headers = _same_revision(
-        apt, image_name.replace("linux-image-", "linux-headers-"), meta.version
-    )
-    common = _dependency(headers, "linux-headers-")
+def _complete(apt: Apt, named: Package) -> _Set:
+    """All packages of the kernel that a package is or depends on, of its revision."""
+    version = named.version
+    # A flavour's package depends on a release's, which has digits in its name.
+    meta = not re.match(r"linux-image-\d", named.name)
+    name = _dependency(named, r"linux-image-\d") if meta else named.name
+    release = name.removeprefix("linux-image-")
+    image = _same_revision(apt, name, version)
+    parts = re.findall(rf"linux-(?:base|binary|modules)-{re.escape(release)}", image.depends)
+    headers = _same_revision(apt, f"linux-headers-{release}", version)
     kbuild = _dependency(headers, "linux-kbuild-")
     return _Set(
-        release=image_name.removeprefix("linux-image-"),
-        image=image,
+        release=release,
+        image=[image, *(_same_revision(apt, part, version) for part in parts)],
         headers=headers,
-        common=_same_revision(apt, common, meta.version),
-        kbuild=_same_revision(apt, f"{kbuild}:{host_architecture()}", meta.version),
-        busybox=apt.newest("busybox-static:arm64"),
+        common=_same_revision(apt, _dependency(headers, "linux-headers-"), version),
+        kbuild=_same_revision(apt, f"{kbuild}:{host_architecture()}", version),
     )
 
 
@@ -140,50 +190,81 @@ def _unpack(apt: Apt, packages: _Set, folder: Path, report: Progress) -> None:
         package.unlink()
     (folder / "apt.log").unlink()
     # Debian's header trees name each other by absolute path.
-    source = folder / "root/usr/src"
-    makefile = source / packages.headers.name / "Makefile"
-    makefile.write_text(f"include ../{packages.common.name}/Makefile\n")
-    kernel = _kernel("", packages.release, packages.image.version, folder)
+    makefile = folder / "root/usr/src" / packages.headers.name / "Makefile"
+    text = makefile.read_text().replace("/usr/src", "$(SRC)")
+    makefile.write_text(f"SRC := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)\n{text}")
+    manifest = Manifest(
+        release=packages.release,
+        version=packages.image[0].version,
+        kbuild=packages.kbuild.name,
+        libc=_dependency(packages.kbuild, r"libc6 \(>= ").partition(">= ")[2].rstrip(")"),
+        compiler=_dependency(packages.headers, r"gcc-\d").removesuffix("-for-host"),
+    )
+    (folder / "kernel.json").write_bytes(msgspec.json.encode(manifest))
+    kernel = _kernel("", manifest, folder, Path())
     check_image(kernel.image)
     check_config(packages.release, kernel.config)
-    manifest = {"release": packages.release, "version": packages.image.version}
-    (folder / "kernel.json").write_bytes(msgspec.json.encode(manifest))
 
 
-def _kernel(spec: str, release: str, version: str, folder: Path) -> Kernel:
+def _kernel(spec: str, manifest: Manifest, folder: Path, busybox: Path) -> Kernel:
     root = folder / "root"
+    build = root / f"usr/src/linux-headers-{manifest.release}"
+    modules = root / f"lib/modules/{manifest.release}"
+    if not modules.exists():
+        modules = root / f"usr/lib/modules/{manifest.release}"
+    image = root / f"boot/vmlinuz-{manifest.release}"
+    if not image.exists():
+        image = modules / "vmlinuz"
     return Kernel(
         spec=spec,
-        release=release,
-        version=version,
-        image=root / f"boot/vmlinuz-{release}",
-        config=root / f"boot/config-{release}",
-        build=root / f"usr/src/linux-headers-{release}",
-        modules=root / f"lib/modules/{release}",
-        busybox=root / "bin/busybox",
+        release=manifest.release,
+        version=manifest.version,
+        image=image,
+        config=build / ".config",
+        build=build,
+        modules=modules,
+        busybox=busybox,
         key=folder.name,
+        home=root,
     )
 
 
-def _cached(spec: str, key: str) -> Kernel | None:
-    folder = cache.root() / "kernels" / key
-    if not folder.is_dir():
+def _cached(spec: str, key: str, wanted: Wanted, archive: Archive, busybox: Path) -> Kernel | None:
+    folder = cache.root() / "debian" / key
+    try:
+        data = (folder / "kernel.json").read_bytes()
+    except FileNotFoundError:
         return None
-    manifest = msgspec.json.decode((folder / "kernel.json").read_bytes())
-    return _kernel(spec, manifest["release"], manifest["version"], folder)
+    manifest = msgspec.json.decode(data, type=Manifest)
+    kernel = _kernel(spec, manifest, folder, busybox)
+    if _numbers(platform.libc_ver()[1]) >= _numbers(manifest.libc):
+        return kernel
+    # This machine's C library is too old for the kernel's tools.
+    root = BuildRoot(tuple(wanted.suites), (manifest.kbuild,), archive)
+    return replace(kernel, root=root, own_compiler=manifest.compiler)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
 
 
 def resolve(
-    spec: str, file: KernelFile, archive: Archive, *, refresh: bool, report: Progress
+    spec: str,
+    wanted: Wanted,
+    archive: Archive,
+    busybox: Path,
+    *,
+    refresh: bool,
+    report: Progress,
 ) -> Kernel:
     """
-    The newest kernel that `file` describes, from the cache or the archive.
+    The newest kernel that is `wanted`, from the cache or the archive.
 
     An archive that cannot be reached is an error only when the cache has no
     kernel of this description, or with `refresh`; one that fails its signature
     or checksums always is.
     """
-    pointer = cache.root() / "resolved" / f"{spec.replace(':', '-')}.json"
+    pointer = cache.root() / "resolved" / f"{re.sub('[:/]', '-', spec)}.json"
     last: Kernel | None = None
     if pointer.exists():
         try:
@@ -191,32 +272,35 @@ def resolve(
         except msgspec.DecodeError:
             # A power cut may leave it empty; the archive is asked again.
             resolved = Resolved(0, "")
-        last = _cached(spec, resolved.key) if resolved.key else None
+        last = _cached(spec, resolved.key, wanted, archive, busybox) if resolved.key else None
         age = time.time() - resolved.asked
         if last and not refresh and age < archive.refresh_hours * 3600:
             return last
     try:
         with cache.lock(f"resolved/{pointer.stem}"):
-            key = _ask(file, archive, report)
+            key = _ask(wanted, archive, report)
     except InfrastructureError as error:
         if last and not refresh and not isinstance(error, UntrustedArchiveError):
             return last
         raise
     cache.write(pointer, msgspec.json.encode(asdict(Resolved(time.time(), key))))
-    kernel = _cached(spec, key)
+    kernel = _cached(spec, key, wanted, archive, busybox)
     assert kernel is not None
     return kernel
 
 
-def _ask(file: KernelFile, archive: Archive, report: Progress) -> str:
+def _ask(wanted: Wanted, archive: Archive, report: Progress) -> str:
     """Ask the archive, fill the cache, and return the entry's name."""
     apt = Apt(
-        cache.root() / "apt" / ("-".join(file.suites) or "host"),
-        _sources(archive, file.suites),
+        cache.root() / "apt" / ("-".join(wanted.suites) or "host"),
+        in_suites(archive, wanted.suites),
         "arm64",
     )
     apt.folder.mkdir(parents=True, exist_ok=True)
     apt.update(report)
-    packages = _newest(apt, file)
-    cache.entry("kernels", packages.key, lambda folder: _unpack(apt, packages, folder, report))
-    return packages.key
+
+    def fill(packages: _Set) -> str:
+        cache.entry("debian", packages.key, lambda folder: _unpack(apt, packages, folder, report))
+        return packages.key
+
+    return _newest(apt, wanted, fill)

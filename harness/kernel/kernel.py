@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import ConfigError
+from harness.kernel.buildroot import BuildRoot
+from harness.kernel.compiler import Compiler
+from harness.kernel.toolchain import Toolchain, in_root
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,21 @@ class Kernel:
     busybox: Path
     # Tells everything of the above apart from other kernels'.
     key: str
+    # Whatever of the above a build reads lies below this folder.
+    home: Path
+    # Where the kernel's tools run, if not on this machine; and its own compiler there.
+    root: BuildRoot | None = None
+    own_compiler: str = ""
+
+    def has(self, option: str) -> bool:
+        """Whether an option of its configuration is y."""
+        return f"\n{option}=y\n" in f"\n{self.config.read_text()}"
+
+    def toolchain(self, compiler: Compiler) -> Toolchain:
+        """What builds modules for it."""
+        if self.root:
+            return in_root(compiler, self.root, self.own_compiler)
+        return Toolchain(compiler)
 
 
 def check_image(path: Path) -> None:

@@ -17,12 +17,13 @@ from harness.kernel import casegen
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import CROSS_COMPILE, GCC, Compiler
 from harness.kernel.kernel import Kernel
+from harness.kernel.toolchain import Toolchain
 from harness.model.case import Case
 
 NAMES = ("jprobe-port", "probe-targets")
 BUILD_SECONDS = 600
 # What decides on the result beside the sources.
-MAKERS = ("modules.py", "compiler.py", "storeproof.py")
+MAKERS = ("modules.py", "compiler.py", "toolchain.py", "storeproof.py")
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,13 @@ def build(
     sources[Path("probe-targets/cases.c")] = casegen.source(cases).encode()
     parts = [part for path, data in sources.items() for part in (str(path), data)]
     makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
-    key = cache.digest(kernel.key, compiler.stamp, *parts, *makers)
+    toolchain = kernel.toolchain(compiler)
+    key = cache.digest(kernel.key, toolchain.stamp, *parts, *makers)
 
     def make(folder: Path) -> None:
+        toolchain.prepare(report)
         report("building modules", 0)
-        _make(kernel, cases, sources, compiler, folder)
+        _make(kernel, cases, sources, toolchain, folder)
         report("building modules", 100)
 
     return Modules(cache.entry("modules", key, make), key)
@@ -88,7 +91,7 @@ def _make(
     kernel: Kernel,
     cases: Sequence[Case],
     sources: dict[Path, bytes],
-    compiler: Compiler,
+    toolchain: Toolchain,
     folder: Path,
 ) -> None:
     from harness.kernel import storeproof
@@ -96,14 +99,14 @@ def _make(
     for path, data in sources.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
-    kbuild(kernel, folder, compiler)
+    kbuild(kernel, folder, toolchain)
     functions = storeproof.disassemble(folder / "probe-targets/cases.o", f"{CROSS_COMPILE}objdump")
     kept = storeproof.prove(cases, functions)
     (folder / "kept.json").write_text(json.dumps(kept))
     (folder / "guest").mkdir()
     for name in NAMES:
         strip(folder / f"{name}.ko", folder / "guest" / f"{name}.ko")
-    (folder / "compiler").write_text(compiler.version)
+    (folder / "compiler").write_text(toolchain.version)
 
 
 def strip(module: Path, stripped: Path) -> None:
@@ -111,19 +114,21 @@ def strip(module: Path, stripped: Path) -> None:
     tool.check([f"{CROSS_COMPILE}strip", "--strip-debug", "-o", stripped, module])
 
 
-def kbuild(kernel: Kernel, folder: Path, compiler: Compiler = GCC) -> None:
+def kbuild(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
     """Build the modules of `folder`, which has a Kbuild; raises BuildError."""
     # The same sources give the same modules, wherever they are built.
     prefixes = [f"-ffile-prefix-map={folder}/=", f"-ffile-prefix-map={kernel.build}=kernel"]
-    flags = " ".join(prefixes + compiler.flags)
-    variables = compiler.make_variables | {"KCFLAGS": flags, "KAFLAGS": flags}
-    done = tool.run(
+    flags = " ".join(prefixes + toolchain.compiler.flags)
+    variables = toolchain.make_variables | {"KCFLAGS": flags, "KAFLAGS": flags}
+    done = toolchain.run(
         [
             "make", "-C", kernel.build, f"M={folder}", f"-j{os.cpu_count()}",
             "ARCH=arm64", f"CROSS_COMPILE={CROSS_COMPILE}",
             *(f"{name}={value}" for name, value in variables.items()),
             "modules",
         ],
+        readable=[kernel.home],
+        writable=[folder],
         seconds=BUILD_SECONDS,
     )  # fmt: skip
     if done.returncode:

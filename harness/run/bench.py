@@ -22,8 +22,8 @@ from harness.guest import initramfs
 from harness.kernel import spec
 from harness.kernel.apt import Progress
 from harness.kernel.kernel import Kernel
+from harness.run import boot
 from harness.run.session import Session
-from harness.vm.machine import Machine
 
 RUN_SECONDS = 600
 
@@ -55,7 +55,7 @@ def bare(kernel: Kernel) -> float:
     """Boot to power-off with nothing in between; seconds."""
     initrd = initramfs.bare(kernel)
     start = time.perf_counter()
-    with Machine(kernel.image, initrd) as machine:
+    with boot.machine(kernel, initrd) as machine:
         session = Session(machine)
         session.wait(RUN_SECONDS)
         session.check_end()

@@ -14,9 +14,11 @@ from harness.guest import initramfs
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.run.session import Deadlines, Session
-from harness.vm.machine import Config, Machine
+from harness.vm.machine import DEFAULT_CONFIG, Config, Machine
 
 HELD_PLAN = "plan.held"
+# The default model has pages of 4 and 64 KiB only.
+CPU_16K_PAGES = "neoverse-n1"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,13 @@ class Setup:
     logs: Path
 
 
+def machine(kernel: Kernel, initrd: bytes, config: Config = DEFAULT_CONFIG) -> Machine:
+    """A machine that the kernel can boot on."""
+    if kernel.has("CONFIG_ARM64_16K_PAGES"):
+        config = dataclasses.replace(config, cpu=CPU_16K_PAGES)
+    return Machine(kernel.image, initrd, config)
+
+
 @contextmanager
 def start(setup: Setup, number: int, lines: Sequence[str]) -> Iterator[Session]:
     """Start boot `number` of a run with a plan's lines; the guest is gone on exit."""
@@ -42,9 +51,9 @@ def start(setup: Setup, number: int, lines: Sequence[str]) -> Iterator[Session]:
     initrd += initramfs.plan(lines, HELD_PLAN) if setup.witness else initramfs.plan(lines)
     config = dataclasses.replace(setup.config, gdb=setup.witness)
     with (
-        Machine(kernel.image, initrd, config) as machine,
+        machine(kernel, initrd, config) as running,
         (logs / f"console-{number}.log").open("w", encoding="utf-8") as log,
     ):
-        (logs / f"command-{number}").write_text(f"{shlex.join(machine.command)}\n")
+        (logs / f"command-{number}").write_text(f"{shlex.join(running.command)}\n")
         (logs / f"plan-{number}").write_text("".join(f"{line}\n" for line in lines))
-        yield Session(machine, channel, setup.deadlines, log=log)
+        yield Session(running, channel, setup.deadlines, log=log)

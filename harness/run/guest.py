@@ -14,11 +14,11 @@ from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.model.case import Case
 from harness.model.policy import Variant
-from harness.run import logs
+from harness.run import boot, logs
 from harness.run.plan import Outcome, Play
 from harness.run.repro import judge_record
 from harness.run.session import DEFAULT_DEADLINES, Deadlines, Session
-from harness.vm.machine import DEFAULT_CONFIG, Config, Machine
+from harness.vm.machine import DEFAULT_CONFIG, Config
 
 
 class Guest:
@@ -51,7 +51,7 @@ class Guest:
                 self.kernel, self.modules.files, self.modules.key
             )
             self.logs = logs.new_folder()
-            machine = resources.enter_context(Machine(self.kernel.image, initrd, self._config))
+            machine = resources.enter_context(boot.machine(self.kernel, initrd, self._config))
             log = (self.logs / "console-1.log").open("w", encoding="utf-8")
             resources.enter_context(log)
             self.session = Session(machine, channel, self._deadlines, log=log)

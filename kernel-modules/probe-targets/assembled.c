@@ -4,6 +4,7 @@
  * calls.S sets up, and what the handler writes.  No compiler has a say in where
  * an argument lies.
  */
+#include <linux/hex.h>
 #include <linux/kernel.h>
 #include <linux/string.h>
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness.catalog import KernelFile
-from harness.errors import ArchiveError, ConfigError
-from harness.kernel import debian, kernel
+from harness.errors import ArchiveError, ConfigError, UntrustedArchiveError
+from harness.kernel import apt, debian, kernel
 from harness.kernel.apt import Apt, Package
+from harness.kernel.debian import Wanted
 from harness.kernel.kernel import Kernel, check_config, check_image, module_order
 from harness.settings import Archive, Source
 
@@ -45,7 +46,9 @@ def stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     monkeypatch.setattr(
         kernel, "_depends", lambda path: depends[path.name.partition(".")[0].replace("-", "_")]
     )
-    return Kernel("mine", "1", "1", tmp_path, tmp_path, tmp_path, modules, tmp_path, "key")
+    return Kernel(
+        "mine", "1", "1", tmp_path, tmp_path, tmp_path, modules, tmp_path, "key", tmp_path
+    )
 
 
 def test_dependencies_load_first(stock: Kernel) -> None:
@@ -82,7 +85,6 @@ class FakeApt(Apt):
                 )
             ],
             "linux-headers-6.1.0-9-common": [package("linux-headers-6.1.0-9-common", "6.1.9-1")],
-            "busybox-static": [package("busybox-static", "1:1.35")],
         }
 
     def versions(self, name: str) -> list[Package]:
@@ -90,27 +92,75 @@ class FakeApt(Apt):
             return [package("linux-kbuild-6.1", v) for v in ("6.1.10-1", "6.1.9-1")]
         return self.packages.get(name.partition(":")[0], [])
 
-    def newest(self, name: str) -> Package:
-        return self.versions(name)[0]
+
+KERNELS = {
+    "debian:5.10": KernelFile(shows="x", series="5.10", suites=["bullseye"]),
+    "debian:6.1": KernelFile(shows="x", series="6.1", suites=["bookworm"]),
+}
 
 
-SERIES = KernelFile(shows="x", series="6.1")
+def series(spec: str) -> Wanted:
+    found = debian.wanted(spec, KERNELS)
+    assert found
+    return found
+
+
+def newest(archive: Apt, spec: str) -> debian._Set:
+    return debian._newest(archive, series(spec), lambda packages: packages)
+
+
+def test_what_a_spec_names() -> None:
+    assert series("debian:6.1") == Wanted("6.1", ["bookworm"], "linux-image-cloud-arm64")
+    assert series("debian:6.1/16k").package == "linux-image-arm64-16k"
+    assert series("debian:6.1.0-9-rt-arm64").package == "linux-image-6.1.0-9-rt-arm64"
+    assert debian.wanted("debian:6.2", KERNELS) is None
+    assert debian.wanted("debian:6.10.1-arm64", KERNELS) is None
+    with pytest.raises(ConfigError, match="no flavour 'big'"):
+        debian.wanted("debian:6.1/big", KERNELS)
 
 
 def test_all_packages_are_of_one_revision() -> None:
-    found = debian._newest(FakeApt("6.1.9-1"), SERIES)
+    found = newest(FakeApt("6.1.9-1"), "debian:6.1")
     assert found.release == "6.1.0-9-cloud-arm64"
     assert found.kbuild.version == "6.1.9-1"
 
 
 def test_a_half_updated_archive_is_refused() -> None:
     with pytest.raises(ArchiveError, match=r"no linux-headers-6\.1\.0-9-cloud-arm64 6\.1\.9-1"):
-        debian._newest(FakeApt("6.1.8-1"), SERIES)
+        newest(FakeApt("6.1.8-1"), "debian:6.1")
 
 
 def test_a_series_that_is_gone() -> None:
-    with pytest.raises(ArchiveError, match=r"no cloud kernel of the 5\.10 series"):
-        debian._newest(FakeApt("6.1.9-1"), KernelFile(shows="x", series="5.10"))
+    with pytest.raises(ArchiveError, match=r"no linux-image-cloud-arm64 of the 5\.10 series"):
+        newest(FakeApt("6.1.9-1"), "debian:5.10")
+
+
+def test_an_exact_release() -> None:
+    found = newest(FakeApt("6.1.9-1"), "debian:6.1.0-9-cloud-arm64")
+    assert found.release == "6.1.0-9-cloud-arm64"
+
+
+def test_a_file_that_the_archive_no_longer_has() -> None:
+    archive = FakeApt("6.1.9-1")
+    meta = archive.packages["linux-image-cloud-arm64"]
+    meta.append(package("linux-image-cloud-arm64", "6.1.9-1", meta[1].depends))
+    asked = []
+
+    def use(packages: debian._Set) -> str:
+        asked.append(packages.release)
+        if len(asked) == 1:
+            raise ArchiveError("404 Not Found")
+        return "the second"
+
+    assert debian._newest(archive, series("debian:6.1"), use) == "the second"
+
+
+def test_a_changed_file_is_not_made_up_for() -> None:
+    def use(packages: debian._Set) -> str:
+        raise UntrustedArchiveError("hash sum mismatch")
+
+    with pytest.raises(UntrustedArchiveError):
+        debian._newest(FakeApt("6.1.9-1"), series("debian:6.1"), use)
 
 
 def test_the_hosts_archives_with_another_suite(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,8 +168,8 @@ def test_the_hosts_archives_with_another_suite(monkeypatch: pytest.MonkeyPatch) 
         Source(uri="file:/main", suites=["trixie", "trixie-updates"]),
         Source(uri="file:/security", suites=["trixie-security"]),
     ]
-    monkeypatch.setattr(debian, "host_sources", lambda: host)
-    sources = debian._sources(Archive(allow_expired=True), ["bookworm"])
+    monkeypatch.setattr(apt, "host_sources", lambda: host)
+    sources = apt.in_suites(Archive(allow_expired=True), ["bookworm"])
     assert [source.suites for source in sources.sources] == [
         ["bookworm", "bookworm-updates"],
         ["bookworm-security"],

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from harness import tool
@@ -25,3 +27,27 @@ def test_a_program_that_fails() -> None:
     with pytest.raises(InfrastructureError, match="sh failed with status 3: why"):
         tool.check(["sh", "-c", "echo why >&2; exit 3"])
     assert tool.check(["echo", "fine"]) == "fine\n"
+
+
+def test_a_program_is_followed_line_by_line(tmp_path: Path) -> None:
+    lines: list[str] = []
+    command = ["sh", "-c", "echo one; echo two >&2; printf three; exit 4"]
+    status = tool.follow(command, log=tmp_path / "log", on_line=lines.append, seconds=60)
+    assert (status, lines) == (4, ["one", "two"])
+    assert (tmp_path / "log").read_text() == "one\ntwo\nthree"
+
+
+def test_a_followed_program_goes_with_its_children(tmp_path: Path) -> None:
+    children: list[str] = []
+    with pytest.raises(InfrastructureError, match="sh took longer than 1 s"):
+        tool.follow(
+            ["sh", "-c", "sleep 600 & echo $!; wait"],
+            log=tmp_path / "log",
+            on_line=children.append,
+            seconds=1,
+        )
+    state = Path(f"/proc/{children[0]}/stat")
+    # Killed; nobody may have waited for it yet.
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+    with pytest.raises(InfrastructureError, match="is not installed"):
+        tool.follow(["no-such"], log=tmp_path / "log", on_line=children.append, seconds=1)

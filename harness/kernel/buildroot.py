@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+A root file system of another Debian suite, for programs that this machine cannot run.
+
+mmdebstrap makes it and bubblewrap runs in it; an ordinary user may do both.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import cache, tool
+from harness.kernel.apt import Progress, accepts_expired, explain, in_suites
+from harness.settings import Archive
+
+MAKE_SECONDS = 1800
+# mmdebstrap's own account of itself, in lines.
+_STEPS = 10
+_LINKS = ("bin", "sbin", "lib", "lib64")
+
+
+@dataclass(frozen=True)
+class BuildRoot:
+    """A suite with some packages; made on first use, then cached."""
+
+    # None: the suites of the configuration, or of the machine.
+    suites: tuple[str, ...]
+    packages: tuple[str, ...]
+    archive: Archive
+
+    @property
+    def key(self) -> str:
+        return cache.digest(*self.suites, *self.packages)
+
+    def make(self, report: Progress = lambda what, percent: None) -> Path:
+        """The folder of the root; raises ArchiveError."""
+        folder = cache.entry("buildroots", self.key, lambda folder: self._make(folder, report))
+        return folder / "root"
+
+    def _make(self, folder: Path, report: Progress) -> None:
+        sources = in_suites(self.archive, self.suites).sources
+        suite = sources[0].suites[0]
+        what = f"making a build root of {suite}"
+        report(what, 0)
+        lines = [
+            f"deb [signed-by={source.keyring}] {source.uri} {name} main"
+            for source in sources
+            for name in source.suites
+        ]
+        expired = ['--aptopt=Acquire::Check-Valid-Until "false"']
+        status = tool.follow(
+            [
+                "mmdebstrap", "--variant=essential", "--format=tar",
+                *(expired if accepts_expired(self.archive) else []),
+                f"--include={','.join(self.packages)}",
+                suite, folder / "root.tar", *lines,
+            ],
+            log=folder / "log",
+            on_line=_counter(what, report),
+            seconds=MAKE_SECONDS,
+        )  # fmt: skip
+        if status:
+            raise explain("make a build root", (folder / "log").read_text(errors="replace"))
+        (folder / "root").mkdir()
+        # Device nodes are root's to make; bubblewrap has its own.
+        tool.check(
+            [
+                "tar", "--extract", "--file", folder / "root.tar", "--directory", folder / "root",
+                "--no-same-owner", "--exclude=./dev",
+            ]
+        )  # fmt: skip
+        (folder / "root.tar").unlink()
+        report(what, 100)
+
+
+def _counter(what: str, report: Progress) -> Callable[[str], None]:
+    steps = 0
+
+    def count(line: str) -> None:
+        nonlocal steps
+        if line.startswith("I: "):
+            steps += 1
+            report(what, min(99, 100 * steps / _STEPS))
+
+    return count
+
+
+def command(
+    root: Path, words: Sequence[str | Path], *, readable: Sequence[Path], writable: Sequence[Path]
+) -> list[str | Path]:
+    """`words` as a command in `root`, which sees some folders of the machine's."""
+    return [
+        "bwrap",
+        "--ro-bind", root / "usr", "/usr",
+        "--ro-bind", root / "etc", "/etc",
+        "--ro-bind", root / "var", "/var",
+        *(word for name in _LINKS for word in ("--symlink", f"usr/{name}", f"/{name}")),
+        "--proc", "/proc",
+        "--dev", "/dev",
+        "--tmpfs", "/tmp",  # noqa: S108 - its own
+        *(word for path in readable for word in ("--ro-bind", path, path)),
+        *(word for path in writable for word in ("--bind", path, path)),
+        "--chdir", "/",
+        "--unshare-net", "--unshare-pid", "--die-with-parent",
+        "--setenv", "PATH", os.defpath,
+        *words,
+    ]  # fmt: skip
