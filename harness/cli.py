@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from harness import __version__, commands
 from harness.errors import Exit, HarnessError
-from harness.kernel.spec import DEFAULT
+from harness.kernel.spec import ALL, DEFAULT
 
 EPILOG = (
     "exit status: 0 all as predicted, 1 a verdict differs or the kernel died, 2 usage or"
@@ -66,10 +66,19 @@ def _add_case_dir(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_kernel(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--kernel", default=DEFAULT, metavar="SPEC", help=f"which kernel (default: {DEFAULT})"
-    )
+def _add_kernel(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    if several:
+        parser.add_argument(
+            "--kernel",
+            action="append",
+            default=[],
+            metavar="SPEC",
+            help=f"which kernel, {ALL} for each of Debian's; repeatable (default: {DEFAULT})",
+        )
+    else:
+        parser.add_argument(
+            "--kernel", default=DEFAULT, metavar="SPEC", help=f"which kernel (default: {DEFAULT})"
+        )
     parser.add_argument(
         "--refresh",
         action="store_true",
@@ -134,7 +143,7 @@ def parser() -> argparse.ArgumentParser:
         "boot a kernel, play the cases under the variants, judge every byte",
         "jprobe-harness repro --variant fixed-128 --case 'stack-*' --json out.json",
     )
-    _add_kernel(command)
+    _add_kernel(command, several=True)
     _add_cc(command)
     _add_selection(command)
     _add_json(command, "the verdicts")

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness import settings
 from harness.catalog import Catalog
-from harness.errors import ConfigError, Exit, InfrastructureError
+from harness.errors import ConfigError, Exit, HarnessError, InfrastructureError
 
 if TYPE_CHECKING:
     from harness.kernel.compiler import Compiler
     from harness.kernel.kernel import Kernel
     from harness.kernel.modules import Modules
-    from harness.run.plan import Result
+    from harness.run.plan import Result, Survey
 
 
 def _compiler(name: str) -> Compiler:
@@ -111,13 +111,40 @@ def _prepare(
 
 
 def repro(options: argparse.Namespace) -> int:
+    from harness.kernel import spec
+    from harness.run.plan import Survey, Unjudged
+
+    catalog = Catalog(options.case_dir)
+    specs = spec.expand(options.kernel, catalog)
+    if len(specs) == 1:
+        result, _ = _judge(options, catalog, specs[0])
+        _report(options, result)
+        return result.exit_status
+    results, unjudged = [], []
+    for name in specs:
+        try:
+            result, interrupted = _judge(options, catalog, name)
+        except HarnessError as error:
+            unjudged.append(Unjudged(name, error.sentence, error.hint, error.exit_status))
+            continue
+        results.append(result)
+        if interrupted:
+            break
+    survey = Survey(tuple(results), tuple(unjudged))
+    _report(options, survey)
+    return survey.exit_status
+
+
+def _judge(options: argparse.Namespace, catalog: Catalog, kernel: str) -> tuple[Result, bool]:
+    """A run over one kernel, and whether the user ended it."""
+    from harness.run import job
     from harness.run.plan import Interrupted, plays
     from harness.run.repro import run
     from harness.run.session import Deadlines
 
-    catalog = Catalog(options.case_dir)
     plan = plays(catalog.select_variants(options.variant), catalog.select_cases(options.case))
     played = 0
+    what = f"playing on {kernel}"
     with ExitStack() as resources:
         progress = _Progress(resources)
 
@@ -125,18 +152,23 @@ def repro(options: argparse.Namespace) -> int:
             # The guest needs a second to boot; load what comes after it now.
             from harness.report import terminal  # noqa: F401
 
-            progress.step("playing", len(plan), played)
+            progress.step(what, len(plan), played)
 
         def on_outcome(outcome: object) -> None:
             nonlocal played
             played += 1
-            progress.step("playing", len(plan), played)
+            progress.step(what, len(plan), played)
 
-        kernel, modules = _prepare(options, catalog, progress)
+        prepared = job.prepare(
+            kernel,
+            catalog,
+            compiler=_compiler(options.cc),
+            refresh=options.refresh,
+            report=progress.percent,
+        )
         try:
             result = run(
-                kernel,
-                modules,
+                *prepared,
                 plan,
                 deadlines=Deadlines(play=options.deadline),
                 witness=bool(options.witness),
@@ -144,19 +176,14 @@ def repro(options: argparse.Namespace) -> int:
                 on_outcome=on_outcome,
             )
         except Interrupted as interrupted:
-            result = interrupted.result
-    _report(options, result)
-    return result.exit_status
+            return interrupted.result, True
+    return result, False
 
 
-def _report(options: argparse.Namespace, result: Result) -> None:
+def _report(options: argparse.Namespace, result: Result | Survey) -> None:
     """Tell the result everywhere; what cannot be written does not stop the rest."""
-    from harness.report import terminal
-
     if "-" not in (options.json, options.junit, options.ktap):
-        terminal.print_result(result)
-        if len(result.outcomes) == 1:
-            terminal.print_dump(result.outcomes[0])
+        _print(result)
     failure = None
     for path, make in (
         (options.json, _as_json),
@@ -172,21 +199,42 @@ def _report(options: argparse.Namespace, result: Result) -> None:
         raise failure
 
 
-def _as_json(result: Result) -> bytes:
-    from harness.report import json_report
+def _print(result: Result | Survey) -> None:
+    from harness.report import kernels_report, terminal
+    from harness.run.plan import Survey
 
+    if isinstance(result, Survey):
+        kernels_report.print_survey(result)
+        return
+    terminal.print_result(result)
+    if len(result.outcomes) == 1:
+        terminal.print_dump(result.outcomes[0])
+
+
+def _as_json(result: Result | Survey) -> bytes:
+    from harness.report import json_report, kernels_report
+    from harness.run.plan import Survey
+
+    if isinstance(result, Survey):
+        return _json(kernels_report.as_json(result))
     return _json(json_report.document(result))
 
 
-def _as_junit(result: Result) -> bytes:
-    from harness.report import junit
+def _as_junit(result: Result | Survey) -> bytes:
+    from harness.report import junit, kernels_report
+    from harness.run.plan import Survey
 
+    if isinstance(result, Survey):
+        return kernels_report.as_junit(result).encode()
     return junit.document(result).encode()
 
 
-def _as_ktap(result: Result) -> bytes:
-    from harness.report import ktap
+def _as_ktap(result: Result | Survey) -> bytes:
+    from harness.report import kernels_report, ktap
+    from harness.run.plan import Survey
 
+    if isinstance(result, Survey):
+        return kernels_report.as_ktap(result).encode()
     return ktap.document(result).encode()
 
 

@@ -17,23 +17,23 @@ def _clean(text: str) -> str:
     return _FORBIDDEN.sub("?", text)
 
 
-def document(result: Result) -> str:
+def suite(result: Result) -> ElementTree.Element:
     """One test case for each verdict; what was not played is an error."""
     errors = words.run_complaints(result)
-    suite = ElementTree.Element(
+    top = ElementTree.Element(
         "testsuite",
         name=f"jprobe-harness {result.release}",
         tests=str(len(result.outcomes) + len(errors)),
         failures=str(len(result.differing)),
         errors=str(len(errors)),
     )
-    properties = ElementTree.SubElement(suite, "properties")
+    properties = ElementTree.SubElement(top, "properties")
     facts = {"kernel": result.release, "engine": ENGINE, "compiler": result.compiler}
     for name, value in facts.items():
         ElementTree.SubElement(properties, "property", name=name, value=value)
     for outcome in result.outcomes:
         case = ElementTree.SubElement(
-            suite,
+            top,
             "testcase",
             classname=f"{result.release}.{outcome.play.variant.name}",
             name=outcome.play.case.name,
@@ -44,12 +44,21 @@ def document(result: Result) -> str:
             failure.text = _clean("\n".join(lines))
         else:
             ElementTree.SubElement(case, "system-out").text = words.cell(outcome)
-    for text in errors:
-        case = ElementTree.SubElement(suite, "testcase", classname=result.release, name="the run")
-        ElementTree.SubElement(case, "error", message=_clean(text))
-    ElementTree.indent(suite)
+    for complaint in errors:
+        case = ElementTree.SubElement(top, "testcase", classname=result.release, name="the run")
+        ElementTree.SubElement(case, "error", message=_clean(complaint))
+    return top
+
+
+def text(top: ElementTree.Element) -> str:
+    """An element as a file."""
+    ElementTree.indent(top)
     return (
         '<?xml version="1.0" encoding="utf-8"?>\n'
-        + ElementTree.tostring(suite, encoding="unicode")
+        + ElementTree.tostring(top, encoding="unicode")
         + "\n"
     )
+
+
+def document(result: Result) -> str:
+    return text(suite(result))

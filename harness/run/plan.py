@@ -108,6 +108,30 @@ class Result:
         return Exit.AGREES if self.complete else Exit.INFRASTRUCTURE
 
 
+@dataclass(frozen=True)
+class Unjudged:
+    """A kernel that there was no run over: it cannot be had, or modules not be built."""
+
+    spec: str
+    sentence: str
+    hint: str
+    exit_status: Exit
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Runs over several kernels."""
+
+    results: tuple[Result, ...]
+    unjudged: tuple[Unjudged, ...] = ()
+
+    @property
+    def exit_status(self) -> Exit:
+        statuses = [result.exit_status for result in self.results]
+        statuses += [unjudged.exit_status for unjudged in self.unjudged]
+        return Exit.DIFFERS if Exit.DIFFERS in statuses else max(statuses)
+
+
 class Interrupted(KeyboardInterrupt):
     """The user ended a run; what was judged until then is kept."""
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -18,8 +19,8 @@ from harness.errors import Exit
 from harness.guest.splat import Kind, Splat
 from harness.model.policy import Policy, Rule, Variant
 from harness.model.verdict import judge
-from harness.report import json_report, junit, ktap, terminal, words
-from harness.run.plan import Outcome, Play, Result, plays
+from harness.report import json_report, junit, kernels_report, ktap, terminal, words
+from harness.run.plan import Outcome, Play, Result, Survey, Unjudged, plays
 from tests.unit.factory import case, observe
 
 SCHEMA = json.loads((Path(harness.__file__).parent / "report/schema.json").read_text())
@@ -161,3 +162,56 @@ def test_play_line() -> None:
     catalog = Catalog()
     play = Play(catalog.variants["v15"], catalog.cases["stack-9"])
     assert play.line == "stack-9 v15 128"
+
+
+def survey() -> Survey:
+    """Two kernels that differ in one case, and one that cannot be had."""
+    first = result()
+    outcome = first.outcomes[0]
+    assert outcome.verdict
+    prediction = dataclasses.replace(outcome.verdict.prediction, damage=frozenset())
+    changed = dataclasses.replace(
+        outcome, verdict=dataclasses.replace(outcome.verdict, prediction=prediction)
+    )
+    second = dataclasses.replace(first, spec="debian:6.2", outcomes=(changed, *first.outcomes[1:]))
+    gone = Unjudged("debian:6.3", "The archive has none.", "Try again.", Exit.INFRASTRUCTURE)
+    return Survey((first, second), (gone,))
+
+
+def test_what_differs_between_kernels() -> None:
+    (difference,) = kernels_report.differences(survey().results)
+    assert difference.variant == "none"
+    assert difference.cases == ["stack-9"]
+    assert difference.classes == {"leak": ["debian:6.1"], "intact": ["debian:6.2"]}
+    assert not kernels_report.differences([result(), result()])
+
+
+def test_a_survey_is_as_bad_as_its_worst_kernel() -> None:
+    assert survey().exit_status is Exit.INFRASTRUCTURE
+    assert Survey((result(broken=True),), survey().unjudged).exit_status is Exit.DIFFERS
+    assert Survey((result(), result())).exit_status is Exit.AGREES
+
+
+def test_a_survey_in_all_forms(capsys: pytest.CaptureFixture[str]) -> None:
+    kernels_report.print_survey(survey())
+    text = capsys.readouterr().out
+    assert "debian:6.3  not judged" in text
+    assert "The archive has none." in text
+    assert "leak: debian:6.1; intact: debian:6.2" in text
+    document = kernels_report.as_json(survey())
+    for run in document["runs"]:
+        jsonschema.validate(run, SCHEMA)
+    assert document["unjudged"][0]["kernel"] == "debian:6.3"
+    assert document["exit_status"] == 3
+    suites = ElementTree.fromstring(kernels_report.as_junit(survey()).encode())
+    assert [suite.get("errors") for suite in suites] == ["0", "0", "1"]
+    ktap_text = kernels_report.as_ktap(survey())
+    assert "ok 2 debian:6.2\n" in ktap_text
+    assert "not ok 3 debian:6.3\n" in ktap_text
+
+
+def test_a_survey_shows_what_is_not_as_predicted(capsys: pytest.CaptureFixture[str]) -> None:
+    kernels_report.print_survey(Survey((result(), result(broken=True))))
+    text = capsys.readouterr().out
+    assert "\N{NOT EQUAL TO} 1, " in text
+    assert "3 bytes past its buffer" in text
