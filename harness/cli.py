@@ -84,6 +84,20 @@ def _add_kernel(parser: argparse.ArgumentParser, several: bool = False) -> None:
         action="store_true",
         help="ask the archive for a newer kernel even if it was asked today",
     )
+    parser.add_argument(
+        "--modules-build",
+        type=Path,
+        metavar="DIR",
+        help="where modules for a kernel image are built: its output tree or its headers",
+    )
+    parser.add_argument(
+        "--kconfig",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a Kconfig fragment for a source tree; repeatable",
+    )
 
 
 def _add_cc(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.kernel.compiler import Compiler
     from harness.kernel.kernel import Kernel
     from harness.kernel.modules import Modules
+    from harness.kernel.spec import Options
     from harness.run.plan import Result, Survey
 
 
@@ -83,6 +84,19 @@ class _Progress:
         self._update(what, total, completed)
 
 
+def _options(options: argparse.Namespace) -> Options:
+    """What was said of the kernel beside its spec."""
+    from harness.kernel.spec import Options
+
+    cc = getattr(options, "cc", "gcc")
+    return Options(
+        refresh=options.refresh,
+        compiler=_compiler(cc if isinstance(cc, str) else "gcc"),
+        modules_build=options.modules_build,
+        fragments=tuple(options.kconfig),
+    )
+
+
 def _kernel(options: argparse.Namespace, catalog: Catalog, progress: _Progress) -> Kernel:
     from harness.kernel import spec
 
@@ -90,7 +104,7 @@ def _kernel(options: argparse.Namespace, catalog: Catalog, progress: _Progress) 
         options.kernel,
         catalog,
         settings.load(),
-        refresh=options.refresh,
+        options=_options(options),
         report=progress.percent,
     )
 
@@ -104,8 +118,7 @@ def _prepare(
     return job.prepare(
         options.kernel,
         catalog,
-        compiler=_compiler(options.cc),
-        refresh=options.refresh,
+        options=_options(options),
         report=progress.percent,
     )
 
@@ -162,8 +175,7 @@ def _judge(options: argparse.Namespace, catalog: Catalog, kernel: str) -> tuple[
         prepared = job.prepare(
             kernel,
             catalog,
-            compiler=_compiler(options.cc),
-            refresh=options.refresh,
+            options=_options(options),
             report=progress.percent,
         )
         try:
@@ -437,7 +449,7 @@ def bench(options: argparse.Namespace) -> int:
         rows = measurement.measure(
             options.kernel,
             options.runs,
-            refresh=options.refresh,
+            options=_options(options),
             report=progress.percent,
             step=lambda done: progress.step("paired runs", options.runs, done),
         )

@@ -36,7 +36,8 @@ from harness.kernel.apt import (
     unpack,
 )
 from harness.kernel.buildroot import BuildRoot
-from harness.kernel.kernel import Kernel, check_config, check_image
+from harness.kernel.image import check_raw
+from harness.kernel.kernel import Kernel, check_config
 from harness.settings import Archive
 
 T = TypeVar("T")
@@ -202,7 +203,7 @@ def _unpack(apt: Apt, packages: _Set, folder: Path, report: Progress) -> None:
     )
     (folder / "kernel.json").write_bytes(msgspec.json.encode(manifest))
     kernel = _kernel("", manifest, folder, Path())
-    check_image(kernel.image)
+    check_raw(kernel.image)
     check_config(packages.release, kernel.config)
 
 

@@ -38,6 +38,8 @@ class Kernel:
     key: str
     # Whatever of the above a build reads lies below this folder.
     home: Path
+    # What make needs before "M=" to build modules; empty: "-C" and `build`.
+    make: tuple[str, ...] = ()
     # Where the kernel's tools run, if not on this machine; and its own compiler there.
     root: BuildRoot | None = None
     own_compiler: str = ""
@@ -51,18 +53,6 @@ class Kernel:
         if self.root:
             return in_root(compiler, self.root, self.own_compiler)
         return Toolchain(compiler)
-
-
-def check_image(path: Path) -> None:
-    """Refuse an image that an arm64 machine cannot boot."""
-    with open(path, "rb") as file:
-        header = file.read(64)
-    # Documentation/arch/arm64/booting.rst: magic number at offset 56.
-    if header[56:60] != b"ARM\x64":
-        raise ConfigError(
-            f"{path} is not an arm64 kernel Image.",
-            "Give an uncompressed arm64 Image.",
-        )
 
 
 def check_config(spec: str, config: Path) -> None:
@@ -111,19 +101,19 @@ def module_order(kernel: Kernel, wanted: Sequence[str]) -> list[Path] | None:
     None where the kernel has one of them neither built in nor as a module.
     """
     files = {_module_name(path): path for path in kernel.modules.rglob("*.ko*")}
-    builtin = (kernel.modules / "modules.builtin").read_text().split()
-    built_in = {_module_name(Path(line)) for line in builtin}
     order: list[Path] = []
 
     def visit(name: str) -> bool:
-        if name in built_in:
-            return True
         if name not in files:
             return False
         if files[name] not in order:
+            # What a module depends on is never built in.
             if not all(visit(needed) for needed in _depends(files[name])):
                 return False
             order.append(files[name])
         return True
 
-    return order if all(visit(name) for name in wanted) else None
+    def is_there(name: str) -> bool:
+        return kernel.has(f"CONFIG_{name.upper()}") or visit(name)
+
+    return order if all(is_there(name) for name in wanted) else None

@@ -122,7 +122,7 @@ def kbuild(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
     variables = toolchain.make_variables | {"KCFLAGS": flags, "KAFLAGS": flags}
     done = toolchain.run(
         [
-            "make", "-C", kernel.build, f"M={folder}", f"-j{os.cpu_count()}",
+            "make", *(kernel.make or ("-C", kernel.build)), f"M={folder}", f"-j{os.cpu_count()}",
             "ARCH=arm64", f"CROSS_COMPILE={CROSS_COMPILE}",
             *(f"{name}={value}" for name, value in variables.items()),
             "modules",

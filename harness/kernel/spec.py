@@ -5,17 +5,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from harness.catalog import Catalog, KernelFile, nearest
 from harness.errors import ConfigError
-from harness.kernel import busybox, debian
+from harness.kernel import busybox, debian, local, tree
 from harness.kernel.apt import Progress
+from harness.kernel.compiler import GCC, Compiler
 from harness.kernel.kernel import Kernel
 from harness.settings import Settings
 
 DEFAULT = "debian:6.1"
 ALL = "debian:all"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user said beside the spec."""
+
+    # Ask the archive for a newer kernel.
+    refresh: bool = False
+    # Of the modules, and of a kernel that is built.
+    compiler: Compiler = GCC
+    # Where modules for an image are built.
+    modules_build: Path | None = None
+    # Kconfig fragments for a tree.
+    fragments: tuple[Path, ...] = ()
+
+
+DEFAULTS = Options()
 
 
 @dataclass(frozen=True)
@@ -25,8 +44,16 @@ class Request:
     spec: str
     kernels: Mapping[str, KernelFile]
     settings: Settings
-    refresh: bool
+    options: Options
     report: Progress
+
+    @property
+    def path(self) -> Path:
+        return Path(self.spec).expanduser().resolve()
+
+    def busybox(self) -> Path:
+        """The guest's programs."""
+        return busybox.fetch(self.settings.archive, self.report)
 
 
 class Source(Protocol):
@@ -62,13 +89,65 @@ class Debian:
             request.spec,
             wanted,
             archive,
-            busybox.fetch(archive, request.report),
-            refresh=request.refresh,
+            request.busybox(),
+            refresh=request.options.refresh,
             report=request.report,
         )
 
 
-SOURCES: tuple[Source, ...] = (Debian(),)
+class Image:
+    """An image of the user's."""
+
+    form = "PATH/TO/Image (raw, gzip, EFI zboot) or vmlinux"
+    shows = "a kernel that was built elsewhere"
+    needs = "--modules-build DIR: where it was built, or its headers; MODULES, KPROBES, VMAP_STACK"
+
+    def takes(self, request: Request) -> bool:
+        return request.path.is_file()
+
+    def resolve(self, request: Request) -> Kernel:
+        build = request.options.modules_build
+        return local.from_image(
+            request.spec, request.path, build and build.resolve(), request.busybox()
+        )
+
+
+class Output:
+    """A folder that a kernel was built in."""
+
+    form = "PATH/TO/build"
+    shows = "a kernel that was built there (make O=)"
+    needs = "its Image and Module.symvers; MODULES, KPROBES, VMAP_STACK"
+
+    def takes(self, request: Request) -> bool:
+        return tree.is_output(request.path)
+
+    def resolve(self, request: Request) -> Kernel:
+        return local.from_output(request.spec, request.path, request.busybox())
+
+
+class Tree:
+    """A source tree."""
+
+    form = "PATH/TO/linux"
+    shows = "a source tree, built here with configs/kconfig and each --kconfig; never written to"
+    needs = "a compiler for arm64 and one for this machine, make, bc, flex, bison; minutes, once"
+
+    def takes(self, request: Request) -> bool:
+        return tree.is_source(request.path)
+
+    def resolve(self, request: Request) -> Kernel:
+        return local.from_tree(
+            request.spec,
+            request.path,
+            request.busybox(),
+            fragments=request.options.fragments,
+            compiler=request.options.compiler,
+            report=request.report,
+        )
+
+
+SOURCES: tuple[Source, ...] = (Debian(), Image(), Output(), Tree())
 
 
 def expand(specs: Sequence[str], catalog: Catalog) -> list[str]:
@@ -84,7 +163,7 @@ def resolve(
     catalog: Catalog,
     settings: Settings,
     *,
-    refresh: bool = False,
+    options: Options = DEFAULTS,
     report: Progress = lambda what, percent: None,
 ) -> Kernel:
     """
@@ -93,10 +172,15 @@ def resolve(
     Raises ConfigError for an unknown name, ArchiveError when it cannot be had
     and BuildError when it does not build.
     """
-    request = Request(spec, catalog.kernels, settings, refresh, report)
+    request = Request(spec, catalog.kernels, settings, options, report)
     for source in SOURCES:
         if source.takes(request):
             return source.resolve(request)
+    if "/" in spec and not spec.startswith("debian:"):
+        raise ConfigError(
+            f"{spec} is neither a kernel image nor a kernel's source or output tree.",
+            "See: jprobe-harness list kernels",
+        )
     raise ConfigError(
         f"There is no kernel '{spec}'.{nearest(spec, catalog.kernels)}",
         "See: jprobe-harness list kernels",

@@ -86,12 +86,12 @@ def measure(
     kernel_spec: str,
     runs: int,
     *,
-    refresh: bool,
+    options: spec.Options,
     report: Progress,
     step: Callable[[int], None],
 ) -> list[Row]:
     """Time `runs` pairs, after one unmeasured run of each that fills the caches."""
-    kernel = spec.resolve(kernel_spec, Catalog(), settings.load(), refresh=refresh, report=report)
+    kernel = spec.resolve(kernel_spec, Catalog(), settings.load(), options=options, report=report)
     pairs = []
     for done in range(runs + 1):
         step(done)

@@ -7,17 +7,16 @@ from harness import settings
 from harness.catalog import Catalog
 from harness.kernel import modules, spec
 from harness.kernel.apt import Progress
-from harness.kernel.compiler import GCC, Compiler
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
+from harness.kernel.spec import DEFAULTS, Options
 
 
 def prepare(
     kernel_spec: str,
     catalog: Catalog,
     *,
-    compiler: Compiler = GCC,
-    refresh: bool = False,
+    options: Options = DEFAULTS,
     report: Progress = lambda what, percent: None,
 ) -> tuple[Kernel, Modules]:
     """
@@ -26,6 +25,6 @@ def prepare(
     The modules carry every case of the catalog, so that the choice of cases
     does not lead to another build.
     """
-    kernel = spec.resolve(kernel_spec, catalog, settings.load(), refresh=refresh, report=report)
+    kernel = spec.resolve(kernel_spec, catalog, settings.load(), options=options, report=report)
     cases = list(catalog.cases.values())
-    return kernel, modules.build(kernel, cases, compiler=compiler, report=report)
+    return kernel, modules.build(kernel, cases, compiler=options.compiler, report=report)

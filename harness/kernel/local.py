@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Kernels of the user's own: an image, an output tree, a source tree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from harness import cache
+from harness.errors import ConfigError
+from harness.kernel import kconfig, tree, treebuild
+from harness.kernel.apt import Progress
+from harness.kernel.compiler import Compiler
+from harness.kernel.image import banner_release, raw_image
+from harness.kernel.kernel import Kernel, check_config
+
+
+def _release(build: Path) -> str:
+    """Uname -r of what was built in a folder, or of what headers are for."""
+    file = build / "include/config/kernel.release"
+    if file.is_file():
+        return file.read_text().strip()
+    # Headers of a distribution's may have it in a header only.
+    header = build / "include/generated/utsrelease.h"
+    match = re.search(r'UTS_RELEASE "(.*)"', header.read_text()) if header.is_file() else None
+    if match is None:
+        raise ConfigError(
+            f"Modules cannot be built in {build}: it has no include/config/kernel.release.",
+            "Give the folder that the kernel was built in, or its headers.",
+        )
+    return match[1]
+
+
+def _check_module_build(build: Path) -> None:
+    for name in (".config", "Module.symvers", "Makefile"):
+        if not (build / name).is_file():
+            raise ConfigError(
+                f"Modules cannot be built in {build}: it has no {name}.",
+                "Run 'make modules' there first, or give another folder.",
+            )
+
+
+def from_image(spec: str, image: Path, build: Path | None, busybox: Path) -> Kernel:
+    """An image, and the folder that modules for it are built in."""
+    if build is None:
+        raise ConfigError(
+            f"No modules can be built for {image} alone.",
+            "Say with --modules-build where it was built, or where its headers are.",
+        )
+    _check_module_build(build)
+    release = _release(build)
+    status = image.stat()
+    key = cache.digest(str(image), f"{status.st_size} {status.st_mtime_ns}")
+
+    def make(folder: Path) -> None:
+        (folder / "Image.raw").write_bytes(raw_image(image, folder))
+
+    raw = cache.entry("images", key, make) / "Image.raw"
+    banner = banner_release(raw.read_bytes())
+    if banner and banner != release:
+        raise ConfigError(
+            f"{image} is of {banner}, but {build} builds modules for {release}.",
+            "Give the folder that this very image was built in.",
+        )
+    check_config(spec, build / ".config")
+    symvers = (build / "Module.symvers").read_bytes()
+    return Kernel(
+        spec=spec,
+        release=release,
+        version=release,
+        image=raw,
+        config=build / ".config",
+        build=build,
+        modules=build,
+        busybox=busybox,
+        key=cache.digest(key, symvers, (build / ".config").read_bytes()),
+        home=build,
+    )
+
+
+def from_output(spec: str, build: Path, busybox: Path) -> Kernel:
+    """A folder that a kernel was built in."""
+    for name in ("arch/arm64/boot/Image", "vmlinux"):
+        if (build / name).is_file():
+            return from_image(spec, build / name, build, busybox)
+    raise ConfigError(
+        f"{build} has no arch/arm64/boot/Image and no vmlinux.", "Finish the build there first."
+    )
+
+
+def from_tree(
+    spec: str,
+    path: Path,
+    busybox: Path,
+    *,
+    fragments: Sequence[Path],
+    compiler: Compiler,
+    report: Progress,
+) -> Kernel:
+    """A source tree, built here."""
+    source = tree.opened(path, report)
+    required = dict(treebuild.own_fragment("base"))
+    required |= treebuild.own_fragment("port")
+    for fragment in fragments:
+        required |= kconfig.read(fragment)
+    source = _buildable(source, report)
+    built = treebuild.build(source, required=required, compiler=compiler, report=report)
+    check_config(spec, built.config)
+    return Kernel(
+        spec=spec,
+        release=built.release,
+        version=".".join(map(str, source.version)),
+        image=built.image,
+        config=built.config,
+        build=built.output,
+        modules=built.output,
+        busybox=busybox,
+        key=built.key,
+        home=built.output,
+        make=_make_words(source, built, compiler),
+    )
+
+
+def _buildable(source: tree.Tree, report: Progress) -> tree.Tree:
+    """The tree, or a copy of it where something was built in it."""
+    if source.clean:
+        return source
+
+    def make(folder: Path) -> None:
+        report(f"copying {source.path}", 0)
+        tree.copy(source, folder / source.path.name)
+
+    copied = cache.entry("sources", source.digest, make) / source.path.name
+    return tree.Tree(copied, source.digest)
+
+
+def _make_words(source: tree.Tree, built: treebuild.Built, compiler: Compiler) -> tuple[str, ...]:
+    """The output folder's own Makefile names the tree that it was built from first."""
+    values: Mapping[str, str] = treebuild.variables(source, compiler)
+    words = (f"{name}={value}" for name, value in values.items() if name == "HOSTCC")
+    return ("-C", str(source.path), f"O={built.output}", *words)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+A kernel's source tree, read and never written to.
+
+What is asked of it is derived from its own files, so that a tree which nobody
+here has seen is treated like any other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from harness import cache, tool
+from harness.errors import ConfigError
+from harness.kernel.apt import Progress
+
+# What a build inside of the tree leaves there; a build elsewhere refuses such a tree.
+_PRODUCTS = (".config", "include/config", "include/generated", "arch/arm64/include/generated")
+_OBJECT = re.compile(r".*\.(o|ko|cmd|a|order|mod|symvers)$|vmlinux$|System\.map$")
+COPY_SECONDS = 900
+
+
+def is_source(path: Path) -> bool:
+    """Whether a folder holds a kernel's sources."""
+    return all((path / name).is_file() for name in ("Makefile", "Kconfig", "kernel/kprobes.c"))
+
+
+def is_output(path: Path) -> bool:
+    """Whether a folder is where a kernel was built, beside its sources (make O=)."""
+    return not is_source(path) and (path / ".config").is_file() and (path / "Makefile").is_file()
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The sources of one kernel."""
+
+    path: Path
+    # Tells contents apart.
+    digest: str
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """VERSION and PATCHLEVEL of its Makefile."""
+        text = (self.path / "Makefile").read_text(errors="replace")
+        found = dict(re.findall(r"^(VERSION|PATCHLEVEL) *= *(\d+)", text, re.MULTILINE))
+        if len(found) != 2:
+            raise ConfigError(f"{self.path}/Makefile does not say which kernel it is of.")
+        return int(found["VERSION"]), int(found["PATCHLEVEL"])
+
+    @property
+    def clean(self) -> bool:
+        """Nothing was built in it."""
+        return not any((self.path / name).exists() for name in _PRODUCTS)
+
+
+def opened(path: Path, report: Progress) -> Tree:
+    """The tree at `path`; raises ConfigError when it is not one for arm64."""
+    if not (path / "arch/arm64/Makefile").is_file():
+        raise ConfigError(f"{path} has no arch/arm64.", "Give a tree of Linux for arm64.")
+    return Tree(path, _digest(path, report))
+
+
+def _files(path: Path) -> Iterator[os.DirEntry[str]]:
+    """All files but git's own and what a build left, in no order."""
+    stack = [str(path)]
+    while stack:
+        with os.scandir(stack.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    relative = os.path.relpath(entry.path, path)
+                    if entry.name != ".git" and relative not in _PRODUCTS:
+                        stack.append(entry.path)
+                elif entry.name != ".git" and not _left_by_a_build(entry, path):
+                    yield entry
+
+
+def _left_by_a_build(entry: os.DirEntry[str], root: Path) -> bool:
+    return bool(_OBJECT.match(entry.name)) or os.path.relpath(entry.path, root) in _PRODUCTS
+
+
+def _digest(path: Path, report: Progress) -> str:
+    """
+    Of all contents; read again only when a file's size or time of change differs.
+
+    A tree has a gigabyte, so what was computed is kept with what the files looked like.
+    """
+    entries = sorted(_files(path), key=lambda entry: entry.path)
+    look = hashlib.sha256()
+    for entry in entries:
+        status = entry.stat(follow_symlinks=False)
+        words = (entry.path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode)
+        look.update(repr(words).encode())
+    memo = cache.root() / "digests" / f"{look.hexdigest()[:20]}.json"
+    if memo.exists():
+        return str(msgspec.json.decode(memo.read_bytes()))
+    what = f"reading {path}"
+    content = hashlib.blake2b(digest_size=10)
+    for number, entry in enumerate(entries):
+        if number % 1000 == 0:
+            report(what, 100 * number / len(entries))
+        name = os.path.relpath(entry.path, path)
+        if entry.is_symlink():
+            data = bytes(Path(entry.path).readlink())
+        else:
+            data = Path(entry.path).read_bytes()
+        mode = entry.stat(follow_symlinks=False).st_mode & 0o100
+        content.update(b"%s:%o:%d:" % (os.fsencode(name), mode, len(data)))
+        content.update(data)
+    report(what, 100)
+    cache.write(memo, msgspec.json.encode(content.hexdigest()))
+    return content.hexdigest()
+
+
+def copy(tree: Tree, folder: Path) -> None:
+    """A copy without git's own files and without what was built in it."""
+    tool.check(
+        ["cp", "--archive", "--reflink=auto", "--no-target-directory", tree.path, folder],
+        seconds=COPY_SECONDS,
+    )
+    shutil.rmtree(folder / ".git", ignore_errors=True)
+    (folder / ".git").unlink(missing_ok=True)
+    if not tree.clean:
+        keep = {os.path.relpath(entry.path, tree.path) for entry in _files(tree.path)}
+        for place, _, names in os.walk(folder):
+            for name in names:
+                file = Path(place, name)
+                if str(file.relative_to(folder)) not in keep:
+                    file.unlink()
+        for name in _PRODUCTS:
+            shutil.rmtree(folder / name, ignore_errors=True)

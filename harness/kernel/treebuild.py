@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+A bootable kernel from a source tree: configure, build, keep.
+
+Plain make, not tuxmake: that one goes on after an error and copies its results
+into archives, where this needs the compiler's first error and the tree that it
+built in, for modules.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from harness import cache, resources, tool
+from harness.errors import BuildError, InfrastructureError
+from harness.kernel import kconfig
+from harness.kernel.apt import Progress
+from harness.kernel.compiler import CROSS_COMPILE, Compiler
+from harness.kernel.image import check_raw
+from harness.kernel.toolchain import Toolchain
+from harness.kernel.tree import Tree
+
+CONFIGURE_SECONDS = 300
+BUILD_SECONDS = 3600
+# What decides on the result beside the tree and the configuration.
+MAKERS = ("treebuild.py", "toolchain.py", "kconfig.py")
+# Steps of a build from our own fragments, for a progress bar.
+_STEPS = 1000
+LOGS_KEPT = 20
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that builds a kernel, and the Debian package that has it."""
+
+    # A program, or a header for the machine's own compiler.
+    name: str
+    package: str
+    # Options of a configuration that need it; empty: any kernel does.
+    options: tuple[str, ...] = ()
+    # Trees that carry what it would make do without it.
+    shipped: str = ""
+
+
+NEEDS = (
+    Need("gcc", "gcc"),
+    Need("make", "make"),
+    Need("bc", "bc"),
+    Need("perl", "perl-base"),
+    Need("flex", "flex", shipped="scripts/kconfig/zconf.lex.c_shipped"),
+    Need("bison", "bison", shipped="scripts/kconfig/zconf.tab.c_shipped"),
+    Need("stdio.h", "libc6-dev"),
+    Need("openssl/ssl.h", "libssl-dev", ("CONFIG_MODULE_SIG", "CONFIG_SYSTEM_TRUSTED_KEYRING")),
+    Need("gelf.h", "libelf-dev", ("CONFIG_DEBUG_INFO_BTF",)),
+    Need("pahole", "pahole", ("CONFIG_DEBUG_INFO_BTF",)),
+)
+
+
+@dataclass(frozen=True)
+class Quirk:
+    """What a tree needs from compilers of today."""
+
+    # The first version that does without it.
+    before: tuple[int, int]
+    variable: str
+    flag: str
+
+
+# gcc 10 made -fno-common its default; dtc's lexer and parser both defined yylloc.
+QUIRKS = (Quirk((5, 8), "HOSTCC", "-fcommon"),)
+
+
+def _is_there(need: Need) -> bool:
+    if not need.name.endswith(".h"):
+        return shutil.which(need.name) is not None
+    probe = ["gcc", "-E", "-x", "c", "-include", need.name, os.devnull, "-o", os.devnull]
+    return tool.run(probe).returncode == 0
+
+
+def check_needs(tree: Tree, options: Mapping[str, str]) -> None:
+    """Raise InfrastructureError before a build that would fail for want of a package."""
+    missing = []
+    for need in NEEDS:
+        asked = not need.options or any(options.get(name) == "y" for name in need.options)
+        shipped = need.shipped and (tree.path / need.shipped).exists()
+        if asked and not shipped and not _is_there(need):
+            missing.append(need)
+    if missing:
+        raise InfrastructureError(
+            f"To build {tree.path}, {', '.join(need.name for need in missing)} is missing.",
+            "As root, run: apt-get install -y " + " ".join(need.package for need in missing),
+        )
+
+
+def variables(tree: Tree, compiler: Compiler) -> dict[str, str]:
+    """Make's variables for a tree and a compiler."""
+    ccache = "ccache " if shutil.which("ccache") else ""
+    found = {
+        "ARCH": "arm64",
+        "CROSS_COMPILE": CROSS_COMPILE,
+        "CC": f"{ccache}{compiler.program}",
+        "HOSTCC": "gcc",
+    }
+    if compiler.clang:
+        # As with the modules: GNU as, which old trees were written for.
+        found["LLVM_IAS"] = "0"
+    for quirk in QUIRKS:
+        if tree.version < quirk.before:
+            found[quirk.variable] = f"{found.get(quirk.variable, '')} {quirk.flag}".strip()
+    return found
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build left in the cache."""
+
+    # make's O=.
+    output: Path
+    key: str
+
+    @property
+    def image(self) -> Path:
+        return self.output / "arch/arm64/boot/Image"
+
+    @property
+    def config(self) -> Path:
+        return self.output / ".config"
+
+    @property
+    def release(self) -> str:
+        return (self.output / "include/config/kernel.release").read_text().strip()
+
+
+def own_fragment(name: str) -> dict[str, str]:
+    return kconfig.read(resources.configs() / f"kconfig/{name}.config")
+
+
+def build(
+    tree: Tree,
+    *,
+    required: Mapping[str, str],
+    compiler: Compiler,
+    report: Progress,
+    prepare: Callable[[Path], None] = lambda output: None,
+    stamp: str = "",
+    start: Path | None = None,
+) -> Built:
+    """
+    The tree with an allnoconfig and the `required` options, built once.
+
+    `prepare` may add to the output folder before the build, which `stamp` tells
+    apart; `start` is an output folder of the same tree to go on from.  Raises
+    BuildError with the first thing that went wrong; nothing half-built is kept.
+    """
+    chain = Toolchain(compiler)
+    makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
+    asked = kconfig.merged([own_fragment("menus"), required])
+    key = cache.digest(tree.digest, asked, chain.stamp, stamp, *makers)
+
+    def make(folder: Path) -> None:
+        output = folder / "output"
+        command = _command(tree, output, variables(tree, compiler))
+        if start is None:
+            output.mkdir()
+            _configure(tree, output, command, asked, required)
+        else:
+            tool.check(["cp", "--archive", "--reflink=auto", start, output], seconds=600)
+        prepare(output)
+        _compile(tree, command, key, report)
+        check_raw(Built(output, key).image)
+
+    return Built(cache.entry("trees", key, make) / "output", key)
+
+
+def _command(tree: Tree, output: Path, values: Mapping[str, str]) -> list[str]:
+    words = [f"{name}={value}" for name, value in values.items()]
+    return ["make", "-C", str(tree.path), f"O={output}", f"-j{os.cpu_count()}", *words]
+
+
+def _configure(
+    tree: Tree, output: Path, command: Sequence[str], asked: str, required: Mapping[str, str]
+) -> None:
+    check_needs(tree, {})
+    fragment = output.with_name("fragment.config")
+    fragment.write_text(asked)
+    done = tool.run(
+        [*command, f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig"], seconds=CONFIGURE_SECONDS
+    )
+    if done.returncode:
+        detail = _first_error(done.stdout + done.stderr)
+        raise BuildError(f"{tree.path} cannot be configured: {detail}.")
+    kconfig.check(required, output / ".config")
+    check_needs(tree, kconfig.parse((output / ".config").read_text()))
+
+
+def _compile(tree: Tree, command: Sequence[str], key: str, report: Progress) -> None:
+    what = f"building {tree.path.name}"
+    report(what, 0)
+    log = _log(key)
+    steps = 0
+
+    def count(line: str) -> None:
+        nonlocal steps
+        if re.match(r"  [A-Z]", line):
+            steps += 1
+            report(what, min(99, 100 * steps / _STEPS))
+
+    if tool.follow([*command, "Image", "modules"], log=log, on_line=count, seconds=BUILD_SECONDS):
+        detail = _first_error(log.read_text(errors="replace"))
+        raise BuildError(f"{tree.path} does not build: {detail}.", f"Log: {log}")
+    report(what, 100)
+
+
+def _log(key: str) -> Path:
+    """Where a build's output goes; the oldest ones are removed."""
+    folder = platformdirs.user_state_path("jprobe-harness") / "builds"
+    folder.mkdir(parents=True, exist_ok=True)
+    logs = sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime)
+    for old in logs[:-LOGS_KEPT]:
+        old.unlink(missing_ok=True)
+    return folder / f"{key}.log"
+
+
+def _first_error(output: str) -> str:
+    """The compiler's first complaint, or make's."""
+    for pattern in (r"^(.*?: (?:fatal )?error: .*)$", r"^(.*undefined reference.*)$",
+                    r"^(make(?:\[\d+\])?: \*\*\* .*)$", r"^(.*\*\*\*.*)$"):  # fmt: skip
+        if match := re.search(pattern, output, re.MULTILINE):
+            return match[1].strip()
+    return output.strip()[-300:]

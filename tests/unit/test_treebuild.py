@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Builds of a tree: once, whole or not at all, and with their first error."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from harness import cache
+from harness.errors import BuildError, ConfigError, InfrastructureError
+from harness.kernel import kconfig, tree, treebuild
+from harness.kernel.compiler import Compiler
+from harness.kernel.treebuild import Built, Need
+from tests.unit.standin import source_tree
+
+# Any compiler will do for a stand-in.
+COMPILER = Compiler("gcc")
+
+
+def ignore(what: str, percent: float) -> None:
+    """No progress is shown in a test."""
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(treebuild, "NEEDS", ())
+
+
+def build(path: Path, **options: str) -> Built:
+    required = {"CONFIG_KPROBES": "y", **options}
+    opened = tree.opened(path, ignore)
+    return treebuild.build(opened, required=required, compiler=COMPILER, report=ignore)
+
+
+def kept() -> list[Path]:
+    return [path for path in (cache.root() / "trees").iterdir() if path.suffix != ".lock"]
+
+
+def test_a_tree_is_built_once(tmp_path: Path) -> None:
+    path = source_tree(tmp_path / "linux", "6.1")
+    built = build(path)
+    assert built.release == "6.1.0"
+    assert build(path) == built
+    assert len((built.output / "builds").read_text().splitlines()) == 1
+    assert build(path, CONFIG_SMP="y") != built
+    assert not (path / ".config").exists()
+
+
+def test_two_runs_that_build_the_same_tree(tmp_path: Path) -> None:
+    path = source_tree(tmp_path / "linux", "6.1")
+    builds: list[Built] = []
+    threads = [threading.Thread(target=lambda: builds.append(build(path))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(builds) == 4
+    assert len(set(builds)) == 1
+    assert len((builds[0].output / "builds").read_text().splitlines()) == 1
+
+
+def test_a_build_that_fails_in_the_middle(tmp_path: Path) -> None:
+    path = source_tree(tmp_path / "linux", "6.1")
+    (path / "kernel/kprobes.c").write_text("#error broken on purpose\n")
+    with pytest.raises(BuildError, match=r"kprobes\.c:1:2: error: #error broken") as caught:
+        build(path)
+    assert "a later one" not in caught.value.sentence
+    log = Path(caught.value.hint.removeprefix("Log: "))
+    assert "a later one" in log.read_text()
+    assert not kept()
+
+
+def test_a_tree_that_cannot_be_configured(tmp_path: Path) -> None:
+    path = source_tree(tmp_path / "linux", "6.1")
+    (path / "broken-kconfig").touch()
+    with pytest.raises(BuildError, match=r"cannot be configured: .*"):
+        build(path)
+    assert not kept()
+
+
+def test_an_option_that_kconfig_drops(tmp_path: Path) -> None:
+    path = source_tree(tmp_path / "linux", "6.1")
+    with pytest.raises(BuildError, match="dropped CONFIG_UNKNOWN=y"):
+        build(path, CONFIG_UNKNOWN="y")
+    assert not kept()
+
+
+def test_going_on_from_another_build(tmp_path: Path) -> None:
+    path = source_tree(tmp_path / "linux", "6.1")
+    first = build(path)
+    opened = tree.opened(path, ignore)
+    second = treebuild.build(
+        opened,
+        required={"CONFIG_KPROBES": "y"},
+        compiler=COMPILER,
+        report=ignore,
+        prepare=lambda output: (output / "added").touch(),
+        stamp="added",
+        start=first.output,
+    )
+    assert second != first
+    assert (second.output / "added").exists()
+    assert not (first.output / "added").exists()
+    assert len((second.output / "builds").read_text().splitlines()) == 2
+
+
+def test_needs_are_found_before_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = source_tree(tmp_path / "linux", "6.1")
+    needs = (
+        Need("no-such-program", "some-package"),
+        Need("no/such-header.h", "some-dev", ("CONFIG_KPROBES",)),
+        Need("not-asked-for", "other-package", ("CONFIG_OTHER",)),
+        Need("flex", "flex", shipped="Kconfig"),
+        Need("make", "make"),
+        Need("stdio.h", "libc6-dev"),
+    )
+    monkeypatch.setattr(treebuild, "NEEDS", needs)
+    opened = tree.opened(path, ignore)
+    with pytest.raises(InfrastructureError, match="no-such-program is missing") as caught:
+        treebuild.check_needs(opened, {})
+    assert caught.value.hint.endswith("install -y some-package")
+    with pytest.raises(InfrastructureError, match=r"no-such-program, no/such-header\.h"):
+        treebuild.check_needs(opened, {"CONFIG_KPROBES": "y"})
+
+
+@pytest.mark.parametrize(("version", "flag"), [("4.8", "gcc -fcommon"), ("6.1", "gcc")])
+def test_flags_that_old_trees_need(tmp_path: Path, version: str, flag: str) -> None:
+    opened = tree.opened(source_tree(tmp_path / "linux", version), ignore)
+    assert treebuild.variables(opened, COMPILER)["HOSTCC"] == flag
+
+
+def test_fragments(tmp_path: Path) -> None:
+    text = 'CONFIG_A=y\n# CONFIG_B is not set\n# words\nCONFIG_C="text"\n'
+    assert kconfig.parse(text) == {"CONFIG_A": "y", "CONFIG_B": "n", "CONFIG_C": '"text"'}
+    merged = kconfig.merged([{"CONFIG_A": "y", "CONFIG_B": "y"}, {"CONFIG_B": "n"}])
+    assert kconfig.parse(merged) == {"CONFIG_A": "y", "CONFIG_B": "n"}
+    empty = tmp_path / "empty.config"
+    empty.write_text("# nothing\n")
+    with pytest.raises(ConfigError, match="no option is set"):
+        kconfig.read(empty)
+    config = tmp_path / "config"
+    config.write_text("CONFIG_A=y\n")
+    kconfig.check({"CONFIG_A": "y", "CONFIG_B": "n"}, config)
+    with pytest.raises(BuildError, match="CONFIG_A=n"):
+        kconfig.check({"CONFIG_A": "n"}, config)
