@@ -51,6 +51,12 @@ EXTRA_PROGRAMS = (
     Program("mmdebstrap", "mmdebstrap", "makes the root that builds for a newer kernel"),
     Program("newuidmap", "uidmap", "lets an ordinary user make it"),
     Program("bwrap", "bubblewrap", "runs that root's programs"),
+    Program("gcc", "gcc", "builds a source tree's own tools"),
+    Program("bc", "bc", "builds a source tree"),
+    Program("flex", "flex", "builds a source tree"),
+    Program("bison", "bison", "builds a source tree"),
+    Program("spatch", "coccinelle", "makes a tree's own jprobes follow the stack policies"),
+    Program("git", "git", "takes a tree at a revision, and applies patches"),
 )
 
 

@@ -276,8 +276,8 @@ def _observation(by_word: Mapping[str, list[dict[str, str]]], guest: Guest) -> O
         hit=_hit(stack, guest),
         context=Context(stack["context"]),
         counts=_counts(count),
-        saved=int(save["saved"]),
-        overflow=int(save["overflow"]),
+        saved=_told(save["saved"]),
+        overflow=_told(save["overflow"]),
         area=_area(area),
         arguments={int(fields["index"]): _look(fields) for fields in by_word.get("arg", ())},
         object=_look(objects[0]) if objects else None,
@@ -286,6 +286,11 @@ def _observation(by_word: Mapping[str, list[dict[str, str]]], guest: Guest) -> O
         frame=_frame(frames[0]) if frames else None,
         new_taint=_new_taint(taint),
     )
+
+
+def _told(number: str) -> int | None:
+    """A kernel that follows its own policy does not tell what it saved."""
+    return None if number == "unknown" else int(number)
 
 
 def _one(by_word: Mapping[str, list[dict[str, str]]], word: str) -> dict[str, str]:

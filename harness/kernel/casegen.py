@@ -270,7 +270,7 @@ def _entry(case: Case) -> str:
         "\t{\n"
         f'\t\t.name = "{case.name}",\n'
         f"\t\t.call = {symbol(case, 'call')},\n"
-        f"\t\t.jp.kp.addr = (kprobe_opcode_t *){symbol(case, 'target')},\n"
+        f"\t\t.jp.addr = {symbol(case, 'target')},\n"
         f"\t\t.jp.entry = {symbol(case, 'handler')},\n"
         f"\t\t.area = {case.layout.stack_size},\n"
         f"\t\t.context = PROBE_{case.context.name},\n"

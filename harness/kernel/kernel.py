@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import enum
 import lzma
 import re
 from collections.abc import Sequence
@@ -13,6 +14,15 @@ from harness.errors import ConfigError
 from harness.kernel.buildroot import BuildRoot
 from harness.kernel.compiler import Compiler
 from harness.kernel.toolchain import Toolchain, in_root
+
+
+class Engine(enum.Enum):
+    """What implements jprobes in the guest; the values are names of modules and fragments."""
+
+    # Our module, on top of kprobes.
+    PORT = "port"
+    # The kernel itself.
+    NATIVE = "native"
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,7 @@ class Kernel:
     key: str
     # Whatever of the above a build reads lies below this folder.
     home: Path
+    engine: Engine = Engine.PORT
     # What make needs before "M=" to build modules; empty: "-C" and `build`.
     make: tuple[str, ...] = ()
     # Where the kernel's tools run, if not on this machine; and its own compiler there.
@@ -55,11 +66,19 @@ class Kernel:
         return Toolchain(compiler)
 
 
-def check_config(spec: str, config: Path) -> None:
+_NEEDED = {
+    Engine.PORT: ("CONFIG_MODULES", "CONFIG_KPROBES", "CONFIG_VMAP_STACK"),
+    Engine.NATIVE: ("CONFIG_MODULES", "CONFIG_KPROBES"),
+}
+
+
+def check_config(spec: str, config: Path, engine: Engine = Engine.PORT) -> None:
     """Refuse a kernel in which no probe can work."""
-    text = config.read_text()
-    for option in ("CONFIG_MODULES", "CONFIG_KPROBES", "CONFIG_VMAP_STACK"):
-        if f"\n{option}=y\n" not in f"\n{text}":
+    text = f"\n{config.read_text()}"
+    if "\nCONFIG_ARM64=y\n" not in text:
+        raise ConfigError(f"The kernel {spec} was not configured for arm64.")
+    for option in _NEEDED[engine]:
+        if f"\n{option}=y\n" not in text:
             raise ConfigError(
                 f"The kernel {spec} was built without {option}, which jprobes need.",
                 "Choose another kernel; see: jprobe-harness list kernels",

@@ -9,11 +9,15 @@ from pathlib import Path
 
 from harness import cache
 from harness.errors import ConfigError
-from harness.kernel import kconfig, tree, treebuild
+from harness.kernel import kconfig, native, tree, treebuild
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import Compiler
 from harness.kernel.image import banner_release, raw_image
-from harness.kernel.kernel import Kernel, check_config
+from harness.kernel.kernel import Engine, Kernel, check_config
+from harness.kernel.native import Carried
+
+# struct proc_ops, and what the port takes from kprobes.
+PORT_FIRST = (5, 6)
 
 
 def _release(build: Path) -> str:
@@ -63,7 +67,7 @@ def from_image(spec: str, image: Path, build: Path | None, busybox: Path) -> Ker
             f"{image} is of {banner}, but {build} builds modules for {release}.",
             "Give the folder that this very image was built in.",
         )
-    check_config(spec, build / ".config")
+    check_config(spec, build / ".config", Engine.PORT)
     symvers = (build / "Module.symvers").read_bytes()
     return Kernel(
         spec=spec,
@@ -94,19 +98,27 @@ def from_tree(
     path: Path,
     busybox: Path,
     *,
+    carried: Carried,
     fragments: Sequence[Path],
     compiler: Compiler,
     report: Progress,
 ) -> Kernel:
-    """A source tree, built here."""
+    """A source tree, built here; one with jprobes of its own carries what it is told to."""
     source = tree.opened(path, report)
-    required = dict(treebuild.own_fragment("base"))
-    required |= treebuild.own_fragment("port")
+    jprobes = native.detect(source)
+    engine = Engine.NATIVE if jprobes else Engine.PORT
+    if not jprobes:
+        _check_port(source)
+    required = treebuild.own_fragment("base") | treebuild.own_fragment(engine.value)
     for fragment in fragments:
         required |= kconfig.read(fragment)
-    source = _buildable(source, report)
-    built = treebuild.build(source, required=required, compiler=compiler, report=report)
-    check_config(spec, built.config)
+    if jprobes and carried != "own":
+        source = native.with_policies(source, jprobes, report)
+        built = _with_policy(source, carried, required, compiler, report)
+    else:
+        source = _buildable(source, report)
+        built = treebuild.build(source, required=required, compiler=compiler, report=report)
+    check_config(spec, built.config, engine)
     return Kernel(
         spec=spec,
         release=built.release,
@@ -118,8 +130,56 @@ def from_tree(
         busybox=busybox,
         key=built.key,
         home=built.output,
+        engine=engine,
         make=_make_words(source, built, compiler),
     )
+
+
+def _check_port(source: tree.Tree) -> None:
+    """Raise ConfigError for a tree that neither engine works on."""
+    version = ".".join(map(str, source.version))
+    if source.version < native.FIRST:
+        raise ConfigError(
+            f"{source.path} is Linux {version}, too old: it has no jprobes for arm64.",
+            "They came with v4.8; an older tree needs a backport of them.",
+        )
+    if source.version < PORT_FIRST:
+        raise ConfigError(
+            f"{source.path} is Linux {version}: too new for its own jprobes, which v4.15"
+            " removed, and too old for the port of them.",
+            "Give a tree of v4.8 to v4.14, or of v5.6 and later.",
+        )
+
+
+def _with_policy(
+    source: tree.Tree,
+    carried: Carried,
+    required: Mapping[str, str],
+    compiler: Compiler,
+    report: Progress,
+) -> treebuild.Built:
+    """The image with all policies; one with a single policy goes on from there."""
+
+    def build(header: str, start: Path | None) -> treebuild.Built:
+        def prepare(output: Path) -> None:
+            file = output / native.POLICY_HEADER
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(header)
+
+        return treebuild.build(
+            source,
+            required=required,
+            compiler=compiler,
+            report=report,
+            prepare=prepare,
+            stamp=header,
+            start=start,
+        )
+
+    built = build(native.policy_header("any"), None)
+    if carried == "any":
+        return built
+    return build(native.policy_header(carried), built.output)
 
 
 def _buildable(source: tree.Tree, report: Progress) -> tree.Tree:

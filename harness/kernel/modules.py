@@ -16,14 +16,18 @@ from harness.errors import BuildError
 from harness.kernel import casegen
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import CROSS_COMPILE, GCC, Compiler
-from harness.kernel.kernel import Kernel
+from harness.kernel.kernel import Engine, Kernel
 from harness.kernel.toolchain import Toolchain
 from harness.model.case import Case
 
-NAMES = ("jprobe-port", "probe-targets")
 BUILD_SECONDS = 600
 # What decides on the result beside the sources.
 MAKERS = ("modules.py", "compiler.py", "toolchain.py", "storeproof.py")
+
+
+def names(engine: Engine) -> tuple[str, str]:
+    """The modules of an engine, in the order to load them."""
+    return f"jprobe-{engine.value}", "probe-targets"
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,12 @@ class Modules:
     # With debug information, for GDB.
     folder: Path
     key: str
+    engine: Engine = Engine.PORT
 
     @property
     def files(self) -> list[Path]:
         """To load, in order; without debug information."""
-        return [self.folder / "guest" / f"{name}.ko" for name in NAMES]
+        return [self.folder / "guest" / f"{name}.ko" for name in names(self.engine)]
 
     @property
     def compiler(self) -> str:
@@ -84,7 +89,7 @@ def build(
         _make(kernel, cases, sources, toolchain, folder)
         report("building modules", 100)
 
-    return Modules(cache.entry("modules", key, make), key)
+    return Modules(cache.entry("modules", key, make), key, kernel.engine)
 
 
 def _make(
@@ -104,7 +109,7 @@ def _make(
     kept = storeproof.prove(cases, functions)
     (folder / "kept.json").write_text(json.dumps(kept))
     (folder / "guest").mkdir()
-    for name in NAMES:
+    for name in names(kernel.engine):
         strip(folder / f"{name}.ko", folder / "guest" / f"{name}.ko")
     (folder / "compiler").write_text(toolchain.version)
 
@@ -124,6 +129,7 @@ def kbuild(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
         [
             "make", *(kernel.make or ("-C", kernel.build)), f"M={folder}", f"-j{os.cpu_count()}",
             "ARCH=arm64", f"CROSS_COMPILE={CROSS_COMPILE}",
+            f"JPROBE_ENGINE={kernel.engine.value}",
             *(f"{name}={value}" for name, value in variables.items()),
             "modules",
         ],

@@ -14,6 +14,7 @@ from harness.kernel import busybox, debian, local, tree
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import GCC, Compiler
 from harness.kernel.kernel import Kernel
+from harness.kernel.native import Carried
 from harness.settings import Settings
 
 DEFAULT = "debian:6.1"
@@ -32,6 +33,8 @@ class Options:
     modules_build: Path | None = None
     # Kconfig fragments for a tree.
     fragments: tuple[Path, ...] = ()
+    # What a tree with jprobes of its own is made to do with the stack.
+    carried: Carried = "any"
 
 
 DEFAULTS = Options()
@@ -141,6 +144,7 @@ class Tree:
             request.spec,
             request.path,
             request.busybox(),
+            carried=request.options.carried,
             fragments=request.options.fragments,
             compiler=request.options.compiler,
             report=request.report,

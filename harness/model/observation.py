@@ -70,10 +70,10 @@ class Observation:
     # In which the probed function ran.
     context: Context
     counts: Counts
-    # Bytes copied at the hit, -1 when the handler was skipped.
-    saved: int
-    # Bytes written past the save buffer.
-    overflow: int
+    # Bytes copied at the hit, -1 when the handler was skipped; None: not told.
+    saved: int | None
+    # Bytes written past the save buffer; None: not told.
+    overflow: int | None
     # The argument area on the stack.
     area: Look
     # By argument index: as the compiled function's own code read it.

@@ -283,9 +283,9 @@ def judge(
             f"the caller's object lost {_describe(lost)}, predicted {_describe(prediction.lost)}"
         )
     window = prediction.window if prediction.runs else -1
-    if observation.saved != window:
+    if observation.saved not in (None, window):
         mismatches.append(f"{observation.saved} bytes were saved, predicted {window}")
-    if observation.overflow != prediction.overflow:
+    if observation.overflow not in (None, prediction.overflow):
         mismatches.append(
             f"the save wrote {observation.overflow} bytes past its buffer,"
             f" predicted {prediction.overflow}"

@@ -13,7 +13,7 @@ from typing import Any
 from harness.model.facts import measured
 from harness.model.predict import Offsets, ranges
 from harness.report import words
-from harness.run.plan import ENGINE, Outcome, Result
+from harness.run.plan import Outcome, Result
 
 SCHEMA = 1
 
@@ -26,7 +26,7 @@ def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
     play, verdict = outcome.play, outcome.verdict
     row: dict[str, Any] = {
         "kernel": result.release,
-        "engine": ENGINE,
+        "engine": result.engine,
         "variant": play.variant.name,
         "case": play.case.name,
         "class": verdict.label if verdict else None,
@@ -71,7 +71,7 @@ def document(result: Result) -> dict[str, Any]:
         "summary": {
             "kernel": result.spec,
             "release": result.release,
-            "engine": ENGINE,
+            "engine": result.engine,
             "compiler": result.compiler,
             "planned": result.planned,
             "played": len(result.outcomes),

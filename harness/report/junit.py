@@ -7,7 +7,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 
 from harness.report import words
-from harness.run.plan import ENGINE, Result
+from harness.run.plan import Result
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -28,7 +28,7 @@ def suite(result: Result) -> ElementTree.Element:
         errors=str(len(errors)),
     )
     properties = ElementTree.SubElement(top, "properties")
-    facts = {"kernel": result.release, "engine": ENGINE, "compiler": result.compiler}
+    facts = {"kernel": result.release, "engine": result.engine, "compiler": result.compiler}
     for name, value in facts.items():
         ElementTree.SubElement(properties, "property", name=name, value=value)
     for outcome in result.outcomes:

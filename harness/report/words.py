@@ -26,7 +26,7 @@ def damage_bytes(outcome: Outcome) -> dict[Damage, int]:
         by_reference = placements[index].by_reference
         sizes[Damage.BY_REF if by_reference else Damage.LEAK] += len(offsets)
     sizes[Damage.ROLLBACK] += len(verdict.lost)
-    sizes[Damage.OVERFLOW] += verdict.observation.overflow
+    sizes[Damage.OVERFLOW] += verdict.observation.overflow or 0
     return {
         damage: sizes[damage]
         for damage in Damage
@@ -102,7 +102,8 @@ def _price(variant: str, outcomes: Sequence[Outcome]) -> Price:
         verdict, written = outcome.verdict, outcome.play.case.object
         if verdict is None or not verdict.prediction.runs:
             continue
-        saved.append(verdict.observation.saved)
+        if verdict.observation.saved is not None:
+            saved.append(verdict.observation.saved)
         if written and written.writer:
             writes += 1
             undone += bool(verdict.lost)

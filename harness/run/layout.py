@@ -51,7 +51,7 @@ def copied(outcomes: Sequence[Outcome]) -> list[Copied]:
     """By variant, in the order of the plays."""
     saved: dict[str, list[int]] = {}
     for outcome in outcomes:
-        if outcome.verdict:
+        if outcome.verdict and outcome.verdict.observation.saved is not None:
             name = outcome.play.variant.name
             saved.setdefault(name, []).append(outcome.verdict.observation.saved)
     rows = []

@@ -13,8 +13,6 @@ from harness.model.case import Case
 from harness.model.policy import Variant
 from harness.model.verdict import Verdict
 
-ENGINE = "port"
-
 
 @dataclass(frozen=True)
 class Play:
@@ -73,6 +71,8 @@ class Result:
     # As the user named it, and uname -r.
     spec: str
     release: str
+    # What implements jprobes: "port" or "native".
+    engine: str
     compiler: str
     # In the plan's order; plays that were never reached are missing.
     outcomes: tuple[Outcome, ...]

@@ -48,6 +48,7 @@ class _Run:
         return Result(
             spec=self._setup.kernel.spec,
             release=self._setup.kernel.release,
+            engine=self._setup.kernel.engine.value,
             compiler=self._setup.modules.compiler,
             outcomes=tuple(self._outcomes),
             planned=len(self._plays),

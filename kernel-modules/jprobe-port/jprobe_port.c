@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * register_jprobe(), unregister_jprobe() and jprobe_return() on top of
- * kprobes.
+ * jprobes on top of kprobes.
  *
  * A jprobe traps three times.  The first hit sends the CPU to the handler.
  * The handler's jprobe_return() moves SP back and runs into a kprobe of our
@@ -38,7 +37,7 @@ enum jprobe_phase {
 
 struct jprobe_ctl {
 	enum jprobe_phase phase;
-	struct jprobe *jp;
+	struct policy_jprobe *jp;
 	struct pt_regs regs;
 	long saved;
 	u8 *save;
@@ -53,11 +52,12 @@ static void stack_hit_init(struct stack_hit *hit, const struct pt_regs *regs)
 	hit->sp = regs->sp;
 	hit->fp = regs->regs[29];
 	hit->irq = hit->sp < base || hit->sp > base + THREAD_SIZE;
-	hit->top = hit->irq ? ALIGN(hit->sp, THREAD_SIZE) : base + THREAD_SIZE;
+	hit->top = hit->irq ? ALIGN(hit->sp, THREAD_SIZE) :
+			      base + STACK_TOP_OFFSET;
 }
 
 /* Returns false where the policy skips the hook. */
-static bool save_stack(struct jprobe_ctl *ctl, struct jprobe *jp,
+static bool save_stack(struct jprobe_ctl *ctl, struct policy_jprobe *jp,
 		       const struct pt_regs *regs)
 {
 	size_t buffer = stack_policy_buffer(&jp->policy);
@@ -112,7 +112,7 @@ NOKPROBE_SYMBOL(return_probe_armed);
 
 static int jprobe_hit(struct kprobe *kp, struct pt_regs *regs)
 {
-	struct jprobe *jp = container_of(kp, struct jprobe, kp);
+	struct policy_jprobe *jp = container_of(kp, struct policy_jprobe, kp);
 	struct jprobe_ctl *ctl = this_cpu_ptr(&jprobe_ctl);
 
 	/* An interrupt on the way to the second hit has another SP. */
@@ -182,32 +182,26 @@ noinline void jprobe_return(void)
 }
 EXPORT_SYMBOL_GPL(jprobe_return);
 
-/**
- * register_jprobe - divert a function's entry to a handler
- * @jp: kp.symbol_name or kp.addr, entry and policy set by the caller
- *
- * Return: 0, -EINVAL for a save buffer larger than a stack or a probe inside a
- * function, or the error of register_kprobe().
- */
-int register_jprobe(struct jprobe *jp)
+static bool policy_fits(const struct stack_policy *policy)
 {
-	if (stack_policy_buffer(&jp->policy) > THREAD_SIZE || jp->kp.offset)
+	return policy->kind != STACK_POLICY_KERNEL &&
+	       stack_policy_buffer(policy) <= THREAD_SIZE;
+}
+
+int register_policy_jprobe(struct policy_jprobe *jp)
+{
+	if (!policy_fits(&jp->policy))
 		return -EINVAL;
+	jp->kp.addr = jp->addr;
 	jp->kp.pre_handler = jprobe_hit;
 	jp->closing = false;
 	memset(&jp->stat, 0, sizeof(jp->stat));
 	return register_kprobe(&jp->kp);
 }
-EXPORT_SYMBOL_GPL(register_jprobe);
+EXPORT_SYMBOL_GPL(register_policy_jprobe);
 
-/**
- * unregister_jprobe - undo register_jprobe()
- * @jp: a registered jprobe
- *
- * Sleeps until no CPU runs the handler.  The probed function must not be one
- * that RCU does not watch, such as the idle loop's.
- */
-void unregister_jprobe(struct jprobe *jp)
+/* The probed function must not be one that RCU does not watch. */
+void unregister_policy_jprobe(struct policy_jprobe *jp)
 {
 	/*
 	 * A handler that runs now needs the probe once more, to leave it.  It
@@ -217,7 +211,25 @@ void unregister_jprobe(struct jprobe *jp)
 	synchronize_rcu();
 	unregister_kprobe(&jp->kp);
 }
-EXPORT_SYMBOL_GPL(unregister_jprobe);
+EXPORT_SYMBOL_GPL(unregister_policy_jprobe);
+
+int policy_jprobe_reset(struct policy_jprobe *jp,
+			const struct stack_policy *policy)
+{
+	if (!policy_fits(policy))
+		return -EINVAL;
+	memset(&jp->stat, 0, sizeof(jp->stat));
+	jp->policy = *policy;
+	return 0;
+}
+EXPORT_SYMBOL_GPL(policy_jprobe_reset);
+
+const struct jprobe_stat *policy_jprobe_stat(struct policy_jprobe *jp)
+{
+	jp->stat.told = true;
+	return &jp->stat;
+}
+EXPORT_SYMBOL_GPL(policy_jprobe_stat);
 
 static void free_saves(void)
 {

@@ -5,49 +5,27 @@
 #ifndef JPROBE_PORT_H
 #define JPROBE_PORT_H
 
-#include <linux/kprobes.h>
-
-#include "stack_policy.h"
+#include "policy_jprobe.h"
 
 /**
- * struct jprobe_stat - what the hits of a probe did
- * @hits: entries of the probed function seen by the probe
- * @missed: of these, hits while another jprobe was at work on the CPU; also
- *	counted in kp.nmissed, as the kernel's own jprobes did
- * @skipped: of these, hits on which the policy skipped the handler
- * @stack: the stack at the last hit that was not missed, on any CPU
- * @saved: bytes saved at that hit, -1 if it was skipped
- * @overflow: bytes written past the save buffer at that hit
- */
-struct jprobe_stat {
-	atomic_long_t hits;
-	atomic_long_t missed;
-	atomic_long_t skipped;
-	struct stack_hit stack;
-	long saved;
-	unsigned long overflow;
-};
-
-/**
- * struct jprobe - probe that calls a handler with the function's arguments
- * @kp: where to probe; the caller sets symbol_name or addr, the first
- *	instruction of a function
+ * struct policy_jprobe - probe that calls a handler with the function's arguments
+ * @addr: where to probe, the first instruction of a function
  * @entry: handler with the probed function's signature, ends in
  *	jprobe_return()
  * @policy: which part of the stack survives the handler
  * @stat: for the caller to read
- * @closing: true once unregister_jprobe() lets no further hit in
+ * @kp: the engine's
+ * @closing: true once unregister_policy_jprobe() lets no further hit in
  */
-struct jprobe {
-	struct kprobe kp;
+struct policy_jprobe {
+	void *addr;
 	void *entry;
 	struct stack_policy policy;
 	struct jprobe_stat stat;
+	struct kprobe kp;
 	bool closing;
 };
 
-int register_jprobe(struct jprobe *jp);
-void unregister_jprobe(struct jprobe *jp);
 void jprobe_return(void);
 
 /* The nop in jprobe_return() that the engine probes; not for others. */

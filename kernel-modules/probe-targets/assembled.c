@@ -142,7 +142,7 @@ static void call(void)
 struct probe_case probe_assembled = {
 	.name = "=",
 	.call = call,
-	.jp.kp.addr = (kprobe_opcode_t *)probe_assembled_target,
+	.jp.addr = probe_assembled_target,
 	.jp.entry = probe_assembled_handler,
 };
 

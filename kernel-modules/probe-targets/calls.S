@@ -4,6 +4,12 @@
  */
 #include <linux/linkage.h>
 
+/* Before v5.5. */
+#ifndef SYM_FUNC_START
+#define SYM_FUNC_START(name)	ENTRY(name)
+#define SYM_FUNC_END(name)	ENDPROC(name)
+#endif
+
 /*
  * void probe_call_at_top(void (*call)(void), void *top, void *save)
  *

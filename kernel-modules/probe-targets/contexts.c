@@ -39,7 +39,8 @@ static int call_in_kthread(void *done)
 
 	if (!WARN_ON_ONCE(!save))
 		probe_call_at_top(context_call,
-				  task_stack_page(current) + THREAD_SIZE, save);
+				  task_stack_page(current) + STACK_TOP_OFFSET,
+				  save);
 	kfree(save);
 	complete(done);
 	return 0;

@@ -36,6 +36,7 @@ static const char * const policy_names[STACK_POLICY_KINDS] = {
 	[STACK_POLICY_V15] = "v15",
 	[STACK_POLICY_FP_DELTA] = "fp-delta",
 	[STACK_POLICY_THREAD_SIZE] = "thread-size",
+	[STACK_POLICY_KERNEL] = "kernel",
 };
 
 /* As in a case's description. */
@@ -248,8 +249,8 @@ static void put_counts(const struct jprobe_stat *stat, unsigned int handler,
 static void put_nested(void)
 {
 	probe_put("nested");
-	put_counts(&probe_nested.jp.stat, probe_nested.handler_runs,
-		   probe_nested.target_runs);
+	put_counts(policy_jprobe_stat(&probe_nested.jp),
+		   probe_nested.handler_runs, probe_nested.target_runs);
 	put_bytes("sent", (const u8 *)probe_nested.sent,
 		  sizeof(probe_nested.sent));
 	put_bytes("seen", (const u8 *)probe_nested.seen,
@@ -259,15 +260,19 @@ static void put_nested(void)
 
 static void put_play(void)
 {
-	struct jprobe_stat *stat = &play.pc->jp.stat;
+	const struct jprobe_stat *stat = policy_jprobe_stat(&play.pc->jp);
 	size_t area = play.pc->area;
 	unsigned int i;
 
 	probe_put_stack(&stat->stack, play.context);
 	probe_put("count");
 	put_counts(stat, play.handler_runs, play.target_runs);
-	probe_put("\nsave saved=%ld overflow=%lu\n", stat->saved,
-		  stat->overflow);
+	probe_put("\n");
+	if (stat->told)
+		probe_put("save saved=%ld overflow=%lu\n", stat->saved,
+			  stat->overflow);
+	else
+		probe_put("save saved=unknown overflow=unknown\n");
 	probe_put("area");
 	put_bytes("before", looked_area(LOOK_BEFORE), area);
 	put_bytes("after", looked_area(LOOK_AFTER), area);
@@ -315,17 +320,18 @@ static struct probe_case *find_case(const char *name)
 }
 
 /* Puts a probe in place, if it is not, and forgets what it counted. */
-static int arm(struct jprobe *jp, bool *registered,
+static int arm(struct policy_jprobe *jp, bool *registered,
 	       const struct stack_policy *policy)
 {
-	int err = *registered ? 0 : register_jprobe(jp);
+	int err = 0;
 
+	jp->policy = *policy;
+	if (!*registered)
+		err = register_policy_jprobe(jp);
 	if (err)
 		return err;
 	*registered = true;
-	memset(&jp->stat, 0, sizeof(jp->stat));
-	jp->policy = *policy;
-	return 0;
+	return policy_jprobe_reset(jp, policy);
 }
 
 /* These return a sentence that says what is wrong with the line, or NULL. */
@@ -380,14 +386,14 @@ static const char *play_line(char *line)
 	unsigned long before = taint();
 	struct stack_policy policy;
 	const char *error;
-	int index;
 
 	if (!kind || !size || kstrtouint(size, 10, &policy.size))
 		return "not CASE POLICY SIZE";
-	index = match_string(policy_names, STACK_POLICY_KINDS, kind);
-	if (index < 0)
+	for (policy.kind = 0; policy.kind < STACK_POLICY_KINDS; policy.kind++)
+		if (!strcmp(policy_names[policy.kind], kind))
+			break;
+	if (policy.kind == STACK_POLICY_KINDS)
 		return "no such policy";
-	policy.kind = index;
 	if (stack_policy_buffer(&policy) > THREAD_SIZE)
 		return "save buffer larger than a stack";
 
@@ -531,11 +537,11 @@ static void __exit probe_targets_exit(void)
 	remove_proc_entry("jprobe-cases", NULL);
 	for (i = 0; i < probe_case_count; i++)
 		if (probe_cases[i].registered)
-			unregister_jprobe(&probe_cases[i].jp);
+			unregister_policy_jprobe(&probe_cases[i].jp);
 	if (probe_nested.registered)
-		unregister_jprobe(&probe_nested.jp);
+		unregister_policy_jprobe(&probe_nested.jp);
 	if (probe_assembled.registered)
-		unregister_jprobe(&probe_assembled.jp);
+		unregister_policy_jprobe(&probe_assembled.jp);
 	free_buffers();
 }
 

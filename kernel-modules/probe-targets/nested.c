@@ -29,7 +29,7 @@ static __probed void probe_nested_handler(long a0, long a1, long a2, long a3,
 }
 
 struct probe_nested probe_nested = {
-	.jp.kp.addr = (kprobe_opcode_t *)probe_nested_target,
+	.jp.addr = probe_nested_target,
 	.jp.entry = probe_nested_handler,
 	.sent = { 0x1111, 0x2222, 0x3333, 0x4444, 0x5555, 0x6666, 0x7777,
 		  0x8888, 0x9999 },

@@ -9,7 +9,7 @@
 #include <linux/irq_work.h>
 #include <linux/types.h>
 
-#include "jprobe_port.h"
+#include "policy_jprobe.h"
 
 /*
  * A probed function must be the one that its caller calls: neither inlined nor,
@@ -61,7 +61,7 @@ enum probe_object {
  * struct probe_case - one experiment
  * @name: as in the plan
  * @call: places the arguments and calls the probed function
- * @jp: the jprobe; kp.addr and entry are set by the generated code
+ * @jp: the jprobe; addr and entry are set by the generated code
  * @area: bytes of the argument area on the stack
  * @context: from where to call
  * @nested: the handler has probe_nested hit
@@ -70,7 +70,7 @@ enum probe_object {
 struct probe_case {
 	const char *name;
 	void (*call)(void);
-	struct jprobe jp;
+	struct policy_jprobe jp;
 	unsigned int area;
 	enum probe_context context;
 	bool nested;
@@ -148,7 +148,7 @@ void probe_call_nested(enum probe_agent agent);
  * @registered: set once the probe is in place
  */
 struct probe_nested {
-	struct jprobe jp;
+	struct policy_jprobe jp;
 	unsigned int handler_runs;
 	unsigned int target_runs;
 	long sent[PROBE_NESTED_WORDS];

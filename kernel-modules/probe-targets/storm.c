@@ -87,8 +87,8 @@ static __probed void storm_handler(struct storm_caller *caller, long a1,
 	jprobe_return();
 }
 
-static struct jprobe storm_jprobe = {
-	.kp.addr = (kprobe_opcode_t *)probe_storm_target,
+static struct policy_jprobe storm_jprobe = {
+	.addr = probe_storm_target,
 	.entry = storm_handler,
 };
 
@@ -189,6 +189,7 @@ static void put_stack(enum probe_context context)
 
 static void blow(unsigned int milliseconds)
 {
+	const struct jprobe_stat *stat;
 	ktime_t start = ktime_get();
 	int cpu;
 
@@ -197,11 +198,12 @@ static void blow(unsigned int milliseconds)
 	schedule_timeout_interruptible(msecs_to_jiffies(milliseconds));
 	stop_tasks();
 
+	stat = policy_jprobe_stat(&storm_jprobe);
 	probe_put("storm milliseconds=%lld hits=%ld missed=%ld skipped=%ld\n",
 		  ktime_ms_delta(ktime_get(), start),
-		  atomic_long_read(&storm_jprobe.stat.hits),
-		  atomic_long_read(&storm_jprobe.stat.missed),
-		  atomic_long_read(&storm_jprobe.stat.skipped));
+		  atomic_long_read(&stat->hits),
+		  atomic_long_read(&stat->missed),
+		  atomic_long_read(&stat->skipped));
 	for_each_online_cpu(cpu) {
 		put_caller(cpu, PROBE_PROCESS, &per_cpu(storm_cpus, cpu).task);
 		put_caller(cpu, PROBE_HARDIRQ, &per_cpu(storm_cpus, cpu).irq);
@@ -220,7 +222,7 @@ int probe_storm(const struct stack_policy *policy, unsigned int milliseconds)
 	int err;
 
 	storm_jprobe.policy = *policy;
-	err = register_jprobe(&storm_jprobe);
+	err = register_policy_jprobe(&storm_jprobe);
 	if (err)
 		return err;
 	err = create_tasks();
@@ -229,6 +231,6 @@ int probe_storm(const struct stack_policy *policy, unsigned int milliseconds)
 		put_stack(PROBE_HARDIRQ);
 		blow(milliseconds);
 	}
-	unregister_jprobe(&storm_jprobe);
+	unregister_policy_jprobe(&storm_jprobe);
 	return err;
 }

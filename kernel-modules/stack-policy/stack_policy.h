@@ -16,12 +16,25 @@
 #include <linux/types.h>
 #include <asm/irq.h>
 
+/* Up to v4.13 the kernel leaves 16 bytes at a stack's end to itself. */
+#ifdef THREAD_START_SP
+#define STACK_TOP_OFFSET	THREAD_START_SP
+#else
+#define STACK_TOP_OFFSET	THREAD_SIZE
+#endif
+
+/* Up to v4.4 interrupts run on the stack of the task that they interrupt. */
+#ifndef IRQ_STACK_SIZE
+#define IRQ_STACK_SIZE		THREAD_SIZE
+#endif
+
 enum stack_policy_kind {
 	STACK_POLICY_NONE,
 	STACK_POLICY_FIXED,
 	STACK_POLICY_V15,
 	STACK_POLICY_FP_DELTA,
 	STACK_POLICY_THREAD_SIZE,
+	STACK_POLICY_KERNEL,		/* whatever the kernel's own jprobes do */
 	STACK_POLICY_KINDS
 };
 
@@ -39,9 +52,7 @@ struct stack_policy {
  * struct stack_hit - the stack at the hit of a probe
  * @sp: stack pointer, at the first stacked argument
  * @fp: frame pointer (x29), still the caller's
- * @top: end of what the engine may save on the stack that @sp lies on: the
- *	stack's own end for the port, 16 bytes less for v15 as posted
- *	(THREAD_START_SP, IRQ_STACK_PTR)
+ * @top: where the kernel's own frames begin on the stack that @sp lies on
  * @irq: true on any stack but the current task's; of these a probe is meant
  *	to be hit on the per-CPU interrupt stack only
  */

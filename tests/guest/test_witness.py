@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.catalog import Catalog
@@ -122,7 +122,7 @@ def test_a_probe_that_is_never_hit(broken: Broken) -> None:
 class _Mixed(Modules):
     """One build in the guest, the file of another one for the witness."""
 
-    loaded: list[Path]
+    loaded: list[Path] = field(default_factory=list)
 
     @property
     def files(self) -> list[Path]:
@@ -134,7 +134,7 @@ def test_another_build_of_the_module(kernel: Kernel, catalog: Catalog) -> None:
     chosen = catalog.select_cases(["stack-9"])
     built = modules.build(kernel, list(catalog.cases.values()))
     other = modules.build(kernel, chosen)
-    mixed = _Mixed(other.folder, built.key, built.files)
+    mixed = _Mixed(other.folder, built.key, loaded=built.files)
     plan = plays(catalog.select_variants(["none"]), chosen)
     result = repro.run(kernel, mixed, plan, witness=True)
     assert result.exit_status is Exit.INFRASTRUCTURE

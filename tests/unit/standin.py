@@ -42,3 +42,126 @@ def source_tree(path: Path, version: str) -> Path:
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(text)
     return path
+
+
+# Three states of arm64 jprobes, in our own words: as merged into v4.8, with a
+# copy of the stack as posted, and as early versions of the series were.
+REMOVED = """\
+#include <linux/kernel.h>
+#include <linux/kprobes.h>
+
+int __kprobes setjmp_pre_handler(struct kprobe *p, struct pt_regs *regs)
+{
+	struct kprobe_ctlblk *ctl = get_kprobe_ctlblk();
+	struct jprobe *jp = container_of(p, struct jprobe, kp);
+
+	ctl->jprobe_saved_regs = *regs;
+	/* No part of the stack is kept. */
+	instruction_pointer_set(regs, (unsigned long)jp->entry);
+	preempt_disable();
+	return 1;
+}
+
+int __kprobes longjmp_break_handler(struct kprobe *p, struct pt_regs *regs)
+{
+	struct kprobe_ctlblk *ctl = get_kprobe_ctlblk();
+
+	if (instruction_pointer(regs) != (u64)return_break)
+		return 0;
+	*regs = ctl->jprobe_saved_regs;
+	preempt_enable_no_resched();
+	return 1;
+}
+"""
+
+COPYING = """\
+#include <linux/kernel.h>
+#include <linux/kprobes.h>
+
+static inline unsigned long room(unsigned long sp)
+{
+	return min_t(unsigned long, MAX_STACK_SIZE, stack_end() - sp);
+}
+
+int __kprobes setjmp_pre_handler(struct kprobe *p, struct pt_regs *regs)
+{
+	struct kprobe_ctlblk *ctl = get_kprobe_ctlblk();
+	struct jprobe *jp = container_of(p, struct jprobe, kp);
+	long sp = kernel_stack_pointer(regs);
+
+	ctl->jprobe_saved_regs = *regs;
+	memcpy(ctl->jprobes_stack, (void *)sp,
+			room(sp));
+	instruction_pointer_set(regs, (unsigned long)jp->entry);
+	preempt_disable();
+	return 1;
+}
+
+int __kprobes longjmp_break_handler(struct kprobe *p, struct pt_regs *regs)
+{
+	struct kprobe_ctlblk *ctl = get_kprobe_ctlblk();
+	long sp = ctl->jprobe_saved_regs.sp;
+
+	if (instruction_pointer(regs) != (u64)return_break)
+		return 0;
+	*regs = ctl->jprobe_saved_regs;
+	memcpy((void *)sp, ctl->jprobes_stack, room(sp));
+	preempt_enable_no_resched();
+	return 1;
+}
+"""
+
+EARLY = """\
+#include <linux/kernel.h>
+#include <linux/kprobes.h>
+
+#define ROOM(sp) min((unsigned long)MAX_STACK_SIZE, stack_end() - (sp))
+
+int __kprobes setjmp_pre_handler(struct kprobe *p, struct pt_regs *regs)
+{
+	struct kprobe_ctlblk *ctl = get_kprobe_ctlblk();
+	struct jprobe *jp = container_of(p, struct jprobe, kp);
+	long sp = kernel_stack_pointer(regs);
+
+	memcpy(&ctl->jprobe_saved_regs, regs, sizeof(struct pt_regs));
+	memcpy(ctl->jprobes_stack, (void *)sp, ROOM(sp));
+	instruction_pointer(regs) = (long)jp->entry;
+	preempt_disable();
+	return 1;
+}
+
+int __kprobes longjmp_break_handler(struct kprobe *p, struct pt_regs *regs)
+{
+	struct kprobe_ctlblk *ctl = get_kprobe_ctlblk();
+	long sp = ctl->jprobe_saved_regs.sp;
+
+	if (regs->regs[0] == MAGIC) {
+		memcpy(regs, &ctl->jprobe_saved_regs, sizeof(*regs));
+		memcpy((void *)sp, ctl->jprobes_stack, ROOM(sp));
+		preempt_enable_no_resched();
+		return 1;
+	}
+	return 0;
+}
+"""
+
+_DECLARED = "int register_jprobe(struct jprobe *p);\n"
+NEW_LAYOUT = "arch/arm64/kernel/probes/kprobes.c"
+OLD_LAYOUT = "arch/arm64/kernel/kprobes.c"
+
+
+def jprobe_tree(
+    path: Path, version: str, kprobes: str, *, file: str = NEW_LAYOUT, header: str = ""
+) -> Path:
+    """A tree with jprobes of its own."""
+    source_tree(path, version)
+    files = {
+        "include/linux/kprobes.h": _DECLARED,
+        "arch/arm64/include/asm/kprobes.h": header,
+        file: kprobes,
+        str(Path(file).parent / "Makefile"): "obj-y += kprobes.o\n",
+    }
+    for name, text in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(text)
+    return path

@@ -18,10 +18,12 @@ from harness.settings import Archive, Source
 
 def test_a_kernel_without_kprobes(tmp_path: Path) -> None:
     config = tmp_path / "config"
-    config.write_text("CONFIG_MODULES=y\n# CONFIG_KPROBES is not set\nCONFIG_VMAP_STACK=y\n")
+    config.write_text(
+        "CONFIG_ARM64=y\nCONFIG_MODULES=y\n# CONFIG_KPROBES is not set\nCONFIG_VMAP_STACK=y\n"
+    )
     with pytest.raises(ConfigError, match="built without CONFIG_KPROBES"):
         check_config("mine", config)
-    config.write_text("CONFIG_MODULES=y\nCONFIG_KPROBES=y\nCONFIG_VMAP_STACK=y\n")
+    config.write_text("CONFIG_ARM64=y\nCONFIG_MODULES=y\nCONFIG_KPROBES=y\nCONFIG_VMAP_STACK=y\n")
     check_config("mine", config)
 
 
@@ -169,6 +171,8 @@ def test_the_hosts_archives_with_another_suite(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_kernel_with_kasan(tmp_path: Path) -> None:
     config = tmp_path / "config"
-    config.write_text("CONFIG_MODULES=y\nCONFIG_KPROBES=y\nCONFIG_VMAP_STACK=y\nCONFIG_KASAN=y\n")
+    config.write_text(
+        "CONFIG_ARM64=y\nCONFIG_MODULES=y\nCONFIG_KPROBES=y\nCONFIG_VMAP_STACK=y\nCONFIG_KASAN=y\n"
+    )
     with pytest.raises(ConfigError, match="CONFIG_KASAN"):
         check_config("mine", config)

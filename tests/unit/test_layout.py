@@ -36,7 +36,7 @@ def result(fp: int, kept: tuple[int, ...] = ()) -> Result:
         seen = observe(MADE, variant.policy, hit)
         verdict = judge(MADE, variant.policy, seen, kept)
         outcomes.append(Outcome(Play(variant, MADE), verdict))
-    return Result("debian:6.1", "6.1.0", "cc 1.0", tuple(outcomes), len(outcomes))
+    return Result("debian:6.1", "6.1.0", "port", "cc 1.0", tuple(outcomes), len(outcomes))
 
 
 def test_what_is_measured() -> None:

@@ -50,6 +50,7 @@ def result(
     return Result(
         spec="debian:6.1",
         release="6.1.0",
+        engine="port",
         compiler="gcc",
         outcomes=tuple(outcomes),
         planned=len(plan),

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Trees with jprobes of their own (v4.8 to v4.14, and backports to older ones).
+
+A Coccinelle semantic patch makes a copy of such a tree follow the stack
+policies of kernel-modules/stack-policy.  What the tree has is read from its
+files, not from its version.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness import cache, resources, tool
+from harness.errors import BuildError
+from harness.kernel import tree
+from harness.kernel.apt import Progress
+from harness.kernel.tree import Tree
+from harness.model.policy import Policy
+
+# The first release with jprobes for arm64.
+FIRST = (4, 8)
+SPATCH_SECONDS = 120
+PATCH = "native/jprobe_stack.cocci"
+# Copied beside the tree's kprobes.c.
+_SOURCES = (
+    "native/jprobe_stack.c",
+    "native/jprobe_stack.h",
+    "native/native_stack.h",
+    "stack-policy/stack_policy.h",
+)
+_SHIMS = "compat/linux/sched/task_stack.h"
+# In the output folder, so that all policies share one source.
+POLICY_HEADER = "include/generated/jprobe_policy.h"
+
+# What an image carries: every policy, chosen at run time; one, compiled in; or
+# whatever the tree itself does.
+Carried = Literal["any", "own"] | Policy
+
+
+@dataclass(frozen=True)
+class Jprobes:
+    """The jprobes that a tree has."""
+
+    # Of setjmp_pre_handler(), relative to the tree.
+    file: Path
+    # A part of the stack is copied: v15 of the series, and what it was taken from.
+    copies: bool
+    # Its size as the tree's header says it; None where there is none.
+    max_stack_size: str | None
+
+    @property
+    def state(self) -> str:
+        """In words."""
+        if not self.copies:
+            return "copies nothing (removed, as in v4.8)"
+        older = "" if "probes" in self.file.parts else ", in the older file layout"
+        return f"copies MAX_STACK_SIZE = {self.max_stack_size}{older}"
+
+
+def _function(text: str, name: str) -> str | None:
+    """A function's text up to its closing brace; None where it is not defined."""
+    match = re.search(
+        rf"^[\w\s*]*\b{name}\s*\([^;{{]*\)\s*\{{.*?^\}}", text, re.MULTILINE | re.DOTALL
+    )
+    return match[0] if match else None
+
+
+def detect(source: Tree) -> Jprobes | None:
+    """What a tree has; None where its jprobes cannot be used."""
+    declared = (source.path / "include/linux/kprobes.h").read_text(errors="replace")
+    # From v4.15 on, only an inline function that fails is left.
+    if not re.search(r"^(?:extern )?int register_jprobe\(", declared, re.MULTILINE):
+        return None
+    for file in sorted((source.path / "arch/arm64/kernel").rglob("*.c")):
+        text = file.read_text(errors="replace")
+        body = _function(text, "setjmp_pre_handler")
+        if body:
+            return Jprobes(
+                file.relative_to(source.path),
+                bool(re.search(r"\bmemcpy\s*\(.*jprobes_stack", body, re.DOTALL)),
+                _max_stack_size(source, text),
+            )
+    return None
+
+
+def _max_stack_size(source: Tree, text: str) -> str | None:
+    header = source.path / "arch/arm64/include/asm/kprobes.h"
+    texts = [text, header.read_text(errors="replace") if header.is_file() else ""]
+    for one in texts:
+        if match := re.search(
+            r"^\s*#\s*define\s+MAX_STACK_SIZE\s+(.+?)\s*(?:/\*.*)?$", one, re.MULTILINE
+        ):
+            return match[1]
+    return None
+
+
+def _own_sources() -> list[bytes]:
+    root = resources.kernel_modules()
+    names = (*_SOURCES, _SHIMS, PATCH)
+    return [Path(__file__).read_bytes(), *((root / name).read_bytes() for name in names)]
+
+
+def with_policies(source: Tree, jprobes: Jprobes, report: Progress) -> Tree:
+    """A copy of the tree that was made to follow a policy; raises BuildError."""
+    digest = cache.digest(source.digest, *_own_sources())
+
+    def make(folder: Path) -> None:
+        report(f"copying {source.path}", 0)
+        copied = folder / "linux"
+        tree.copy(source, copied)
+        report(f"copying {source.path}", 100)
+        _apply(copied / jprobes.file)
+
+    return Tree(cache.entry("sources", digest, make) / "linux", digest)
+
+
+def _apply(file: Path) -> None:
+    """Apply the semantic patch to kprobes.c, and add what it calls."""
+    root = resources.kernel_modules()
+    for name in _SOURCES:
+        shutil.copy(root / name, file.parent)
+    shim = file.parent / "linux/sched/task_stack.h"
+    shim.parent.mkdir(parents=True)
+    shutil.copy(root / _SHIMS, shim)
+    with (file.parent / "Makefile").open("a") as makefile:
+        makefile.write(
+            "\nobj-$(CONFIG_KPROBES) += jprobe_stack.o\n"
+            # After the kernel's own headers, which may have the one that is ours.
+            "CFLAGS_jprobe_stack.o += -idirafter $(srctree)/$(src)\n"
+        )
+    patched = file.with_suffix(".patched")
+    done = tool.run(
+        ["spatch", "--very-quiet", "--no-includes", "--sp-file", root / PATCH, file, "-o", patched],
+        seconds=SPATCH_SECONDS,
+    )
+    if done.returncode or not patched.exists():
+        raise BuildError(
+            f"The semantic patch {PATCH} does not apply to {file.name}:"
+            f" {done.stderr.strip()[-300:]}."
+        )
+    check(patched.read_text(errors="replace"), file)
+    patched.replace(file)
+
+
+def check(text: str, file: Path) -> None:
+    """Raise BuildError where the semantic patch did not find what it is for."""
+    for name, call in (
+        ("setjmp_pre_handler", "jprobe_stack_save("),
+        ("longjmp_break_handler", "jprobe_stack_restore("),
+    ):
+        body = _function(text, name) or ""
+        if body.count(call) != 1 or "jprobes_stack," in body:
+            raise BuildError(
+                f"{name}() of {file.name} is not like any that {PATCH} knows.",
+                "Extend the semantic patch, with a stand-in for its test.",
+            )
+
+
+def policy_header(carried: Carried) -> str:
+    """The content of POLICY_HEADER."""
+    if not isinstance(carried, Policy):
+        return "/* Chosen at run time. */\n"
+    kind = f"STACK_POLICY_{carried.rule.name}"
+    return f"#define JPROBE_POLICY {{ .kind = {kind}, .size = {carried.size} }}\n"

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Saves and restores what the policy says, for a kernel's own jprobes.
+ */
+#include <linux/export.h>
+#include <linux/kprobes.h>
+#include <linux/percpu.h>
+#include <linux/ptrace.h>
+#include <linux/smp.h>
+#include <asm/stacktrace.h>
+#include <generated/jprobe_policy.h>
+
+#include "jprobe_stack.h"
+#include "native_stack.h"
+
+/* Where the policy is compiled in, nothing else takes part in the choice. */
+#ifdef JPROBE_POLICY
+static const struct stack_policy fixed_policy = JPROBE_POLICY;
+#define followed_policy		(&fixed_policy)
+struct jprobe_stack jprobe_stack = { .fixed = true, .policy = JPROBE_POLICY };
+#else
+#define followed_policy		(&jprobe_stack.policy)
+struct jprobe_stack jprobe_stack;
+#endif
+EXPORT_SYMBOL_GPL(jprobe_stack);
+
+static DEFINE_PER_CPU(u8 [STACK_SAVE_SIZE], jprobe_save) __aligned(16);
+static DEFINE_PER_CPU(long, jprobe_saved);
+
+/* The highest address that a frame on this CPU's interrupt stack has, or 0. */
+static unsigned long irq_stack_top(void)
+{
+#if defined(IRQ_STACK_PTR)
+	return IRQ_STACK_PTR(raw_smp_processor_id());
+#elif defined(OVERFLOW_STACK_SIZE)	/* v4.14 */
+	return (unsigned long)this_cpu_read(irq_stack_ptr) + IRQ_STACK_SIZE;
+#else
+	return 0;
+#endif
+}
+
+/* Returns false where the policy skips the hook. */
+bool __kprobes jprobe_stack_save(const struct pt_regs *regs)
+{
+	size_t buffer = stack_policy_buffer(followed_policy);
+	u8 *save = *this_cpu_ptr(&jprobe_save);
+	struct stack_hit hit;
+	long saved;
+
+	native_stack_hit(&hit, regs, irq_stack_top());
+	saved = stack_policy_window(followed_policy, &hit);
+	jprobe_stack.saved = saved;
+	jprobe_stack.overflow = 0;
+	if (saved < 0)
+		return false;
+	stack_guard_prime(save, buffer, &hit);
+	memcpy(save, (void *)hit.sp, saved);
+	jprobe_stack.overflow = stack_guard_overflow(save, buffer, &hit);
+	__this_cpu_write(jprobe_saved, saved);
+	return true;
+}
+
+void __kprobes jprobe_stack_restore(const struct pt_regs *regs)
+{
+	memcpy((void *)kernel_stack_pointer((struct pt_regs *)regs),
+	       *this_cpu_ptr(&jprobe_save), __this_cpu_read(jprobe_saved));
+}

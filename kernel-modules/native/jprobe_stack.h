@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The stack policy of a kernel's own jprobes, which jprobe_stack.cocci makes
+ * them follow.  Copied into the tree beside kprobes.c, as is stack_policy.h.
+ */
+#ifndef JPROBE_STACK_H
+#define JPROBE_STACK_H
+
+#include <linux/types.h>
+
+#include "stack_policy.h"
+
+/**
+ * struct jprobe_stack - what the kernel's jprobes do with the stack
+ * @fixed: @policy was compiled in and cannot be changed
+ * @policy: of all jprobes
+ * @saved: bytes saved at the last hit, -1 if it was skipped
+ * @overflow: bytes written past the save buffer at that hit
+ */
+struct jprobe_stack {
+	bool fixed;
+	struct stack_policy policy;
+	long saved;
+	unsigned long overflow;
+};
+
+/* For the test modules, which look it up: the kernel may have none. */
+extern struct jprobe_stack jprobe_stack;
+
+struct pt_regs;
+
+bool jprobe_stack_save(const struct pt_regs *regs);
+void jprobe_stack_restore(const struct pt_regs *regs);
+
+#endif /* JPROBE_STACK_H */

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A jprobe whose stack policy can be chosen, as either engine has it: the port,
+ * or the kernel's own jprobes.  Each defines struct policy_jprobe.
+ */
+#ifndef POLICY_JPROBE_H
+#define POLICY_JPROBE_H
+
+#include <linux/kprobes.h>
+
+#include "stack_policy.h"
+
+/**
+ * struct jprobe_stat - what the hits of a probe did
+ * @hits: entries of the probed function seen by the probe
+ * @missed: of these, hits while another jprobe was at work on the CPU; also
+ *	counted in the kprobe's nmissed
+ * @skipped: of these, hits on which the policy skipped the handler
+ * @stack: the stack at the last hit that was not missed, on any CPU
+ * @told: true where the engine tells the following
+ * @saved: bytes saved at that hit, -1 if it was skipped
+ * @overflow: bytes written past the save buffer at that hit
+ */
+struct jprobe_stat {
+	atomic_long_t hits;
+	atomic_long_t missed;
+	atomic_long_t skipped;
+	struct stack_hit stack;
+	bool told;
+	long saved;
+	unsigned long overflow;
+};
+
+struct policy_jprobe;
+
+/**
+ * register_policy_jprobe - divert a function's entry to a handler
+ * @jp: addr, entry and policy set by the caller
+ *
+ * Return: 0, -EINVAL for a policy that the engine does not have or a save buffer
+ * larger than a stack, or the error of register_kprobe().
+ */
+int register_policy_jprobe(struct policy_jprobe *jp);
+
+/**
+ * unregister_policy_jprobe - undo register_policy_jprobe()
+ * @jp: registered
+ *
+ * Sleeps until no CPU runs the handler.
+ */
+void unregister_policy_jprobe(struct policy_jprobe *jp);
+
+/**
+ * policy_jprobe_reset - forget what was counted, and follow another policy
+ * @jp: registered, and not being hit
+ * @policy: from now on
+ *
+ * Return: 0, or -EINVAL as register_policy_jprobe().
+ */
+int policy_jprobe_reset(struct policy_jprobe *jp,
+			const struct stack_policy *policy);
+
+/**
+ * policy_jprobe_stat - what was counted
+ * @jp: registered, and not being hit
+ */
+const struct jprobe_stat *policy_jprobe_stat(struct policy_jprobe *jp);
+
+#ifdef JPROBE_NATIVE
+#include "jprobe_native.h"
+#else
+#include "jprobe_port.h"
+#endif
+
+#endif /* POLICY_JPROBE_H */
