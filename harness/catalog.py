@@ -30,7 +30,7 @@ from harness.model.case import (
     default_value,
     object_size,
 )
-from harness.model.policy import Policy, Rule, Variant
+from harness.model.policy import Changes, Policy, Rule, Variant
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ class CaseFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class VariantFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """configs/variants/NAME.yaml"""
 
-    rule: Rule
+    rule: Literal["none", "fixed", "v15", "fp-delta", "thread-size"]
     saves: str
     origin: str
     size: int = 0
@@ -365,7 +365,7 @@ def load_variant(path: Path) -> Variant:
     file = read(path, VariantFile)
     if not 0 <= file.size <= SAVE_MAX:
         raise ConfigError(f"{path}: size: give 0 to {SAVE_MAX} bytes.")
-    return Variant(path.stem, Policy(file.rule, file.size), file.saves, file.origin)
+    return Variant(path.stem, Policy(Rule(file.rule), file.size), file.saves, file.origin)
 
 
 class Catalog:
@@ -414,7 +414,12 @@ class Catalog:
         return _select("case", self.cases, patterns)
 
     def select_variants(self, patterns: Sequence[str]) -> list[Variant]:
-        """Variants that match; `fixed:N` makes one of any size."""
+        """
+        Variants that match.
+
+        `fixed:N` makes one of any size; `tree` and `patch:FILE` are what a tree's
+        own jprobes do, as it is and with a patch.
+        """
         known = dict(self.variants)
         names = []
         for text in patterns:
@@ -427,8 +432,19 @@ class Catalog:
                 known[text] = Variant(
                     text, Policy(Rule.FIXED, size), f"min({size}, stack top - SP)", "you"
                 )
+            elif text == "tree" or text.startswith("patch:"):
+                known[text] = own_variant(text, Changes(patches=tuple(_patches(text))))
             names.append(text)
         return _select("variant", known, names)
+
+
+def _patches(text: str) -> list[str]:
+    return [text.removeprefix("patch:")] if text.startswith("patch:") else []
+
+
+def own_variant(name: str, changes: Changes) -> Variant:
+    """What a tree's own jprobes do, with something done to the tree."""
+    return Variant(name, Policy(Rule.KERNEL), "what the tree's own jprobes do", "you", changes)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

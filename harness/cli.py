@@ -160,6 +160,26 @@ def parser() -> argparse.ArgumentParser:
     _add_kernel(command, several=True)
     _add_cc(command)
     _add_selection(command)
+    images = command.add_mutually_exclusive_group()
+    images.add_argument(
+        "--one-image",
+        action="store_false",
+        dest="exact",
+        help="from a tree with jprobes of its own, one image that carries every policy (default)",
+    )
+    images.add_argument(
+        "--exact",
+        action="store_true",
+        help="from such a tree, an image for each policy, with nothing else in it",
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a further variant: the tree's own jprobes with a macro set, such as"
+        " MAX_STACK_SIZE=THREAD_SIZE",
+    )
     _add_json(command, "the verdicts")
     command.add_argument("--junit", metavar="FILE", help="write JUnit XML")
     command.add_argument("--ktap", metavar="FILE", help="write KTAP")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from harness.kernel.kernel import Kernel
     from harness.kernel.modules import Modules
     from harness.kernel.spec import Options
+    from harness.model.policy import Variant
     from harness.run.plan import Result, Survey
 
 
@@ -125,37 +126,51 @@ def _prepare(
 
 def repro(options: argparse.Namespace) -> int:
     from harness.kernel import spec
-    from harness.run.plan import Survey, Unjudged
+    from harness.run.plan import Interrupted, Survey, Unjudged
 
     catalog = Catalog(options.case_dir)
     specs = spec.expand(options.kernel, catalog)
     if len(specs) == 1:
-        result, _ = _judge(options, catalog, specs[0])
+        try:
+            result = _judge(options, catalog, specs[0])
+        except Interrupted as interrupted:
+            result = interrupted.result
         _report(options, result)
         return result.exit_status
     results, unjudged = [], []
     for name in specs:
         try:
-            result, interrupted = _judge(options, catalog, name)
+            results.append(_judge(options, catalog, name))
+        except Interrupted as interrupted:
+            results.append(interrupted.result)
+            break
         except HarnessError as error:
             unjudged.append(Unjudged(name, error.sentence, error.hint, error.exit_status))
-            continue
-        results.append(result)
-        if interrupted:
-            break
     survey = Survey(tuple(results), tuple(unjudged))
     _report(options, survey)
     return survey.exit_status
 
 
-def _judge(options: argparse.Namespace, catalog: Catalog, kernel: str) -> tuple[Result, bool]:
-    """A run over one kernel, and whether the user ended it."""
+def _variants(options: argparse.Namespace, catalog: Catalog) -> list[Variant]:
+    """What --variant and --set ask for."""
+    from harness.catalog import own_variant
+    from harness.model.policy import Changes
+
+    variants = catalog.select_variants(options.variant)
+    if options.set:
+        settings_ = Changes(settings=tuple(options.set))
+        variants.append(own_variant(", ".join(options.set), settings_))
+    return variants
+
+
+def _judge(options: argparse.Namespace, catalog: Catalog, kernel: str) -> Result:
+    """A run over one kernel; raises Interrupted with what there is."""
     from harness.run import job
-    from harness.run.plan import Interrupted, plays
+    from harness.run.plan import plays
     from harness.run.repro import run
     from harness.run.session import Deadlines
 
-    plan = plays(catalog.select_variants(options.variant), catalog.select_cases(options.case))
+    plan = plays(_variants(options, catalog), catalog.select_cases(options.case))
     played = 0
     what = f"playing on {kernel}"
     with ExitStack() as resources:
@@ -172,24 +187,21 @@ def _judge(options: argparse.Namespace, catalog: Catalog, kernel: str) -> tuple[
             played += 1
             progress.step(what, len(plan), played)
 
-        prepared = job.prepare(
+        return job.judge(
             kernel,
             catalog,
-            options=_options(options),
-            report=progress.percent,
-        )
-        try:
-            result = run(
-                *prepared,
-                plan,
+            plan,
+            functools.partial(
+                run,
                 deadlines=Deadlines(play=options.deadline),
                 witness=bool(options.witness),
                 on_boot=on_boot,
                 on_outcome=on_outcome,
-            )
-        except Interrupted as interrupted:
-            return interrupted.result, True
-    return result, False
+            ),
+            options=_options(options),
+            exact=options.exact,
+            report=progress.percent,
+        )
 
 
 def _report(options: argparse.Namespace, result: Result | Survey) -> None:

@@ -22,6 +22,9 @@ class Exit(enum.IntEnum):
     USAGE = 2
     # The infrastructure failed or the run is incomplete.
     INFRASTRUCTURE = 3
+    # The kernel cannot be judged: it does not build, or does not boot.  git
+    # bisect run skips such a revision.
+    UNJUDGED = 125
 
 
 class HarnessError(Exception):
@@ -60,6 +63,12 @@ class BuildError(HarnessError):
     """Modules do not compile."""
 
     exit_status = Exit.USAGE
+
+
+class UnfitTree(HarnessError):
+    """A tree cannot be judged: it does not configure or build, or a patch does not apply."""
+
+    exit_status = Exit.UNJUDGED
 
 
 class UnprovedStore(BuildError):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.errors import BuildError, ConfigError
+from harness.errors import ConfigError, UnfitTree
 
 _LINE = re.compile(r"(CONFIG_\w+)=(.*)$|# (CONFIG_\w+) is not set$")
 
@@ -46,11 +46,11 @@ def merged(fragments: Sequence[Mapping[str, str]]) -> str:
 
 
 def check(wanted: Mapping[str, str], config: Path) -> None:
-    """Raise BuildError where an option that was asked for is not what it became."""
+    """Raise UnfitTree where an option that was asked for is not what it became."""
     got = parse(config.read_text())
     dropped = [f"{name}={value}" for name, value in wanted.items() if got.get(name, "n") != value]
     if dropped:
-        raise BuildError(
+        raise UnfitTree(
             f"This kernel's Kconfig dropped {', '.join(dropped)}.",
             "It may lack the option, or what the option depends on: set that too, in a --kconfig.",
         )

@@ -14,6 +14,7 @@ from harness.errors import ConfigError
 from harness.kernel.buildroot import BuildRoot
 from harness.kernel.compiler import Compiler
 from harness.kernel.toolchain import Toolchain, in_root
+from harness.model.policy import Policy
 
 
 class Engine(enum.Enum):
@@ -49,6 +50,8 @@ class Kernel:
     # Whatever of the above a build reads lies below this folder.
     home: Path
     engine: Engine = Engine.PORT
+    # Of a native one that follows its own policy: what that was found to be.
+    own_policy: Policy | None = None
     # What make needs before "M=" to build modules; empty: "-C" and `build`.
     make: tuple[str, ...] = ()
     # Where the kernel's tools run, if not on this machine; and its own compiler there.

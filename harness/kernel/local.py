@@ -11,10 +11,12 @@ from harness import cache
 from harness.errors import ConfigError
 from harness.kernel import kconfig, native, tree, treebuild
 from harness.kernel.apt import Progress
+from harness.kernel.changes import at_revision, changed
 from harness.kernel.compiler import Compiler
 from harness.kernel.image import banner_release, raw_image
 from harness.kernel.kernel import Engine, Kernel, check_config
 from harness.kernel.native import Carried
+from harness.model.policy import Changes
 
 # struct proc_ops, and what the port takes from kprobes.
 PORT_FIRST = (5, 6)
@@ -98,13 +100,20 @@ def from_tree(
     path: Path,
     busybox: Path,
     *,
+    revision: str,
+    changes: Changes,
     carried: Carried,
     fragments: Sequence[Path],
     compiler: Compiler,
     report: Progress,
 ) -> Kernel:
-    """A source tree, built here; one with jprobes of its own carries what it is told to."""
-    source = tree.opened(path, report)
+    """
+    A source tree, with changes of the user's, built here.
+
+    One with jprobes of its own carries what it is told to.
+    """
+    source = at_revision(path, revision, report) if revision else tree.opened(path, report)
+    source = changed(source, changes, report)
     jprobes = native.detect(source)
     engine = Engine.NATIVE if jprobes else Engine.PORT
     if not jprobes:
@@ -112,6 +121,11 @@ def from_tree(
     required = treebuild.own_fragment("base") | treebuild.own_fragment(engine.value)
     for fragment in fragments:
         required |= kconfig.read(fragment)
+    if not jprobes and carried != "any":
+        raise ConfigError(
+            f"{spec} has no jprobes of its own, whose policy could be built in or left alone.",
+            "Leave --exact, --set, and the variants 'tree' and 'patch:FILE' to trees that have.",
+        )
     if jprobes and carried != "own":
         source = native.with_policies(source, jprobes, report)
         built = _with_policy(source, carried, required, compiler, report)
@@ -131,6 +145,7 @@ def from_tree(
         key=built.key,
         home=built.output,
         engine=engine,
+        own_policy=jprobes.policy if jprobes and carried == "own" else None,
         make=_make_words(source, built, compiler),
     )
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Literal
 
 from harness import cache, resources, tool
-from harness.errors import BuildError
+from harness.errors import UnfitTree
 from harness.kernel import tree
 from harness.kernel.apt import Progress
 from harness.kernel.tree import Tree
-from harness.model.policy import Policy
+from harness.model.policy import Policy, Rule
 
 # The first release with jprobes for arm64.
 FIRST = (4, 8)
@@ -53,6 +53,21 @@ class Jprobes:
     # Its size as the tree's header says it; None where there is none.
     max_stack_size: str | None
 
+    # v15's slip: on the interrupt stack, the copy is limited by that stack's size.
+    overflows: bool = False
+
+    @property
+    def policy(self) -> Policy | None:
+        """What the tree's own jprobes do; None where its size says nothing here."""
+        if not self.copies:
+            return Policy(Rule.NONE)
+        size = (self.max_stack_size or "").strip("()")
+        if size == "THREAD_SIZE":
+            return Policy(Rule.THREAD_SIZE)
+        if not size.isdecimal():
+            return None
+        return Policy(Rule.V15 if self.overflows else Rule.FIXED, int(size))
+
     @property
     def state(self) -> str:
         """In words."""
@@ -84,14 +99,22 @@ def detect(source: Tree) -> Jprobes | None:
                 file.relative_to(source.path),
                 bool(re.search(r"\bmemcpy\s*\(.*jprobes_stack", body, re.DOTALL)),
                 _max_stack_size(source, text),
+                any(
+                    re.search(r"min(?:_t)?\s*\([^;]*?IRQ_STACK_SIZE", t)
+                    for t in _texts(source, text)
+                ),
             )
     return None
 
 
-def _max_stack_size(source: Tree, text: str) -> str | None:
+def _texts(source: Tree, text: str) -> list[str]:
+    """kprobes.c and its header."""
     header = source.path / "arch/arm64/include/asm/kprobes.h"
-    texts = [text, header.read_text(errors="replace") if header.is_file() else ""]
-    for one in texts:
+    return [text, header.read_text(errors="replace") if header.is_file() else ""]
+
+
+def _max_stack_size(source: Tree, text: str) -> str | None:
+    for one in _texts(source, text):
         if match := re.search(
             r"^\s*#\s*define\s+MAX_STACK_SIZE\s+(.+?)\s*(?:/\*.*)?$", one, re.MULTILINE
         ):
@@ -106,7 +129,7 @@ def _own_sources() -> list[bytes]:
 
 
 def with_policies(source: Tree, jprobes: Jprobes, report: Progress) -> Tree:
-    """A copy of the tree that was made to follow a policy; raises BuildError."""
+    """A copy of the tree that was made to follow a policy; raises UnfitTree."""
     digest = cache.digest(source.digest, *_own_sources())
 
     def make(folder: Path) -> None:
@@ -139,7 +162,7 @@ def _apply(file: Path) -> None:
         seconds=SPATCH_SECONDS,
     )
     if done.returncode or not patched.exists():
-        raise BuildError(
+        raise UnfitTree(
             f"The semantic patch {PATCH} does not apply to {file.name}:"
             f" {done.stderr.strip()[-300:]}."
         )
@@ -148,14 +171,14 @@ def _apply(file: Path) -> None:
 
 
 def check(text: str, file: Path) -> None:
-    """Raise BuildError where the semantic patch did not find what it is for."""
+    """Raise UnfitTree where the semantic patch did not find what it is for."""
     for name, call in (
         ("setjmp_pre_handler", "jprobe_stack_save("),
         ("longjmp_break_handler", "jprobe_stack_restore("),
     ):
         body = _function(text, name) or ""
         if body.count(call) != 1 or "jprobes_stack," in body:
-            raise BuildError(
+            raise UnfitTree(
                 f"{name}() of {file.name} is not like any that {PATCH} knows.",
                 "Extend the semantic patch, with a stand-in for its test.",
             )

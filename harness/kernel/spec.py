@@ -15,6 +15,7 @@ from harness.kernel.apt import Progress
 from harness.kernel.compiler import GCC, Compiler
 from harness.kernel.kernel import Kernel
 from harness.kernel.native import Carried
+from harness.model.policy import NO_CHANGES, Changes
 from harness.settings import Settings
 
 DEFAULT = "debian:6.1"
@@ -35,6 +36,8 @@ class Options:
     fragments: tuple[Path, ...] = ()
     # What a tree with jprobes of its own is made to do with the stack.
     carried: Carried = "any"
+    # What is done to a tree first.
+    changes: Changes = NO_CHANGES
 
 
 DEFAULTS = Options()
@@ -53,6 +56,14 @@ class Request:
     @property
     def path(self) -> Path:
         return Path(self.spec).expanduser().resolve()
+
+    @property
+    def at(self) -> tuple[Path, str]:
+        """A path, and the revision that PATH@REV names or ""."""
+        name, at, revision = self.spec.rpartition("@")
+        if not at or self.path.exists():
+            return self.path, ""
+        return Path(name).expanduser().resolve(), revision
 
     def busybox(self) -> Path:
         """The guest's programs."""
@@ -132,18 +143,22 @@ class Output:
 class Tree:
     """A source tree."""
 
-    form = "PATH/TO/linux"
+    form = "PATH/TO/linux, PATH@REV"
     shows = "a source tree, built here with configs/kconfig and each --kconfig; never written to"
     needs = "a compiler for arm64 and one for this machine, make, bc, flex, bison; minutes, once"
 
     def takes(self, request: Request) -> bool:
-        return tree.is_source(request.path)
+        path, revision = request.at
+        return path.is_dir() if revision else tree.is_source(path)
 
     def resolve(self, request: Request) -> Kernel:
+        path, revision = request.at
         return local.from_tree(
             request.spec,
-            request.path,
+            path,
             request.busybox(),
+            revision=revision,
+            changes=request.options.changes,
             carried=request.options.carried,
             fragments=request.options.fragments,
             compiler=request.options.compiler,
@@ -152,6 +167,16 @@ class Tree:
 
 
 SOURCES: tuple[Source, ...] = (Debian(), Image(), Output(), Tree())
+
+
+def _refuse_tree_options(request: Request) -> None:
+    """Raise ConfigError where something is to be done to what is not a source tree."""
+    options = request.options
+    if options.fragments or options.changes != NO_CHANGES or options.carried != "any":
+        raise ConfigError(
+            f"{request.spec} is not a source tree, and cannot be changed.",
+            "--kconfig, --patch, --set, --exact and the variants 'tree' and 'patch:FILE' need one.",
+        )
 
 
 def expand(specs: Sequence[str], catalog: Catalog) -> list[str]:
@@ -179,6 +204,8 @@ def resolve(
     request = Request(spec, catalog.kernels, settings, options, report)
     for source in SOURCES:
         if source.takes(request):
+            if not isinstance(source, Tree):
+                _refuse_tree_options(request)
             return source.resolve(request)
     if "/" in spec and not spec.startswith("debian:"):
         raise ConfigError(

@@ -19,7 +19,7 @@ from pathlib import Path
 import platformdirs
 
 from harness import cache, resources, tool
-from harness.errors import BuildError, InfrastructureError
+from harness.errors import InfrastructureError, UnfitTree
 from harness.kernel import kconfig
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import CROSS_COMPILE, Compiler
@@ -157,7 +157,7 @@ def build(
 
     `prepare` may add to the output folder before the build, which `stamp` tells
     apart; `start` is an output folder of the same tree to go on from.  Raises
-    BuildError with the first thing that went wrong; nothing half-built is kept.
+    UnfitTree with the first thing that went wrong; nothing half-built is kept.
     """
     chain = Toolchain(compiler)
     makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
@@ -195,7 +195,7 @@ def _configure(
     )
     if done.returncode:
         detail = _first_error(done.stdout + done.stderr)
-        raise BuildError(f"{tree.path} cannot be configured: {detail}.")
+        raise UnfitTree(f"{tree.path} cannot be configured: {detail}.")
     kconfig.check(required, output / ".config")
     check_needs(tree, kconfig.parse((output / ".config").read_text()))
 
@@ -214,7 +214,7 @@ def _compile(tree: Tree, command: Sequence[str], key: str, report: Progress) -> 
 
     if tool.follow([*command, "Image", "modules"], log=log, on_line=count, seconds=BUILD_SECONDS):
         detail = _first_error(log.read_text(errors="replace"))
-        raise BuildError(f"{tree.path} does not build: {detail}.", f"Log: {log}")
+        raise UnfitTree(f"{tree.path} does not build: {detail}.", f"Log: {log}")
     report(what, 100)
 
 

@@ -28,6 +28,8 @@ class Rule(enum.Enum):
     FP_DELTA = "fp-delta"
     # All from SP to the stack's top.
     THREAD_SIZE = "thread-size"
+    # Whatever the kernel's own jprobes do; nothing is predicted of it.
+    KERNEL = "kernel"
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,21 @@ def save(policy: Policy, hit: Hit) -> Save | None:
             return Save(delta, 0)
         case Rule.THREAD_SIZE:
             return Save(room, 0)
+        case Rule.KERNEL:
+            raise ValueError("what a kernel does itself is not known")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is done to a tree before it is built."""
+
+    # Files of the user's, in order.
+    patches: tuple[str, ...] = ()
+    # NAME=VALUE of macros that the tree defines.
+    settings: tuple[str, ...] = ()
+
+
+NO_CHANGES = Changes()
 
 
 @dataclass(frozen=True)
@@ -94,8 +111,18 @@ class Variant:
     """A named policy."""
 
     name: str
+    # As the guest is told.
     policy: Policy
     # What it saves, in words.
     saves: str
     # Who proposed or ships it.
     origin: str
+    # Of a kernel's own policy: what is done to its tree.
+    changes: Changes = NO_CHANGES
+    # Of a kernel's own policy: what it was found to be, None where nobody knows.
+    found: Policy | None = None
+
+    @property
+    def expected(self) -> Policy:
+        """What predictions are made from."""
+        return self.found or self.policy

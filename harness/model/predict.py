@@ -85,6 +85,20 @@ class Prediction:
         return "+".join(sorted(damage.value for damage in self.damage)) or "intact"
 
 
+SKIPPED = Prediction(
+    runs=False,
+    window=0,
+    overflow=0,
+    area_writes=frozenset(),
+    copy_writes={},
+    corrupt={},
+    object_after=b"",
+    lost=frozenset(),
+    kept=frozenset(),
+    damage=frozenset({Damage.SKIPPED}),
+)
+
+
 def ranges(offsets: Iterable[int]) -> list[tuple[int, int]]:
     """Offsets as half-open ranges [start, end), in order."""
     result: list[tuple[int, int]] = []
@@ -162,18 +176,7 @@ def predict(case: Case, policy: Policy, hit: Hit, places: Places) -> Prediction:
     """Predict a play of `case` under `policy` from the stack at the hit."""
     saved = save(policy, hit)
     if saved is None:
-        return Prediction(
-            runs=False,
-            window=0,
-            overflow=0,
-            area_writes=frozenset(),
-            copy_writes={},
-            corrupt={},
-            object_after=b"",
-            lost=frozenset(),
-            kept=frozenset(),
-            damage=frozenset({Damage.SKIPPED}),
-        )
+        return SKIPPED
 
     restored = range(hit.sp, hit.sp + saved.window)
     written = {

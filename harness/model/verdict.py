@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.model.case import Case, Context
 from harness.model.ctype import VA_LIST, value_bytes
 from harness.model.observation import Counts, Look, Observation
-from harness.model.policy import Policy
-from harness.model.predict import Offsets, Places, Prediction, predict, ranges
+from harness.model.policy import Policy, Rule
+from harness.model.predict import SKIPPED, Damage, Offsets, Places, Prediction, predict, ranges
 
 
 @dataclass(frozen=True)
@@ -238,6 +238,38 @@ def _lost(look: Look | None, runs: bool) -> Offsets:
     return _changed((look.after if runs else look.before) or b"", look.seen or b"")
 
 
+def _corrupt(case: Case, observation: Observation) -> dict[int, Offsets]:
+    """By argument index: value bytes that the probed function saw changed."""
+    corrupt = {}
+    for index, argument in enumerate(case.arguments):
+        look = observation.arguments.get(index, Look())
+        sent, seen = _sent(case, observation, index), look.seen or b""
+        if len(sent) == len(seen):
+            changed = _changed(sent, seen) & value_bytes(argument.type)
+            if changed:
+                corrupt[index] = changed
+    return corrupt
+
+
+def _as_seen(case: Case, observation: Observation, where: Places) -> Prediction:
+    """What a kernel of which nothing is known would have had to be predicted to do."""
+    if not observation.counts.handler:
+        return SKIPPED
+    # What the handler writes is the same under every policy.
+    prediction = predict(case, Policy(Rule.NONE), observation.hit, where)
+    corrupt = _corrupt(case, observation)
+    lost = _lost(observation.object, runs=True)
+    damage = {
+        Damage.BY_REF if case.layout.placements[index].by_reference else Damage.LEAK
+        for index in corrupt
+    }
+    if lost:
+        damage.add(Damage.ROLLBACK)
+    if case.nested:
+        damage.add(Damage.MISSED)
+    return replace(prediction, corrupt=corrupt, lost=lost, damage=frozenset(damage))
+
+
 def judge(
     case: Case, policy: Policy, observation: Observation, kept: Collection[int] = ()
 ) -> Verdict:
@@ -246,10 +278,14 @@ def judge(
 
     The prediction takes from the observation only the stack at the hit and the
     addresses that the compiler chose; a difference in anything else is a
-    mismatch.  `kept` is as in Places.
+    mismatch.  Of Rule.KERNEL nothing is predicted: a mismatch is what no policy
+    explains.  `kept` is as in Places.
     """
-    hit = observation.hit
-    prediction = predict(case, policy, hit, places(case, observation, kept))
+    where = places(case, observation, kept)
+    if policy.rule is Rule.KERNEL:
+        prediction = _as_seen(case, observation, where)
+    else:
+        prediction = predict(case, policy, observation.hit, where)
     planned = tuple(_plan_mismatches(case, prediction.runs, observation))
     if planned:
         return Verdict(prediction, observation, {}, frozenset(), planned)
@@ -260,13 +296,11 @@ def judge(
         *_place_mismatches(case, observation),
         *_nested_mismatches(case, prediction.runs, observation),
     ]
-    corrupt = {}
+    corrupt = _corrupt(case, observation)
     for index, argument in enumerate(case.arguments):
         seen = observation.arguments[index].seen or b""
-        sent = _sent(case, observation, index)
-        changed = _changed(sent, seen) & value_bytes(argument.type)
+        changed = corrupt.get(index, frozenset())
         if changed:
-            corrupt[index] = changed
             left = observation.arguments[index].after
             left = left or _stacked(case, observation.area.after, index)
             if left and any(seen[offset] != left[offset] for offset in changed):

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
 from harness import settings
 from harness.catalog import Catalog
 from harness.kernel import modules, spec
@@ -10,6 +13,11 @@ from harness.kernel.apt import Progress
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.kernel.spec import DEFAULTS, Options
+from harness.model.policy import Changes, Rule, Variant
+from harness.run.plan import Interrupted, Play, Result, merged
+
+# Plays a plan: repro.run with what the user said of it.
+Run = Callable[[Kernel, Modules, Sequence[Play]], Result]
 
 
 def prepare(
@@ -28,3 +36,65 @@ def prepare(
     kernel = spec.resolve(kernel_spec, catalog, settings.load(), options=options, report=report)
     cases = list(catalog.cases.values())
     return kernel, modules.build(kernel, cases, compiler=options.compiler, report=report)
+
+
+def images(
+    variants: Sequence[Variant], options: Options, *, exact: bool
+) -> list[tuple[Options, list[Variant]]]:
+    """
+    The images that variants need, and which of them each one carries.
+
+    All that the modules can choose between share one; a kernel's own policy, or
+    with `exact` each policy, has one to itself.
+    """
+    needed: dict[Options, list[Variant]] = {}
+    for variant in variants:
+        if variant.policy.rule is Rule.KERNEL:
+            changes = Changes(
+                options.changes.patches + variant.changes.patches,
+                options.changes.settings + variant.changes.settings,
+            )
+            image = replace(options, carried="own", changes=changes)
+        else:
+            image = replace(options, carried=variant.policy if exact else "any")
+        needed.setdefault(image, []).append(variant)
+    return list(needed.items())
+
+
+def judge(
+    kernel_spec: str,
+    catalog: Catalog,
+    plan: Sequence[Play],
+    run: Run,
+    *,
+    options: Options = DEFAULTS,
+    exact: bool = False,
+    report: Progress = lambda what, percent: None,
+) -> Result:
+    """
+    Play a plan on one kernel, in as many images as its variants need.
+
+    Raises Interrupted with what there is, and whatever prepare() raises.
+    """
+    variants = list(dict.fromkeys(play.variant for play in plan))
+    results: list[Result] = []
+    # Build first: a tree that does not build is known before the first boot.
+    prepared = [
+        (prepare(kernel_spec, catalog, options=image, report=report), carried)
+        for image, carried in images(variants, options, exact=exact)
+    ]
+    for (kernel, built), carried in prepared:
+        plays = [_expected(play, kernel) for play in plan if play.variant in carried]
+        try:
+            results.append(run(kernel, built, plays))
+        except Interrupted as interrupted:
+            results.append(interrupted.result)
+            raise Interrupted(merged(results, plan)) from None
+    return merged(results, plan)
+
+
+def _expected(play: Play, kernel: Kernel) -> Play:
+    """With what the kernel's own policy was found to be, unless the user changed it."""
+    if play.variant.policy.rule is not Rule.KERNEL or play.variant.changes.patches:
+        return play
+    return replace(play, variant=replace(play.variant, found=kernel.own_policy))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.errors import Exit
 from harness.guest.splat import Splat
@@ -103,9 +103,32 @@ class Result:
 
     @property
     def exit_status(self) -> Exit:
+        if self.kernel_trouble and not self.outcomes:
+            # It never came so far that anything could be judged.
+            return Exit.UNJUDGED
         if self.differing or self.kernel_trouble:
             return Exit.DIFFERS
         return Exit.AGREES if self.complete else Exit.INFRASTRUCTURE
+
+
+def merged(results: Sequence[Result], plan: Sequence[Play]) -> Result:
+    """Runs of one kernel's images as one, with the outcomes in the plan's order."""
+    first = results[0]
+    if len(results) == 1:
+        return replace(first, planned=len(plan))
+    order = {(play.variant.name, play.case.name): index for index, play in enumerate(plan)}
+    outcomes = [outcome for result in results for outcome in result.outcomes]
+    outcomes.sort(key=lambda o: order[o.play.variant.name, o.play.case.name])
+    return replace(
+        first,
+        outcomes=tuple(outcomes),
+        planned=len(plan),
+        kernel_trouble=tuple(text for result in results for text in result.kernel_trouble),
+        own_trouble=tuple(text for result in results for text in result.own_trouble),
+        retried=tuple(text for result in results for text in result.retried),
+        boots=sum(result.boots for result in results),
+        logs=", ".join(result.logs for result in results),
+    )
 
 
 @dataclass(frozen=True)
@@ -129,7 +152,10 @@ class Survey:
     def exit_status(self) -> Exit:
         statuses = [result.exit_status for result in self.results]
         statuses += [unjudged.exit_status for unjudged in self.unjudged]
-        return Exit.DIFFERS if Exit.DIFFERS in statuses else max(statuses)
+        for worst in (Exit.DIFFERS, Exit.INFRASTRUCTURE, Exit.USAGE, Exit.UNJUDGED):
+            if worst in statuses:
+                return worst
+        return Exit.AGREES
 
 
 class Interrupted(KeyboardInterrupt):

@@ -209,5 +209,5 @@ def judge_record(
     if play.image:
         record = observe(play.image, record)
         kept = ()
-    verdict = judge(play.case, play.variant.policy, record, kept)
+    verdict = judge(play.case, play.variant.expected, record, kept)
     return Outcome(play, verdict, trouble, tuple(splats))

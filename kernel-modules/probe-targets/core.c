@@ -240,10 +240,14 @@ static const u8 *looked_area(enum look when)
 static void put_counts(const struct jprobe_stat *stat, unsigned int handler,
 		       unsigned int target)
 {
-	probe_put(" hits=%ld handler=%u target=%u missed=%ld skipped=%ld",
-		  atomic_long_read(&stat->hits), handler, target,
-		  atomic_long_read(&stat->missed),
-		  atomic_long_read(&stat->skipped));
+	long hits = atomic_long_read(&stat->hits);
+	long missed = atomic_long_read(&stat->missed);
+	/* A kernel of its own policy does not tell: what reached no handler. */
+	long skipped = stat->told ? atomic_long_read(&stat->skipped) :
+				    hits - missed - handler;
+
+	probe_put(" hits=%ld handler=%u target=%u missed=%ld skipped=%ld", hits,
+		  handler, target, missed, skipped);
 }
 
 static void put_nested(void)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import BuildError, ConfigError
+from harness.errors import ConfigError, UnfitTree
 from harness.kernel import local, native, tree
 from harness.kernel.native import Jprobes
 from harness.model.policy import Policy, Rule
@@ -120,7 +120,7 @@ def test_jprobes_that_the_patch_does_not_know(
     source = opened(path)
     found = native.detect(source)
     assert found
-    with pytest.raises(BuildError, match=rf"{function}\(\) of kprobes\.c is not like any"):
+    with pytest.raises(UnfitTree, match=rf"{function}\(\) of kprobes\.c is not like any"):
         native.with_policies(source, found, ignore)
 
 

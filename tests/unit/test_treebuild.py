@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import cache
-from harness.errors import BuildError, ConfigError, InfrastructureError
+from harness.errors import ConfigError, InfrastructureError, UnfitTree
 from harness.kernel import kconfig, tree, treebuild
 from harness.kernel.compiler import Compiler
 from harness.kernel.treebuild import Built, Need
@@ -66,7 +66,7 @@ def test_two_runs_that_build_the_same_tree(tmp_path: Path) -> None:
 def test_a_build_that_fails_in_the_middle(tmp_path: Path) -> None:
     path = source_tree(tmp_path / "linux", "6.1")
     (path / "kernel/kprobes.c").write_text("#error broken on purpose\n")
-    with pytest.raises(BuildError, match=r"kprobes\.c:1:2: error: #error broken") as caught:
+    with pytest.raises(UnfitTree, match=r"kprobes\.c:1:2: error: #error broken") as caught:
         build(path)
     assert "a later one" not in caught.value.sentence
     log = Path(caught.value.hint.removeprefix("Log: "))
@@ -77,14 +77,14 @@ def test_a_build_that_fails_in_the_middle(tmp_path: Path) -> None:
 def test_a_tree_that_cannot_be_configured(tmp_path: Path) -> None:
     path = source_tree(tmp_path / "linux", "6.1")
     (path / "broken-kconfig").touch()
-    with pytest.raises(BuildError, match=r"cannot be configured: .*"):
+    with pytest.raises(UnfitTree, match=r"cannot be configured: .*"):
         build(path)
     assert not kept()
 
 
 def test_an_option_that_kconfig_drops(tmp_path: Path) -> None:
     path = source_tree(tmp_path / "linux", "6.1")
-    with pytest.raises(BuildError, match="dropped CONFIG_UNKNOWN=y"):
+    with pytest.raises(UnfitTree, match="dropped CONFIG_UNKNOWN=y"):
         build(path, CONFIG_UNKNOWN="y")
     assert not kept()
 
@@ -145,5 +145,5 @@ def test_fragments(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text("CONFIG_A=y\n")
     kconfig.check({"CONFIG_A": "y", "CONFIG_B": "n"}, config)
-    with pytest.raises(BuildError, match="CONFIG_A=n"):
+    with pytest.raises(UnfitTree, match="CONFIG_A=n"):
         kconfig.check({"CONFIG_A": "n"}, config)
