@@ -17,8 +17,12 @@ from harness.kernel.spec import ALL, DEFAULT
 
 EPILOG = (
     "exit status: 0 all as predicted, 1 a verdict differs or the kernel died, 2 usage or"
-    " configuration, 3 the infrastructure failed or the run is incomplete"
+    " configuration, 3 the infrastructure failed or the run is incomplete, 125 the kernel"
+    " cannot be judged, as it does not build or boot"
 )
+
+# git bisect run takes this for the end, and 1 to 127 for a bad revision.
+BISECT_STOP = 128
 
 
 # As many as QEMU's virt machine has room for with its default interrupt controller.
@@ -173,6 +177,19 @@ def parser() -> argparse.ArgumentParser:
         help="from such a tree, an image for each policy, with nothing else in it",
     )
     command.add_argument(
+        "--bisect",
+        action="store_true",
+        help=f"end with {BISECT_STOP} in place of 2 and 3, which is no kernel's fault and stops"
+        " git bisect run",
+    )
+    command.add_argument(
+        "--patch",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="judge the tree with this patch beside the tree without; repeatable, in order",
+    )
+    command.add_argument(
         "--set",
         action="append",
         default=[],
@@ -322,6 +339,13 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     options = parser().parse_args(arguments)
+    status = _run(options)
+    if getattr(options, "bisect", False) and status in (Exit.USAGE, Exit.INFRASTRUCTURE):
+        return BISECT_STOP
+    return status
+
+
+def _run(options: argparse.Namespace) -> int:
     for stream in (sys.stdout, sys.stderr):
         # A terminal of another encoding gets a question mark, not a traceback.
         if isinstance(stream, io.TextIOWrapper):

@@ -6,7 +6,9 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +90,7 @@ class _Progress:
 def _options(options: argparse.Namespace) -> Options:
     """What was said of the kernel beside its spec."""
     from harness.kernel.spec import Options
+    from harness.model.policy import Changes
 
     cc = getattr(options, "cc", "gcc")
     return Options(
@@ -95,6 +98,7 @@ def _options(options: argparse.Namespace) -> Options:
         compiler=_compiler(cc if isinstance(cc, str) else "gcc"),
         modules_build=options.modules_build,
         fragments=tuple(options.kconfig),
+        changes=Changes(patches=tuple(getattr(options, "patch", ()))),
     )
 
 
@@ -130,6 +134,8 @@ def repro(options: argparse.Namespace) -> int:
 
     catalog = Catalog(options.case_dir)
     specs = spec.expand(options.kernel, catalog)
+    if options.patch:
+        return _patched(options, catalog, specs)
     if len(specs) == 1:
         try:
             result = _judge(options, catalog, specs[0])
@@ -149,6 +155,33 @@ def repro(options: argparse.Namespace) -> int:
     survey = Survey(tuple(results), tuple(unjudged))
     _report(options, survey)
     return survey.exit_status
+
+
+def _patched(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]) -> int:
+    """A tree with the user's patches beside the same one without."""
+    from harness.kernel import spec
+    from harness.report import patch_report
+    from harness.run.plan import Interrupted, Survey, Unjudged
+
+    if len(specs) != 1:
+        raise ConfigError("--patch is for one kernel at a time.", "Give --kernel once.")
+    if not options.variant and spec.has_own_jprobes(specs[0], catalog, settings.load()):
+        # Under our policies the patch would hardly have a say.
+        options.variant = ["tree"]
+    results: list[Result] = []
+    unjudged: list[Unjudged] = []
+    patches, options.patch = options.patch, []
+    for name, options.patch in ((specs[0], []), (f"{specs[0]} + patch", patches)):
+        try:
+            results.append(replace(_judge(options, catalog, specs[0]), spec=name))
+        except Interrupted as interrupted:
+            results.append(interrupted.result)
+            break
+        except HarnessError as error:
+            unjudged.append(Unjudged(name, error.sentence, error.hint, error.exit_status))
+    survey = Survey(tuple(results), tuple(unjudged))
+    _report(options, survey, patch_report.print_patch, patch_report.as_json)
+    return patch_report.exit_status(survey) if len(results) == 2 else survey.exit_status
 
 
 def _variants(options: argparse.Namespace, catalog: Catalog) -> list[Variant]:
@@ -204,13 +237,22 @@ def _judge(options: argparse.Namespace, catalog: Catalog, kernel: str) -> Result
         )
 
 
-def _report(options: argparse.Namespace, result: Result | Survey) -> None:
+def _report(
+    options: argparse.Namespace,
+    result: Result | Survey,
+    show: Callable[[Any], None] | None = None,
+    document: Callable[[Any], Any] | None = None,
+) -> None:
     """Tell the result everywhere; what cannot be written does not stop the rest."""
     if "-" not in (options.json, options.junit, options.ktap):
-        _print(result)
+        (show or _print)(result)
     failure = None
+
+    def as_json(result: Result | Survey) -> bytes:
+        return _json(document(result)) if document else _as_json(result)
+
     for path, make in (
-        (options.json, _as_json),
+        (options.json, as_json),
         (options.junit, _as_junit),
         (options.ktap, _as_ktap),
     ):

@@ -66,7 +66,7 @@ class BuildError(HarnessError):
 
 
 class UnfitTree(HarnessError):
-    """A tree cannot be judged: it does not configure or build, or a patch does not apply."""
+    """A kernel cannot be judged: it, or modules for it, do not build; a patch does not apply."""
 
     exit_status = Exit.UNJUDGED
 

@@ -150,6 +150,12 @@ def from_tree(
     )
 
 
+def has_own_jprobes(path: Path, revision: str, report: Progress) -> bool:
+    """Whether a source tree has jprobes of its own."""
+    source = at_revision(path, revision, report) if revision else tree.opened(path, report)
+    return native.detect(source) is not None
+
+
 def _check_port(source: tree.Tree) -> None:
     """Raise ConfigError for a tree that neither engine works on."""
     version = ".".join(map(str, source.version))

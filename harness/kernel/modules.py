@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import cache, resources, tool
-from harness.errors import BuildError
+from harness.errors import BuildError, HarnessError, UnfitTree
 from harness.kernel import casegen
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import CROSS_COMPILE, GCC, Compiler
@@ -74,7 +74,8 @@ def build(
     Build the modules, or take them from the cache.
 
     `root` replaces kernel-modules, for tests that break something on purpose.
-    Raises BuildError that names the case which does not compile.
+    Raises BuildError that names the case which does not compile, and UnfitTree
+    where the kernel takes no modules of ours.
     """
     sources = _sources(root or resources.kernel_modules())
     sources[Path("probe-targets/cases.c")] = casegen.source(cases).encode()
@@ -120,7 +121,11 @@ def strip(module: Path, stripped: Path) -> None:
 
 
 def kbuild(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
-    """Build the modules of `folder`, which has a Kbuild; raises BuildError."""
+    """
+    Build the modules of `folder`, which has a Kbuild.
+
+    Raises BuildError where a case is at fault, UnfitTree otherwise.
+    """
     # The same sources give the same modules, wherever they are built.
     prefixes = [f"-ffile-prefix-map={folder}/=", f"-ffile-prefix-map={kernel.build}=kernel"]
     flags = " ".join(prefixes + toolchain.compiler.flags)
@@ -138,20 +143,20 @@ def kbuild(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
         seconds=BUILD_SECONDS,
     )  # fmt: skip
     if done.returncode:
-        raise BuildError(*_explain(done.stdout + done.stderr))
+        raise _explain(done.stdout + done.stderr)
 
 
-def _explain(output: str) -> tuple[str, str]:
-    """The compiler's first complaint as a sentence."""
+def _explain(output: str) -> HarnessError:
+    """The compiler's first complaint as a sentence: the fault of a case, or of the kernel's."""
     errors = re.findall(r"^(.*?): (?:fatal )?error: (.*)$", output, re.MULTILINE)
     for place, message in errors:
         if match := re.match(r"case ([\w-]+):", place):
-            return (
+            return BuildError(
                 f"case '{match[1]}' cannot be compiled for the kernel: {message}.",
                 "Check the case's types and arguments.",
             )
     detail = errors[0][1] if errors else output.strip()[-300:]
-    return (
+    return UnfitTree(
         f"The modules do not build: {detail}.",
         "Check the build needs with: jprobe-harness doctor",
     )

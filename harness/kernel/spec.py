@@ -82,7 +82,7 @@ class Source(Protocol):
         """Whether a spec is of this kind."""
 
     def resolve(self, request: Request) -> Kernel:
-        """The kernel; raises ConfigError, ArchiveError or BuildError."""
+        """The kernel; raises ConfigError, ArchiveError or UnfitTree."""
 
 
 class Debian:
@@ -199,7 +199,7 @@ def resolve(
     The kernel that `spec` names, fetched or built if need be.
 
     Raises ConfigError for an unknown name, ArchiveError when it cannot be had
-    and BuildError when it does not build.
+    and UnfitTree when it does not build.
     """
     request = Request(spec, catalog.kernels, settings, options, report)
     for source in SOURCES:
@@ -207,12 +207,26 @@ def resolve(
             if not isinstance(source, Tree):
                 _refuse_tree_options(request)
             return source.resolve(request)
+    raise unknown(spec, catalog)
+
+
+def unknown(spec: str, catalog: Catalog) -> ConfigError:
+    """The error for a spec that is of no kind."""
     if "/" in spec and not spec.startswith("debian:"):
-        raise ConfigError(
+        return ConfigError(
             f"{spec} is neither a kernel image nor a kernel's source or output tree.",
             "See: jprobe-harness list kernels",
         )
-    raise ConfigError(
+    return ConfigError(
         f"There is no kernel '{spec}'.{nearest(spec, catalog.kernels)}",
         "See: jprobe-harness list kernels",
     )
+
+
+def has_own_jprobes(spec: str, catalog: Catalog, settings: Settings) -> bool:
+    """Whether a spec names a source tree that has jprobes of its own."""
+    request = Request(spec, catalog.kernels, settings, DEFAULTS, lambda what, percent: None)
+    if not Tree().takes(request) or debian.wanted(spec, catalog.kernels):
+        return False
+    path, revision = request.at
+    return local.has_own_jprobes(path, revision, request.report)

@@ -91,6 +91,17 @@ def print_survey(survey: Survey) -> None:
             ("variant", "class on which kernels", "cases"),
             [(d.variant, _classes(d), _some(d.cases)) for d in found],
         )
+    print_complaints(survey)
+    out.print()
+    for result in survey.results:
+        out.print(Text(f"{result.spec}: {words.summary(result)}", style="bold"))
+        if result.exit_status:
+            out.print(Text(f"Logs: {result.logs}"))
+
+
+def print_complaints(survey: Survey) -> None:
+    """What went wrong, run by run."""
+    out = terminal.console()
     for result in survey.results:
         for outcome in result.differing:
             out.print(Text(f"\n{terminal.MISMATCH}{outcome.play} on {result.spec}", "bold red"))
@@ -102,11 +113,6 @@ def print_survey(survey: Survey) -> None:
         out.print(Text(f"\n{unjudged.spec}: {unjudged.sentence}", "bold red"))
         if unjudged.hint:
             out.print(Text(f"  {unjudged.hint}"))
-    out.print()
-    for result in survey.results:
-        out.print(Text(f"{result.spec}: {words.summary(result)}", style="bold"))
-        if result.exit_status:
-            out.print(Text(f"Logs: {result.logs}"))
 
 
 def _classes(difference: Difference) -> str:

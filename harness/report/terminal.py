@@ -185,11 +185,11 @@ def _octets(data: bytes, reference: bytes) -> Text:
     return text
 
 
-def print_rows(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_rows(title: str, header: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
     """A plain table."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for index, name in enumerate(header):
         table.add_column(name, no_wrap=index == 0, header_style="bold")
     for row in rows:
-        table.add_row(*(Text(word) for word in row))
+        table.add_row(*(Text(word) if isinstance(word, str) else word for word in row))
     console().print(table)

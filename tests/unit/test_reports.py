@@ -18,8 +18,17 @@ from harness.catalog import Catalog
 from harness.errors import Exit
 from harness.guest.splat import Kind, Splat
 from harness.model.policy import Policy, Rule, Variant
+from harness.model.predict import Damage
 from harness.model.verdict import judge
-from harness.report import json_report, junit, kernels_report, ktap, terminal, words
+from harness.report import (
+    json_report,
+    junit,
+    kernels_report,
+    ktap,
+    patch_report,
+    terminal,
+    words,
+)
 from harness.run.plan import Outcome, Play, Result, Survey, Unjudged, plays
 from tests.unit.factory import case, observe
 
@@ -216,3 +225,55 @@ def test_a_survey_shows_what_is_not_as_predicted(capsys: pytest.CaptureFixture[s
     text = capsys.readouterr().out
     assert "\N{NOT EQUAL TO} 1, " in text
     assert "3 bytes past its buffer" in text
+
+
+def patched(*, broken: bool = False) -> Survey:
+    """A run without a patch, and one with it that leaves one cell corrupt in another way."""
+    before = result()
+    outcome = before.outcomes[0]
+    assert outcome.verdict
+    clean = dataclasses.replace(
+        outcome.verdict,
+        prediction=dataclasses.replace(outcome.verdict.prediction, damage=frozenset()),
+        corrupt={},
+    )
+    after = dataclasses.replace(outcome, verdict=None if broken else clean)
+    return Survey((before, dataclasses.replace(before, outcomes=(after, *before.outcomes[1:]))))
+
+
+def test_what_a_patch_makes_better_and_worse(capsys: pytest.CaptureFixture[str]) -> None:
+    effects = [change.effect.value for change in patch_report.changes(*patched().results)]
+    assert effects == ["better", "same", "same", "same"]
+    back = Survey(patched().results[::-1])
+    assert patch_report.changes(*back.results)[0].effect is patch_report.Effect.WORSE
+    assert patch_report.exit_status(patched()) is Exit.AGREES
+    assert patch_report.exit_status(back) is Exit.DIFFERS
+    patch_report.print_patch(patched())
+    text = capsys.readouterr().out
+    assert re.search(r"stack-9 +none +leak 8 +· +better", text)
+    assert "1 of 4 cells are better, 0 worse" in text
+    document = patch_report.as_json(back)
+    assert document["changes"][0]["effect"] == "worse"
+    assert document["exit_status"] == 1
+
+
+def test_a_patch_that_kills_the_kernel_is_worse() -> None:
+    change = patch_report.changes(*patched(broken=True).results)[0]
+    assert change.effect is patch_report.Effect.WORSE
+
+
+def test_a_patch_that_moves_the_damage() -> None:
+    before, after = patched().results
+    outcome = before.outcomes[0]
+    assert outcome.verdict
+    prediction = dataclasses.replace(outcome.verdict.prediction, damage=frozenset({Damage.SKIPPED}))
+    moved = dataclasses.replace(
+        outcome, verdict=dataclasses.replace(outcome.verdict, prediction=prediction, corrupt={})
+    )
+    other = dataclasses.replace(after, outcomes=(moved, *before.outcomes[1:]))
+    assert patch_report.changes(before, other)[0].effect is patch_report.Effect.OTHER
+
+
+def test_a_kernel_that_never_booted_cannot_be_judged() -> None:
+    assert result(missing=4, kernel=("KernelDied: at boot",)).exit_status is Exit.UNJUDGED
+    assert result(missing=1, kernel=("KernelDied: later",)).exit_status is Exit.DIFFERS

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a patch changes: each cell with it beside the same one without."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rich.text import Text
+
+from harness.errors import Exit
+from harness.report import kernels_report, terminal, words
+from harness.run.plan import Outcome, Result, Survey
+
+
+class Effect(enum.Enum):
+    """Of a patch on a cell."""
+
+    SAME = "same"
+    BETTER = "better"
+    WORSE = "worse"
+    # Less of one damage, more of another.
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One cell before and after; None where it was not played."""
+
+    variant: str
+    case: str
+    before: Outcome | None
+    after: Outcome | None
+    effect: Effect
+
+
+def _effect(before: Outcome | None, after: Outcome | None) -> Effect:
+    if not (before and before.verdict) or not (after and after.verdict):
+        # A play that had a verdict and lost it, as when the kernel dies, is worse.
+        was, is_ = bool(before and before.verdict), bool(after and after.verdict)
+        return Effect.SAME if was == is_ else Effect.WORSE if was else Effect.BETTER
+    one, other = words.damage_bytes(before), words.damage_bytes(after)
+    signs = set()
+    for damage in {*one, *other}:
+        # What has no bytes, such as a handler that was skipped, is there or not.
+        less = (damage in one, one.get(damage, 0))
+        more = (damage in other, other.get(damage, 0))
+        signs.add((more > less) - (more < less))
+    if 1 in signs and -1 in signs:
+        return Effect.OTHER
+    return Effect.WORSE if 1 in signs else Effect.BETTER if -1 in signs else Effect.SAME
+
+
+def changes(before: Result, after: Result) -> list[Change]:
+    """Every cell, in the plan's order."""
+
+    def cells(result: Result) -> dict[tuple[str, str], Outcome]:
+        return {(o.play.variant.name, o.play.case.name): o for o in result.outcomes}
+
+    one, other = cells(before), cells(after)
+    return [
+        Change(*key, one.get(key), other.get(key), _effect(one.get(key), other.get(key)))
+        for key in dict.fromkeys([*one, *other])
+    ]
+
+
+def exit_status(survey: Survey) -> Exit:
+    """A patch that makes something worse is no good, though all was as predicted."""
+    if survey.exit_status is Exit.AGREES and any(
+        change.effect in (Effect.WORSE, Effect.OTHER) for change in changes(*survey.results)
+    ):
+        return Exit.DIFFERS
+    return survey.exit_status
+
+
+_STYLES = {
+    Effect.SAME: "",
+    Effect.BETTER: "green",
+    Effect.WORSE: "bold red",
+    Effect.OTHER: "yellow",
+}
+
+
+def _cell(outcome: Outcome | None) -> str:
+    if outcome is None:
+        return "not played"
+    text = words.cell(outcome)
+    text = "\N{MIDDLE DOT}" if text == "intact" else text
+    return text if outcome.agrees else f"{terminal.MISMATCH}{text}"
+
+
+def _rows(found: list[Change]) -> Iterator[tuple[str | Text, ...]]:
+    for change in found:
+        name = change.effect.value
+        effect = Text("" if change.effect is Effect.SAME else name, _STYLES[change.effect])
+        yield change.case, change.variant, _cell(change.before), _cell(change.after), effect
+
+
+def print_patch(survey: Survey) -> None:
+    """The table of both, then what is wrong with either run."""
+    if len(survey.results) < 2:
+        kernels_report.print_survey(survey)
+        return
+    before, after = survey.results
+    found = changes(before, after)
+    # One column of variants is short enough to be shown whole.
+    whole = len({change.variant for change in found}) == 1
+    shown = [c for c in found if whole or c.effect is not Effect.SAME]
+    out = terminal.console()
+    terminal.print_rows(
+        f"{before.release}: what the patch changes, in bytes left corrupt",
+        ("case", "variant", "without", "with the patch", ""),
+        _rows(shown),
+    )
+    kernels_report.print_complaints(survey)
+    counts = {effect: sum(c.effect is effect for c in found) for effect in Effect}
+    out.print()
+    out.print(
+        Text(
+            f"With the patch, {counts[Effect.BETTER]} of {len(found)} cells are better,"
+            f" {counts[Effect.WORSE]} worse, {counts[Effect.OTHER]} corrupt in another way,"
+            f" {counts[Effect.SAME]} the same.",
+            style="bold",
+        )
+    )
+
+
+def as_json(survey: Survey) -> dict[str, Any]:
+    """Both runs, and what differs."""
+    document = kernels_report.as_json(survey)
+    if len(survey.results) == 2:
+        document["changes"] = [
+            {
+                "variant": change.variant,
+                "case": change.case,
+                "without": _cell(change.before),
+                "with": _cell(change.after),
+                "effect": change.effect.value,
+            }
+            for change in changes(*survey.results)
+        ]
+        document["exit_status"] = int(exit_status(survey))
+    return document

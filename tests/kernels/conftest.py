@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A real kernel's sources, from the archive."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness import cache, settings, tool
+from harness.kernel.apt import Apt, in_suites, unpack
+
+PACKAGE = "linux-source-6.1"
+UNPACK_SECONDS = 600
+
+
+def ignore(what: str, percent: float) -> None:
+    """No progress is shown in a test."""
+
+
+@pytest.fixture(scope="session")
+def linux() -> Path:
+    """The newest linux-source package of Debian 12, unpacked."""
+    archive = settings.load().archive
+    apt = Apt(cache.root() / "apt/linux-source", in_suites(archive, ["bookworm"]), "arm64")
+    apt.folder.mkdir(parents=True, exist_ok=True)
+    apt.update(ignore)
+    package = apt.newest(PACKAGE)
+
+    def make(folder: Path) -> None:
+        for file in apt.download([package], folder, ignore):
+            unpack(file, folder / "package")
+            file.unlink()
+        packed = folder / f"package/usr/src/{PACKAGE}.tar.xz"
+        tool.check(["tar", "-x", "-f", packed, "-C", folder], seconds=UNPACK_SECONDS)
+        packed.unlink()
+
+    key = re.sub("[:/]", "-", package.file_stem)
+    return cache.entry("linux-source", key, make) / PACKAGE

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A real source tree, built here, under every variant and case."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import pytest
+
+from harness import cache, settings
+from harness.catalog import Catalog
+from harness.kernel import spec, tree
+
+REPRO_SECONDS = 3600
+
+
+def ignore(what: str, percent: float) -> None:
+    """No progress is shown in a test."""
+
+
+def repro(linux: Path, folder: Path, *words: str) -> tuple[int, str, dict[str, Any]]:
+    """The command as a user runs it: status, output and document."""
+    out = folder / "out.json"
+    done = subprocess.run(
+        ["jprobe-harness", "repro", "--kernel", linux, "--json", out, *words],
+        capture_output=True,
+        text=True,
+        timeout=REPRO_SECONDS,
+    )
+    document = json.loads(out.read_text()) if out.exists() else {}
+    return done.returncode, done.stdout + done.stderr, document
+
+
+def made() -> dict[Path, int]:
+    """All that builds left, and when."""
+    logs = platformdirs.user_state_path("jprobe-harness") / "builds"
+    folders = (cache.root() / "trees", cache.root() / "modules", cache.root() / "sources", logs)
+    return {
+        path: path.stat().st_mtime_ns
+        for folder in folders
+        if folder.is_dir()
+        for path in folder.iterdir()
+        if path.suffix != ".lock"
+    }
+
+
+@pytest.fixture(scope="module")
+def before(linux: Path) -> str:
+    return tree.opened(linux, ignore).digest
+
+
+def test_every_verdict_agrees_and_a_second_run_builds_nothing(
+    linux: Path, tmp_path: Path, before: str
+) -> None:
+    status, output, document = repro(linux, tmp_path)
+    assert status == 0, output
+    summary = document["summary"]
+    assert summary["complete"]
+    assert summary["engine"] == "port"
+    assert summary["agree"] == summary["planned"] > 600
+    kept = made()
+    status, output, document = repro(linux, tmp_path, "--case", "stack-9")
+    assert status == 0, output
+    assert made() == kept
+    # The tree itself was never written to.
+    assert tree.opened(linux, ignore).digest == before
+    assert tree.opened(linux, ignore).clean
+
+
+def test_an_option_that_this_kernel_drops(linux: Path, tmp_path: Path) -> None:
+    fragment = tmp_path / "mine.config"
+    fragment.write_text("CONFIG_NO_SUCH_THING=y\n")
+    kept = made()
+    status, output, _ = repro(linux, tmp_path, "--kconfig", str(fragment))
+    assert status == 125
+    assert "dropped CONFIG_NO_SUCH_THING=y" in output
+    assert made() == kept
+
+
+def test_a_kernel_of_its_own_policy(linux: Path, tmp_path: Path) -> None:
+    status, output, _ = repro(linux, tmp_path, "--variant", "tree")
+    assert status == 2
+    assert "has no jprobes of its own" in output
+
+
+@pytest.fixture(scope="module")
+def built(linux: Path) -> Path:
+    """The folder that the tree was built in."""
+    return spec.resolve(str(linux), Catalog(), settings.load()).build
+
+
+def test_an_output_tree_and_its_image(built: Path, tmp_path: Path) -> None:
+    """What was built is a kernel by itself, and so is each form of its image."""
+    cells = ("--case", "stack-9", "--case", "irq-*")
+    status, output, document = repro(built, tmp_path, *cells)
+    assert status == 0, output
+    for image in (built / "vmlinux", built / "arch/arm64/boot/Image"):
+        status, output, document = repro(image, tmp_path, *cells, "--modules-build", str(built))
+        assert status == 0, output
+        assert document["summary"]["complete"]
+    status, output, _ = repro(built / "vmlinux", tmp_path, *cells)
+    assert status == 2
+    assert "--modules-build" in output
+
+
+# As a kernel's first instructions: power off, by PSCI.
+_POWER_OFF = b"".join(word.to_bytes(4, "little") for word in (0x52B08000, 0x72800100, 0xD4000002))
+# The header's place for two instructions.
+_JUMP = (0x14000010).to_bytes(4, "little")
+
+
+def test_an_image_that_does_not_boot(built: Path, tmp_path: Path) -> None:
+    """Nothing can be judged, which is not green."""
+    data = bytearray((built / "arch/arm64/boot/Image").read_bytes())
+    data[0:4] = _JUMP
+    data[64 : 64 + len(_POWER_OFF)] = _POWER_OFF
+    image = tmp_path / "Image"
+    image.write_bytes(data)
+    status, output, _ = repro(image, tmp_path, "--case", "stack-9", "--modules-build", str(built))
+    assert status == 125, output
