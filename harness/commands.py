@@ -447,6 +447,11 @@ def list_(options: argparse.Namespace) -> int:
     elif options.what == "variants":
         header = ("name", "saves", "origin")
         rows = [(v.name, v.saves, v.origin) for v in catalog.variants.values()]
+        rows += [
+            ("fixed:N", "min(N, stack top - SP)", "you"),
+            ("tree", "what a source tree's own jprobes do", "the tree"),
+            ("patch:FILE", "what they do with a patch", "you"),
+        ]
     else:
         header = ("name", "arguments", "context", "shows")
         rows = [(c.name, c.signature, c.context.value, c.shows) for c in catalog.cases.values()]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.catalog import Catalog
     from harness.errors import HarnessError
     from harness.kernel.kernel import Kernel
+    from harness.kernel.spec import Options
     from harness.model.case import Case
     from harness.model.policy import Variant
     from harness.run.guest import Guest
@@ -36,6 +37,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
                     help="a case or a pattern; repeatable")  # fmt: skip
     group.addoption("--case-dir", action="append", default=[], type=Path, metavar="DIR",
                     help="further cases and variants; repeatable")  # fmt: skip
+    group.addoption("--cc", default="gcc", metavar="COMPILER",
+                    help="what compiles the test modules, and a source tree")  # fmt: skip
+    group.addoption("--modules-build", type=Path, metavar="DIR",
+                    help="where modules for a kernel image are built")  # fmt: skip
+    group.addoption("--kconfig", action="append", default=[], type=Path, metavar="FILE",
+                    help="a Kconfig fragment for a source tree; repeatable")  # fmt: skip
 
 
 class _Matrix:
@@ -46,13 +53,29 @@ class _Matrix:
 
     @property
     def kernels(self) -> list[str]:
-        return list(self._config.getoption("--kernel"))
+        from harness.kernel import spec
+
+        given = self._config.getoption("--kernel")
+        return spec.expand(given, self.catalog) if given else []
 
     @functools.cached_property
     def catalog(self) -> Catalog:
         from harness.catalog import Catalog
 
         return Catalog(self._config.getoption("--case-dir"))
+
+    @functools.cached_property
+    def options(self) -> Options:
+        """What was said of the kernels beside their specs."""
+        from harness.kernel.compiler import named
+        from harness.kernel.spec import Options
+
+        option = self._config.getoption
+        return Options(
+            compiler=named(option("--cc")),
+            modules_build=option("--modules-build"),
+            fragments=tuple(option("--kconfig")),
+        )
 
     def plays(self) -> list[Play]:
         from harness.run.plan import plays
@@ -69,8 +92,7 @@ class _Matrix:
         from harness.run import job, repro
 
         try:
-            prepared = job.prepare(kernel, self.catalog)
-            return repro.run(*prepared, plays)
+            return job.judge(kernel, self.catalog, plays, repro.run, options=self.options)
         except HarnessError as error:
             return error
 
@@ -115,8 +137,9 @@ class VerdictItem(pytest.Item):
             # It belongs to no single play, so it leaves none of them green.
             trouble = "\n".join(result.kernel_trouble)
             raise VerdictFailed(f"{trouble}\nLogs: {result.logs}")
+        wanted = (self.play.variant.name, self.play.case.name)
         for outcome in result.outcomes:
-            if outcome.play is self.play:
+            if (outcome.play.variant.name, outcome.play.case.name) == wanted:
                 self._logs = result.logs
                 return outcome
         raise VerdictFailed(
@@ -232,7 +255,8 @@ def kernel(request: pytest.FixtureRequest) -> Kernel:
     from harness import settings
     from harness.kernel import spec
 
-    return spec.resolve(request.param, request.config.stash[_MATRIX].catalog, settings.load())
+    matrix = request.config.stash[_MATRIX]
+    return spec.resolve(request.param, matrix.catalog, settings.load(), options=matrix.options)
 
 
 @pytest.fixture(scope="session")
@@ -241,7 +265,8 @@ def guest(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[Guest]:
     from harness.kernel import modules
     from harness.run.guest import Guest
 
-    catalog = request.config.stash[_MATRIX].catalog
-    built = modules.build(kernel, list(catalog.cases.values()))
+    matrix = request.config.stash[_MATRIX]
+    cases = list(matrix.catalog.cases.values())
+    built = modules.build(kernel, cases, compiler=matrix.options.compiler)
     with Guest(kernel, built) as running:
         yield running

@@ -50,7 +50,9 @@ class Kernel:
     # Whatever of the above a build reads lies below this folder.
     home: Path
     engine: Engine = Engine.PORT
-    # Of a native one that follows its own policy: what that was found to be.
+    # Of a native one: what its tree's jprobes do, in words.
+    jprobes: str = ""
+    # And as a policy, where it follows its own one.
     own_policy: Policy | None = None
     # What make needs before "M=" to build modules; empty: "-C" and `build`.
     make: tuple[str, ...] = ()

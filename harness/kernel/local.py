@@ -145,6 +145,7 @@ def from_tree(
         key=built.key,
         home=built.output,
         engine=engine,
+        jprobes=jprobes.state if jprobes else "",
         own_policy=jprobes.policy if jprobes and carried == "own" else None,
         make=_make_words(source, built, compiler),
     )

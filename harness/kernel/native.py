@@ -72,9 +72,9 @@ class Jprobes:
     def state(self) -> str:
         """In words."""
         if not self.copies:
-            return "copies nothing (removed, as in v4.8)"
-        older = "" if "probes" in self.file.parts else ", in the older file layout"
-        return f"copies MAX_STACK_SIZE = {self.max_stack_size}{older}"
+            return "copies nothing of the stack (removed, as in v4.8)"
+        older = "" if "probes" in self.file.parts else f", in the older {self.file}"
+        return f"copies MAX_STACK_SIZE = {self.max_stack_size} bytes of the stack{older}"
 
 
 def _function(text: str, name: str) -> str | None:

@@ -72,6 +72,7 @@ def document(result: Result) -> dict[str, Any]:
             "kernel": result.spec,
             "release": result.release,
             "engine": result.engine,
+            "jprobes": result.jprobes or None,
             "compiler": result.compiler,
             "planned": result.planned,
             "played": len(result.outcomes),

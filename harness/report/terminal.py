@@ -81,6 +81,8 @@ def print_result(result: Result) -> None:
     out = console()
     if result.outcomes:
         out.print(Text(f"{result.release}: what each stack policy leaves corrupt, in bytes"))
+        if result.jprobes:
+            out.print(Text(f"The tree has jprobes of its own, and {result.jprobes}."))
         out.print(verdicts(result))
         out.print()
         out.print(

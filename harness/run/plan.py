@@ -86,6 +86,8 @@ class Result:
     boots: int = 1
     # A debugger looked on.
     witness: bool = False
+    # What the tree's own jprobes do, in words; empty for the port.
+    jprobes: str = ""
     # Folder with the console logs.
     logs: str = ""
 

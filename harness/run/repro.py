@@ -57,6 +57,7 @@ class _Run:
             retried=tuple(self._retried),
             boots=self._boots,
             witness=self._setup.witness,
+            jprobes=self._setup.kernel.jprobes,
             logs=str(self._setup.logs),
         )
 

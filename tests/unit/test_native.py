@@ -58,8 +58,8 @@ def test_the_state_is_detected(
 
 def test_the_state_in_words() -> None:
     assert "nothing" in Jprobes(Path(NEW_LAYOUT), False, None).state
-    assert Jprobes(Path(NEW_LAYOUT), True, "128").state == "copies MAX_STACK_SIZE = 128"
-    assert "older file layout" in Jprobes(Path(OLD_LAYOUT), True, "64").state
+    assert "MAX_STACK_SIZE = 128 bytes" in Jprobes(Path(NEW_LAYOUT), True, "128").state
+    assert f"in the older {OLD_LAYOUT}" in Jprobes(Path(OLD_LAYOUT), True, "64").state
 
 
 def test_jprobes_that_are_there_in_name_only(tmp_path: Path) -> None:
