@@ -169,6 +169,7 @@ def parser() -> argparse.ArgumentParser:
         "--one-image",
         action="store_false",
         dest="exact",
+        default=False,
         help="from a tree with jprobes of its own, one image that carries every policy (default)",
     )
     images.add_argument(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import doctor
+from harness import cli, commands, doctor
 from harness.cli import main
 from harness.errors import Exit
 
@@ -110,3 +110,24 @@ def test_no_qemu_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InfrastructureError, match="qemu-system-aarch64 is not installed"):
         Machine(tmp_path / "Image", b"").__enter__()
+
+
+def test_one_image_is_the_default() -> None:
+    parse = cli.parser().parse_args
+    assert not parse(["repro"]).exact
+    assert not parse(["repro", "--one-image"]).exact
+    assert parse(["repro", "--exact"]).exact
+
+
+@pytest.mark.parametrize(("status", "expected"), [(0, 0), (1, 1), (2, 128), (3, 128), (125, 125)])
+def test_what_git_bisect_is_told(
+    monkeypatch: pytest.MonkeyPatch, status: int, expected: int
+) -> None:
+    monkeypatch.setattr(commands, "repro", lambda options: status)
+    assert cli.main(["repro", "--bisect"]) == expected
+    assert cli.main(["repro"]) == status
+
+
+def test_an_unknown_kernel_stops_a_bisection(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["repro", "--bisect", "--kernel", "no/such/tree"]) == 128
+    assert "neither a kernel image nor" in capsys.readouterr().err
