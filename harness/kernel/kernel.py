@@ -56,6 +56,8 @@ class Kernel:
     own_policy: Policy | None = None
     # What make needs before "M=" to build modules; empty: "-C" and `build`.
     make: tuple[str, ...] = ()
+    # Compiler flags that its modules need too.
+    flags: tuple[str, ...] = ()
     # Where the kernel's tools run, if not on this machine; and its own compiler there.
     root: BuildRoot | None = None
     own_compiler: str = ""

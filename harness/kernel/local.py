@@ -38,6 +38,12 @@ def _release(build: Path) -> str:
     return match[1]
 
 
+def _numbers(release: str) -> tuple[int, int]:
+    """VERSION and PATCHLEVEL of uname -r; zeros where it has none."""
+    match = re.match(r"(\d+)\.(\d+)", release)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
 def _check_module_build(build: Path) -> None:
     for name in (".config", "Module.symvers", "Makefile"):
         if not (build / name).is_file():
@@ -55,7 +61,13 @@ def from_image(spec: str, image: Path, build: Path | None, busybox: Path) -> Ker
             "Say with --modules-build where it was built, or where its headers are.",
         )
     _check_module_build(build)
+    check_config(spec, build / ".config", Engine.PORT)
     release = _release(build)
+    if _numbers(release) < PORT_FIRST:
+        raise ConfigError(
+            f"{image} is Linux {release}, which the port of jprobes is not for.",
+            "If it has jprobes of its own (v4.8 to v4.14), give its source tree.",
+        )
     status = image.stat()
     key = cache.digest(str(image), f"{status.st_size} {status.st_mtime_ns}")
 
@@ -69,7 +81,6 @@ def from_image(spec: str, image: Path, build: Path | None, busybox: Path) -> Ker
             f"{image} is of {banner}, but {build} builds modules for {release}.",
             "Give the folder that this very image was built in.",
         )
-    check_config(spec, build / ".config", Engine.PORT)
     symvers = (build / "Module.symvers").read_bytes()
     return Kernel(
         spec=spec,
@@ -133,6 +144,7 @@ def from_tree(
         source = _buildable(source, report)
         built = treebuild.build(source, required=required, compiler=compiler, report=report)
     check_config(spec, built.config, engine)
+    values = treebuild.variables(source, compiler)
     return Kernel(
         spec=spec,
         release=built.release,
@@ -147,7 +159,9 @@ def from_tree(
         engine=engine,
         jprobes=jprobes.state if jprobes else "",
         own_policy=jprobes.policy if jprobes and carried == "own" else None,
-        make=_make_words(source, built, compiler),
+        # The output folder's own Makefile names the tree that it was built from first.
+        make=("-C", str(source.path), f"O={built.output}", f"HOSTCC={values['HOSTCC']}"),
+        flags=tuple(values.get("KCFLAGS", "").split()),
     )
 
 
@@ -215,10 +229,3 @@ def _buildable(source: tree.Tree, report: Progress) -> tree.Tree:
 
     copied = cache.entry("sources", source.digest, make) / source.path.name
     return tree.Tree(copied, source.digest)
-
-
-def _make_words(source: tree.Tree, built: treebuild.Built, compiler: Compiler) -> tuple[str, ...]:
-    """The output folder's own Makefile names the tree that it was built from first."""
-    values: Mapping[str, str] = treebuild.variables(source, compiler)
-    words = (f"{name}={value}" for name, value in values.items() if name == "HOSTCC")
-    return ("-C", str(source.path), f"O={built.output}", *words)

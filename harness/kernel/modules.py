@@ -128,7 +128,7 @@ def kbuild(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
     """
     # The same sources give the same modules, wherever they are built.
     prefixes = [f"-ffile-prefix-map={folder}/=", f"-ffile-prefix-map={kernel.build}=kernel"]
-    flags = " ".join(prefixes + toolchain.compiler.flags)
+    flags = " ".join([*prefixes, *toolchain.compiler.flags, *kernel.flags])
     variables = toolchain.make_variables | {"KCFLAGS": flags, "KAFLAGS": flags}
     done = toolchain.run(
         [

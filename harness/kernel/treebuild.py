@@ -2,9 +2,9 @@
 """
 A bootable kernel from a source tree: configure, build, keep.
 
-Plain make, not tuxmake: that one goes on after an error and copies its results
-into archives, where this needs the compiler's first error and the tree that it
-built in, for modules.
+Plain make, not tuxmake: that one is made for containers and for artifacts of a
+single use, where this needs the output folder itself, to build modules in and to
+go on from with another policy.
 """
 
 from __future__ import annotations
@@ -73,8 +73,13 @@ class Quirk:
     flag: str
 
 
-# gcc 10 made -fno-common its default; dtc's lexer and parser both defined yylloc.
-QUIRKS = (Quirk((5, 8), "HOSTCC", "-fcommon"),)
+QUIRKS = (
+    # gcc 10 made -fno-common its default; dtc's lexer and parser both defined yylloc.
+    Quirk((5, 8), "HOSTCC", "-fcommon"),
+    # Distributions' gcc makes position-independent code unless told otherwise.
+    Quirk((4, 10), "KCFLAGS", "-fno-pie"),
+    Quirk((4, 10), "KAFLAGS", "-fno-pie"),
+)
 
 
 def _is_there(need: Need) -> bool:
@@ -169,6 +174,7 @@ def build(
         command = _command(tree, output, variables(tree, compiler))
         if start is None:
             output.mkdir()
+            _add_compiler_header(tree, output, compiler)
             _configure(tree, output, command, asked, required)
         else:
             tool.check(["cp", "--archive", "--reflink=auto", start, output], seconds=600)
@@ -182,6 +188,22 @@ def build(
 def _command(tree: Tree, output: Path, values: Mapping[str, str]) -> list[str]:
     words = [f"{name}={value}" for name, value in values.items()]
     return ["make", "-C", str(tree.path), f"O={output}", f"-j{os.cpu_count()}", *words]
+
+
+def _add_compiler_header(tree: Tree, output: Path, compiler: Compiler) -> None:
+    """Up to v4.1, a tree has a header for each version of gcc that it knows."""
+    headers = tree.path / "include/linux"
+    known = [
+        int(m[1]) for f in headers.glob("compiler-gcc*.h") if (m := re.search(r"gcc(\d+)", f.name))
+    ]
+    if not known or compiler.clang:
+        return
+    version = tool.check([compiler.program, "-dumpversion"]).partition(".")[0].strip()
+    if int(version) > max(known):
+        # An output folder's own headers are found as well as the tree's.
+        (output / "include/linux").mkdir(parents=True)
+        header = output / f"include/linux/compiler-gcc{version}.h"
+        header.write_text(f"#include <linux/compiler-gcc{max(known)}.h>\n")
 
 
 def _configure(

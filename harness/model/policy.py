@@ -52,6 +52,7 @@ class Hit:
     top: int
     # On a per-CPU interrupt stack.
     irq: bool
+    # 0: interrupts run on the stack of the task that they interrupt.
     irq_stack_size: int
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.guest import initramfs
-from harness.kernel.kernel import Kernel
+from harness.kernel.kernel import Engine, Kernel
 from harness.kernel.modules import Modules
 from harness.run.session import Deadlines, Session
 from harness.vm.machine import DEFAULT_CONFIG, Config, Machine
@@ -19,6 +19,9 @@ from harness.vm.machine import DEFAULT_CONFIG, Config, Machine
 HELD_PLAN = "plan.held"
 # The default model has pages of 4 and 64 KiB only.
 CPU_16K_PAGES = "neoverse-n1"
+# Before v4.18 the kernel prints a page of registers on a system call that it does not
+# know, and busybox's C library tries one at each start.
+NO_RSEQ = "GLIBC_TUNABLES=glibc.pthread.rseq=0"
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ def machine(kernel: Kernel, initrd: bytes, config: Config = DEFAULT_CONFIG) -> M
     """A machine that the kernel can boot on."""
     if kernel.has("CONFIG_ARM64_16K_PAGES"):
         config = dataclasses.replace(config, cpu=CPU_16K_PAGES)
+    if kernel.engine is Engine.NATIVE:
+        config = dataclasses.replace(config, append=f"{NO_RSEQ} {config.append}".strip())
     return Machine(kernel.image, initrd, config)
 
 

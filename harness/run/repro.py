@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from harness.errors import InfrastructureError, KernelFault
+from harness.errors import ConfigError, InfrastructureError, KernelFault
 from harness.guest.protocol import HINT, LINE_SHOWN, Guest, ProtocolError, Record, Refusal
 from harness.guest.splat import Splat, complaints
-from harness.kernel.kernel import Kernel
+from harness.kernel.kernel import Engine, Kernel
 from harness.kernel.modules import Modules
 from harness.model.assembled import observe
 from harness.model.observation import Observation
@@ -180,6 +180,12 @@ def run(
     `on_boot` is called while a guest boots, to do what else is to be done.  Raises
     Interrupted with what there is.
     """
+    if witness and kernel.engine is not Engine.PORT:
+        raise ConfigError(
+            "The witness stops where the port sends a probed function on its way; a kernel's"
+            " own jprobes single-step it elsewhere.",
+            "Leave --witness to kernels that the port is for.",
+        )
     setup = Setup(kernel, modules, config, deadlines, witness, new_folder())
     run = _Run(setup, plays, on_outcome)
     try:

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from harness.errors import Exit, InfrastructureError, KernelFault
+from harness.errors import ConfigError, Exit, InfrastructureError, KernelFault
 from harness.guest.protocol import HINT, Guest, ProtocolError, Refusal
 from harness.guest.splat import Splat, complaints
-from harness.kernel.kernel import Kernel
+from harness.kernel.kernel import Engine, Kernel
 from harness.kernel.modules import Modules
 from harness.model.policy import Variant
 from harness.model.storm import Storm, judge
@@ -66,6 +66,12 @@ def run(
     on_outcome: Callable[[StormOutcome], None] = lambda outcome: None,
 ) -> StormResult:
     """A boot and a storm for each variant; only failures of our own tools are retried."""
+    if kernel.engine is not Engine.PORT:
+        raise ConfigError(
+            "A kernel's own jprobes count what they miss without a lock, so that a storm's"
+            " hits cannot be accounted for.",
+            "Give a kernel that the port is for.",
+        )
     deadlines = replace(DEFAULT_DEADLINES, play=DEFAULT_DEADLINES.play + seconds)
     config = replace(DEFAULT_CONFIG, cpus=cpus)
     setup = Setup(kernel, modules, config, deadlines, False, new_folder())

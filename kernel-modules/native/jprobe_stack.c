@@ -62,6 +62,6 @@ bool __kprobes jprobe_stack_save(const struct pt_regs *regs)
 
 void __kprobes jprobe_stack_restore(const struct pt_regs *regs)
 {
-	memcpy((void *)kernel_stack_pointer((struct pt_regs *)regs),
-	       *this_cpu_ptr(&jprobe_save), __this_cpu_read(jprobe_saved));
+	memcpy((void *)regs->sp, *this_cpu_ptr(&jprobe_save),
+	       __this_cpu_read(jprobe_saved));
 }

@@ -15,6 +15,7 @@
 #include <linux/thread_info.h>
 #include <linux/types.h>
 #include <asm/irq.h>
+#include <asm/memory.h>
 
 /* Up to v4.13 the kernel leaves 16 bytes at a stack's end to itself. */
 #ifdef THREAD_START_SP
@@ -25,7 +26,7 @@
 
 /* Up to v4.4 interrupts run on the stack of the task that they interrupt. */
 #ifndef IRQ_STACK_SIZE
-#define IRQ_STACK_SIZE		THREAD_SIZE
+#define IRQ_STACK_SIZE		0
 #endif
 
 enum stack_policy_kind {

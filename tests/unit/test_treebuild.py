@@ -130,7 +130,22 @@ def test_needs_are_found_before_the_build(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(("version", "flag"), [("4.8", "gcc -fcommon"), ("6.1", "gcc")])
 def test_flags_that_old_trees_need(tmp_path: Path, version: str, flag: str) -> None:
     opened = tree.opened(source_tree(tmp_path / "linux", version), ignore)
-    assert treebuild.variables(opened, COMPILER)["HOSTCC"] == flag
+    found = treebuild.variables(opened, COMPILER)
+    assert found["HOSTCC"] == flag
+    assert ("KCFLAGS" in found) == (version == "4.8")
+
+
+def test_a_gcc_that_is_newer_than_the_tree(tmp_path: Path) -> None:
+    path = source_tree(tmp_path / "linux", "4.1")
+    for version in (4, 5):
+        header = path / f"include/linux/compiler-gcc{version}.h"
+        header.parent.mkdir(parents=True, exist_ok=True)
+        header.touch()
+    built = build(path)
+    (added,) = (built.output / "include/linux").iterdir()
+    assert added.read_text() == "#include <linux/compiler-gcc5.h>\n"
+    assert int(added.name.removeprefix("compiler-gcc").removesuffix(".h")) > 5
+    assert not (build(source_tree(tmp_path / "new", "6.1")).output / "include/linux").exists()
 
 
 def test_fragments(tmp_path: Path) -> None:

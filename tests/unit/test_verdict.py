@@ -240,3 +240,45 @@ def test_consumed_takes_registers_first() -> None:
 def test_ranges() -> None:
     assert ranges([3, 1, 2, 7]) == [(1, 4), (7, 8)]
     assert ranges([]) == []
+
+
+KERNEL = Policy(Rule.KERNEL)
+
+
+def test_of_a_kernels_own_policy_nothing_is_predicted() -> None:
+    """What was seen is the class, whichever policy it comes from."""
+    for policy in (Policy(Rule.NONE), Policy(Rule.FIXED, 8), Policy(Rule.THREAD_SIZE)):
+        told = observe(TWELVE, policy, saved=None, overflow=None)
+        found = judge(TWELVE, KERNEL, told)
+        assert found.agrees, found.mismatches
+        expected = judge(TWELVE, policy, observe(TWELVE, policy))
+        assert (found.corrupt, found.label) == (expected.corrupt, expected.label)
+
+
+def test_a_kernel_that_skips_a_hook_itself() -> None:
+    hit = dataclasses.replace(HIT, fp=0)
+    told = observe(TWELVE, Policy(Rule.FP_DELTA, 128), hit, saved=None, overflow=None)
+    found = judge(TWELVE, KERNEL, told)
+    assert (found.agrees, found.label) == (True, "skipped")
+
+
+def test_what_no_policy_explains_differs_under_a_kernels_own() -> None:
+    told = observe(TWELVE, Policy(Rule.NONE), saved=None, overflow=None)
+    look = told.arguments[9]
+    assert look.seen
+    strange = dataclasses.replace(look, seen=bytes(octet ^ 0x3C for octet in look.seen))
+    changed = dataclasses.replace(told, arguments={**told.arguments, 9: strange})
+    assert not judge(TWELVE, KERNEL, changed).agrees
+    assert not judge(TWELVE, KERNEL, dataclasses.replace(told, new_taint=0x200)).agrees
+    lost = dataclasses.replace(told, counts=dataclasses.replace(told.counts, hits=2))
+    assert not judge(TWELVE, KERNEL, lost).agrees
+
+
+def test_an_interrupt_where_there_is_no_interrupt_stack() -> None:
+    """Up to v4.4 it runs on the stack of the task that it interrupts."""
+    made = case("{arguments: [9 x long], context: hardirq}")
+    hit = dataclasses.replace(HIT, irq_stack_size=0)
+    assert judge(made, FIXED, observe(made, FIXED, hit)).agrees
+    assert not judge(made, FIXED, observe(made, FIXED)).agrees
+    on_one = dataclasses.replace(hit, irq=True)
+    assert not judge(made, FIXED, observe(made, FIXED, on_one)).agrees

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Debian's stock kernels: every series, a real-time one and one with pages of 16 KiB."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+FURTHER = ("debian:7.2/rt", "debian:7.2/16k")
+REPRO_SECONDS = 3600
+
+
+def test_every_verdict_agrees_on_each(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    words = [word for spec in ("debian:all", *FURTHER) for word in ("--kernel", spec)]
+    done = subprocess.run(
+        ["jprobe-harness", "repro", *words, "--json", out],
+        capture_output=True,
+        text=True,
+        timeout=REPRO_SECONDS,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    document = json.loads(out.read_text())
+    assert not document["unjudged"]
+    runs = {run["summary"]["kernel"]: run["summary"] for run in document["runs"]}
+    assert {"debian:5.10", "debian:6.1", "debian:6.12", "debian:7.2", *FURTHER} <= set(runs)
+    for summary in runs.values():
+        assert summary["complete"]
+        assert summary["agree"] == summary["planned"] > 600
+    # gcc 12 builds for the older ones here, the kernel's own compiler for the newer ones.
+    assert len({summary["compiler"] for summary in runs.values()}) > 1
+    # The kernels and compilers do differ, so the table was not made of one of them.
+    assert document["differences"]
