@@ -15,6 +15,16 @@ from harness.kernel.apt import Progress
 from harness.kernel.buildroot import BuildRoot
 from harness.kernel.compiler import CROSS_COMPILE, GCC, Compiler
 
+_ZERO = ("-ftrivial-auto-var-init=zero",)
+_ZERO_ENABLER = ("-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang",)
+# Options of a configuration that stand for flags which not every compiler knows.
+_UNKNOWN = {
+    "CONFIG_INIT_STACK_ALL_ZERO": _ZERO,
+    "CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT": ("-fmin-function-alignment=8",),
+    "CONFIG_ZERO_CALL_USED_REGS": ("-fzero-call-used-regs=used-gpr",),
+    "CONFIG_UBSAN_BOUNDS_STRICT": ("-fsanitize=bounds-strict",),
+}
+
 
 @dataclass(frozen=True)
 class Toolchain:
@@ -53,6 +63,13 @@ class Toolchain:
         """The compiler as it names itself."""
         return self.run([self.compiler.program, "--version"]).stdout.partition("\n")[0]
 
+    def knows(self, *flags: str) -> bool:
+        """Whether the compiler takes some flags."""
+        command = [self.compiler.program, *flags, "-x", "c", "-c", os.devnull, "-o", os.devnull]
+        if self.compiler.clang:
+            command.insert(1, "--target=aarch64-linux-gnu")
+        return self.run(command).returncode == 0
+
     @property
     def make_variables(self) -> dict[str, str]:
         """
@@ -61,20 +78,23 @@ class Toolchain:
         A variable on the command line overrides what the kernel's configuration
         says of its compiler, so that the build chooses flags that this one knows.
         """
-        program = self.compiler.program
-        if not self.compiler.clang:
-            return {"CC": program, "CONFIG_CC_IS_GCC": "y", "CONFIG_CC_IS_CLANG": ""}
-        zero = "-ftrivial-auto-var-init=zero"
-        probe = [program, zero, "-x", "c", "-c", os.devnull, "-o", os.devnull]
-        return {
-            "CC": program,
-            "CONFIG_CC_IS_GCC": "",
-            "CONFIG_CC_IS_CLANG": "y",
-            # clang 15 and older refuse the option without another one.
-            "CONFIG_CC_HAS_AUTO_VAR_INIT_ZERO_ENABLER": "y" if self.run(probe).returncode else "",
-            # The kernel was configured with GNU as.
-            "LLVM_IAS": "0",
+        clang = self.compiler.clang
+        variables = {
+            "CC": self.compiler.program,
+            "CONFIG_CC_IS_GCC": "" if clang else "y",
+            "CONFIG_CC_IS_CLANG": "y" if clang else "",
         }
+        if clang:
+            # The kernel was configured with GNU as.
+            variables["LLVM_IAS"] = "0"
+        for option, flags in _UNKNOWN.items():
+            if not self.knows(*flags):
+                variables[option] = ""
+        if "CONFIG_INIT_STACK_ALL_ZERO" in variables and self.knows(*_ZERO, *_ZERO_ENABLER):
+            # clang 15 and older.
+            del variables["CONFIG_INIT_STACK_ALL_ZERO"]
+            variables["CONFIG_CC_HAS_AUTO_VAR_INIT_ZERO_ENABLER"] = "y"
+        return variables
 
 
 def in_root(wanted: Compiler, root: BuildRoot, own: str) -> Toolchain:

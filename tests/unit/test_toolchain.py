@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.kernel import buildroot, debian
 from harness.kernel.buildroot import BuildRoot
 from harness.kernel.compiler import GCC, Compiler
-from harness.kernel.toolchain import in_root
+from harness.kernel.toolchain import Toolchain, in_root
 from harness.settings import Archive
 
 ROOT = BuildRoot(("some-suite",), ("linux-kbuild-7.2",), Archive())
@@ -45,3 +45,33 @@ def test_a_build_sees_what_it_is_given() -> None:
 
 def test_which_c_library_is_new_enough() -> None:
     assert debian._numbers("2.38") > debian._numbers("2.4")
+
+
+class Limited(Toolchain):
+    """A compiler that knows only the flags that are not in `unknown`."""
+
+    unknown: tuple[str, ...] = ()
+
+    def knows(self, *flags: str) -> bool:
+        return not any(flag in self.unknown for flag in flags)
+
+
+def variables(compiler: Compiler, unknown: tuple[str, ...] = ()) -> dict[str, str]:
+    chain = Limited(compiler)
+    object.__setattr__(chain, "unknown", unknown)
+    return chain.make_variables
+
+
+def test_flags_that_the_kernels_own_compiler_knew() -> None:
+    assert "CONFIG_INIT_STACK_ALL_ZERO" not in variables(GCC)
+    old = variables(GCC, ("-ftrivial-auto-var-init=zero",))
+    assert old["CONFIG_INIT_STACK_ALL_ZERO"] == ""
+    clang = variables(Compiler("clang", clang=True), ("-fmin-function-alignment=8",))
+    assert clang["CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT"] == ""
+    assert (clang["CONFIG_CC_IS_GCC"], clang["CONFIG_CC_IS_CLANG"]) == ("", "y")
+
+
+def test_a_compiler_says_what_it_knows() -> None:
+    chain = Toolchain(Compiler("gcc"))
+    assert chain.knows("-O2")
+    assert not chain.knows("-fno-such-flag-exists")
