@@ -55,19 +55,6 @@ def _check_module_build(build: Path) -> None:
 
 def from_image(spec: str, image: Path, build: Path | None, busybox: Path) -> Kernel:
     """An image, and the folder that modules for it are built in."""
-    if build is None:
-        raise ConfigError(
-            f"No modules can be built for {image} alone.",
-            "Say with --modules-build where it was built, or where its headers are.",
-        )
-    _check_module_build(build)
-    check_config(spec, build / ".config", Engine.PORT)
-    release = _release(build)
-    if _numbers(release) < PORT_FIRST:
-        raise ConfigError(
-            f"{image} is Linux {release}, which the port of jprobes is not for.",
-            "If it has jprobes of its own (v4.8 to v4.14), give its source tree.",
-        )
     status = image.stat()
     key = cache.digest(str(image), f"{status.st_size} {status.st_mtime_ns}")
 
@@ -75,6 +62,19 @@ def from_image(spec: str, image: Path, build: Path | None, busybox: Path) -> Ker
         (folder / "Image.raw").write_bytes(raw_image(image, folder))
 
     raw = cache.entry("images", key, make) / "Image.raw"
+    if build is None:
+        raise ConfigError(
+            f"No modules can be built for {image} alone.",
+            "Say with --modules-build where it was built, or where its headers are.",
+        )
+    _check_module_build(build)
+    release = _release(build)
+    if _numbers(release) < PORT_FIRST:
+        raise ConfigError(
+            f"{image} is Linux {release}, which the port of jprobes is not for.",
+            "If it has jprobes of its own (v4.8 to v4.14), give its source tree.",
+        )
+    check_config(spec, build / ".config", Engine.PORT)
     banner = banner_release(raw.read_bytes())
     if banner and banner != release:
         raise ConfigError(

@@ -33,6 +33,7 @@ from harness.run.plan import Outcome, Play, Result, Survey, Unjudged, plays
 from tests.unit.factory import case, observe
 
 SCHEMA = json.loads((Path(harness.__file__).parent / "report/schema.json").read_text())
+SURVEY = json.loads((Path(harness.__file__).parent / "report/survey.schema.json").read_text())
 
 
 def result(
@@ -209,6 +210,7 @@ def test_a_survey_in_all_forms(capsys: pytest.CaptureFixture[str]) -> None:
     assert "The archive has none." in text
     assert "leak: debian:6.1; intact: debian:6.2" in text
     document = kernels_report.as_json(survey())
+    jsonschema.validate(document, SURVEY)
     for run in document["runs"]:
         jsonschema.validate(run, SCHEMA)
     assert document["unjudged"][0]["kernel"] == "debian:6.3"
@@ -253,6 +255,7 @@ def test_what_a_patch_makes_better_and_worse(capsys: pytest.CaptureFixture[str])
     assert re.search(r"stack-9 +none +leak 8 +· +better", text)
     assert "1 of 4 cells are better, 0 worse" in text
     document = patch_report.as_json(back)
+    jsonschema.validate(document, SURVEY)
     assert document["changes"][0]["effect"] == "worse"
     assert document["exit_status"] == 1
 
