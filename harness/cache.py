@@ -13,6 +13,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from harness.errors import InfrastructureError
 
 # Longer than any download that another run may be at.
 LOCK_SECONDS = 1800
+# Longer than any run that an entry was given to.
+IN_USE_SECONDS = 4 * 3600
 
 
 def root() -> Path:
@@ -85,6 +88,25 @@ def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
             make(folder)
             folder.rename(final)
     return final
+
+
+def trim(kind: str, kept: int) -> None:
+    """Remove the entries that were used longest ago, but none that a run may be at."""
+    folders = [path for path in (root() / kind).iterdir() if path.is_dir()]
+    folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for folder in folders[kept:]:
+        if time.time() - folder.stat().st_mtime > IN_USE_SECONDS:
+            with lock(f"{kind}/{folder.name}"):
+                # Out of sight at once: an entry is whole or not there.
+                gone = folder.with_name(f".tmp-{folder.name}")
+                folder.rename(gone)
+                shutil.rmtree(gone, ignore_errors=True)
+
+
+def used(folder: Path) -> Path:
+    """Note that an entry is in use, for trim()."""
+    os.utime(folder)
+    return folder
 
 
 @contextmanager

@@ -32,22 +32,22 @@ def at_revision(path: Path, revision: str, report: Progress) -> Tree:
             f"{path} has no revision '{revision}'.", f"See: git -C {path} log --oneline"
         )
 
-    def make(folder: Path) -> None:
+    def fill(folder: Path) -> None:
         what = f"taking {path.name} at {revision}"
         report(what, 0)
-        archive = folder / "archive.tar"
+        archive = folder.with_name("archive.tar")
         tool.check(
             ["git", "-C", path, "archive", f"--output={archive}", digest], seconds=GIT_SECONDS
         )
-        (folder / "linux").mkdir()
-        tool.check(["tar", "-x", "-f", archive, "-C", folder / "linux"], seconds=GIT_SECONDS)
+        folder.mkdir()
+        tool.check(["tar", "-x", "-f", archive, "-C", folder], seconds=GIT_SECONDS)
         archive.unlink()
         report(what, 100)
 
-    source = cache.entry("sources", digest, make) / "linux"
-    if not tree.is_source(source):
+    source = tree.cached(digest, fill)
+    if not tree.is_source(source.path):
         raise ConfigError(f"{path} at {revision} is not a kernel's source tree.")
-    return Tree(source, digest)
+    return source
 
 
 def changed(source: Tree, changes: Changes, report: Progress) -> Tree:
@@ -66,16 +66,16 @@ def changed(source: Tree, changes: Changes, report: Progress) -> Tree:
         raise ConfigError(f"{error.filename}: cannot be read: {error.strerror}.") from error
     digest = cache.digest(source.digest, *texts, *changes.settings)
 
-    def make(folder: Path) -> None:
+    def fill(folder: Path) -> None:
         report(f"copying {source.path}", 0)
-        tree.copy(source, folder / "linux")
+        tree.copy(source, folder)
         report(f"copying {source.path}", 100)
         for patch in patches:
-            _apply(patch, folder / "linux")
+            _apply(patch, folder)
         for setting in changes.settings:
-            _set(setting, folder / "linux")
+            _set(setting, folder)
 
-    return Tree(cache.entry("sources", digest, make) / "linux", digest)
+    return tree.cached(digest, fill)
 
 
 def _apply(patch: Path, folder: Path) -> None:

@@ -223,9 +223,9 @@ def _buildable(source: tree.Tree, report: Progress) -> tree.Tree:
     if source.clean:
         return source
 
-    def make(folder: Path) -> None:
+    def fill(folder: Path) -> None:
         report(f"copying {source.path}", 0)
-        tree.copy(source, folder / source.path.name)
+        tree.copy(source, folder)
+        report(f"copying {source.path}", 100)
 
-    copied = cache.entry("sources", source.digest, make) / source.path.name
-    return tree.Tree(copied, source.digest)
+    return tree.cached(source.digest, fill)

@@ -132,14 +132,13 @@ def with_policies(source: Tree, jprobes: Jprobes, report: Progress) -> Tree:
     """A copy of the tree that was made to follow a policy; raises UnfitTree."""
     digest = cache.digest(source.digest, *_own_sources())
 
-    def make(folder: Path) -> None:
+    def fill(folder: Path) -> None:
         report(f"copying {source.path}", 0)
-        copied = folder / "linux"
-        tree.copy(source, copied)
+        tree.copy(source, folder)
         report(f"copying {source.path}", 100)
-        _apply(copied / jprobes.file)
+        _apply(folder / jprobes.file)
 
-    return Tree(cache.entry("sources", digest, make) / "linux", digest)
+    return tree.cached(digest, fill)
 
 
 def _apply(file: Path) -> None:

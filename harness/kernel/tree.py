@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from harness.kernel.apt import Progress
 _PRODUCTS = (".config", "include/config", "include/generated", "arch/arm64/include/generated")
 _OBJECT = re.compile(r".*\.(o|ko|cmd|a|order|mod|symvers)$|vmlinux$|System\.map$")
 COPY_SECONDS = 900
+# Each has up to 2 GB.
+COPIES_KEPT = 6
 
 
 def is_source(path: Path) -> bool:
@@ -136,3 +138,14 @@ def copy(tree: Tree, folder: Path) -> None:
                     file.unlink()
         for name in _PRODUCTS:
             shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def cached(digest: str, fill: Callable[[Path], None]) -> Tree:
+    """A tree of the cache's own, which `fill(folder)` makes if it is not there."""
+
+    def make(folder: Path) -> None:
+        fill(folder / "linux")
+
+    folder = cache.used(cache.entry("sources", digest, make))
+    cache.trim("sources", COPIES_KEPT)
+    return Tree(folder / "linux", digest)

@@ -34,6 +34,8 @@ MAKERS = ("treebuild.py", "toolchain.py", "kconfig.py")
 # Steps of a build from our own fragments, for a progress bar.
 _STEPS = 1000
 LOGS_KEPT = 20
+# Each has some 100 MB.
+BUILDS_KEPT = 30
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,9 @@ def build(
         _compile(tree, command, key, report)
         check_raw(Built(output, key).image)
 
-    return Built(cache.entry("trees", key, make) / "output", key)
+    folder = cache.used(cache.entry("trees", key, make))
+    cache.trim("trees", BUILDS_KEPT)
+    return Built(folder / "output", key)
 
 
 def _command(tree: Tree, output: Path, values: Mapping[str, str]) -> list[str]:

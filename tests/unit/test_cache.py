@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 from pathlib import Path
 
@@ -76,3 +77,22 @@ def test_two_runs_make_one_entry() -> None:
 def test_digest_keeps_parts_apart() -> None:
     assert cache.digest("ab", "c") != cache.digest("a", "bc")
     assert cache.digest("ab", b"c") == cache.digest(b"ab", "c")
+
+
+def test_the_entries_that_were_used_longest_ago_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(folder: Path) -> None:
+        (folder / "file").write_text("x")
+
+    entries = [cache.entry("kind", f"key{number}", make) for number in range(4)]
+    for age, entry in enumerate(reversed(entries)):
+        past = entry.stat().st_mtime - (age + 1) * cache.IN_USE_SECONDS
+        os.utime(entry, (past, past))
+    cache.used(entries[0])
+    cache.trim("kind", 2)
+    assert [entry.exists() for entry in entries] == [True, False, False, True]
+
+
+def test_an_entry_that_may_be_in_use_stays() -> None:
+    entries = [cache.entry("kind", f"key{number}", lambda folder: None) for number in range(3)]
+    cache.trim("kind", 1)
+    assert all(entry.exists() for entry in entries)
