@@ -78,6 +78,8 @@ class Quirk:
 QUIRKS = (
     # gcc 10 made -fno-common its default; dtc's lexer and parser both defined yylloc.
     Quirk((5, 8), "HOSTCC", "-fcommon"),
+    # A compiler of today warns of more than the tree's own flags expect.
+    Quirk((5, 0), "KCFLAGS", "-Wno-error"),
     # Distributions' gcc makes position-independent code unless told otherwise.
     Quirk((4, 10), "KCFLAGS", "-fno-pie"),
     Quirk((4, 10), "KAFLAGS", "-fno-pie"),

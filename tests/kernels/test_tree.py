@@ -36,15 +36,13 @@ def repro(linux: Path, folder: Path, *words: str) -> tuple[int, str, dict[str, A
 
 
 def made() -> dict[Path, int]:
-    """All that builds left, and when."""
-    logs = platformdirs.user_state_path("jprobe-harness") / "builds"
-    folders = (cache.root() / "trees", cache.root() / "modules", cache.root() / "sources", logs)
+    """All that builds left, and what tells one build of it from another."""
+    folders = [cache.root() / kind for kind in ("trees", "modules", "sources")]
+    entries = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
+    logs = (platformdirs.user_state_path("jprobe-harness") / "builds").glob("*.log")
     return {
-        path: path.stat().st_mtime_ns
-        for folder in folders
-        if folder.is_dir()
-        for path in folder.iterdir()
-        if path.suffix != ".lock"
+        **{path: path.stat().st_ino for path in entries if path.suffix != ".lock"},
+        **{path: path.stat().st_mtime_ns for path in logs},
     }
 
 
