@@ -191,6 +191,11 @@ def parser() -> argparse.ArgumentParser:
         help="judge the tree with this patch beside the tree without; repeatable, in order",
     )
     command.add_argument(
+        "--expect",
+        metavar="NAME",
+        help="the variant that a tree's own jprobes have to follow, whatever its files say",
+    )
+    command.add_argument(
         "--set",
         action="append",
         default=[],

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from harness.kernel.kernel import Kernel
     from harness.kernel.modules import Modules
     from harness.kernel.spec import Options
-    from harness.model.policy import Variant
+    from harness.model.policy import Policy, Variant
     from harness.run.plan import Result, Survey
 
 
@@ -196,6 +196,16 @@ def _variants(options: argparse.Namespace, catalog: Catalog) -> list[Variant]:
     return variants
 
 
+def _expectation(options: argparse.Namespace, catalog: Catalog) -> Policy | None:
+    """The policy of the variant that --expect names."""
+    if not options.expect:
+        return None
+    variants = catalog.select_variants([options.expect])
+    if len(variants) != 1:
+        raise ConfigError(f"--expect: '{options.expect}' is more than one variant.")
+    return variants[0].policy
+
+
 def _judge(options: argparse.Namespace, catalog: Catalog, kernel: str) -> Result:
     """A run over one kernel; raises Interrupted with what there is."""
     from harness.run import job
@@ -233,6 +243,7 @@ def _judge(options: argparse.Namespace, catalog: Catalog, kernel: str) -> Result
             ),
             options=_options(options),
             exact=options.exact,
+            expect=_expectation(options, catalog),
             report=progress.percent,
         )
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness import cache
-from harness.errors import ConfigError
+from harness.errors import ConfigError, UnfitTree
 from harness.kernel import kconfig, native, tree, treebuild
 from harness.kernel.apt import Progress
 from harness.kernel.changes import at_revision, changed
@@ -172,15 +172,15 @@ def has_own_jprobes(path: Path, revision: str, report: Progress) -> bool:
 
 
 def _check_port(source: tree.Tree) -> None:
-    """Raise ConfigError for a tree that neither engine works on."""
+    """Raise UnfitTree for a tree that neither engine works on."""
     version = ".".join(map(str, source.version))
     if source.version < native.FIRST:
-        raise ConfigError(
+        raise UnfitTree(
             f"{source.path} is Linux {version}, too old: it has no jprobes for arm64.",
             "They came with v4.8; an older tree needs a backport of them.",
         )
     if source.version < PORT_FIRST:
-        raise ConfigError(
+        raise UnfitTree(
             f"{source.path} is Linux {version}: too new for its own jprobes, which v4.15"
             " removed, and too old for the port of them.",
             "Give a tree of v4.8 to v4.14, or of v5.6 and later.",

@@ -93,8 +93,7 @@ def detect(source: Tree) -> Jprobes | None:
         return None
     for file in sorted((source.path / "arch/arm64/kernel").rglob("*.c")):
         text = file.read_text(errors="replace")
-        body = _function(text, "setjmp_pre_handler")
-        if body:
+        if "setjmp_pre_handler" in text and (body := _function(text, "setjmp_pre_handler")):
             return Jprobes(
                 file.relative_to(source.path),
                 bool(re.search(r"\bmemcpy\s*\(.*jprobes_stack", body, re.DOTALL)),

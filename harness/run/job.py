@@ -13,7 +13,7 @@ from harness.kernel.apt import Progress
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.kernel.spec import DEFAULTS, Options
-from harness.model.policy import Changes, Rule, Variant
+from harness.model.policy import Changes, Policy, Rule, Variant
 from harness.run.plan import Interrupted, Play, Result, merged
 
 # Plays a plan: repro.run with what the user said of it.
@@ -69,11 +69,13 @@ def judge(
     *,
     options: Options = DEFAULTS,
     exact: bool = False,
+    expect: Policy | None = None,
     report: Progress = lambda what, percent: None,
 ) -> Result:
     """
     Play a plan on one kernel, in as many images as its variants need.
 
+    `expect` is what a kernel's own policy has to be, whatever its tree says.
     Raises Interrupted with what there is, and whatever prepare() raises.
     """
     variants = list(dict.fromkeys(play.variant for play in plan))
@@ -84,7 +86,7 @@ def judge(
         for image, carried in images(variants, options, exact=exact)
     ]
     for (kernel, built), carried in prepared:
-        plays = [_expected(play, kernel) for play in plan if play.variant in carried]
+        plays = [_expected(play, kernel, expect) for play in plan if play.variant in carried]
         try:
             results.append(run(kernel, built, plays))
         except Interrupted as interrupted:
@@ -93,8 +95,10 @@ def judge(
     return merged(results, plan)
 
 
-def _expected(play: Play, kernel: Kernel) -> Play:
+def _expected(play: Play, kernel: Kernel, expect: Policy | None) -> Play:
     """With what the kernel's own policy was found to be, unless the user changed it."""
-    if play.variant.policy.rule is not Rule.KERNEL or play.variant.changes.patches:
+    variant = play.variant
+    if variant.policy.rule is not Rule.KERNEL:
         return play
-    return replace(play, variant=replace(play.variant, found=kernel.own_policy))
+    found = None if variant.changes.patches else kernel.own_policy
+    return replace(play, variant=replace(variant, found=expect or found))

@@ -4,12 +4,33 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+
+import pytest
 
 from harness.catalog import Catalog, own_variant
+from harness.kernel.kernel import Engine, Kernel
 from harness.kernel.spec import DEFAULTS, Options
 from harness.model.policy import Changes, Policy, Rule
-from harness.run.job import images
+from harness.run.job import _expected, images
 from harness.run.plan import Outcome, Play, Result, merged, plays
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Kernel:
+    return Kernel(
+        spec="tree",
+        release="4.8.0",
+        version="4.8",
+        image=tmp_path,
+        config=tmp_path,
+        build=tmp_path,
+        modules=tmp_path,
+        busybox=tmp_path,
+        key="key",
+        home=tmp_path,
+        engine=Engine.NATIVE,
+    )
 
 
 def test_all_policies_share_an_image() -> None:
@@ -70,3 +91,18 @@ def test_runs_are_merged_in_the_plans_order() -> None:
     assert [outcome.play for outcome in both.outcomes] == plan
     assert (both.planned, both.boots) == (4, 2)
     assert both.kernel_trouble == ("v15 died", "none died")
+
+
+def test_what_a_trees_own_policy_is_held_against(kernel: Kernel) -> None:
+    catalog = Catalog()
+    cases = catalog.select_cases(["stack-9"])
+    own, patched, none = plays(catalog.select_variants(["tree", "patch:x", "none"]), cases)
+    found = Policy(Rule.V15, 128)
+    native = dataclasses.replace(kernel, own_policy=found)
+    assert _expected(own, native, None).variant.expected == found
+    # Of a patch, nobody knows what it does.
+    assert _expected(patched, native, None).variant.expected == Policy(Rule.KERNEL)
+    told = Policy(Rule.FIXED, 64)
+    assert _expected(own, native, told).variant.expected == told
+    assert _expected(patched, native, told).variant.expected == told
+    assert _expected(none, native, told) == none

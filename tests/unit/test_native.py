@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import ConfigError, UnfitTree
+from harness.errors import UnfitTree
 from harness.kernel import local, native, tree
 from harness.kernel.native import Jprobes
 from harness.model.policy import Policy, Rule
@@ -74,7 +74,7 @@ def test_jprobes_that_are_there_in_name_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("version", "message"), [("4.4", "too old"), ("4.15", "too new")])
 def test_a_tree_for_neither_engine(tmp_path: Path, version: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(UnfitTree, match=message):
         local._check_port(opened(source_tree(tmp_path / "linux", version)))
 
 
