@@ -131,12 +131,13 @@ def print_dump(outcome: Outcome) -> None:
         return
     case, observation = outcome.play.case, verdict.observation
     hit = observation.hit
+    saved = "not told" if observation.saved is None else f"{observation.saved} bytes"
     out.print(Text(f"{case.name} under {outcome.play.variant.name}", style="bold"))
     out.print(Text(f"{case.shows}; {case.signature}"))
     out.print(
         Text(
             f"SP {hit.sp:#x}  FP - SP {hit.fp - hit.sp:#x}  top - SP {hit.top - hit.sp:#x}"
-            f"  saved {observation.saved} bytes"
+            f"  saved {saved}"
         )
     )
     names = {}
