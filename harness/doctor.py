@@ -20,6 +20,7 @@ INSTALL_SECONDS = 1800
 class Program:
     """One program and the Debian package that has it."""
 
+    # Or a header for the machine's own compiler.
     name: str
     package: str
     purpose: str
@@ -52,6 +53,8 @@ EXTRA_PROGRAMS = (
     Program("newuidmap", "uidmap", "lets an ordinary user make it"),
     Program("bwrap", "bubblewrap", "runs that root's programs"),
     Program("gcc", "gcc", "builds a source tree's own tools"),
+    Program("stdio.h", "libc6-dev", "builds a source tree's own tools"),
+    Program("xz", "xz-utils", "unpacks a source tree"),
     Program("bc", "bc", "builds a source tree"),
     Program("flex", "flex", "builds a source tree"),
     Program("bison", "bison", "builds a source tree"),
@@ -69,7 +72,19 @@ class Finding:
     version: str | None
 
 
+def is_there(name: str) -> bool:
+    """Whether a program, or a header for the machine's own compiler, is installed."""
+    if not name.endswith(".h"):
+        return shutil.which(name) is not None
+    if shutil.which("gcc") is None:
+        return False
+    probe = ["gcc", "-E", "-x", "c", "-include", name, os.devnull, "-o", os.devnull]
+    return tool.run(probe).returncode == 0
+
+
 def _version(program: Program) -> str | None:
+    if program.name.endswith(".h"):
+        return "present" if is_there(program.name) else None
     path = shutil.which(program.name)
     if path is None:
         return None

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import platformdirs
 
-from harness import cache, resources, tool
+from harness import cache, doctor, resources, tool
 from harness.errors import InfrastructureError, UnfitTree
 from harness.kernel import kconfig
 from harness.kernel.apt import Progress
@@ -86,20 +86,13 @@ QUIRKS = (
 )
 
 
-def _is_there(need: Need) -> bool:
-    if not need.name.endswith(".h"):
-        return shutil.which(need.name) is not None
-    probe = ["gcc", "-E", "-x", "c", "-include", need.name, os.devnull, "-o", os.devnull]
-    return tool.run(probe).returncode == 0
-
-
 def check_needs(tree: Tree, options: Mapping[str, str]) -> None:
     """Raise InfrastructureError before a build that would fail for want of a package."""
     missing = []
     for need in NEEDS:
         asked = not need.options or any(options.get(name) == "y" for name in need.options)
         shipped = need.shipped and (tree.path / need.shipped).exists()
-        if asked and not shipped and not _is_there(need):
+        if asked and not shipped and not doctor.is_there(need.name):
             missing.append(need)
     if missing:
         raise InfrastructureError(

@@ -131,3 +131,14 @@ def test_what_git_bisect_is_told(
 def test_an_unknown_kernel_stops_a_bisection(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["repro", "--bisect", "--kernel", "no/such/tree"]) == 128
     assert "neither a kernel image nor" in capsys.readouterr().err
+
+
+def test_a_header_is_found_as_a_program_is() -> None:
+    assert doctor.is_there("stdio.h")
+    assert not doctor.is_there("no/such-header.h")
+    assert doctor.is_there("sh")
+    header = doctor.Program("stdio.h", "libc6-dev", "a test")
+    none = doctor.Program("no/such-header.h", "some-dev", "a test")
+    findings = doctor.examine([header, none])
+    assert [finding.version for finding in findings] == ["present", None]
+    assert doctor.missing_packages(findings) == ["some-dev"]
