@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -87,7 +87,7 @@ class _Progress:
         self._update(what, total, completed)
 
 
-def _options(options: argparse.Namespace) -> Options:
+def _options(options: argparse.Namespace, patches: Sequence[str] = ()) -> Options:
     """What was said of the kernel beside its spec."""
     from harness.kernel.spec import Options
     from harness.model.policy import Changes
@@ -98,7 +98,7 @@ def _options(options: argparse.Namespace) -> Options:
         compiler=_compiler(cc if isinstance(cc, str) else "gcc"),
         modules_build=options.modules_build,
         fragments=tuple(options.kconfig),
-        changes=Changes(patches=tuple(getattr(options, "patch", ()))),
+        changes=Changes(patches=tuple(patches)),
     )
 
 
@@ -130,7 +130,7 @@ def _prepare(
 
 def repro(options: argparse.Namespace) -> int:
     from harness.kernel import spec
-    from harness.run.plan import Interrupted, Survey, Unjudged
+    from harness.run.plan import Interrupted
 
     catalog = Catalog(options.case_dir)
     specs = spec.expand(options.kernel, catalog)
@@ -143,45 +143,42 @@ def repro(options: argparse.Namespace) -> int:
             result = interrupted.result
         _report(options, result)
         return result.exit_status
+    survey = _survey({name: functools.partial(_judge, options, catalog, name) for name in specs})
+    _report(options, survey)
+    return survey.exit_status
+
+
+def _survey(runs: Mapping[str, Callable[[], Result]]) -> Survey:
+    """Runs by name, one after the other; a kernel that cannot be had does not stop the rest."""
+    from harness.run.plan import Interrupted, Survey, Unjudged
+
     results, unjudged = [], []
-    for name in specs:
+    for name, run in runs.items():
         try:
-            results.append(_judge(options, catalog, name))
+            results.append(replace(run(), spec=name))
         except Interrupted as interrupted:
-            results.append(interrupted.result)
+            results.append(replace(interrupted.result, spec=name))
             break
         except HarnessError as error:
             unjudged.append(Unjudged(name, error.sentence, error.hint, error.exit_status))
-    survey = Survey(tuple(results), tuple(unjudged))
-    _report(options, survey)
-    return survey.exit_status
+    return Survey(tuple(results), tuple(unjudged))
 
 
 def _patched(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]) -> int:
     """A tree with the user's patches beside the same one without."""
     from harness.kernel import spec
     from harness.report import patch_report
-    from harness.run.plan import Interrupted, Survey, Unjudged
 
     if len(specs) != 1:
         raise ConfigError("--patch is for one kernel at a time.", "Give --kernel once.")
-    if not options.variant and spec.has_own_jprobes(specs[0], catalog, settings.load()):
+    (name,) = specs
+    if not options.variant and spec.has_own_jprobes(name, catalog, settings.load()):
         # Under our policies the patch would hardly have a say.
         options.variant = ["tree"]
-    results: list[Result] = []
-    unjudged: list[Unjudged] = []
-    patches, options.patch = options.patch, []
-    for name, options.patch in ((specs[0], []), (f"{specs[0]} + patch", patches)):
-        try:
-            results.append(replace(_judge(options, catalog, specs[0]), spec=name))
-        except Interrupted as interrupted:
-            results.append(interrupted.result)
-            break
-        except HarnessError as error:
-            unjudged.append(Unjudged(name, error.sentence, error.hint, error.exit_status))
-    survey = Survey(tuple(results), tuple(unjudged))
+    judge = functools.partial(_judge, options, catalog, name)
+    survey = _survey({name: judge, f"{name} + patch": functools.partial(judge, options.patch)})
     _report(options, survey, patch_report.print_patch, patch_report.as_json)
-    return patch_report.exit_status(survey) if len(results) == 2 else survey.exit_status
+    return patch_report.exit_status(survey) if len(survey.results) == 2 else survey.exit_status
 
 
 def _variants(options: argparse.Namespace, catalog: Catalog) -> list[Variant]:
@@ -206,7 +203,9 @@ def _expectation(options: argparse.Namespace, catalog: Catalog) -> Policy | None
     return variants[0].policy
 
 
-def _judge(options: argparse.Namespace, catalog: Catalog, kernel: str) -> Result:
+def _judge(
+    options: argparse.Namespace, catalog: Catalog, kernel: str, patches: Sequence[str] = ()
+) -> Result:
     """A run over one kernel; raises Interrupted with what there is."""
     from harness.run import job
     from harness.run.plan import plays
@@ -241,7 +240,7 @@ def _judge(options: argparse.Namespace, catalog: Catalog, kernel: str) -> Result
                 on_boot=on_boot,
                 on_outcome=on_outcome,
             ),
-            options=_options(options),
+            options=_options(options, patches),
             exact=options.exact,
             expect=_expectation(options, catalog),
             report=progress.percent,
