@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, commands, doctor
+from harness import cli, doctor
 from harness.cli import main
+from harness.commands import repro
 from harness.errors import Exit
 
 
@@ -123,7 +124,7 @@ def test_one_image_is_the_default() -> None:
 def test_what_git_bisect_is_told(
     monkeypatch: pytest.MonkeyPatch, status: int, expected: int
 ) -> None:
-    monkeypatch.setattr(commands, "repro", lambda options: status)
+    monkeypatch.setattr(repro, "run", lambda options: status)
     assert cli.main(["repro", "--bisect"]) == expected
     assert cli.main(["repro"]) == status
 

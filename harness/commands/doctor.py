@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Looks for the system programs that are needed."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness import doctor as examination
+from harness.commands.options import add_json
+from harness.commands.output import as_json, write
+from harness.errors import Exit
+
+SUMMARY = "check the system programs that are needed"
+EXAMPLE = "jprobe-harness doctor --install"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--install", action="store_true", help="install what is missing (as root or with sudo)"
+    )
+    parser.add_argument(
+        "--extra",
+        action="store_true",
+        help="also what only some jobs need: source trees, a second compiler, newer kernels",
+    )
+    add_json(parser, "the findings")
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.report import terminal
+
+    programs = examination.PROGRAMS + (examination.EXTRA_PROGRAMS if options.extra else ())
+    findings = examination.examine(programs)
+    missing = examination.missing_packages(findings)
+    if missing and options.install:
+        examination.install(missing)
+        findings = examination.examine(programs)
+        missing = examination.missing_packages(findings)
+    if options.json:
+        rows = [
+            {
+                "program": f.program.name,
+                "version": f.version,
+                "package": f.program.package,
+                "purpose": f.program.purpose,
+            }
+            for f in findings
+        ]
+        write(options.json, as_json({"programs": rows, "missing_packages": missing}))
+    if options.json != "-":
+        terminal.print_rows(
+            "system programs",
+            ("program", "version", "what it is for"),
+            [(f.program.name, f.version or "missing", f.program.purpose) for f in findings],
+        )
+        if missing:
+            print(
+                f"\nInstall what is missing with: {' '.join(examination.install_command(missing))}"
+            )
+    return Exit.INFRASTRUCTURE if missing else Exit.AGREES

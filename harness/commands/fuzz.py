@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Plays random signatures."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from contextlib import ExitStack
+from pathlib import Path
+
+from harness.catalog import Catalog
+from harness.commands.options import add_cc, add_json, add_kernel, add_variants, count, resolve
+from harness.commands.output import Progress, as_json, write
+from harness.errors import ConfigError
+from harness.kernel.compiler import named
+
+SUMMARY = "play random signatures, each under one of the variants, and judge every byte"
+EXAMPLE = "jprobe-harness fuzz --seed 7 --count 20000 --variant fixed-128"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_kernel(parser)
+    add_cc(parser)
+    add_variants(parser)
+    parser.add_argument(
+        "--seed", type=int, default=1, metavar="S", help="what is drawn (default: 1)"
+    )
+    parser.add_argument(
+        "--count", type=count, default=2000, metavar="N", help="signatures (default: 2000)"
+    )
+    parser.add_argument(
+        "--compiled",
+        type=int,
+        metavar="N",
+        help="the first so many are compiled, the others carried as data (default: 50)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="where the case file of a failure is written (default: here)",
+    )
+    add_json(parser, "the result")
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness import casefile
+    from harness.kernel import modules
+    from harness.report import fuzz_report
+    from harness.run import fuzz as fuzzing
+
+    catalog = Catalog()
+    build = functools.partial(modules.build, compiler=named(options.cc))
+    if not options.out.is_dir():
+        raise ConfigError(f"{options.out}: no such directory.", "Check --out.")
+    with ExitStack() as resources:
+        progress = Progress(resources)
+        kernel = resolve(options, catalog, progress)
+        compiled = fuzzing.COMPILED if options.compiled is None else options.compiled
+        campaign = fuzzing.run(
+            kernel,
+            options.seed,
+            options.count,
+            catalog.select_variants(options.variant),
+            compiled=compiled,
+            build=build,
+            on_played=lambda played: progress.step("playing", options.count, played),
+        )
+        shrunk = None
+        if campaign.failures:
+            shrunk = fuzzing.shrink(
+                kernel,
+                campaign.failures[0],
+                build=build,
+                on_round=lambda done: progress.step("simplifying", fuzzing.SHRINK_ROUNDS, done),
+            )
+    command = ""
+    if shrunk:
+        play = shrunk.play
+        path = options.out / f"{play.case.name}.yaml"
+        write(str(path), casefile.text(play.case).encode())
+        command = (
+            f"jprobe-harness repro --kernel {options.kernel} --cc {options.cc}"
+            f" --case-dir {options.out} --case {play.case.name} --variant {play.variant.name}"
+        )
+    if options.json:
+        write(options.json, as_json(fuzz_report.document(campaign)))
+    if options.json != "-":
+        fuzz_report.print_campaign(campaign, shrunk, command)
+    return campaign.exit_status

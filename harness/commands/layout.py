@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Shows where compilers keep FP and by-reference copies."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from harness.catalog import Catalog
+from harness.commands.options import add_json, add_kernel, add_selection, resolve
+from harness.commands.output import Progress, as_json, write
+from harness.errors import Exit
+from harness.kernel.compiler import named
+
+if TYPE_CHECKING:
+    from harness.run.plan import Result
+
+
+SUMMARY = "show where compilers keep FP and by-reference copies, side by side"
+EXAMPLE = "jprobe-harness layout --cc gcc --cc clang --case 'by-ref-*'"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_kernel(parser)
+    parser.add_argument(
+        "--cc",
+        action="append",
+        default=[],
+        metavar="COMPILER",
+        help="gcc, clang, one with a version; repeatable (default: gcc and clang)",
+    )
+    add_selection(parser)
+    add_json(parser, "the facts")
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.kernel import modules
+    from harness.report import layout_report
+    from harness.run.plan import plays
+    from harness.run.repro import run
+
+    catalog = Catalog(options.case_dir)
+    plan = plays(catalog.select_variants(options.variant), catalog.select_cases(options.case))
+    cases = list(catalog.cases.values())
+    compilers = {name: named(name) for name in options.cc or ("gcc", "clang")}
+    results: dict[str, Result] = {}
+    with ExitStack() as resources:
+        progress = Progress(resources)
+        kernel = resolve(options, catalog, progress)
+        for name, compiler in compilers.items():
+            progress.step("compilers", len(compilers), len(results))
+            built = modules.build(kernel, cases, compiler=compiler, report=progress.percent)
+            results[name] = run(kernel, built, plan)
+    if options.json:
+        write(options.json, as_json(layout_report.document(results)))
+    if options.json != "-":
+        layout_report.print_layouts(results)
+    statuses = [result.exit_status for result in results.values()]
+    return Exit.DIFFERS if Exit.DIFFERS in statuses else max(statuses)

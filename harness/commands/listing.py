@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Lists kernels, variants or cases."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.catalog import Catalog
+from harness.commands.options import add_case_dir, add_json
+from harness.commands.output import as_json, write
+from harness.errors import Exit
+
+SUMMARY = "list kernels, variants or cases"
+EXAMPLE = "jprobe-harness list cases --case-dir my-cases"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("kernels", "variants", "cases"))
+    add_case_dir(parser)
+    add_json(parser, "the list")
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.report import terminal
+
+    catalog = Catalog(options.case_dir)
+    if options.what == "kernels":
+        from harness.kernel import spec
+
+        header: tuple[str, ...] = ("name", "shows", "needs")
+        rows: list[tuple[str, ...]] = [
+            *((name, file.shows, "") for name, file in catalog.kernels.items()),
+            (spec.ALL, "each of these", ""),
+            *((source.form, source.shows, source.needs) for source in spec.SOURCES),
+        ]
+    elif options.what == "variants":
+        header = ("name", "saves", "origin")
+        rows = [(v.name, v.saves, v.origin) for v in catalog.variants.values()]
+        rows += [
+            ("fixed:N", "min(N, stack top - SP)", "you"),
+            ("tree", "what a source tree's own jprobes do", "the tree"),
+            ("patch:FILE", "what they do with a patch", "you"),
+        ]
+    else:
+        header = ("name", "arguments", "context", "shows")
+        rows = [(c.name, c.signature, c.context.value, c.shows) for c in catalog.cases.values()]
+    if options.json:
+        write(options.json, as_json([dict(zip(header, row)) for row in rows]))
+    if options.json != "-":
+        terminal.print_rows(options.what, header, rows)
+    return Exit.AGREES

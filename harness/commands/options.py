@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Options that commands share, and the kernel that they name."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import settings
+from harness.catalog import Catalog
+from harness.commands.output import Progress
+from harness.kernel import spec
+from harness.kernel.compiler import named
+from harness.kernel.spec import ALL, DEFAULT, Options
+from harness.model.policy import Changes
+
+if TYPE_CHECKING:
+    from harness.kernel.kernel import Kernel
+    from harness.kernel.modules import Modules
+
+
+def add_variants(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--variant",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a stack policy, a shell pattern, or fixed:N; repeatable (default: all)",
+    )
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    add_variants(parser)
+    parser.add_argument(
+        "--case",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a case or a shell pattern such as 'stack-*'; repeatable (default: all)",
+    )
+    add_case_dir(parser)
+
+
+def add_case_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--case-dir",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR",
+        help="further cases and variants: DIR/cases/*.yaml (or DIR/*.yaml), DIR/variants/*.yaml",
+    )
+
+
+def add_kernel(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    if several:
+        parser.add_argument(
+            "--kernel",
+            action="append",
+            default=[],
+            metavar="SPEC",
+            help=f"which kernel, {ALL} for each of Debian's; repeatable (default: {DEFAULT})",
+        )
+    else:
+        parser.add_argument(
+            "--kernel", default=DEFAULT, metavar="SPEC", help=f"which kernel (default: {DEFAULT})"
+        )
+    parser.add_argument(
+        "--refresh",
+        action="store_true",
+        help="ask the archive for a newer kernel even if it was asked today",
+    )
+    parser.add_argument(
+        "--modules-build",
+        type=Path,
+        metavar="DIR",
+        help="where modules for a kernel image are built: its output tree or its headers",
+    )
+    parser.add_argument(
+        "--kconfig",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a Kconfig fragment for a source tree; repeatable",
+    )
+
+
+def add_cc(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cc",
+        default="gcc",
+        metavar="COMPILER",
+        help="what compiles the test modules, and a source tree: gcc, clang, one with a version or"
+        " a path (default: gcc)",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--json", metavar="FILE", help=f"write {what} as JSON; '-' for standard output"
+    )
+
+
+def seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 86400:
+        raise ValueError
+    return value
+
+
+def count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 10**7:
+        raise ValueError
+    return value
+
+
+def kernel_options(options: argparse.Namespace, patches: Sequence[str] = ()) -> Options:
+    """What was said of the kernel beside its spec."""
+    cc = getattr(options, "cc", "gcc")
+    return Options(
+        refresh=options.refresh,
+        compiler=named(cc if isinstance(cc, str) else "gcc"),
+        modules_build=options.modules_build,
+        fragments=tuple(options.kconfig),
+        changes=Changes(patches=tuple(patches)),
+    )
+
+
+def resolve(options: argparse.Namespace, catalog: Catalog, progress: Progress) -> Kernel:
+    return spec.resolve(
+        options.kernel,
+        catalog,
+        settings.load(),
+        options=kernel_options(options),
+        report=progress.percent,
+    )
+
+
+def prepare(
+    options: argparse.Namespace, catalog: Catalog, progress: Progress
+) -> tuple[Kernel, Modules]:
+    """The kernel, and modules with all cases."""
+    from harness.run import job
+
+    return job.prepare(
+        options.kernel,
+        catalog,
+        options=kernel_options(options),
+        report=progress.percent,
+    )

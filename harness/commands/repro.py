@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Plays the cases under the variants on one kernel or several."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from harness import settings
+from harness.catalog import Catalog
+from harness.commands.options import (
+    add_cc,
+    add_json,
+    add_kernel,
+    add_selection,
+    kernel_options,
+    seconds,
+)
+from harness.commands.output import Progress, as_json, write
+from harness.errors import ConfigError, HarnessError, InfrastructureError
+
+if TYPE_CHECKING:
+    from harness.model.policy import Policy, Variant
+    from harness.run.plan import Result, Survey
+
+
+# git bisect run takes this for the end, and 1 to 127 for a bad revision.
+BISECT_STOP = 128
+
+SUMMARY = "boot a kernel, play the cases under the variants, judge every byte"
+EXAMPLE = "jprobe-harness repro --variant fixed-128 --case 'stack-*' --json out.json"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_kernel(parser, several=True)
+    add_cc(parser)
+    add_selection(parser)
+    images = parser.add_mutually_exclusive_group()
+    images.add_argument(
+        "--one-image",
+        action="store_false",
+        dest="exact",
+        default=False,
+        help="from a tree with jprobes of its own, one image that carries every policy (default)",
+    )
+    images.add_argument(
+        "--exact",
+        action="store_true",
+        help="from such a tree, an image for each policy, with nothing else in it",
+    )
+    parser.add_argument(
+        "--bisect",
+        action="store_true",
+        help=f"end with {BISECT_STOP} in place of 2 and 3, which is no kernel's fault and stops"
+        " git bisect run",
+    )
+    parser.add_argument(
+        "--patch",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="judge the tree with this patch beside the tree without; repeatable, in order",
+    )
+    parser.add_argument(
+        "--expect",
+        metavar="NAME",
+        help="the variant that a tree's own jprobes have to follow, whatever its files say",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a further variant: the tree's own jprobes with a macro set, such as"
+        " MAX_STACK_SIZE=THREAD_SIZE",
+    )
+    add_json(parser, "the verdicts")
+    parser.add_argument("--junit", metavar="FILE", help="write JUnit XML")
+    parser.add_argument("--ktap", metavar="FILE", help="write KTAP")
+    parser.add_argument(
+        "--deadline",
+        type=seconds,
+        default=30,
+        metavar="SECONDS",
+        help="how long one play may take before it counts as hung (default: 30)",
+    )
+    parser.add_argument(
+        "--witness",
+        choices=("gdb",),
+        help="a debugger looks on, and must have seen what the guest tells",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.kernel import spec
+    from harness.run.plan import Interrupted
+
+    catalog = Catalog(options.case_dir)
+    specs = spec.expand(options.kernel, catalog)
+    if options.patch:
+        return _patched(options, catalog, specs)
+    if len(specs) == 1:
+        try:
+            result = _judge(options, catalog, specs[0])
+        except Interrupted as interrupted:
+            result = interrupted.result
+        _report(options, result)
+        return result.exit_status
+    survey = _survey({name: functools.partial(_judge, options, catalog, name) for name in specs})
+    _report(options, survey)
+    return survey.exit_status
+
+
+def _survey(runs: Mapping[str, Callable[[], Result]]) -> Survey:
+    """Runs by name, one after the other; a kernel that cannot be had does not stop the rest."""
+    from harness.run.plan import Interrupted, Survey, Unjudged
+
+    results, unjudged = [], []
+    for name, run in runs.items():
+        try:
+            results.append(replace(run(), spec=name))
+        except Interrupted as interrupted:
+            results.append(replace(interrupted.result, spec=name))
+            break
+        except HarnessError as error:
+            unjudged.append(Unjudged(name, error.sentence, error.hint, error.exit_status))
+    return Survey(tuple(results), tuple(unjudged))
+
+
+def _patched(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]) -> int:
+    """A tree with the user's patches beside the same one without."""
+    from harness.kernel import spec
+    from harness.report import patch_report
+
+    if len(specs) != 1:
+        raise ConfigError("--patch is for one kernel at a time.", "Give --kernel once.")
+    (name,) = specs
+    if not options.variant and spec.has_own_jprobes(name, catalog, settings.load()):
+        # Under our policies the patch would hardly have a say.
+        options.variant = ["tree"]
+    judge = functools.partial(_judge, options, catalog, name)
+    survey = _survey({name: judge, f"{name} + patch": functools.partial(judge, options.patch)})
+    _report(options, survey, patch_report.print_patch, patch_report.as_json)
+    return patch_report.exit_status(survey) if len(survey.results) == 2 else survey.exit_status
+
+
+def _variants(options: argparse.Namespace, catalog: Catalog) -> list[Variant]:
+    """What --variant and --set ask for."""
+    from harness.catalog import own_variant
+    from harness.model.policy import Changes
+
+    variants = catalog.select_variants(options.variant)
+    if options.set:
+        settings_ = Changes(settings=tuple(options.set))
+        variants.append(own_variant(", ".join(options.set), settings_))
+    return variants
+
+
+def _expectation(options: argparse.Namespace, catalog: Catalog) -> Policy | None:
+    """The policy of the variant that --expect names."""
+    if not options.expect:
+        return None
+    variants = catalog.select_variants([options.expect])
+    if len(variants) != 1:
+        raise ConfigError(f"--expect: '{options.expect}' is more than one variant.")
+    return variants[0].policy
+
+
+def _judge(
+    options: argparse.Namespace, catalog: Catalog, kernel: str, patches: Sequence[str] = ()
+) -> Result:
+    """A run over one kernel; raises Interrupted with what there is."""
+    from harness.run import job
+    from harness.run.plan import plays
+    from harness.run.repro import run
+    from harness.run.session import Deadlines
+
+    plan = plays(_variants(options, catalog), catalog.select_cases(options.case))
+    played = 0
+    what = f"playing on {kernel}"
+    with ExitStack() as resources:
+        progress = Progress(resources)
+
+        def on_boot() -> None:
+            # The guest needs a second to boot; load what comes after it now.
+            from harness.report import terminal  # noqa: F401
+
+            progress.step(what, len(plan), played)
+
+        def on_outcome(outcome: object) -> None:
+            nonlocal played
+            played += 1
+            progress.step(what, len(plan), played)
+
+        return job.judge(
+            kernel,
+            catalog,
+            plan,
+            functools.partial(
+                run,
+                deadlines=Deadlines(play=options.deadline),
+                witness=bool(options.witness),
+                on_boot=on_boot,
+                on_outcome=on_outcome,
+            ),
+            options=kernel_options(options, patches),
+            exact=options.exact,
+            expect=_expectation(options, catalog),
+            report=progress.percent,
+        )
+
+
+def _report(
+    options: argparse.Namespace,
+    result: Result | Survey,
+    show: Callable[[Any], None] | None = None,
+    document: Callable[[Any], Any] | None = None,
+) -> None:
+    """Tell the result everywhere; what cannot be written does not stop the rest."""
+    if "-" not in (options.json, options.junit, options.ktap):
+        (show or _print)(result)
+    failure = None
+
+    def as_json(result: Result | Survey) -> bytes:
+        return as_json(document(result)) if document else _as_json(result)
+
+    for path, make in (
+        (options.json, as_json),
+        (options.junit, _as_junit),
+        (options.ktap, _as_ktap),
+    ):
+        try:
+            if path:
+                write(path, make(result))
+        except InfrastructureError as error:
+            failure = error
+    if failure:
+        raise failure
+
+
+def _print(result: Result | Survey) -> None:
+    from harness.report import kernels_report, terminal
+    from harness.run.plan import Survey
+
+    if isinstance(result, Survey):
+        kernels_report.print_survey(result)
+        return
+    terminal.print_result(result)
+    if len(result.outcomes) == 1:
+        terminal.print_dump(result.outcomes[0])
+
+
+def _as_json(result: Result | Survey) -> bytes:
+    from harness.report import json_report, kernels_report
+    from harness.run.plan import Survey
+
+    if isinstance(result, Survey):
+        return as_json(kernels_report.as_json(result))
+    return as_json(json_report.document(result))
+
+
+def _as_junit(result: Result | Survey) -> bytes:
+    from harness.report import junit, kernels_report
+    from harness.run.plan import Survey
+
+    if isinstance(result, Survey):
+        return kernels_report.as_junit(result).encode()
+    return junit.document(result).encode()
+
+
+def _as_ktap(result: Result | Survey) -> bytes:
+    from harness.report import kernels_report, ktap
+    from harness.run.plan import Survey
+
+    if isinstance(result, Survey):
+        return kernels_report.as_ktap(result).encode()
+    return ktap.document(result).encode()

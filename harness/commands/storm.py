@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Has all CPUs hit one jprobe at once."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+
+from harness.catalog import Catalog
+from harness.commands.options import add_cc, add_json, add_kernel, add_variants, prepare, seconds
+from harness.commands.output import Progress, as_json, write
+
+# As many as QEMU's virt machine has room for with its default interrupt controller.
+CPUS_MAX = 8
+
+SUMMARY = "have all CPUs hit one jprobe at once, and account for every hit"
+EXAMPLE = "jprobe-harness storm --seconds 10 --cpus 4 --variant fixed-128"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_kernel(parser)
+    add_cc(parser)
+    add_variants(parser)
+    parser.add_argument(
+        "--seconds", type=seconds, default=10, metavar="S", help="of each variant (default: 10)"
+    )
+    parser.add_argument(
+        "--cpus",
+        type=int,
+        choices=range(2, CPUS_MAX + 1),
+        default=4,
+        metavar="N",
+        help=f"the guest's, 2 to {CPUS_MAX} (default: 4)",
+    )
+    add_json(parser, "the counts")
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.report import storm_report
+    from harness.run import storm as storms
+
+    catalog = Catalog()
+    variants = catalog.select_variants(options.variant)
+    done = 0
+    with ExitStack() as resources:
+        progress = Progress(resources)
+
+        def on_outcome(outcome: object) -> None:
+            nonlocal done
+            done += 1
+            progress.step("storms", len(variants), done)
+
+        kernel, modules = prepare(options, catalog, progress)
+        progress.step("storms", len(variants), done)
+        result = storms.run(
+            kernel,
+            modules,
+            variants,
+            cpus=options.cpus,
+            seconds=options.seconds,
+            on_outcome=on_outcome,
+        )
+    if options.json:
+        write(options.json, as_json(storm_report.document(result)))
+    if options.json != "-":
+        storm_report.print_storms(result)
+    return result.exit_status
