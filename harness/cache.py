@@ -8,6 +8,7 @@ at all; what its key does not tell apart must be the same.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -92,11 +93,14 @@ def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
 
 def trim(kind: str, kept: int) -> None:
     """Remove the entries that were used longest ago, but none that a run may be at."""
-    folders = [path for path in (root() / kind).iterdir() if path.is_dir()]
-    folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    for folder in folders[kept:]:
-        if time.time() - folder.stat().st_mtime > IN_USE_SECONDS:
-            with lock(f"{kind}/{folder.name}"):
+    ages: dict[Path, float] = {}
+    for folder in (root() / kind).glob("[!.]*/"):
+        # Another run may trim too.
+        with contextlib.suppress(FileNotFoundError):
+            ages[folder] = time.time() - folder.stat().st_mtime
+    for folder in sorted(ages, key=lambda folder: ages[folder])[kept:]:
+        if ages[folder] > IN_USE_SECONDS:
+            with lock(f"{kind}/{folder.name}"), contextlib.suppress(FileNotFoundError):
                 # Out of sight at once: an entry is whole or not there.
                 gone = folder.with_name(f".tmp-{folder.name}")
                 folder.rename(gone)

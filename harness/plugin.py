@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.catalog import Catalog
     from harness.errors import HarnessError
     from harness.kernel.kernel import Kernel
-    from harness.kernel.spec import Options
+    from harness.kernel.options import Options
     from harness.model.case import Case
     from harness.model.policy import Variant
     from harness.run.guest import Guest
@@ -68,7 +68,7 @@ class _Matrix:
     def options(self) -> Options:
         """What was said of the kernels beside their specs."""
         from harness.kernel.compiler import named
-        from harness.kernel.spec import Options
+        from harness.kernel.options import Options
 
         option = self._config.getoption
         return Options(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 import subprocess
@@ -42,9 +43,13 @@ def run(
     except FileNotFoundError as error:
         raise InfrastructureError(f"{command[0]} is not installed.", DOCTOR) from error
     except subprocess.TimeoutExpired as error:
-        raise InfrastructureError(
-            f"{command[0]} took longer than {seconds:.0f} s.", "The machine may be overloaded."
-        ) from error
+        raise _too_long(command, seconds) from error
+
+
+def _too_long(command: Sequence[str | Path], seconds: float) -> InfrastructureError:
+    return InfrastructureError(
+        f"{command[0]} took longer than {seconds:.0f} s.", "The machine may be overloaded."
+    )
 
 
 def check(command: Sequence[str | Path], *, seconds: float = SECONDS) -> str:
@@ -56,6 +61,19 @@ def check(command: Sequence[str | Path], *, seconds: float = SECONDS) -> str:
             "Check it with: jprobe-harness doctor",
         )
     return done.stdout
+
+
+def steps(pattern: str, total: int, report: Callable[[float], None]) -> Callable[[str], None]:
+    """For follow(): tells percents, as lines that begin with `pattern` count up to `total`."""
+    done = 0
+
+    def count(line: str) -> None:
+        nonlocal done
+        if re.match(pattern, line):
+            done += 1
+            report(min(99, 100 * done / total))
+
+    return count
 
 
 def follow(
@@ -91,20 +109,20 @@ def follow(
             while True:
                 left = max(0.0, deadline - time.monotonic())
                 if not select.select([process.stdout], [], [], left)[0]:
-                    raise InfrastructureError(
-                        f"{command[0]} took longer than {seconds:.0f} s.",
-                        "The machine may be overloaded.",
-                    )
+                    raise subprocess.TimeoutExpired(process.args, seconds)
                 data = os.read(process.stdout.fileno(), 65536)
                 if not data:
-                    return process.wait(SECONDS)
+                    # It may close its output and go on.
+                    return process.wait(max(0.0, deadline - time.monotonic()))
                 file.write(data)
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:
                     on_line(line.decode(errors="replace"))
-        except BaseException:
+        except BaseException as error:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise _too_long(command, seconds) from error
             raise
         finally:
             process.stdout.close()

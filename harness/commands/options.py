@@ -13,7 +13,8 @@ from harness.catalog import Catalog
 from harness.commands.output import Progress
 from harness.kernel import spec
 from harness.kernel.compiler import named
-from harness.kernel.spec import ALL, DEFAULT, Options
+from harness.kernel.options import Options
+from harness.kernel.spec import ALL, DEFAULT
 from harness.model.policy import Changes
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ mmdebstrap makes it and bubblewrap runs in it; an ordinary user may do both.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ _LINKS = ("bin", "sbin", "lib", "lib64")
 class BuildRoot:
     """A suite with some packages; made on first use, then cached."""
 
-    # None: the suites of the configuration, or of the machine.
+    # Empty: the suites of the configuration, or of the machine.
     suites: tuple[str, ...]
     packages: tuple[str, ...]
     archive: Archive
@@ -59,7 +59,7 @@ class BuildRoot:
                 suite, folder / "root.tar", *lines,
             ],
             log=folder / "log",
-            on_line=_counter(what, report),
+            on_line=tool.steps("I: ", _STEPS, lambda percent: report(what, percent)),
             seconds=MAKE_SECONDS,
         )  # fmt: skip
         if status:
@@ -76,18 +76,6 @@ class BuildRoot:
         report(what, 100)
 
 
-def _counter(what: str, report: Progress) -> Callable[[str], None]:
-    steps = 0
-
-    def count(line: str) -> None:
-        nonlocal steps
-        if line.startswith("I: "):
-            steps += 1
-            report(what, min(99, 100 * steps / _STEPS))
-
-    return count
-
-
 def command(
     root: Path, words: Sequence[str | Path], *, readable: Sequence[Path], writable: Sequence[Path]
 ) -> list[str | Path]:
@@ -100,7 +88,7 @@ def command(
         *(word for name in _LINKS for word in ("--symlink", f"usr/{name}", f"/{name}")),
         "--proc", "/proc",
         "--dev", "/dev",
-        "--tmpfs", "/tmp",  # noqa: S108 - its own
+        "--tmpfs", "/tmp",  # noqa: S108 - not the machine's
         *(word for path in readable for word in ("--ro-bind", path, path)),
         *(word for path in writable for word in ("--bind", path, path)),
         "--chdir", "/",

@@ -67,9 +67,7 @@ def changed(source: Tree, changes: Changes, report: Progress) -> Tree:
     digest = cache.digest(source.digest, *texts, *changes.settings)
 
     def fill(folder: Path) -> None:
-        report(f"copying {source.path}", 0)
-        tree.copy(source, folder)
-        report(f"copying {source.path}", 100)
+        tree.copy(source, folder, report)
         for patch in patches:
             _apply(patch, folder)
         for setting in changes.settings:

@@ -37,7 +37,7 @@ from harness.kernel.apt import (
 )
 from harness.kernel.buildroot import BuildRoot
 from harness.kernel.image import check_raw
-from harness.kernel.kernel import Kernel, check_config
+from harness.kernel.kernel import Kernel, check_config, numbers
 from harness.settings import Archive
 
 T = TypeVar("T")
@@ -238,15 +238,11 @@ def _cached(spec: str, key: str, wanted: Wanted, archive: Archive, busybox: Path
         return None
     manifest = msgspec.json.decode(data, type=Manifest)
     kernel = _kernel(spec, manifest, folder, busybox)
-    if _numbers(platform.libc_ver()[1]) >= _numbers(manifest.libc):
+    if numbers(platform.libc_ver()[1]) >= numbers(manifest.libc):
         return kernel
     # This machine's C library is too old for the kernel's tools.
     root = BuildRoot(tuple(wanted.suites), (manifest.kbuild,), archive)
     return replace(kernel, root=root, own_compiler=manifest.compiler)
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)]
 
 
 def resolve(

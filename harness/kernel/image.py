@@ -23,6 +23,7 @@ _EM_AARCH64 = 183
 
 
 def is_raw(data: bytes) -> bool:
+    """Whether it is what the boot loader jumps to (Documentation/arch/arm64/booting.rst)."""
     return data[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
 
 
@@ -93,7 +94,7 @@ def raw_image(path: Path, folder: Path) -> bytes:
 
 
 def banner_release(image: bytes) -> str | None:
-    """Uname -r, from the banner that every kernel has."""
+    """What uname -r will say, from the banner that every kernel has."""
     match = re.search(rb"Linux version ([^ \0]+) ", image)
     return match[1].decode(errors="replace") if match else None
 

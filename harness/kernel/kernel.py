@@ -17,6 +17,11 @@ from harness.kernel.toolchain import Toolchain, in_root
 from harness.model.policy import Policy
 
 
+def numbers(version: str) -> tuple[int, ...]:
+    """The numbers in a version, to compare: (6, 1, 0, 56) of "6.1.0-56-cloud-arm64"."""
+    return tuple(int(number) for number in re.findall(r"\d+", version.partition("arm64")[0]))
+
+
 class Engine(enum.Enum):
     """What implements jprobes in the guest; the values are names of modules and fragments."""
 

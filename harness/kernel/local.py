@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness import cache
@@ -14,16 +14,16 @@ from harness.kernel.apt import Progress
 from harness.kernel.changes import at_revision, changed
 from harness.kernel.compiler import Compiler
 from harness.kernel.image import banner_release, raw_image
-from harness.kernel.kernel import Engine, Kernel, check_config
+from harness.kernel.kernel import Engine, Kernel, check_config, numbers
 from harness.kernel.native import Carried
-from harness.model.policy import Changes
+from harness.kernel.options import Options
 
 # struct proc_ops, and what the port takes from kprobes.
 PORT_FIRST = (5, 6)
 
 
 def _release(build: Path) -> str:
-    """Uname -r of what was built in a folder, or of what headers are for."""
+    """What uname -r will say: of what was built in a folder, or of what headers are for."""
     file = build / "include/config/kernel.release"
     if file.is_file():
         return file.read_text().strip()
@@ -36,12 +36,6 @@ def _release(build: Path) -> str:
             "Give the folder that the kernel was built in, or its headers.",
         )
     return match[1]
-
-
-def _numbers(release: str) -> tuple[int, int]:
-    """VERSION and PATCHLEVEL of uname -r; zeros where it has none."""
-    match = re.match(r"(\d+)\.(\d+)", release)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def _check_module_build(build: Path) -> None:
@@ -69,7 +63,7 @@ def from_image(spec: str, image: Path, build: Path | None, busybox: Path) -> Ker
         )
     _check_module_build(build)
     release = _release(build)
-    if _numbers(release) < PORT_FIRST:
+    if numbers(release) < PORT_FIRST:
         raise ConfigError(
             f"{image} is Linux {release}, which the port of jprobes is not for.",
             "If it has jprobes of its own (v4.8 to v4.14), give its source tree.",
@@ -106,31 +100,27 @@ def from_output(spec: str, build: Path, busybox: Path) -> Kernel:
     )
 
 
+def opened(path: Path, revision: str, report: Progress) -> tree.Tree:
+    """A source tree as it is, or with `revision` that of a git repository."""
+    return at_revision(path, revision, report) if revision else tree.opened(path, report)
+
+
 def from_tree(
-    spec: str,
-    path: Path,
-    busybox: Path,
-    *,
-    revision: str,
-    changes: Changes,
-    carried: Carried,
-    fragments: Sequence[Path],
-    compiler: Compiler,
-    report: Progress,
+    spec: str, source: tree.Tree, busybox: Path, options: Options, report: Progress
 ) -> Kernel:
     """
     A source tree, with changes of the user's, built here.
 
     One with jprobes of its own carries what it is told to.
     """
-    source = at_revision(path, revision, report) if revision else tree.opened(path, report)
-    source = changed(source, changes, report)
+    carried, compiler = options.carried, options.compiler
+    source = changed(source, options.changes, report)
     jprobes = native.detect(source)
     engine = Engine.NATIVE if jprobes else Engine.PORT
     if not jprobes:
         _check_port(source)
     required = treebuild.own_fragment("base") | treebuild.own_fragment(engine.value)
-    for fragment in fragments:
+    for fragment in options.fragments:
         required |= kconfig.read(fragment)
     if not jprobes and carried != "any":
         raise ConfigError(
@@ -165,12 +155,6 @@ def from_tree(
     )
 
 
-def has_own_jprobes(path: Path, revision: str, report: Progress) -> bool:
-    """Whether a source tree has jprobes of its own."""
-    source = at_revision(path, revision, report) if revision else tree.opened(path, report)
-    return native.detect(source) is not None
-
-
 def _check_port(source: tree.Tree) -> None:
     """Raise UnfitTree for a tree that neither engine works on."""
     version = ".".join(map(str, source.version))
@@ -197,18 +181,12 @@ def _with_policy(
     """The image with all policies; one with a single policy goes on from there."""
 
     def build(header: str, start: Path | None) -> treebuild.Built:
-        def prepare(output: Path) -> None:
-            file = output / native.POLICY_HEADER
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(header)
-
         return treebuild.build(
             source,
             required=required,
             compiler=compiler,
             report=report,
-            prepare=prepare,
-            stamp=header,
+            added={native.POLICY_HEADER: header},
             start=start,
         )
 
@@ -223,9 +201,4 @@ def _buildable(source: tree.Tree, report: Progress) -> tree.Tree:
     if source.clean:
         return source
 
-    def fill(folder: Path) -> None:
-        report(f"copying {source.path}", 0)
-        tree.copy(source, folder)
-        report(f"copying {source.path}", 100)
-
-    return tree.cached(source.digest, fill)
+    return tree.cached(source.digest, lambda folder: tree.copy(source, folder, report))

@@ -132,9 +132,7 @@ def with_policies(source: Tree, jprobes: Jprobes, report: Progress) -> Tree:
     digest = cache.digest(source.digest, *_own_sources())
 
     def fill(folder: Path) -> None:
-        report(f"copying {source.path}", 0)
-        tree.copy(source, folder)
-        report(f"copying {source.path}", 100)
+        tree.copy(source, folder, report)
         _apply(folder / jprobes.file)
 
     return tree.cached(digest, fill)

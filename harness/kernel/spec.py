@@ -10,37 +10,15 @@ from typing import Protocol
 
 from harness.catalog import Catalog, KernelFile, nearest
 from harness.errors import ConfigError
-from harness.kernel import busybox, debian, local, tree
+from harness.kernel import busybox, debian, local, native, tree
 from harness.kernel.apt import Progress
-from harness.kernel.compiler import GCC, Compiler
 from harness.kernel.kernel import Kernel
-from harness.kernel.native import Carried
-from harness.model.policy import NO_CHANGES, Changes
+from harness.kernel.options import DEFAULTS, Options
+from harness.model.policy import NO_CHANGES
 from harness.settings import Settings
 
 DEFAULT = "debian:6.1"
 ALL = "debian:all"
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the user said beside the spec."""
-
-    # Ask the archive for a newer kernel.
-    refresh: bool = False
-    # Of the modules, and of a kernel that is built.
-    compiler: Compiler = GCC
-    # Where modules for an image are built.
-    modules_build: Path | None = None
-    # Kconfig fragments for a tree.
-    fragments: tuple[Path, ...] = ()
-    # What a tree with jprobes of its own is made to do with the stack.
-    carried: Carried = "any"
-    # What is done to a tree first.
-    changes: Changes = NO_CHANGES
-
-
-DEFAULTS = Options()
 
 
 @dataclass(frozen=True)
@@ -77,6 +55,8 @@ class Source(Protocol):
     form: str
     shows: str
     needs: str
+    # It is built here, and can be changed first.
+    built_here: bool
 
     def takes(self, request: Request) -> bool:
         """Whether a spec is of this kind."""
@@ -91,6 +71,7 @@ class Debian:
     form = "debian:SERIES[/FLAVOUR], debian:RELEASE"
     shows = f"a series' newest stock kernel, as {', '.join(debian.FLAVOURS)}; or an exact one"
     needs = "a package archive; where the kernel's tools do not run here, mmdebstrap and bubblewrap"
+    built_here = False
 
     def takes(self, request: Request) -> bool:
         return debian.wanted(request.spec, request.kernels) is not None
@@ -115,6 +96,7 @@ class Image:
     form = "PATH/TO/Image (raw, gzip, EFI zboot) or vmlinux"
     shows = "a kernel that was built elsewhere"
     needs = "--modules-build DIR: where it was built, or its headers; MODULES, KPROBES, VMAP_STACK"
+    built_here = False
 
     def takes(self, request: Request) -> bool:
         return request.path.is_file()
@@ -132,6 +114,7 @@ class Output:
     form = "PATH/TO/build"
     shows = "a kernel that was built there (make O=)"
     needs = "its Image and Module.symvers; MODULES, KPROBES, VMAP_STACK"
+    built_here = False
 
     def takes(self, request: Request) -> bool:
         return tree.is_output(request.path)
@@ -146,6 +129,7 @@ class Tree:
     form = "PATH/TO/linux, PATH@REV"
     shows = "a source tree, built here with configs/kconfig and each --kconfig; never written to"
     needs = "a compiler for arm64 and one for this machine, make, bc, flex, bison; minutes, once"
+    built_here = True
 
     def takes(self, request: Request) -> bool:
         path, revision = request.at
@@ -155,14 +139,10 @@ class Tree:
         path, revision = request.at
         return local.from_tree(
             request.spec,
-            path,
+            local.opened(path, revision, request.report),
             request.busybox(),
-            revision=revision,
-            changes=request.options.changes,
-            carried=request.options.carried,
-            fragments=request.options.fragments,
-            compiler=request.options.compiler,
-            report=request.report,
+            request.options,
+            request.report,
         )
 
 
@@ -204,13 +184,13 @@ def resolve(
     request = Request(spec, catalog.kernels, settings, options, report)
     for source in SOURCES:
         if source.takes(request):
-            if not isinstance(source, Tree):
+            if not source.built_here:
                 _refuse_tree_options(request)
             return source.resolve(request)
-    raise unknown(spec, catalog)
+    raise _unknown(spec, catalog)
 
 
-def unknown(spec: str, catalog: Catalog) -> ConfigError:
+def _unknown(spec: str, catalog: Catalog) -> ConfigError:
     """The error for a spec that is of no kind."""
     if "/" in spec and not spec.startswith("debian:"):
         return ConfigError(
@@ -229,4 +209,4 @@ def has_own_jprobes(spec: str, catalog: Catalog, settings: Settings) -> bool:
     if not Tree().takes(request) or debian.wanted(spec, catalog.kernels):
         return False
     path, revision = request.at
-    return local.has_own_jprobes(path, revision, request.report)
+    return native.detect(local.opened(path, revision, request.report)) is not None

@@ -17,8 +17,8 @@ from harness.kernel.compiler import CROSS_COMPILE, GCC, Compiler
 
 _ZERO = ("-ftrivial-auto-var-init=zero",)
 _ZERO_ENABLER = ("-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang",)
-# Options of a configuration that stand for flags which not every compiler knows.
-_UNKNOWN = {
+# By the option of a configuration that stands for them: flags that not every compiler knows.
+_FLAGS = {
     "CONFIG_INIT_STACK_ALL_ZERO": _ZERO,
     "CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT": ("-fmin-function-alignment=8",),
     "CONFIG_ZERO_CALL_USED_REGS": ("-fzero-call-used-regs=used-gpr",),
@@ -87,7 +87,7 @@ class Toolchain:
         if clang:
             # The kernel was configured with GNU as.
             variables["LLVM_IAS"] = "0"
-        for option, flags in _UNKNOWN.items():
+        for option, flags in _FLAGS.items():
             if not self.knows(*flags):
                 variables[option] = ""
         if "CONFIG_INIT_STACK_ALL_ZERO" in variables and self.knows(*_ZERO, *_ZERO_ENABLER):

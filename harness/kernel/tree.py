@@ -8,11 +8,12 @@ here has seen is treated like any other.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,14 +96,26 @@ def _digest(path: Path, report: Progress) -> str:
     A tree has a gigabyte, so what was computed is kept with what the files looked like.
     """
     entries = sorted(_files(path), key=lambda entry: entry.path)
+    memo = cache.root() / "digests" / f"{_look(entries)}.json"
+    # A power cut may leave the file empty.
+    with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+        return msgspec.json.decode(memo.read_bytes(), type=str)
+    content = _content(path, entries, report)
+    cache.write(memo, msgspec.json.encode(content))
+    return content
+
+
+def _look(entries: Sequence[os.DirEntry[str]]) -> str:
+    """What a listing shows of the files."""
     look = hashlib.sha256()
     for entry in entries:
         status = entry.stat(follow_symlinks=False)
         words = (entry.path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode)
         look.update(repr(words).encode())
-    memo = cache.root() / "digests" / f"{look.hexdigest()[:20]}.json"
-    if memo.exists():
-        return str(msgspec.json.decode(memo.read_bytes()))
+    return look.hexdigest()[:20]
+
+
+def _content(path: Path, entries: Sequence[os.DirEntry[str]], report: Progress) -> str:
     what = f"reading {path}"
     content = hashlib.blake2b(digest_size=10)
     for number, entry in enumerate(entries):
@@ -117,12 +130,12 @@ def _digest(path: Path, report: Progress) -> str:
         content.update(b"%s:%o:%d:" % (os.fsencode(name), mode, len(data)))
         content.update(data)
     report(what, 100)
-    cache.write(memo, msgspec.json.encode(content.hexdigest()))
     return content.hexdigest()
 
 
-def copy(tree: Tree, folder: Path) -> None:
+def copy(tree: Tree, folder: Path, report: Progress) -> None:
     """A copy without git's own files and without what was built in it."""
+    report(f"copying {tree.path}", 0)
     tool.check(
         ["cp", "--archive", "--reflink=auto", "--no-target-directory", tree.path, folder],
         seconds=COPY_SECONDS,
@@ -138,6 +151,7 @@ def copy(tree: Tree, folder: Path) -> None:
                     file.unlink()
         for name in _PRODUCTS:
             shutil.rmtree(folder / name, ignore_errors=True)
+    report(f"copying {tree.path}", 100)
 
 
 def cached(digest: str, fill: Callable[[Path], None]) -> Tree:

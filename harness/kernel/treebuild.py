@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,7 @@ MAKERS = ("treebuild.py", "toolchain.py", "kconfig.py")
 # Steps of a build from our own fragments, for a progress bar.
 _STEPS = 1000
 LOGS_KEPT = 20
+NOTHING: Mapping[str, str] = {}
 # Each has some 100 MB.
 BUILDS_KEPT = 30
 
@@ -102,7 +103,7 @@ def check_needs(tree: Tree, options: Mapping[str, str]) -> None:
 
 
 def variables(tree: Tree, compiler: Compiler) -> dict[str, str]:
-    """Make's variables for a tree and a compiler."""
+    """What make is told, for a tree and a compiler."""
     ccache = "ccache " if shutil.which("ccache") else ""
     found = {
         "ARCH": "arm64",
@@ -141,6 +142,7 @@ class Built:
 
 
 def own_fragment(name: str) -> dict[str, str]:
+    """A fragment of configs/kconfig."""
     return kconfig.read(resources.configs() / f"kconfig/{name}.config")
 
 
@@ -150,21 +152,21 @@ def build(
     required: Mapping[str, str],
     compiler: Compiler,
     report: Progress,
-    prepare: Callable[[Path], None] = lambda output: None,
-    stamp: str = "",
+    added: Mapping[str, str] = NOTHING,
     start: Path | None = None,
 ) -> Built:
     """
     The tree with an allnoconfig and the `required` options, built once.
 
-    `prepare` may add to the output folder before the build, which `stamp` tells
-    apart; `start` is an output folder of the same tree to go on from.  Raises
-    UnfitTree with the first thing that went wrong; nothing half-built is kept.
+    `added` are texts to write in the output folder before the build, by path;
+    `start` is an output folder of the same tree to go on from.  Raises UnfitTree
+    with the first thing that went wrong; nothing half-built is kept.
     """
     chain = Toolchain(compiler)
     makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
     asked = kconfig.merged([own_fragment("menus"), required])
-    key = cache.digest(tree.digest, asked, chain.stamp, stamp, *makers)
+    texts = [part for item in sorted(added.items()) for part in item]
+    key = cache.digest(tree.digest, asked, chain.stamp, *texts, *makers)
 
     def make(folder: Path) -> None:
         output = folder / "output"
@@ -175,7 +177,9 @@ def build(
             _configure(tree, output, command, asked, required)
         else:
             tool.check(["cp", "--archive", "--reflink=auto", start, output], seconds=600)
-        prepare(output)
+        for path, text in added.items():
+            (output / path).parent.mkdir(parents=True, exist_ok=True)
+            (output / path).write_text(text)
         _compile(tree, command, key, report)
         check_raw(Built(output, key).image)
 
@@ -225,15 +229,8 @@ def _compile(tree: Tree, command: Sequence[str], key: str, report: Progress) -> 
     what = f"building {tree.path.name}"
     report(what, 0)
     log = _log(key)
-    steps = 0
-
-    def count(line: str) -> None:
-        nonlocal steps
-        if re.match(r"  [A-Z]", line):
-            steps += 1
-            report(what, min(99, 100 * steps / _STEPS))
-
-    if tool.follow([*command, "Image", "modules"], log=log, on_line=count, seconds=BUILD_SECONDS):
+    steps = tool.steps(r"  [A-Z]", _STEPS, lambda percent: report(what, percent))
+    if tool.follow([*command, "Image", "modules"], log=log, on_line=steps, seconds=BUILD_SECONDS):
         detail = _first_error(log.read_text(errors="replace"))
         raise UnfitTree(f"{tree.path} does not build: {detail}.", f"Log: {log}")
     report(what, 100)

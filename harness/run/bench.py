@@ -22,6 +22,7 @@ from harness.guest import initramfs
 from harness.kernel import spec
 from harness.kernel.apt import Progress
 from harness.kernel.kernel import Kernel
+from harness.kernel.options import Options
 from harness.run import boot
 from harness.run.session import Session
 
@@ -86,7 +87,7 @@ def measure(
     kernel_spec: str,
     runs: int,
     *,
-    options: spec.Options,
+    options: Options,
     report: Progress,
     step: Callable[[int], None],
 ) -> list[Row]:

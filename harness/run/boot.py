@@ -19,8 +19,8 @@ from harness.vm.machine import DEFAULT_CONFIG, Config, Machine
 HELD_PLAN = "plan.held"
 # The default model has pages of 4 and 64 KiB only.
 CPU_16K_PAGES = "neoverse-n1"
-# Before v4.18 the kernel prints a page of registers on a system call that it does not
-# know, and busybox's C library tries one at each start.
+# Kernels as old as to have jprobes print a page of registers on a system call that they do
+# not know, and busybox's C library tries one at each start.
 NO_RSEQ = "GLIBC_TUNABLES=glibc.pthread.rseq=0"
 
 

@@ -12,7 +12,7 @@ from harness.kernel import modules, spec
 from harness.kernel.apt import Progress
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
-from harness.kernel.spec import DEFAULTS, Options
+from harness.kernel.options import DEFAULTS, Options
 from harness.model.policy import Changes, Policy, Rule, Variant
 from harness.run.plan import Interrupted, Play, Result, merged
 

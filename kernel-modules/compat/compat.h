@@ -5,20 +5,17 @@
 #ifndef COMPAT_H
 #define COMPAT_H
 
-/* v5.1 */
 #include <linux/bug.h>
 #ifndef static_assert
 #define static_assert(condition)				\
 	extern char static_assertion[(condition) ? 1 : -1]
 #endif
 
-/* v4.10 */
 #include <linux/kernel.h>
 #ifndef TAINT_FLAGS_COUNT
 #define TAINT_FLAGS_COUNT		16
 #endif
 
-/* v4.3 */
 #include <linux/compiler.h>
 #ifndef barrier_data
 static inline void barrier_data(void *ptr)

@@ -1,3 +1,3 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Before v5.10, every irq_work ran in hardirq context. */
+/* Kernels without IRQ_WORK_INIT_HARD() run every irq_work in hardirq context. */
 #define IRQ_WORK_INIT_HARD(function)	{ .func = (function) }

@@ -88,7 +88,12 @@ def test_the_entries_that_were_used_longest_ago_go(monkeypatch: pytest.MonkeyPat
         past = entry.stat().st_mtime - (age + 1) * cache.IN_USE_SECONDS
         os.utime(entry, (past, past))
     cache.used(entries[0])
+    # What another run is making is no entry.
+    scratch = entries[0].with_name(".tmp-another")
+    scratch.mkdir()
+    os.utime(scratch, (0, 0))
     cache.trim("kind", 2)
+    assert scratch.exists()
     assert [entry.exists() for entry in entries] == [True, False, False, True]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness.catalog import Catalog, own_variant
 from harness.kernel.kernel import Engine, Kernel
-from harness.kernel.spec import DEFAULTS, Options
+from harness.kernel.options import DEFAULTS, Options
 from harness.model.policy import Changes, Policy, Rule
 from harness.run.job import _expected, images
 from harness.run.plan import Outcome, Play, Result, merged, plays

@@ -56,3 +56,17 @@ def test_a_followed_program_goes_with_its_children(tmp_path: Path) -> None:
 def test_a_program_to_follow_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InfrastructureError, match="is not installed"):
         tool.follow(["no-such"], log=tmp_path / "log", on_line=print, seconds=1)
+
+
+def test_a_followed_program_that_closes_its_output_and_goes_on(tmp_path: Path) -> None:
+    command = ["sh", "-c", "exec >&- 2>&-; exec sleep 60"]
+    with pytest.raises(InfrastructureError, match="took longer than 1 s"):
+        tool.follow(command, log=tmp_path / "log", on_line=print, seconds=1)
+
+
+def test_steps_count_up_to_99() -> None:
+    told: list[float] = []
+    count = tool.steps("I: ", 2, told.append)
+    for line in ("I: one", "no step", "I: two", "I: three"):
+        count(line)
+    assert told == [50, 99, 99]

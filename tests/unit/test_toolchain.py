@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness.kernel import buildroot, debian
+from harness.kernel import buildroot
 from harness.kernel.buildroot import BuildRoot
 from harness.kernel.compiler import GCC, Compiler
+from harness.kernel.kernel import numbers
 from harness.kernel.toolchain import Toolchain, in_root
 from harness.settings import Archive
 
@@ -44,9 +46,12 @@ def test_a_build_sees_what_it_is_given() -> None:
 
 
 def test_which_c_library_is_new_enough() -> None:
-    assert debian._numbers("2.38") > debian._numbers("2.4")
+    assert numbers("2.38") > numbers("2.4")
+    assert numbers("6.1.0-56-cloud-arm64") == (6, 1, 0, 56)
+    assert numbers("5.6.0-rc1") > (5, 6) > numbers("5.5.19")
 
 
+@dataclass(frozen=True)
 class Limited(Toolchain):
     """A compiler that knows only the flags that are not in `unknown`."""
 
@@ -57,9 +62,7 @@ class Limited(Toolchain):
 
 
 def variables(compiler: Compiler, unknown: tuple[str, ...] = ()) -> dict[str, str]:
-    chain = Limited(compiler)
-    object.__setattr__(chain, "unknown", unknown)
-    return chain.make_variables
+    return Limited(compiler, unknown=unknown).make_variables
 
 
 def test_flags_that_the_kernels_own_compiler_knew() -> None:

@@ -88,7 +88,7 @@ def test_a_copy_has_no_more_than_the_sources(tmp_path: Path) -> None:
     opened = tree.opened(path, ignore)
     assert not opened.clean
     copied = tmp_path / "copy"
-    tree.copy(opened, copied)
+    tree.copy(opened, copied, ignore)
     assert tree.opened(copied, ignore).clean
     assert digest(copied) == opened.digest
     assert not (copied / ".git").exists()

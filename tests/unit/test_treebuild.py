@@ -98,13 +98,12 @@ def test_going_on_from_another_build(tmp_path: Path) -> None:
         required={"CONFIG_KPROBES": "y"},
         compiler=COMPILER,
         report=ignore,
-        prepare=lambda output: (output / "added").touch(),
-        stamp="added",
+        added={"folder/added": "text"},
         start=first.output,
     )
     assert second != first
-    assert (second.output / "added").exists()
-    assert not (first.output / "added").exists()
+    assert (second.output / "folder/added").read_text() == "text"
+    assert not (first.output / "folder").exists()
     assert len((second.output / "builds").read_text().splitlines()) == 2
 
 

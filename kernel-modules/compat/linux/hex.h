@@ -1,3 +1,3 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Before v6.4, <linux/kernel.h> has hex2bin(). */
+/* Kernels without this header have hex2bin() in <linux/kernel.h>. */
 #include <linux/kernel.h>
