@@ -11,7 +11,19 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn, Protocol
 
 from harness import __version__
-from harness.commands import bench, doctor, fuzz, layout, listing, output, predict, repro, storm
+from harness.commands import (
+    bench,
+    doctor,
+    fuzz,
+    layout,
+    listing,
+    log,
+    output,
+    predict,
+    repro,
+    runs,
+    storm,
+)
 from harness.errors import Exit, HarnessError
 
 EPILOG = (
@@ -42,6 +54,8 @@ COMMANDS: Mapping[str, Command] = {
     "layout": layout,
     "predict": predict,
     "list": listing,
+    "runs": runs,
+    "log": log,
     "doctor": doctor,
     "bench": bench,
 }

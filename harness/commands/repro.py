@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import settings
@@ -87,6 +88,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=30,
         metavar="SECONDS",
         help="how long one play may take before it counts as hung (default: 30)",
+    )
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="never remove this run's logs (jprobe-harness runs)",
     )
     parser.add_argument(
         "--witness",
@@ -221,6 +227,8 @@ def _report(
     document: Callable[[Any], Any] | None = None,
 ) -> None:
     """Tell the result everywhere; what cannot be written does not stop the rest."""
+    if options.keep:
+        _keep(result)
     if "-" not in (options.json, options.junit, options.ktap):
         (show or _print)(result)
     failure = None
@@ -240,6 +248,15 @@ def _report(
             failure = error
     if failure:
         raise failure
+
+
+def _keep(result: Result | Survey) -> None:
+    from harness.run import logs
+    from harness.run.plan import Survey
+
+    for one in result.results if isinstance(result, Survey) else (result,):
+        for folder in one.logs.split(", "):
+            logs.keep(Path(folder))
 
 
 def _print(result: Result | Survey) -> None:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from harness.report.terminal import MISMATCH, console
 from harness.run.fuzz import Campaign
+from harness.run.logs import see
 from harness.run.plan import Outcome
 
 
@@ -67,4 +68,4 @@ def print_campaign(campaign: Campaign, shrunk: Outcome | None, command: str) -> 
     out.print(Text(summary(campaign), style="bold"))
     out.print(Text(f"Digest of all that was observed: {campaign.digest[:16]}"))
     if campaign.trouble:
-        out.print(Text(f"Logs: {campaign.logs}"))
+        out.print(Text(see(campaign.logs)))

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.report import json_report, junit, ktap, terminal, words
+from harness.run.logs import see
 from harness.run.plan import Result, Survey
 
 SCHEMA = 1
@@ -96,7 +97,7 @@ def print_survey(survey: Survey) -> None:
     for result in survey.results:
         out.print(Text(f"{result.spec}: {words.summary(result)}", style="bold"))
         if result.exit_status:
-            out.print(Text(f"Logs: {result.logs}"))
+            out.print(Text(see(result.logs)))
 
 
 def print_complaints(survey: Survey) -> None:

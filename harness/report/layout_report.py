@@ -13,6 +13,7 @@ from harness.model.facts import Facts
 from harness.report import words
 from harness.report.terminal import MISMATCH, console, print_rows
 from harness.run.layout import Copied, Frame, copied, findings, frames
+from harness.run.logs import see
 from harness.run.plan import Result
 
 
@@ -113,4 +114,4 @@ def _print_differing(result: Result) -> None:
     for complaint in words.run_complaints(result):
         out.print(Text(f"  {complaint}", style="bold red"))
     if result.exit_status:
-        out.print(Text(f"  Logs: {result.logs}"))
+        out.print(Text(f"  {see(result.logs)}"))

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from harness.model.storm import CONTEXTS, Storm
 from harness.report.terminal import MISMATCH, console, print_rows
+from harness.run.logs import see
 from harness.run.storm import StormOutcome, StormResult
 
 HEADER = (
@@ -80,7 +81,7 @@ def print_storms(result: StormResult) -> None:
     out.print()
     out.print(Text(summary(result), style="bold"))
     if result.exit_status:
-        out.print(Text(f"Logs: {result.logs}"))
+        out.print(Text(see(result.logs)))
 
 
 def summary(result: StormResult) -> str:

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from harness.model.observation import Look
 from harness.report import words
+from harness.run.logs import see
 from harness.run.plan import Outcome, Result
 
 # Wide enough for all variants side by side, where nothing folds the lines.
@@ -120,7 +121,7 @@ def print_result(result: Result) -> None:
     out.print()
     out.print(Text(words.summary(result), style="bold"))
     if result.differing or result.trouble or not result.complete:
-        out.print(Text(f"Logs: {result.logs}"))
+        out.print(Text(see(result.logs)))
 
 
 def print_dump(outcome: Outcome) -> None:
@@ -190,7 +191,9 @@ def _octets(data: bytes, reference: bytes) -> Text:
 
 def print_rows(title: str, header: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
     """A plain table."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title=title, title_justify="left", box=None, pad_edge=False, show_header=any(header)
+    )
     for index, name in enumerate(header):
         table.add_column(name, no_wrap=index == 0, header_style="bold")
     for row in rows:

@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.guest import initramfs
 from harness.kernel.kernel import Engine, Kernel
 from harness.kernel.modules import Modules
+from harness.run.logs import Run
 from harness.run.session import Deadlines, Session
 from harness.vm.machine import DEFAULT_CONFIG, Config, Machine
 
@@ -34,8 +33,7 @@ class Setup:
     deadlines: Deadlines
     # GDB looks on.
     witness: bool
-    # Folder for console logs, plans and QEMU command lines.
-    logs: Path
+    logs: Run
 
 
 def machine(kernel: Kernel, initrd: bytes, config: Config = DEFAULT_CONFIG) -> Machine:
@@ -48,17 +46,15 @@ def machine(kernel: Kernel, initrd: bytes, config: Config = DEFAULT_CONFIG) -> M
 
 
 @contextmanager
-def start(setup: Setup, number: int, lines: Sequence[str]) -> Iterator[Session]:
-    """Start boot `number` of a run with a plan's lines; the guest is gone on exit."""
-    kernel, modules, logs = setup.kernel, setup.modules, setup.logs
+def start(setup: Setup, lines: Sequence[str]) -> Iterator[Session]:
+    """Start a boot of a run with a plan's lines; the guest is gone on exit."""
+    kernel, modules = setup.kernel, setup.modules
     initrd, channel = initramfs.cached_minimal(kernel, modules.files, modules.key)
     # Alone, the guest plays at once; before a witness, when that is ready.
     initrd += initramfs.plan(lines, HELD_PLAN) if setup.witness else initramfs.plan(lines)
     config = dataclasses.replace(setup.config, gdb=setup.witness)
     with (
         machine(kernel, initrd, config) as running,
-        (logs / f"console-{number}.log").open("w", encoding="utf-8") as log,
+        setup.logs.boot(running, initrd, lines) as log,
     ):
-        (logs / f"command-{number}").write_text(f"{shlex.join(running.command)}\n")
-        (logs / f"plan-{number}").write_text("".join(f"{line}\n" for line in lines))
         yield Session(running, channel, setup.deadlines, log=log)

@@ -14,7 +14,8 @@ from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.model.case import Case
 from harness.model.policy import Variant
-from harness.run import boot, logs
+from harness.run import boot
+from harness.run.logs import Run, see
 from harness.run.plan import Outcome, Play
 from harness.run.repro import judge_record
 from harness.run.session import DEFAULT_DEADLINES, Deadlines, Session
@@ -50,10 +51,10 @@ class Guest:
             initrd, channel = initramfs.cached_minimal(
                 self.kernel, self.modules.files, self.modules.key
             )
-            self.logs = logs.new_folder()
+            self.logs = Run(self.kernel, self.modules)
+            resources.callback(self.logs.finish)
             machine = resources.enter_context(boot.machine(self.kernel, initrd, self._config))
-            log = (self.logs / "console-1.log").open("w", encoding="utf-8")
-            resources.enter_context(log)
+            log = resources.enter_context(self.logs.boot(machine, initrd))
             self.session = Session(machine, channel, self._deadlines, log=log)
             self._await(self._deadlines.boot)
             self._check_quiet()
@@ -90,7 +91,7 @@ class Guest:
 
     def _check_quiet(self) -> None:
         for splat in self._new_splats():
-            raise KernelFault(f"The kernel complained: {splat}", f"Logs: {self.logs}")
+            raise KernelFault(f"The kernel complained: {splat}", see(str(self.logs)))
 
     def play(self, variant: Variant, case: Case) -> Outcome:
         """Play a case under a variant and judge it."""

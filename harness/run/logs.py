@@ -1,26 +1,172 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where each run keeps its console logs, plans and QEMU command lines."""
+"""One folder for each run: what was run, on what, and all that the guest said."""
 
 from __future__ import annotations
 
+import datetime
 import os
+import shlex
 import shutil
+import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO, TextIO
 
+import msgspec
 import platformdirs
 
+import harness
+from harness.errors import ConfigError, InfrastructureError
+from harness.kernel.kernel import Kernel
+from harness.kernel.modules import Modules
+from harness.vm.machine import Machine, version
+
 KEPT = 20
+_ABOUT = "run.json"
+# Its presence keeps the folder.
+_KEEP = "keep"
+# The newest run, for a user who names one.
+LAST = "last"
+LIST = "See: jprobe-harness runs"
 
 
-def new_folder() -> Path:
+class About(msgspec.Struct, kw_only=True):
+    """run.json"""
+
+    schema: int = 1
+    # As the user typed it.
+    command: list[str]
+    # Seconds since the epoch; the end is missing while a run is at work, or was killed.
+    started: float
+    ended: float | None = None
+    harness: str
+    qemu: str = ""
+    kernel: str
+    release: str
+    # Of the package or tree, and what else tells the kernel from others.
+    version: str
+    kernel_key: str
+    engine: str
+    compiler: str
+    modules_key: str
+    boots: int = 0
+    # Of the plays: how many there were to be, and are as predicted.
+    planned: int = 0
+    agree: int = 0
+    status: int | None = None
+
+
+@dataclass(frozen=True)
+class BootLog:
+    """What one boot's guest says, as it says it."""
+
+    console: Stamped
+    # As they come, untouched.
+    records: BinaryIO
+    # What GDB is told, and tells.
+    gdb: Path
+
+
+class Stamped:
+    """Writes lines with the host's time before each."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._at_start = True
+
+    def write(self, text: str) -> None:
+        for line in text.splitlines(keepends=True):
+            if self._at_start:
+                now = datetime.datetime.now().astimezone()
+                self._file.write(f"{now:%H:%M:%S}.{now.microsecond // 1000:03} ")
+            self._at_start = line.endswith("\n")
+            self._file.write(line.rstrip("\r\n") + "\n" * self._at_start)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+class Run:
+    """A run's folder while the run is at work."""
+
+    def __init__(self, kernel: Kernel, modules: Modules) -> None:
+        self.folder = _new_folder()
+        self.about = About(
+            command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+            started=time.time(),
+            harness=harness.__version__,
+            kernel=kernel.spec,
+            release=kernel.release,
+            version=kernel.version,
+            kernel_key=kernel.key,
+            engine=kernel.engine.value,
+            compiler=modules.compiler,
+            modules_key=modules.key,
+        )
+        self._write()
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    def _write(self) -> None:
+        data = msgspec.json.format(msgspec.json.encode(self.about), indent=2)
+        (self.folder / _ABOUT).write_bytes(data + b"\n")
+
+    def finish(self, **fields: Any) -> None:
+        """Note how it ended: planned, agree, status."""
+        self.about = msgspec.structs.replace(self.about, ended=time.time(), **fields)
+        self._write()
+
+    @contextmanager
+    def boot(self, machine: Machine, initrd: bytes, plan: Sequence[str] = ()) -> Iterator[BootLog]:
+        """A boot of `machine`: the command and what it takes, and files for what it says."""
+        self.about.boots += 1
+        # While the guest boots, which takes longer.
+        self.about.qemu = version()
+        number = self.about.boots
+        kept = self.folder / f"initrd-{number}"
+        kept.write_bytes(initrd)
+        if plan:
+            (self.folder / f"plan-{number}").write_text("".join(f"{line}\n" for line in plan))
+        script = self.folder / f"qemu-{number}.sh"
+        standalone = machine.standalone(kept, self.folder / f"records-{number}.again")
+        script.write_text(
+            "#!/bin/sh\n"
+            "# The guest of this boot, with its console on your terminal; Ctrl-a x ends it.\n"
+            "# As the harness ran it, which listened on the sockets:\n"
+            f"#   {shlex.join(machine.command)}\n"
+            f"exec {shlex.join(standalone)}\n"
+        )
+        script.chmod(0o755)
+        with (
+            (self.folder / f"console-{number}.log").open("w", encoding="utf-8") as console,
+            (self.folder / f"records-{number}").open("wb") as records,
+        ):
+            yield BootLog(Stamped(console), records, self.folder / f"gdb-{number}.log")
+
+
+def _root() -> Path:
+    return platformdirs.user_state_path("jprobe-harness") / "runs"
+
+
+def _new_folder() -> Path:
     """A folder for one run; the oldest ones are removed."""
-    runs = platformdirs.user_state_path("jprobe-harness") / "runs"
-    runs.mkdir(parents=True, exist_ok=True)
-    prefix = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-"
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=runs))
-    for old in sorted(runs.iterdir())[:-KEPT]:
+    runs = _root()
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        prefix = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-"
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=runs))
+    except OSError as error:
+        raise InfrastructureError(
+            f"The run's logs cannot be written: {error.strerror}.",
+            f"Make room in {runs}, or set XDG_STATE_HOME to another disk.",
+        ) from error
+    removable = [path for path in sorted(runs.iterdir()) if not (path / _KEEP).exists()]
+    for old in removable[:-KEPT]:
         if not _is_running(old):
             shutil.rmtree(old, ignore_errors=True)
     return folder
@@ -30,3 +176,48 @@ def _is_running(folder: Path) -> bool:
     """The process that the folder is named after may still write to it."""
     words = folder.name.split("-")
     return len(words) > 2 and Path("/proc", words[2]).exists()
+
+
+def keep(folder: Path) -> None:
+    """Never remove it."""
+    (folder / _KEEP).touch()
+
+
+def is_kept(folder: Path) -> bool:
+    return (folder / _KEEP).exists()
+
+
+def is_running(folder: Path, about: About) -> bool:
+    """Whether it is still at work; one that was killed is not."""
+    return about.ended is None and _is_running(folder)
+
+
+def runs() -> Iterator[tuple[Path, About]]:
+    """All folders that there are, the newest first; what is no run's is passed over."""
+    for folder in sorted(_root().glob("*/"), reverse=True):
+        try:
+            yield folder, msgspec.json.decode((folder / _ABOUT).read_bytes(), type=About)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            continue
+
+
+def find(name: str) -> tuple[Path, About]:
+    """The run of that name, or of the only one that has `name` in its name."""
+    found = list(runs())
+    if name == LAST:
+        found = found[:1]
+    elif all(folder.name != name for folder, _ in found):
+        found = [run for run in found if name in run[0].name]
+    else:
+        found = [run for run in found if run[0].name == name]
+    if len(found) > 1:
+        raise ConfigError(f"'{name}' is in the name of {len(found)} runs.", LIST)
+    if not found:
+        raise ConfigError(f"There is no run '{name}'.", LIST)
+    return found[0]
+
+
+def see(logs: str) -> str:
+    """What to do next with the folders that a result names."""
+    commands = (f"jprobe-harness log {Path(path).name}" for path in logs.split(", "))
+    return f"See: {'; '.join(commands)}"

@@ -16,7 +16,7 @@ from harness.model.observation import Observation
 from harness.model.verdict import judge
 from harness.model.witness import Sighting, disagreements
 from harness.run.boot import HELD_PLAN, Setup, start
-from harness.run.logs import new_folder
+from harness.run.logs import Run
 from harness.run.plan import Interrupted, Outcome, Play, Result
 from harness.run.session import DEFAULT_DEADLINES, Deadlines, Session
 from harness.vm.machine import DEFAULT_CONFIG, Config
@@ -78,7 +78,7 @@ class _Run:
         first = len(self._outcomes)
         rest = self._plays[first:]
         try:
-            with start(self._setup, self._boots, [play.line for play in rest]) as session:
+            with start(self._setup, [play.line for play in rest]) as session:
                 on_boot()
                 try:
                     self._judge(session, rest)
@@ -186,13 +186,17 @@ def run(
             " own jprobes single-step it elsewhere.",
             "Leave --witness to kernels that the port is for.",
         )
-    setup = Setup(kernel, modules, config, deadlines, witness, new_folder())
+    setup = Setup(kernel, modules, config, deadlines, witness, Run(kernel, modules))
     run = _Run(setup, plays, on_outcome)
     try:
         run.play(on_boot)
     except KeyboardInterrupt:
         raise Interrupted(run.result()) from None
-    return run.result()
+    finally:
+        result = run.result()
+        agree = len(result.outcomes) - len(result.differing)
+        setup.logs.finish(planned=result.planned, agree=agree, status=result.exit_status)
+    return result
 
 
 def heard(outcome: Outcome, sighting: Sighting | None) -> Outcome:

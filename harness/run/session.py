@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NoReturn, TextIO
+from typing import NoReturn
 
 from harness.errors import (
     InfrastructureError,
@@ -20,6 +20,7 @@ from harness.errors import (
 )
 from harness.guest.initramfs import Channel
 from harness.guest.protocol import Guest, Parser, ProtocolError, Record
+from harness.run.logs import BootLog
 from harness.vm.console import Console
 from harness.vm.machine import Machine
 
@@ -52,10 +53,11 @@ class Session:
         channel: Channel = Channel.VIRTIO,
         deadlines: Deadlines = DEFAULT_DEADLINES,
         *,
-        log: TextIO | None = None,
+        log: BootLog | None = None,
     ) -> None:
         self.machine = machine
-        self.console = Console(machine.console, log)
+        self.console = Console(machine.console, log.console if log else None)
+        self.log = log
         self.guest: Guest | None = None
         self.deadlines = deadlines
         # Records received, but for the guest's introduction.
@@ -182,6 +184,8 @@ class Session:
                 if not self.ended:
                     self._poll.unregister(self.machine.records.fileno())
                 return records
+            if self.log:
+                self.log.records.write(data)
             records += self._parse(data)
             if not self.ended:
                 return records

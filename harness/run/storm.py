@@ -14,7 +14,7 @@ from harness.kernel.modules import Modules
 from harness.model.policy import Variant
 from harness.model.storm import Storm, judge
 from harness.run.boot import Setup, start
-from harness.run.logs import new_folder
+from harness.run.logs import Run
 from harness.run.session import DEFAULT_DEADLINES
 from harness.vm.machine import DEFAULT_CONFIG
 
@@ -74,20 +74,18 @@ def run(
         )
     deadlines = replace(DEFAULT_DEADLINES, play=DEFAULT_DEADLINES.play + seconds)
     config = replace(DEFAULT_CONFIG, cpus=cpus)
-    setup = Setup(kernel, modules, config, deadlines, False, new_folder())
+    setup = Setup(kernel, modules, config, deadlines, False, Run(kernel, modules))
     outcomes: list[StormOutcome] = []
     trouble: list[str] = []
-    boots = 0
     while len(outcomes) < len(variants) and len(trouble) <= RETRIES:
-        boots += 1
         try:
-            outcome = _storm(setup, boots, variants[len(outcomes)], seconds)
+            outcome = _storm(setup, variants[len(outcomes)], seconds)
         except InfrastructureError as error:
             trouble.append(str(error))
             continue
         outcomes.append(outcome)
         on_outcome(outcome)
-    return StormResult(
+    result = StormResult(
         release=kernel.release,
         compiler=modules.compiler,
         cpus=cpus,
@@ -97,16 +95,19 @@ def run(
         own_trouble=tuple(trouble),
         logs=str(setup.logs),
     )
+    agree = sum(not outcome.reasons for outcome in outcomes)
+    setup.logs.finish(planned=result.planned, agree=agree, status=result.exit_status)
+    return result
 
 
-def _storm(setup: Setup, number: int, variant: Variant, seconds: float) -> StormOutcome:
+def _storm(setup: Setup, variant: Variant, seconds: float) -> StormOutcome:
     milliseconds = round(1000 * seconds)
     line = f"~ {variant.policy.rule.value} {variant.policy.size} {milliseconds}"
     storm: Storm | None = None
     reasons: tuple[str, ...] = ()
     splats: list[Splat] = []
     try:
-        with start(setup, number, [line]) as session:
+        with start(setup, [line]) as session:
             try:
                 for record in session.records(1):
                     if isinstance(record, Storm) and record.line == line:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
@@ -62,7 +64,7 @@ class Witness:
             raise ProtocolError("The guest did not introduce itself.", HINT)
         self._stack_size = introduction.thread_size
         addresses = self._load_addresses()
-        with Gdb(session.machine.gdb, session) as self._gdb:
+        with self._trace() as trace, Gdb(session.machine.gdb, session, trace=trace) as self._gdb:
             self._check_module(addresses[".rodata"])
             self._text = addresses[".text"]
             self._end = self._text + self._module.functions[END]
@@ -75,6 +77,10 @@ class Witness:
         while not session.ended:
             session.wait(session.deadlines.end)
         session.check_end()
+
+    def _trace(self) -> AbstractContextManager[TextIO | None]:
+        log = self._session.log
+        return log.gdb.open("w") if log else nullcontext()
 
     def _load_addresses(self) -> dict[str, int]:
         """Where the guest's kernel put the module's sections."""

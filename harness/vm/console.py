@@ -6,17 +6,25 @@ from __future__ import annotations
 import re
 import socket
 import time
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 from harness.guest.splat import Splat, Watcher
 
 TAIL_CHARACTERS = 400
 
 
+class Log(Protocol):
+    """Takes what is read."""
+
+    def write(self, text: str) -> object: ...
+
+    def flush(self) -> None: ...
+
+
 class Console:
     """Reads the console, watches it for splats, and types on it."""
 
-    def __init__(self, connection: socket.socket, log: TextIO | None = None) -> None:
+    def __init__(self, connection: socket.socket, log: Log | None = None) -> None:
         # By now the guest boots; before, its start would have waited for this import.
         from pexpect import EOF, TIMEOUT
         from pexpect.fdpexpect import fdspawn

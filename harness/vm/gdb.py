@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import select
 import shutil
 import time
@@ -10,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from harness import tool
 from harness.errors import InfrastructureError
@@ -49,11 +50,19 @@ class Gdb:
 
     A command's answer is the result record with the command's own token, however
     late it comes and whatever comes before it (GDB manual, "GDB/MI Output
-    Syntax").  `stub` is the socket of the QEMU of which `guest` tells.
+    Syntax").  `stub` is the socket of the QEMU of which `guest` tells.  `trace`
+    takes all commands and records.
     """
 
-    def __init__(self, stub: Path, guest: Talker, command: Sequence[str] = (GDB, "--nx")) -> None:
+    def __init__(
+        self,
+        stub: Path,
+        guest: Talker,
+        command: Sequence[str] = (GDB, "--nx"),
+        trace: TextIO | None = None,
+    ) -> None:
         self._stub = stub
+        self._trace = trace
         self._guest = guest
         self._command = command
         self._token = 0
@@ -94,6 +103,10 @@ class Gdb:
         process.kill()
         process.communicate(timeout=EXIT_SECONDS)
 
+    def _tell(self, line: str) -> None:
+        if self._trace:
+            self._trace.write(f"{line}\n")
+
     def _next(self, deadline: float) -> dict[str, Any] | None:
         """The next record of GDB's, None when none comes in time."""
         process = self._controller.gdb_process
@@ -109,7 +122,10 @@ class Gdb:
                 raise GdbError("QEMU has ended.")
             if process.stdout not in ready:
                 continue
-            self._records += self._controller.get_gdb_response(0, raise_error_on_timeout=False)
+            records = self._controller.get_gdb_response(0, raise_error_on_timeout=False)
+            for record in records:
+                self._tell(f"< {json.dumps(record)}")
+            self._records += records
             if not self._records and process.poll() is not None:
                 raise GdbError(f"{GDB} ended with status {process.returncode}.", tool.DOCTOR)
         return self._records.popleft()
@@ -117,6 +133,7 @@ class Gdb:
     def execute(self, command: str, seconds: float = SECONDS) -> dict[str, Any]:
         """Run a GDB/MI command and return its results; raises GdbError."""
         self._token += 1
+        self._tell(f"> {self._token}{command}")
         self._controller.write(f"{self._token}{command}", read_response=False)
         deadline = time.monotonic() + seconds
         stops = []

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import select
 import shlex
@@ -45,6 +46,13 @@ class Config:
 
 
 DEFAULT_CONFIG = Config()
+
+
+@functools.cache
+def version() -> str:
+    """QEMU's, as it names itself."""
+    return tool.check([QEMU, "--version"]).partition("\n")[0]
+
 
 # oops=panic and panic=-1 turn every death into an exit of QEMU's (-no-reboot);
 # the two settings after them make addresses repeatable.
@@ -103,7 +111,15 @@ class Machine:
                 "Set TMPDIR to a shorter one.",
             )
         listeners = {name: self._listen(name) for name in ("console", "records")}
-        self.command = self._command_line()
+        self.command = [
+            # The guest must not outlive this process, however that one ends.
+            "setpriv", "--pdeathsig", "KILL",
+            *self._qemu(self.folder / "initrd"),
+            "-chardev", f"socket,id=console,path={self.folder}/console",
+            "-chardev", f"socket,id=records,path={self.folder}/records",
+            "-qmp", f"unix:{self.qmp},server=on,wait=off",
+            *(["-gdb", f"unix:{self.gdb},server=on,wait=off"] if self.config.gdb else []),
+        ]  # fmt: skip
         self._output = self._resources.enter_context((self.folder / "qemu.log").open("w+"))
         self.process = subprocess.Popen(
             self.command,
@@ -124,11 +140,22 @@ class Machine:
         listener.listen(1)
         return listener
 
-    def _command_line(self) -> list[str]:
+    def standalone(self, initrd: Path, records: Path) -> list[str]:
+        """
+        A command that boots the same guest without the harness.
+
+        Its console is the terminal, where Ctrl-a x ends it, and its records go to a file.
+        """
+        return [
+            *self._qemu(initrd),
+            "-chardev", "stdio,id=console,mux=on,signal=off", "-mon", "chardev=console",
+            "-chardev", f"file,id=records,path={records}",
+        ]  # fmt: skip
+
+    def _qemu(self, initrd: Path) -> list[str]:
+        """All but what its lines lead to."""
         config = self.config
         return [
-            # The guest must not outlive this process, however that one ends.
-            "setpriv", "--pdeathsig", "KILL",
             QEMU,
             "-name", "jprobe-harness",
             "-M", "virt",
@@ -143,15 +170,11 @@ class Machine:
             "-display", "none",
             "-nic", "none",
             "-sandbox", SANDBOX,
-            "-chardev", f"socket,id=console,path={self.folder}/console",
             "-serial", "chardev:console",
-            "-chardev", f"socket,id=records,path={self.folder}/records",
             "-device", "virtio-serial-device",
             "-device", "virtserialport,chardev=records,name=records",
-            "-qmp", f"unix:{self.qmp},server=on,wait=off",
-            *(["-gdb", f"unix:{self.gdb},server=on,wait=off"] if config.gdb else []),
             "-kernel", str(self._kernel),
-            "-initrd", f"{self.folder}/initrd",
+            "-initrd", str(initrd),
             "-append", f"{COMMAND_LINE} {config.append}".strip(),
         ]  # fmt: skip
 

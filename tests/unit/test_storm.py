@@ -131,4 +131,4 @@ def test_reports(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert "1 of 2 storms of 0.1 s as predicted; 2,200 hits" in text
     assert "KernelDied: oops" in text
-    assert "Logs: logs" in text
+    assert "See: jprobe-harness log logs" in text

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Shows what a run was and what its guest said."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.commands.options import add_json
+from harness.commands.output import as_json, write
+from harness.errors import ConfigError, Exit
+
+if TYPE_CHECKING:
+    from harness.run.logs import About
+
+SUMMARY = "show what a run was, and what its guest said"
+EXAMPLE = "jprobe-harness log last"
+
+# By what is asked for: a run's files that have it.
+PARTS = {
+    "console": "console-*.log",
+    "records": "records-*[0-9]",
+    "plan": "plan-*",
+    "qemu": "qemu-*.sh",
+    "gdb": "gdb-*.log",
+}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "name",
+        nargs="?",
+        default="last",
+        metavar="RUN",
+        help="a run's name, a part of it, or 'last' (default)",
+    )
+    parser.add_argument(
+        "--part",
+        choices=tuple(PARTS),
+        help="one part of it alone, as it was written, of all boots",
+    )
+    add_json(parser, "what the run was")
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.run import logs
+
+    folder, about = logs.find(options.name)
+    if options.json:
+        write(options.json, as_json({"name": folder.name, "folder": folder, "about": about}))
+    if options.json == "-":
+        return Exit.AGREES
+    if options.part:
+        files = sorted(folder.glob(PARTS[options.part]))
+        if not files:
+            raise ConfigError(f"The run {folder.name} has no {options.part}.", f"See: {folder}")
+        for file in files:
+            _copy(file)
+        return Exit.AGREES
+    _print_about(folder, about)
+    for file in sorted(folder.glob(PARTS["console"])):
+        print(f"\n{file.name}")
+        _copy(file)
+    return Exit.AGREES
+
+
+def _copy(file: Path) -> None:
+    sys.stdout.flush()
+    sys.stdout.buffer.write(file.read_bytes())
+
+
+def _print_about(folder: Path, about: About) -> None:
+    from harness.report import terminal
+
+    rows = [
+        ("command", shlex.join(about.command)),
+        ("kernel", f"{about.kernel}: {about.release}, package or tree {about.version}"),
+        ("engine", about.engine),
+        ("modules", f"{about.modules_key}, by {about.compiler}"),
+        ("emulator", about.qemu),
+        ("harness", about.harness),
+        ("boots", str(about.boots)),
+        ("as predicted", f"{about.agree} of {about.planned}" if about.planned else "-"),
+        ("files", ", ".join(sorted(path.name for path in folder.iterdir()))),
+        ("in", str(folder)),
+    ]
+    terminal.print_rows(folder.name, ("", ""), rows)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is kept of a run."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.errors import ConfigError, Exit, InfrastructureError
+from harness.kernel.kernel import Kernel
+from harness.kernel.modules import Modules
+from harness.run import logs
+from harness.run.logs import Run, Stamped
+from harness.vm.machine import Machine
+
+NOWHERE = Path("/nonexistent")
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(logs, "version", lambda: "QEMU 0")
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/compiler").write_text("some gcc")
+    kernel = Kernel(
+        spec="some:kernel", release="6.1", version="6.1-1", image=NOWHERE, config=NOWHERE,
+        build=NOWHERE, modules=NOWHERE, busybox=NOWHERE, key="k", home=NOWHERE,
+    )  # fmt: skip
+    return Run(kernel, Modules(tmp_path / "modules", "m"))
+
+
+@pytest.fixture
+def booted(run: Run) -> Run:
+    """With what a boot leaves."""
+    made = Machine(Path("/some where/Image"), b"")
+    made.command = ["setpriv", "qemu", "a b"]
+    with run.boot(made, b"initrd", ["stack-9 none 0"]) as log:
+        log.console.write("one\r\ntw")
+        log.console.write("o\n")
+        log.records.write(b"\xff\0")
+    return run
+
+
+def test_lines_are_stamped_where_they_begin() -> None:
+    file = io.StringIO()
+    stamped = Stamped(file)
+    for text in ("a", "b\r\nc\n", "\n", "d"):
+        stamped.write(text)
+    lines = file.getvalue().split("\n")
+    assert [re.sub(r"^\d\d:\d\d:\d\d\.\d{3} ", "T", line) for line in lines] == [
+        "Tab", "Tc", "T", "Td",
+    ]  # fmt: skip
+
+
+def test_what_a_boot_leaves(booted: Run) -> None:
+    folder = booted.folder
+    assert (folder / "initrd-1").read_bytes() == b"initrd"
+    assert (folder / "plan-1").read_text() == "stack-9 none 0\n"
+    assert (folder / "records-1").read_bytes() == b"\xff\0"
+    assert len((folder / "console-1.log").read_text().splitlines()) == 2
+    script = folder / "qemu-1.sh"
+    assert script.stat().st_mode & 0o100
+    *_, comment, command = script.read_text().splitlines()
+    assert comment.endswith("setpriv qemu 'a b'")
+    words = shlex.split(command)
+    assert words[words.index("-kernel") + 1] == "/some where/Image"
+    assert words[words.index("-initrd") + 1] == str(folder / "initrd-1")
+
+
+def test_runs_are_listed_newest_first(booted: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    booted.finish(planned=3, agree=2, status=1)
+    older = booted.folder.with_name("20000101-000000-1-old")
+    older.mkdir()
+    about = json.loads((booted.folder / "run.json").read_text())
+    (older / "run.json").write_text(json.dumps({**about, "ended": None}))
+    booted.folder.with_name("29990101-no-run").mkdir()
+    assert [folder for folder, _ in logs.runs()] == [booted.folder, older]
+    assert cli.main(["runs"]) == Exit.AGREES
+    told = capsys.readouterr().out
+    assert "2 of 3" in told
+    assert cli.main(["runs", "--json", "-", "--keep", "old"]) == Exit.AGREES
+    rows = json.loads(capsys.readouterr().out)["runs"]
+    assert [(row["name"], row["kept"]) for row in rows] == [
+        (booted.folder.name, False), (older.name, True),
+    ]  # fmt: skip
+
+
+def test_a_run_is_found_by_a_part_of_its_name(run: Run) -> None:
+    assert logs.find("last")[0] == run.folder
+    assert logs.find(run.folder.name)[0] == run.folder
+    assert logs.find(run.folder.name[-6:])[0] == run.folder
+    with pytest.raises(ConfigError, match="There is no run 'nothing'"):
+        logs.find("nothing")
+    other = run.folder.with_name(f"{run.folder.name}x")
+    other.mkdir()
+    (other / "run.json").write_bytes((run.folder / "run.json").read_bytes())
+    assert logs.find(run.folder.name)[0] == run.folder
+    with pytest.raises(ConfigError, match="in the name of 2 runs"):
+        logs.find(run.folder.name[:-1])
+
+
+def test_what_a_log_shows(booted: Run, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert cli.main(["log"]) == Exit.AGREES
+    told = capfdbinary.readouterr().out
+    assert b"some:kernel" in told
+    assert b" two\n" in told
+    assert cli.main(["log", "last", "--part", "records"]) == Exit.AGREES
+    assert capfdbinary.readouterr().out == b"\xff\0"
+    assert cli.main(["log", "--part", "gdb"]) == Exit.USAGE
+
+
+def test_old_runs_go_but_those_that_are_kept(run: Run) -> None:
+    runs = run.folder.parent
+    old = [runs / f"20000101-{number:06}-999999999-x" for number in range(logs.KEPT + 3)]
+    for folder in old:
+        folder.mkdir()
+    logs.keep(old[0])
+    logs._new_folder()
+    # Of the others, so many stay that with the two newer ones there are KEPT.
+    assert [folder.exists() for folder in old[:6]] == [True, *4 * [False], True]
+    assert run.folder.exists()
+
+
+def test_a_folder_that_cannot_be_made(state: Path) -> None:
+    state.write_text("a file")
+    with pytest.raises(InfrastructureError, match="logs cannot be written"):
+        logs._new_folder()
+
+
+def test_what_is_next() -> None:
+    assert logs.see("/a/one, /b/two") == "See: jprobe-harness log one; jprobe-harness log two"
