@@ -22,6 +22,7 @@ from harness.commands import (
     predict,
     repro,
     runs,
+    shell,
     storm,
 )
 from harness.errors import Exit, HarnessError
@@ -51,6 +52,7 @@ COMMANDS: Mapping[str, Command] = {
     "repro": repro,
     "fuzz": fuzz,
     "storm": storm,
+    "shell": shell,
     "layout": layout,
     "predict": predict,
     "list": listing,

@@ -99,6 +99,17 @@ def add_cc(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_share(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--share",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR",
+        help="a folder that the guest sees, as it is now and read-only, at /mnt/NAME; repeatable",
+    )
+
+
 def add_json(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
         "--json", metavar="FILE", help=f"write {what} as JSON; '-' for standard output"

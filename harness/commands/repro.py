@@ -18,6 +18,7 @@ from harness.commands.options import (
     add_json,
     add_kernel,
     add_selection,
+    add_share,
     kernel_options,
     seconds,
 )
@@ -26,7 +27,8 @@ from harness.errors import ConfigError, HarnessError, InfrastructureError
 
 if TYPE_CHECKING:
     from harness.model.policy import Policy, Variant
-    from harness.run.plan import Result, Survey
+    from harness.run.job import Prepared
+    from harness.run.plan import Play, Result, Survey
 
 
 # git bisect run takes this for the end, and 1 to 127 for a bad revision.
@@ -95,6 +97,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="never remove this run's logs (jprobe-harness runs)",
     )
     parser.add_argument(
+        "--shell",
+        action="store_true",
+        help="then give a prompt in the guest that it was played in",
+    )
+    add_share(parser)
+    parser.add_argument(
         "--witness",
         choices=("gdb",),
         help="a debugger looks on, and must have seen what the guest tells",
@@ -107,6 +115,8 @@ def run(options: argparse.Namespace) -> int:
 
     catalog = Catalog(options.case_dir)
     specs = spec.expand(options.kernel, catalog)
+    if options.shell:
+        return _in_shell(options, catalog, specs)
     if options.patch:
         return _patched(options, catalog, specs)
     if len(specs) == 1:
@@ -154,6 +164,49 @@ def _patched(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]
     return patch_report.exit_status(survey) if len(survey.results) == 2 else survey.exit_status
 
 
+def _in_shell(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]) -> int:
+    """Play in a guest that the user then gets a prompt of."""
+    from harness.commands import shell
+
+    def prepared(progress: Progress) -> Prepared:
+        return _one_image(options, catalog, specs, progress)
+
+    result = shell.prompt(catalog, prepared, options.share, functools.partial(_report, options))
+    return result.exit_status
+
+
+def _one_image(
+    options: argparse.Namespace, catalog: Catalog, specs: Sequence[str], progress: Progress
+) -> Prepared:
+    """What is played in a single guest."""
+    from harness.run import job
+
+    if len(specs) > 1:
+        raise ConfigError("Only one guest can be handed to you.", "Give --kernel once.")
+    images = job.prepare_plan(
+        specs[0],
+        catalog,
+        _plan(options, catalog),
+        options=kernel_options(options, options.patch),
+        exact=options.exact,
+        expect=_expectation(options, catalog),
+        report=progress.percent,
+    )
+    if len(images) > 1:
+        raise ConfigError(
+            f"These variants need {len(images)} images of the kernel, and only one guest can be"
+            " handed to you.",
+            "Choose among them with --variant.",
+        )
+    return images[0]
+
+
+def _plan(options: argparse.Namespace, catalog: Catalog) -> list[Play]:
+    from harness.run.plan import plays
+
+    return plays(_variants(options, catalog), catalog.select_cases(options.case))
+
+
 def _variants(options: argparse.Namespace, catalog: Catalog) -> list[Variant]:
     """What --variant and --set ask for."""
     from harness.catalog import own_variant
@@ -181,11 +234,10 @@ def _judge(
 ) -> Result:
     """A run over one kernel; raises Interrupted with what there is."""
     from harness.run import job
-    from harness.run.plan import plays
     from harness.run.repro import run
     from harness.run.session import Deadlines
 
-    plan = plays(_variants(options, catalog), catalog.select_cases(options.case))
+    plan = _plan(options, catalog)
     played = 0
     what = f"playing on {kernel}"
     with ExitStack() as resources:

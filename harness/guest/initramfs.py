@@ -1,36 +1,47 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The guest's root file system: busybox, the modules and a small init."""
+"""The guest's root file system: busybox, the modules and what a recipe has."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
-from harness import cache, resources
+from harness import cache
+from harness.errors import ConfigError
 from harness.guest import cpio
+from harness.guest.recipe import Recipe
 from harness.kernel.kernel import Kernel, module_order, read_module
+from harness.kernel.modules import Modules
 
 # What a guest needs for a record channel of its own.
 VIRTIO_SERIAL = ("virtio_mmio", "virtio_console")
+# What decides on the result beside what goes in.
+MAKERS = ("initramfs.py", "cpio.py")
 _DIRECTORIES = ("bin", "dev", "etc", "lib", "lib/modules", "proc", "sys")
 
 
 class Channel(enum.Enum):
     """The device that the guest writes its records to."""
 
-    VIRTIO = "/dev/vport0p1"
+    # Numbered among all virtio devices.
+    VIRTIO = "/dev/vport*p1"
     # For kernels without virtio; the kernel's own messages come there too.
     SERIAL = "/dev/ttyAMA0"
 
 
-def _base(kernel: Kernel, init: bytes) -> list[cpio.Entry]:
+def _base(kernel: Kernel, files: Mapping[str, bytes]) -> list[cpio.Entry]:
+    parents = {str(parent) for path in files for parent in PurePosixPath(path).parents} - {"."}
     return [
-        *(cpio.directory(name) for name in _DIRECTORIES),
+        *(cpio.directory(name) for name in sorted({*_DIRECTORIES, *parents})),
         cpio.character_device("dev/console", 5, 1),
         cpio.file("bin/busybox", kernel.busybox.read_bytes(), executable=True),
-        cpio.file("init", init, executable=True),
+        *(cpio.file(path, data, executable=_is_program(data)) for path, data in files.items()),
     ]
+
+
+def _is_program(data: bytes) -> bool:
+    return data.startswith((b"#!", b"\x7fELF"))
 
 
 def _name(module: Path) -> str:
@@ -42,25 +53,41 @@ def _names(modules: Sequence[Path]) -> bytes:
     return "".join(f"{_name(path)}\n" for path in modules).encode()
 
 
-def minimal(
-    kernel: Kernel, files: Sequence[Path], init: bytes | None = None
+def _drivers(kernel: Kernel, recipe: Recipe) -> list[Path]:
+    order = module_order(kernel, recipe.drivers)
+    if order is None:
+        options = ", ".join(f"CONFIG_{name.upper()}" for name in recipe.drivers)
+        raise ConfigError(
+            f"The kernel {kernel.spec} lacks one of {options}, built in or as a module.",
+            "Of a source tree, ask for them in a fragment: --kconfig FILE",
+        )
+    return order
+
+
+def build(
+    kernel: Kernel,
+    files: Sequence[Path],
+    recipe: Recipe,
+    channel: Channel | None = None,
 ) -> tuple[bytes, Channel]:
     """
-    An initramfs that loads `files` and plays /plan, and the channel it uses.
+    An initramfs that loads `files` and does what its init does, and the channel it uses.
 
-    The plan is not in it; append plan().  Equal inputs give equal bytes.
+    That is virtio where the kernel has it, unless `channel` says otherwise.  A plan
+    is not in it; append plan().  Equal inputs give equal bytes.  Raises ConfigError
+    for a kernel that lacks a driver.
     """
-    virtio = module_order(kernel, VIRTIO_SERIAL)
-    channel = Channel.VIRTIO if virtio is not None else Channel.SERIAL
-    modules = [*(virtio or ()), *files]
-    if init is None:
-        init = (resources.images() / "minimal/init").read_bytes()
+    virtio = None if channel is Channel.SERIAL else module_order(kernel, VIRTIO_SERIAL)
+    channel = Channel.SERIAL if virtio is None else Channel.VIRTIO
+    drivers = [path for path in _drivers(kernel, recipe) if path not in (virtio or ())]
+    modules = [*(virtio or ()), *drivers, *files]
     return (
         cpio.archive(
             [
-                *_base(kernel, init),
+                *_base(kernel, recipe.files),
                 cpio.file("etc/modules", _names(files)),
                 cpio.file("etc/modules.channel", _names(virtio or ())),
+                cpio.file("etc/modules.drivers", _names(drivers)),
                 cpio.file("etc/channel", f"{channel.value}\n".encode()),
                 *(cpio.file(f"lib/modules/{_name(path)}", read_module(path)) for path in modules),
             ]
@@ -72,7 +99,7 @@ def minimal(
 def bare(kernel: Kernel) -> bytes:
     """An initramfs that powers off at once, for comparison."""
     init = b"#!/bin/busybox sh\nexec /bin/busybox poweroff -f\n"
-    return cpio.archive(_base(kernel, init))
+    return cpio.archive(_base(kernel, {"init": init}))
 
 
 def plan(lines: Sequence[str], name: str = "plan") -> bytes:
@@ -84,17 +111,19 @@ def plan(lines: Sequence[str], name: str = "plan") -> bytes:
     return cpio.archive([cpio.file(name, "".join(f"{line}\n" for line in lines).encode())])
 
 
-def cached_minimal(kernel: Kernel, files: Sequence[Path], key: str) -> tuple[bytes, Channel]:
-    """minimal(), from the cache; `key` names the modules' content."""
-    init = (resources.images() / "minimal/init").read_bytes()
+def cached(
+    kernel: Kernel, modules: Modules, recipe: Recipe, channel: Channel | None = None
+) -> tuple[bytes, Channel]:
+    """build() with the test modules, from the cache."""
 
     def make(folder: Path) -> None:
-        data, channel = minimal(kernel, files, init)
+        data, used = build(kernel, modules.files, recipe, channel)
         (folder / "initramfs").write_bytes(data)
-        (folder / "channel").write_text(channel.name)
+        (folder / "channel").write_text(used.name)
 
-    folder = cache.entry(
-        "initramfs", cache.digest(kernel.key, str(kernel.busybox), key, init), make
-    )
-    channel = Channel[(folder / "channel").read_text()]
-    return (folder / "initramfs").read_bytes(), channel
+    wanted = channel.name if channel else ""
+    makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
+    key = cache.digest(kernel.key, str(kernel.busybox), modules.key, recipe.stamp, wanted, *makers)
+    folder = cache.entry("initramfs", key, make)
+    used = Channel[(folder / "channel").read_text()]
+    return (folder / "initramfs").read_bytes(), used

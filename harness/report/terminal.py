@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -124,9 +125,21 @@ def print_result(result: Result) -> None:
         out.print(Text(see(result.logs)))
 
 
-def print_dump(outcome: Outcome) -> None:
+def lines(outcome: Outcome, columns: int) -> list[str]:
+    """What there is to say of one play, for a terminal of that width."""
+    out = _Console(file=io.StringIO(), width=columns, force_terminal=True, highlight=False)
+    with out.capture() as captured:
+        print_dump(outcome, out)
+        if outcome.agrees:
+            out.print(Text(f"{words.cell(outcome)}, as predicted", style="bold"))
+        for reason in outcome.reasons:
+            out.print(Text(f"{MISMATCH}{reason}", style="bold red"))
+    return captured.get().splitlines()
+
+
+def print_dump(outcome: Outcome, out: Console | None = None) -> None:
     """The argument area and the by-reference copies at three moments."""
-    out = console()
+    out = out or console()
     verdict = outcome.verdict
     if verdict is None:
         return
@@ -147,19 +160,26 @@ def print_dump(outcome: Outcome) -> None:
             names[placement.stack] = f"argument {index}" + (
                 " (address)" if placement.by_reference else ""
             )
+    octets = _octets_per_row(out.width)
     if case.layout.stack_size:
-        out.print(_dump("argument area, from SP", observation.area, names))
+        out.print(_dump("argument area, from SP", observation.area, names, octets))
     for index, placement in enumerate(case.layout.placements):
         if placement.by_reference:
             look = observation.arguments.get(index, Look())
             title = f"argument {index}, by reference at SP {look.at - hit.sp:+#x}"
-            out.print(_dump(title, look, {}))
+            out.print(_dump(title, look, {}, octets))
     if observation.object:
         place = observation.object.at - hit.sp
-        out.print(_dump(f"the caller's object at SP {place:+#x}", observation.object, {}))
+        title = f"the caller's object at SP {place:+#x}"
+        out.print(_dump(title, observation.object, {}, octets))
 
 
-def _dump(title: str, look: Look, names: Mapping[int, str]) -> Table:
+def _octets_per_row(columns: int) -> int:
+    """So many that three moments, four columns an octet, stand beside offset and name."""
+    return next((octets for octets in (8, 4) if 3 * (4 * octets + 2) + 26 <= columns), 2)
+
+
+def _dump(title: str, look: Look, names: Mapping[int, str], octets: int) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     moments = {"before": look.before, "after the handler": look.after, "seen": look.seen}
     shown = {name: data for name, data in moments.items() if data}
@@ -169,9 +189,9 @@ def _dump(title: str, look: Look, names: Mapping[int, str]) -> Table:
     table.add_column("")
     size = max((len(data) for data in shown.values()), default=0)
     reference = look.before or look.seen or b""
-    for offset in range(0, size, 8):
+    for offset in range(0, size, octets):
         row = [
-            _octets(data[offset : offset + 8], reference[offset : offset + 8])
+            _octets(data[offset : offset + octets], reference[offset : offset + octets])
             for data in shown.values()
         ]
         table.add_row(f"{offset:#06x}", *row, names.get(offset, ""))

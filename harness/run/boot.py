@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from harness.guest import initramfs
+from harness.guest import initramfs, recipe
 from harness.kernel.kernel import Engine, Kernel
 from harness.kernel.modules import Modules
 from harness.run.logs import Run
 from harness.run.session import Deadlines, Session
 from harness.vm.machine import DEFAULT_CONFIG, Config, Machine
 
+MINIMAL = "minimal"
 HELD_PLAN = "plan.held"
 # The default model has pages of 4 and 64 KiB only.
 CPU_16K_PAGES = "neoverse-n1"
@@ -49,7 +50,7 @@ def machine(kernel: Kernel, initrd: bytes, config: Config = DEFAULT_CONFIG) -> M
 def start(setup: Setup, lines: Sequence[str]) -> Iterator[Session]:
     """Start a boot of a run with a plan's lines; the guest is gone on exit."""
     kernel, modules = setup.kernel, setup.modules
-    initrd, channel = initramfs.cached_minimal(kernel, modules.files, modules.key)
+    initrd, channel = initramfs.cached(kernel, modules, recipe.load(MINIMAL))
     # Alone, the guest plays at once; before a witness, when that is ready.
     initrd += initramfs.plan(lines, HELD_PLAN) if setup.witness else initramfs.plan(lines)
     config = dataclasses.replace(setup.config, gdb=setup.witness)

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
 
 from harness.errors import KernelFault
-from harness.guest import initramfs
+from harness.guest import initramfs, recipe
+from harness.guest.initramfs import Channel
 from harness.guest.protocol import HINT, ProtocolError, Ran, Record
 from harness.guest.splat import Splat
 from harness.kernel.kernel import Kernel
@@ -36,11 +38,23 @@ class Guest:
         modules: Modules,
         config: Config = DEFAULT_CONFIG,
         deadlines: Deadlines = DEFAULT_DEADLINES,
+        *,
+        recipes: Sequence[str] = (boot.MINIMAL,),
+        added: bytes = b"",
+        channel: Channel | None = None,
     ) -> None:
+        """
+        `recipes` are folders of images/, `added` a further archive for the initrd.
+
+        Without a `channel`, the guest's records come the best way that it has.
+        """
         self.kernel = kernel
         self.modules = modules
         self._config = config
         self._deadlines = deadlines
+        self._recipe = recipe.load(*recipes)
+        self._added = added
+        self._channel = channel
         self._resources = ExitStack()
         self._fault: KernelFault | None = None
         # So many of the kernel's complaints have been told.
@@ -48,9 +62,12 @@ class Guest:
 
     def __enter__(self) -> Guest:
         with ExitStack() as resources:
-            initrd, channel = initramfs.cached_minimal(
-                self.kernel, self.modules.files, self.modules.key
+            initrd, channel = initramfs.cached(
+                self.kernel, self.modules, self._recipe, self._channel
             )
+            initrd += self._added
+            # Whether it hears more than what is typed on its console.
+            self.listens = channel is Channel.VIRTIO
             self.logs = Run(self.kernel, self.modules)
             resources.callback(self.logs.finish)
             machine = resources.enter_context(boot.machine(self.kernel, initrd, self._config))
@@ -71,8 +88,13 @@ class Guest:
             # What the kernel said last counts too.
             pass
         self._resources.close()
-        if kind is None:
+        if kind is None and self.lives:
             self._check_quiet()
+
+    @property
+    def lives(self) -> bool:
+        """Whether it has not yet died or hung."""
+        return self._fault is None
 
     def _await(self, seconds: float) -> Record:
         """The answer to what was sent; after a fault that fault again, for ever."""

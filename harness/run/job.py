@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from harness import settings
 from harness.catalog import Catalog
@@ -61,6 +61,40 @@ def images(
     return list(needed.items())
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """One image of a kernel's, with what is to be played on it."""
+
+    kernel: Kernel
+    modules: Modules
+    plays: list[Play]
+
+
+def prepare_plan(
+    kernel_spec: str,
+    catalog: Catalog,
+    plan: Sequence[Play],
+    *,
+    options: Options = DEFAULTS,
+    exact: bool = False,
+    expect: Policy | None = None,
+    report: Progress = lambda what, percent: None,
+) -> list[Prepared]:
+    """
+    As many images of one kernel as a plan's variants need.
+
+    `expect` is what a kernel's own policy has to be, whatever its tree says.
+    Raises whatever prepare() raises.
+    """
+    variants = list(dict.fromkeys(play.variant for play in plan))
+    prepared = []
+    for image, carried in images(variants, options, exact=exact):
+        kernel, built = prepare(kernel_spec, catalog, options=image, report=report)
+        plays = [_expected(play, kernel, expect) for play in plan if play.variant in carried]
+        prepared.append(Prepared(kernel, built, plays))
+    return prepared
+
+
 def judge(
     kernel_spec: str,
     catalog: Catalog,
@@ -73,22 +107,18 @@ def judge(
     report: Progress = lambda what, percent: None,
 ) -> Result:
     """
-    Play a plan on one kernel, in as many images as its variants need.
+    prepare_plan(), and play it.
 
-    `expect` is what a kernel's own policy has to be, whatever its tree says.
     Raises Interrupted with what there is, and whatever prepare() raises.
     """
-    variants = list(dict.fromkeys(play.variant for play in plan))
-    results: list[Result] = []
     # Build first: a tree that does not build is known before the first boot.
-    prepared = [
-        (prepare(kernel_spec, catalog, options=image, report=report), carried)
-        for image, carried in images(variants, options, exact=exact)
-    ]
-    for (kernel, built), carried in prepared:
-        plays = [_expected(play, kernel, expect) for play in plan if play.variant in carried]
+    prepared = prepare_plan(
+        kernel_spec, catalog, plan, options=options, exact=exact, expect=expect, report=report
+    )
+    results: list[Result] = []
+    for image in prepared:
         try:
-            results.append(run(kernel, built, plays))
+            results.append(run(image.kernel, image.modules, image.plays))
         except Interrupted as interrupted:
             results.append(interrupted.result)
             raise Interrupted(merged(results, plan)) from None

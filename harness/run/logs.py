@@ -64,6 +64,8 @@ class About(msgspec.Struct, kw_only=True):
 class BootLog:
     """What one boot's guest says, as it says it."""
 
+    run: Path
+
     console: Stamped
     # As they come, untouched.
     records: BinaryIO
@@ -146,7 +148,7 @@ class Run:
             (self.folder / f"console-{number}.log").open("w", encoding="utf-8") as console,
             (self.folder / f"records-{number}").open("wb") as records,
         ):
-            yield BootLog(Stamped(console), records, self.folder / f"gdb-{number}.log")
+            yield BootLog(self.folder, Stamped(console), records, self.folder / f"gdb-{number}.log")
 
 
 def _root() -> Path:

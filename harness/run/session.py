@@ -20,11 +20,9 @@ from harness.errors import (
 )
 from harness.guest.initramfs import Channel
 from harness.guest.protocol import Guest, Parser, ProtocolError, Record
-from harness.run.logs import BootLog
+from harness.run.logs import BootLog, see
 from harness.vm.console import Console
 from harness.vm.machine import Machine
-
-LOG = "The console log has the rest."
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,7 @@ class Session:
         self.machine = machine
         self.console = Console(machine.console, log.console if log else None)
         self.log = log
+        self._hint = see(str(log.run)) if log else ""
         self.guest: Guest | None = None
         self.deadlines = deadlines
         # Records received, but for the guest's introduction.
@@ -85,6 +84,11 @@ class Session:
         self._early += self._read(0) or []
         return not self.ended
 
+    def take(self) -> list[Record]:
+        """The records that look() has read."""
+        records, self._early = self._early, []
+        return records
+
     def records(self, planned: int) -> Iterator[Record]:
         """
         Records as they come, until the guest has powered off.
@@ -99,21 +103,22 @@ class Session:
             seconds = self.deadlines.end if last else self.deadlines.play
         self.check_end()
         if self.guest is None:
-            raise InfrastructureError(self._said("The guest could not set itself up."), LOG)
+            raise InfrastructureError(self._said("The guest could not set itself up."), self._hint)
         if self.received < planned:
             raise KernelDied(
-                self._said(f"The guest ended after {self.received} of {planned} records."), LOG
+                self._said(f"The guest ended after {self.received} of {planned} records."),
+                self._hint,
             )
 
     def check_end(self) -> None:
         """Raise unless the guest ended by powering off, without a complaint before."""
         if self.console.dead:
-            raise KernelDied(str(self.console.dead))
+            raise KernelDied(str(self.console.dead), self._hint)
         status = self.machine.process.wait(self.deadlines.end)
         if status:
-            raise MachineError(self._said(f"QEMU ended with status {status}."), LOG)
+            raise MachineError(self._said(f"QEMU ended with status {status}."), self._hint)
         if not self.console.watcher.powered_off:
-            raise KernelDied(self._said("The guest was gone without a word."), LOG)
+            raise KernelDied(self._said("The guest was gone without a word."), self._hint)
 
     def wait(self, seconds: float) -> list[Record]:
         """
@@ -131,8 +136,7 @@ class Session:
                 break
             if self.console.dead:
                 deadline = min(deadline, time.monotonic() + self.deadlines.end)
-        records, self._early = self._early, []
-        return records
+        return self.take()
 
     def _read(self, seconds: float) -> list[Record] | None:
         """The records in what comes next; None when nothing comes in time."""
@@ -158,7 +162,7 @@ class Session:
         records = self.wait(seconds)
         if not records:
             self.check_end()
-            raise KernelDied("The guest has powered off.")
+            raise KernelDied("The guest has powered off.", self._hint)
         return records[0]
 
     def _read_console(self) -> list[Record]:
@@ -197,7 +201,7 @@ class Session:
             if self._channel is Channel.SERIAL:
                 raise
             # Nobody else writes here: the guest's own memory is damaged.
-            raise KernelFault(error.sentence, LOG) from error
+            raise KernelFault(error.sentence, self._hint) from error
 
     def send(self, line: str) -> None:
         """Give a guest without a plan something to do; raises KernelDied."""
@@ -207,13 +211,13 @@ class Session:
             else:
                 self.machine.records.sendall(f"{line}\n".encode())
         except OSError as error:
-            raise KernelDied(self._said("The guest is gone."), LOG) from error
+            raise KernelDied(self._said("The guest is gone."), self._hint) from error
 
     def _hung(self) -> NoReturn:
         """Tell a hung test from a hung kernel."""
         last = f"record {self.received}" if self.guest else "the kernel's start"
         if self.console.dead:
-            raise KernelDied(str(self.console.dead))
+            raise KernelDied(str(self.console.dead), self._hint)
         if self.guest and self.console.ping(self.deadlines.ping):
             raise TestHung(
                 f"The play after {last} does not end; the guest still answers.",
@@ -222,7 +226,7 @@ class Session:
         from harness.vm import qmp
 
         counters = "; ".join(qmp.program_counters(self.machine.qmp))
-        raise KernelHung(f"The guest hangs after {last}. {counters}".strip())
+        raise KernelHung(f"The guest hangs after {last}. {counters}".strip(), self._hint)
 
     def _said(self, what: str) -> str:
         """`what`, with the last words of QEMU and of the guest."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import socket
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from harness.guest.splat import Splat, Watcher
@@ -37,6 +38,8 @@ class Console:
         )
         self._spawn.logfile_read = log
         self._last = ""
+        # Sees what is read, too.
+        self.echo: Callable[[str], object] = lambda text: None
         self.watcher = Watcher()
 
     def fileno(self) -> int:
@@ -53,12 +56,16 @@ class Console:
             return ""
         self.watcher.feed(text)
         self._last = (self._last + text)[-TAIL_CHARACTERS:]
+        self.echo(text)
         return text
 
     @property
     def tail(self) -> list[str]:
         """The last lines."""
         return [line.strip() for line in self._last.splitlines()]
+
+    def send(self, text: str) -> None:
+        self._spawn.send(text)
 
     def send_line(self, text: str) -> None:
         self._spawn.sendline(text)

@@ -32,6 +32,23 @@ SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=de
 
 
 @dataclass(frozen=True)
+class Disk:
+    """A disk that the guest can only read."""
+
+    # Its serial in the guest; up to 20 characters.
+    name: str
+    file: Path
+
+    def arguments(self) -> list[str]:
+        """QEMU's."""
+        file = str(self.file).replace(",", ",,")
+        return [
+            "-drive", f"if=none,id={self.name},file={file},format=raw,readonly=on",
+            "-device", f"virtio-blk-device,drive={self.name},serial={self.name}",
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Config:
     """What the guest's hardware is like."""
 
@@ -43,6 +60,7 @@ class Config:
     append: str = ""
     # A debugger may attach, through a socket in the machine's own folder.
     gdb: bool = False
+    disks: tuple[Disk, ...] = ()
 
 
 DEFAULT_CONFIG = Config()
@@ -119,6 +137,7 @@ class Machine:
             "-chardev", f"socket,id=records,path={self.folder}/records",
             "-qmp", f"unix:{self.qmp},server=on,wait=off",
             *(["-gdb", f"unix:{self.gdb},server=on,wait=off"] if self.config.gdb else []),
+            *(word for disk in self.config.disks for word in disk.arguments()),
         ]  # fmt: skip
         self._output = self._resources.enter_context((self.folder / "qemu.log").open("w+"))
         self.process = subprocess.Popen(
@@ -144,7 +163,8 @@ class Machine:
         """
         A command that boots the same guest without the harness.
 
-        Its console is the terminal, where Ctrl-a x ends it, and its records go to a file.
+        Its console is the terminal, where Ctrl-a x ends it, and its records go to a file;
+        it has no disks.
         """
         return [
             *self._qemu(initrd),

@@ -19,7 +19,7 @@ import harness
 from harness import cache
 from harness.catalog import Catalog
 from harness.errors import BuildError
-from harness.guest import initramfs
+from harness.guest import initramfs, recipe
 from harness.kernel import casegen, modules
 from harness.kernel.kernel import Kernel
 from harness.model.case import Context
@@ -199,7 +199,7 @@ def test_the_image_is_reproducible(
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
         built = modules.build(kernel, cases)
         assert cache.root() in built.folder.parents
-        images.append(initramfs.minimal(kernel, built.files))
+        images.append(initramfs.build(kernel, built.files, recipe.load("minimal")))
     assert images[0] == images[1]
 
 
@@ -209,8 +209,8 @@ def test_a_kernel_without_virtio_tells_on_the_serial_line(
     monkeypatch.setattr(initramfs, "VIRTIO_SERIAL", ("no_such_module",))
     monkeypatch.setattr(
         initramfs,
-        "cached_minimal",
-        lambda kernel, files, key: initramfs.minimal(kernel, files),
+        "cached",
+        lambda kernel, modules, recipe: initramfs.build(kernel, modules.files, recipe),
     )
     chosen = catalog.select_cases(["stack-9", "by-ref-1024", "irq-stack-9"])
     built = modules.build(kernel, list(catalog.cases.values()))

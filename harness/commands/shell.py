@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Gives the user a guest's prompt."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.catalog import Catalog
+from harness.commands.options import add_case_dir, add_cc, add_kernel, add_share, prepare
+from harness.commands.output import Progress
+from harness.errors import Exit
+
+if TYPE_CHECKING:
+    from harness.guest.share import Share
+    from harness.run.job import Prepared
+    from harness.run.plan import Result
+    from harness.vm.machine import Disk
+
+SUMMARY = "boot a kernel with the modules loaded, and give a prompt in it"
+EXAMPLE = "jprobe-harness shell --kernel debian:6.12 --share ~/tests"
+WITHOUT = "Without one, run a command in a guest: jprobe-harness ssh -- COMMAND"
+GREETING = (
+    "The modules are loaded; 'jprobe-case' plays a case. 'exit' powers off, Ctrl-] ends it at once."
+)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_kernel(parser)
+    add_cc(parser)
+    add_case_dir(parser)
+    add_share(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.run.job import Prepared
+
+    catalog = Catalog(options.case_dir)
+
+    def prepared(progress: Progress) -> Prepared:
+        kernel, modules = prepare(options, catalog, progress)
+        return Prepared(kernel, modules, [])
+
+    prompt(catalog, prepared, options.share)
+    return Exit.AGREES
+
+
+def prompt(
+    catalog: Catalog,
+    prepare: Callable[[Progress], Prepared],
+    folders: Sequence[Path],
+    report: Callable[[Result], None] = lambda result: None,
+) -> Result:
+    """Play in a guest, report it, and hand the guest to the user."""
+    from harness.guest import share
+    from harness.report.terminal import lines
+    from harness.run import boot
+    from harness.run.guest import Guest
+    from harness.run.shell import RECIPE, Shell, play_all, tables
+    from harness.vm.machine import Config
+    from harness.vm.terminal import Terminal
+
+    terminal = Terminal(WITHOUT)
+    shares = share.named(folders)
+    rows, columns = terminal.size
+    with ExitStack() as resources:
+        with ExitStack() as preparing:
+            progress = Progress(preparing)
+            image = prepare(progress)
+            config = Config(
+                append=f"TERM={_terminal_type()} LINES={rows} COLUMNS={columns}",
+                disks=tuple(_disks(resources, shares, progress)),
+            )
+            progress.step("booting", 1, 0)
+            guest = Guest(
+                image.kernel,
+                image.modules,
+                config,
+                recipes=(boot.MINIMAL, RECIPE, *(["share"] if shares else [])),
+                added=tables(catalog),
+            )
+            resources.enter_context(guest)
+            result = play_all(
+                guest, image.plays, lambda done: progress.step("playing", len(image.plays), done)
+            )
+        if image.plays:
+            report(result)
+        if guest.lives:
+            print(GREETING, flush=True)
+            with terminal:
+                Shell(guest, terminal, catalog, lambda o: lines(o, terminal.size[1])).interact()
+        return result
+
+
+def _disks(resources: ExitStack, shares: Sequence[Share], progress: Progress) -> Iterator[Disk]:
+    from harness.guest import share
+    from harness.vm.machine import Disk
+
+    if not shares:
+        return
+    folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="jprobe-")))
+    for number, one in enumerate(shares):
+        progress.step("packing", len(shares), number)
+        share.pack(one, folder / one.name)
+        yield Disk(one.name, folder / one.name)
+
+
+def _terminal_type() -> str:
+    """For the kernel's command line, which takes no word with a blank."""
+    return re.sub(r"[^\w.+-]", "", os.environ.get("TERM", "")) or "linux"

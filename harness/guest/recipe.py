@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+What guests' root file systems have beside the modules: the folders of images/.
+
+What lies in such a folder lies in the guest at the same path; recipe.yaml says
+what else it needs.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from harness import cache, catalog, resources
+
+_NEEDS = "recipe.yaml"
+
+
+class Needs(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """recipe.yaml"""
+
+    # The kernel's own modules, or options of the same names.
+    drivers: list[str] = []
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One folder of images/, or several put together."""
+
+    # By path in the guest.
+    files: Mapping[str, bytes]
+    drivers: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def stamp(self) -> str:
+        """Tells recipes apart."""
+        parts = [part for item in sorted(self.files.items()) for part in item]
+        return cache.digest(*parts, *self.drivers)
+
+
+@functools.cache
+def load(*names: str) -> Recipe:
+    """The recipes of that name; a file of a later one replaces one of an earlier one."""
+    files: dict[str, bytes] = {}
+    drivers: dict[str, None] = {}
+    for name in names:
+        folder = resources.images() / name
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.name != _NEEDS:
+                files[str(path.relative_to(folder))] = path.read_bytes()
+        if (folder / _NEEDS).exists():
+            drivers.update(dict.fromkeys(catalog.read(folder / _NEEDS, Needs).drivers))
+    return Recipe(files, tuple(drivers))

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A guest's prompt in the user's terminal."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Iterable, Sequence
+
+from harness.catalog import Catalog
+from harness.errors import HarnessError, KernelFault
+from harness.guest import cpio
+from harness.guest.protocol import Record
+from harness.model.observation import Observation
+from harness.run.guest import Guest
+from harness.run.plan import Outcome, Play, Result
+from harness.run.repro import judge_record
+from harness.vm.terminal import ESCAPE, Terminal
+
+RECIPE = "shell"
+# Lets the user read an outcome.
+Tell = Callable[[Outcome], Sequence[str]]
+
+
+def tables(catalog: Catalog) -> bytes:
+    """A further archive for the initrd: what jprobe-case lists and looks names up in."""
+    variants = [
+        f"{v.name}\t{v.policy.rule.value} {v.policy.size}\t{v.saves}"
+        for v in catalog.variants.values()
+    ]
+    cases = [f"{case.name}\t{case.shows}" for case in catalog.cases.values()]
+    return cpio.archive(
+        [cpio.directory("etc/jprobe"), _table("variants", variants), _table("cases", cases)]
+    )
+
+
+def _table(name: str, lines: Iterable[str]) -> cpio.Entry:
+    return cpio.file(f"etc/jprobe/{name}", "".join(f"{line}\n" for line in lines).encode())
+
+
+def play_all(guest: Guest, plays: Sequence[Play], on_played: Callable[[int], None]) -> Result:
+    """Play a plan in a guest that stays up, unless the kernel dies or hangs of a play."""
+    outcomes: list[Outcome] = []
+    for play in plays:
+        try:
+            outcome = guest.play(play.variant, play.case)
+        except KernelFault as fault:
+            outcome = Outcome(play, None, (f"{type(fault).__name__}: {fault.sentence}",))
+        outcomes.append(outcome)
+        on_played(len(outcomes))
+        if not guest.lives:
+            break
+    return Result(
+        spec=guest.kernel.spec,
+        release=guest.kernel.release,
+        engine=guest.kernel.engine.value,
+        compiler=guest.modules.compiler,
+        outcomes=tuple(outcomes),
+        planned=len(plays),
+        jprobes=guest.kernel.jprobes,
+        logs=str(guest.logs),
+    )
+
+
+class Shell:
+    """What the user and the guest say to each other, and the host's word on plays."""
+
+    def __init__(self, guest: Guest, terminal: Terminal, catalog: Catalog, tell: Tell) -> None:
+        self._guest = guest
+        self._session = guest.session
+        self._terminal = terminal
+        self._catalog = catalog
+        self._tell = tell
+
+    def interact(self) -> None:
+        """Until the guest ends, or the user does; raises KernelDied."""
+        session, terminal = self._session, self._terminal
+        session.console.echo = terminal.write
+        self._resize(*terminal.size)
+        # The prompt may have come before anybody looked at it.
+        session.console.send("\n")
+        poll = select.poll()
+        for source in (terminal.fileno(), terminal.resized, session.fileno()):
+            poll.register(source, select.POLLIN)
+        while not session.ended:
+            ready = {number for number, _ in poll.poll()}
+            if session.fileno() in ready:
+                session.look()
+                for record in session.take():
+                    self._answer(record)
+            if terminal.resized in ready:
+                self._resize(*terminal.look())
+            if terminal.fileno() in ready:
+                data = terminal.read()
+                typed, escape, _ = data.partition(ESCAPE)
+                session.console.send(typed.decode(errors="replace"))
+                if escape or not data:
+                    return
+        session.check_end()
+
+    def _resize(self, rows: int, columns: int) -> None:
+        if self._guest.listens:
+            self._session.send(f"size {rows} {columns}")
+
+    def _answer(self, record: Record) -> None:
+        """Judge what was played in the guest, and tell it there, or else here."""
+        lines, status = self._judge(record)
+        if self._guest.listens:
+            for line in lines:
+                self._session.send(f"tell |{line}")
+            self._session.send(f"told {status}")
+        else:
+            self._terminal.write("".join(f"{line}\r\n" for line in lines))
+
+    def _judge(self, record: Record) -> tuple[Sequence[str], int]:
+        if not isinstance(record, Observation):
+            return [f"The guest did not play it: {record}"], 3
+        try:
+            play = self._play(record.line)
+        except (HarnessError, KeyError, ValueError):
+            return [f"'{record.line}' is none of the cases."], 2
+        outcome = judge_record(play, record, self._guest.modules)
+        return self._tell(outcome), 0 if outcome.agrees else 1
+
+    def _play(self, line: str) -> Play:
+        """The play that the guest's line stands for."""
+        name, rule, size = line.split()
+        for variant in self._catalog.variants.values():
+            if (variant.policy.rule.value, variant.policy.size) == (rule, int(size)):
+                return Play(variant, self._catalog.cases[name])
+        (variant,) = self._catalog.select_variants([f"{rule}:{size}"])
+        return Play(variant, self._catalog.cases[name])

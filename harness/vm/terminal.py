@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The user's terminal, passed through to a guest."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import termios
+import tty
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import FrameType, TracebackType
+
+from harness.errors import ConfigError
+
+# Ctrl-], as telnet has it.
+ESCAPE = b"\x1d"
+
+
+class Terminal:
+    """
+    Raw from entry to exit, so that every key is the guest's, Ctrl-C too.
+
+    `resized` is a file that is readable once the window has another size.
+    """
+
+    def __init__(self, without: str) -> None:
+        """Raises ConfigError, with what to do without one, where there is no terminal."""
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise ConfigError("This needs a terminal, for its input and its output.", without)
+        self._input, self._output = sys.stdin.fileno(), sys.stdout.fileno()
+        self._resources = ExitStack()
+
+    def __enter__(self) -> Terminal:
+        saved = termios.tcgetattr(self._input)
+        self._resources.callback(termios.tcsetattr, self._input, termios.TCSADRAIN, saved)
+        self.resized, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._resources.callback(os.close, self.resized)
+        self._resources.callback(os.close, write)
+
+        def on_resize(number: int, frame: FrameType | None) -> None:
+            os.write(write, b".")
+
+        self._handle(signal.SIGWINCH, on_resize)
+        # The terminal must not stay raw.
+        self._handle(signal.SIGTERM, _end)
+        self._handle(signal.SIGHUP, _end)
+        tty.setraw(self._input)
+        return self
+
+    def _handle(
+        self, number: signal.Signals, handler: Callable[[int, FrameType | None], None]
+    ) -> None:
+        previous = signal.signal(number, handler)
+        self._resources.callback(signal.signal, number, previous)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._resources.close()
+
+    def fileno(self) -> int:
+        return self._input
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        columns, rows = os.get_terminal_size(self._output)
+        # A terminal may not know.
+        return rows or 24, columns or 80
+
+    def look(self) -> tuple[int, int]:
+        """The size after `resized` was readable."""
+        os.read(self.resized, 4096)
+        return self.size
+
+    def read(self) -> bytes:
+        """What was typed; empty at its end."""
+        return os.read(self._input, 65536)
+
+    def write(self, text: str) -> None:
+        data = text.encode()
+        while data:
+            data = data[os.write(self._output, data) :]
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
