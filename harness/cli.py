@@ -23,6 +23,7 @@ from harness.commands import (
     repro,
     runs,
     shell,
+    ssh,
     storm,
 )
 from harness.errors import Exit, HarnessError
@@ -53,6 +54,7 @@ COMMANDS: Mapping[str, Command] = {
     "fuzz": fuzz,
     "storm": storm,
     "shell": shell,
+    "ssh": ssh,
     "layout": layout,
     "predict": predict,
     "list": listing,

@@ -59,6 +59,7 @@ EXTRA_PROGRAMS = (
     Program("flex", "flex", "builds a source tree"),
     Program("bison", "bison", "builds a source tree"),
     Program("spatch", "coccinelle", "makes a tree's own jprobes follow the stack policies"),
+    Program("ssh", "openssh-client", "your own way into a guest: ssh, scp, sftp", "-V"),
     Program("mksquashfs", "squashfs-tools", "packs the folders that a guest sees", "-version"),
     Program("git", "git", "takes a tree at a revision, and applies patches"),
 )

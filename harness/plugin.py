@@ -4,7 +4,7 @@ The pytest plugin: `pytest --kernel=SPEC [--variant=V] [--case=C]`.
 
 Without a path on the command line there is one item for each kernel x variant
 x case, played in one boot a kernel.  With a path, those tests run, and find the
-fixtures `kernel`, `guest`, `variant` and `case`.
+fixtures `kernel`, `guest`, `ssh`, `variant` and `case`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from harness.model.policy import Variant
     from harness.run.guest import Guest
     from harness.run.plan import Outcome, Play, Result
+    from harness.vm.ssh import Ssh
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -257,6 +258,22 @@ def kernel(request: pytest.FixtureRequest) -> Kernel:
 
     matrix = request.config.stash[_MATRIX]
     return spec.resolve(request.param, matrix.catalog, settings.load(), options=matrix.options)
+
+
+@pytest.fixture(scope="session")
+def ssh(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[Ssh]:
+    """SSH into a running guest with the modules loaded, shared by all tests of a kernel."""
+    from harness.kernel import modules
+    from harness.report.terminal import PIPE_WIDTH, lines
+    from harness.run.ssh import reached
+
+    matrix = request.config.stash[_MATRIX]
+    cases = list(matrix.catalog.cases.values())
+    built = modules.build(kernel, cases, compiler=matrix.options.compiler)
+    with reached(
+        kernel, built, matrix.catalog, lambda outcome: lines(outcome, PIPE_WIDTH, colour=False)
+    ) as guest:
+        yield guest.ssh
 
 
 @pytest.fixture(scope="session")

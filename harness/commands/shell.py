@@ -62,7 +62,7 @@ def prompt(
     from harness.report.terminal import lines
     from harness.run import boot
     from harness.run.guest import Guest
-    from harness.run.shell import RECIPE, Shell, play_all, tables
+    from harness.run.shell import RECIPE, Host, interact, play_all, tables
     from harness.vm.machine import Config
     from harness.vm.terminal import Terminal
 
@@ -74,8 +74,8 @@ def prompt(
             progress = Progress(preparing)
             image = prepare(progress)
             config = Config(
-                append=f"TERM={_terminal_type()} LINES={rows} COLUMNS={columns}",
-                disks=tuple(_disks(resources, shares, progress)),
+                append=f"TERM={terminal_type()} LINES={rows} COLUMNS={columns}",
+                disks=tuple(disks(resources, shares, progress)),
             )
             progress.step("booting", 1, 0)
             guest = Guest(
@@ -94,11 +94,12 @@ def prompt(
         if guest.lives:
             print(GREETING, flush=True)
             with terminal:
-                Shell(guest, terminal, catalog, lambda o: lines(o, terminal.size[1])).interact()
+                host = Host(guest, catalog, lambda o: lines(o, terminal.size[1]))
+                interact(guest, terminal, host)
         return result
 
 
-def _disks(resources: ExitStack, shares: Sequence[Share], progress: Progress) -> Iterator[Disk]:
+def disks(resources: ExitStack, shares: Sequence[Share], progress: Progress) -> Iterator[Disk]:
     from harness.guest import share
     from harness.vm.machine import Disk
 
@@ -111,6 +112,6 @@ def _disks(resources: ExitStack, shares: Sequence[Share], progress: Progress) ->
         yield Disk(one.name, folder / one.name)
 
 
-def _terminal_type() -> str:
+def terminal_type() -> str:
     """For the kernel's command line, which takes no word with a blank."""
     return re.sub(r"[^\w.+-]", "", os.environ.get("TERM", "")) or "linux"

@@ -30,6 +30,10 @@ at.  A long `line` is cut.  The checksum is CRC-32 of all lines of the record be
 A guest without a plan also answers "run COMMAND" with
 
     run status=0 output=BASE64
+
+and one that serves SSH tells its public host key after its introduction
+
+    sshd key=BASE64
 """
 
 from __future__ import annotations
@@ -87,11 +91,19 @@ class Ran:
     output: str
 
 
+@dataclass(frozen=True)
+class HostKey:
+    """The public key of the guest's SSH server."""
+
+    # Of type ssh-ed25519, as in a known_hosts file.
+    key: str
+
+
 T = TypeVar("T")
 HINT = "On a serial line shared with printk this happens: run again."
 # Of a plan's line, so many characters come back.
 LINE_SHOWN = 64
-Record = Guest | Observation | Storm | Refusal | Ran
+Record = Guest | Observation | Storm | Refusal | Ran | HostKey
 
 _WORDS = (
     "guest",
@@ -111,6 +123,7 @@ _WORDS = (
     "errno",
     "end",
     "run",
+    "sshd",
 )
 _RECORD_LINE = re.compile(rb"(?:%s) [a-z_]+=" % "|".join(_WORDS).encode())
 
@@ -137,8 +150,8 @@ class Parser:
             if not _RECORD_LINE.match(line):
                 continue
             word = line.split(b" ", 1)[0]
-            if word == b"run":
-                records.append(_sound(_ran, line))
+            if alone := _ALONE.get(word):
+                records.append(_sound(alone, line))
                 continue
             if (word in (b"guest", b"play")) == bool(self._lines):
                 raise ProtocolError(
@@ -206,6 +219,14 @@ def _ran(line: bytes) -> Ran:
     fields = _fields(line)
     output = base64.b64decode(fields["output"]).decode(errors="replace")
     return Ran(int(fields["status"]), output)
+
+
+def _host_key(line: bytes) -> HostKey:
+    return HostKey(_fields(line)["key"])
+
+
+# Records of one line, without an end.
+_ALONE: Mapping[bytes, Callable[[bytes], Ran | HostKey]] = {b"run": _ran, b"sshd": _host_key}
 
 
 def _moment(fields: dict[str, str], name: str) -> bytes | None:

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from harness import cache, catalog, resources
+from harness import cache, catalog, resources, settings
+from harness.kernel import programs
+from harness.kernel.apt import Progress
 
 _NEEDS = "recipe.yaml"
 
@@ -24,6 +26,10 @@ class Needs(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     # The kernel's own modules, or options of the same names.
     drivers: list[str] = []
+    # Debian's, for arm64; theirs are the programs, with whatever they are linked with.
+    packages: list[str] = []
+    # By path in the packages: the path in the guest.
+    programs: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -41,9 +47,12 @@ class Recipe:
         return cache.digest(*parts, *self.drivers)
 
 
-@functools.cache
-def load(*names: str) -> Recipe:
-    """The recipes of that name; a file of a later one replaces one of an earlier one."""
+def load(*names: str, report: Progress = lambda what, percent: None) -> Recipe:
+    """
+    The recipes of that name; a file of a later one replaces one of an earlier one.
+
+    Raises ArchiveError for programs that cannot be had.
+    """
     files: dict[str, bytes] = {}
     drivers: dict[str, None] = {}
     for name in names:
@@ -52,5 +61,19 @@ def load(*names: str) -> Recipe:
             if path.is_file() and path.name != _NEEDS:
                 files[str(path.relative_to(folder))] = path.read_bytes()
         if (folder / _NEEDS).exists():
-            drivers.update(dict.fromkeys(catalog.read(folder / _NEEDS, Needs).drivers))
+            needs = catalog.read(folder / _NEEDS, Needs)
+            drivers.update(dict.fromkeys(needs.drivers))
+            files.update(_programs(needs, report))
     return Recipe(files, tuple(drivers))
+
+
+def _programs(needs: Needs, report: Progress) -> dict[str, bytes]:
+    if not needs.programs:
+        return {}
+    root = programs.fetch(needs.packages, settings.load().archive, report)
+    files: dict[str, bytes] = {}
+    for source, target in needs.programs.items():
+        files[target] = (root / source).read_bytes()
+        for name, path in programs.libraries(root, root / source).items():
+            files[f"lib/{name}"] = path.read_bytes()
+    return files

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from harness.catalog import Catalog, KernelFile, nearest
 from harness.errors import ConfigError
-from harness.kernel import busybox, debian, local, native, tree
+from harness.kernel import debian, local, native, programs, tree
 from harness.kernel.apt import Progress
 from harness.kernel.kernel import Kernel
 from harness.kernel.options import DEFAULTS, Options
@@ -45,7 +45,7 @@ class Request:
 
     def busybox(self) -> Path:
         """The guest's programs."""
-        return busybox.fetch(self.settings.archive, self.report)
+        return programs.busybox(self.settings.archive, self.report)
 
 
 class Source(Protocol):

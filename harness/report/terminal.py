@@ -125,9 +125,9 @@ def print_result(result: Result) -> None:
         out.print(Text(see(result.logs)))
 
 
-def lines(outcome: Outcome, columns: int) -> list[str]:
-    """What there is to say of one play, for a terminal of that width."""
-    out = _Console(file=io.StringIO(), width=columns, force_terminal=True, highlight=False)
+def lines(outcome: Outcome, columns: int, colour: bool = True) -> list[str]:
+    """What there is to say of one play, for a terminal of that width or a pipe."""
+    out = _Console(file=io.StringIO(), width=columns, force_terminal=colour, highlight=False)
     with out.capture() as captured:
         print_dump(outcome, out)
         if outcome.agrees:

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import os
 import select
+import threading
 from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
 
 from harness.catalog import Catalog
-from harness.errors import HarnessError, KernelFault
+from harness.errors import HarnessError, InfrastructureError, KernelFault
 from harness.guest import cpio
 from harness.guest.protocol import Record
 from harness.model.observation import Observation
@@ -61,55 +64,33 @@ def play_all(guest: Guest, plays: Sequence[Play], on_played: Callable[[int], Non
     )
 
 
-class Shell:
-    """What the user and the guest say to each other, and the host's word on plays."""
+class Host:
+    """The host's side of a guest with a prompt: it hears, and judges what is played there."""
 
-    def __init__(self, guest: Guest, terminal: Terminal, catalog: Catalog, tell: Tell) -> None:
+    def __init__(self, guest: Guest, catalog: Catalog, tell: Tell) -> None:
         self._guest = guest
         self._session = guest.session
-        self._terminal = terminal
         self._catalog = catalog
         self._tell = tell
 
-    def interact(self) -> None:
-        """Until the guest ends, or the user does; raises KernelDied."""
-        session, terminal = self._session, self._terminal
-        session.console.echo = terminal.write
-        self._resize(*terminal.size)
-        # The prompt may have come before anybody looked at it.
-        session.console.send("\n")
-        poll = select.poll()
-        for source in (terminal.fileno(), terminal.resized, session.fileno()):
-            poll.register(source, select.POLLIN)
-        while not session.ended:
-            ready = {number for number, _ in poll.poll()}
-            if session.fileno() in ready:
-                session.look()
-                for record in session.take():
-                    self._answer(record)
-            if terminal.resized in ready:
-                self._resize(*terminal.look())
-            if terminal.fileno() in ready:
-                data = terminal.read()
-                typed, escape, _ = data.partition(ESCAPE)
-                session.console.send(typed.decode(errors="replace"))
-                if escape or not data:
-                    return
-        session.check_end()
+    def attend(self) -> None:
+        """Hear what the guest has said."""
+        self._session.look()
+        for record in self._session.take():
+            self._answer(record)
 
-    def _resize(self, rows: int, columns: int) -> None:
+    def resize(self, rows: int, columns: int) -> None:
+        """The window that shows the guest's console has another size."""
         if self._guest.listens:
             self._session.send(f"size {rows} {columns}")
 
     def _answer(self, record: Record) -> None:
-        """Judge what was played in the guest, and tell it there, or else here."""
+        """Judge what was played in the guest, and tell it there, if it can hear."""
         lines, status = self._judge(record)
         if self._guest.listens:
             for line in lines:
                 self._session.send(f"tell |{line}")
             self._session.send(f"told {status}")
-        else:
-            self._terminal.write("".join(f"{line}\r\n" for line in lines))
 
     def _judge(self, record: Record) -> tuple[Sequence[str], int]:
         if not isinstance(record, Observation):
@@ -129,3 +110,72 @@ class Shell:
                 return Play(variant, self._catalog.cases[name])
         (variant,) = self._catalog.select_variants([f"{rule}:{size}"])
         return Play(variant, self._catalog.cases[name])
+
+
+def interact(guest: Guest, terminal: Terminal, host: Host) -> None:
+    """The guest's console in the user's terminal, until either ends; raises KernelDied."""
+    session = guest.session
+    session.console.echo = terminal.write
+    host.resize(*terminal.size)
+    # The prompt may have come before anybody looked at it.
+    session.console.send("\n")
+    poll = select.poll()
+    for source in (terminal.fileno(), terminal.resized, session.fileno()):
+        poll.register(source, select.POLLIN)
+    while not session.ended:
+        ready = {number for number, _ in poll.poll()}
+        if session.fileno() in ready:
+            host.attend()
+        if terminal.resized in ready:
+            host.resize(*terminal.look())
+        if terminal.fileno() in ready:
+            data = terminal.read()
+            typed, escape, _ = data.partition(ESCAPE)
+            session.console.send(typed.decode(errors="replace"))
+            if escape or not data:
+                return
+    session.check_end()
+
+
+class Attendant:
+    """Attends to a guest in a thread of its own, while this one does something else."""
+
+    def __init__(self, guest: Guest, attend: Callable[[], None]) -> None:
+        self._session = guest.session
+        self._attend = attend
+        self._stop, self._stopping = os.pipe()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._failure: BaseException | None = None
+
+    def __enter__(self) -> Attendant:
+        self._thread.start()
+        return self
+
+    def _run(self) -> None:
+        try:
+            while not self._session.ended:
+                ready, _, _ = select.select([self._session.fileno(), self._stop], [], [])
+                if self._stop in ready:
+                    return
+                self._attend()
+        except BaseException as error:
+            self._failure = error
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Raises what the guest died of in place of what followed from that."""
+        if isinstance(value, InfrastructureError):
+            # QEMU may be about to end, which explains it.
+            self._thread.join(self._session.deadlines.end if self._session.console.dead else 0)
+        os.write(self._stopping, b".")
+        self._thread.join()
+        os.close(self._stop)
+        os.close(self._stopping)
+        if self._failure and (value is None or isinstance(value, InfrastructureError)):
+            raise self._failure from value
+        if self._session.ended and isinstance(value, InfrastructureError):
+            self._session.check_end()

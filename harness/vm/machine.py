@@ -61,9 +61,16 @@ class Config:
     # A debugger may attach, through a socket in the machine's own folder.
     gdb: bool = False
     disks: tuple[Disk, ...] = ()
+    # QEMU's user network, from which a port of the loopback leads to the guest's SSH.
+    network: bool = False
 
 
 DEFAULT_CONFIG = Config()
+# The system chooses the port; the guest cannot reach anything.
+_NETWORK = (
+    "-netdev", "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:22",
+    "-device", "virtio-net-device,netdev=net",
+)  # fmt: skip
 
 
 @functools.cache
@@ -138,6 +145,7 @@ class Machine:
             "-qmp", f"unix:{self.qmp},server=on,wait=off",
             *(["-gdb", f"unix:{self.gdb},server=on,wait=off"] if self.config.gdb else []),
             *(word for disk in self.config.disks for word in disk.arguments()),
+            *(_NETWORK if self.config.network else []),
         ]  # fmt: skip
         self._output = self._resources.enter_context((self.folder / "qemu.log").open("w+"))
         self.process = subprocess.Popen(
@@ -188,7 +196,6 @@ class Machine:
             "-no-user-config",
             "-no-reboot",
             "-display", "none",
-            "-nic", "none",
             "-sandbox", SANDBOX,
             "-serial", "chardev:console",
             "-device", "virtio-serial-device",

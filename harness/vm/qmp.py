@@ -10,6 +10,8 @@ from typing import Any
 
 from qemu.qmp import QMPClient, QMPError
 
+from harness.errors import InfrastructureError
+
 SECONDS = 5
 
 
@@ -30,6 +32,18 @@ def execute(path: Path, command: str, **arguments: object) -> Any:
     Raises QMPError, OSError or TimeoutError.
     """
     return asyncio.run(_execute(path, command, arguments))
+
+
+def forwarded_port(path: Path) -> int:
+    """The host's port that leads to the guest; raises InfrastructureError."""
+    try:
+        text = execute(path, "human-monitor-command", **{"command-line": "info usernet"})
+    except (QMPError, OSError, TimeoutError) as error:
+        raise InfrastructureError(f"QEMU does not tell the guest's port: {error}.") from error
+    match = re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", text)
+    if match is None:
+        raise InfrastructureError("QEMU forwards no port to the guest.")
+    return int(match[1])
 
 
 def program_counters(path: Path) -> list[str]:

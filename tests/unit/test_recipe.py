@@ -15,7 +15,6 @@ from harness.guest import recipe, share
 @pytest.fixture
 def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(resources, "images", lambda: tmp_path)
-    recipe.load.cache_clear()
     for path, text in (
         ("one/init", "first"),
         ("one/etc/setup", "setup"),

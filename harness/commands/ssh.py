@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Runs a command in a guest, or gives a terminal in it, by SSH."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from harness.catalog import Catalog
+from harness.commands.options import add_case_dir, add_cc, add_kernel, add_share, prepare
+from harness.commands.output import Progress
+from harness.commands.shell import GREETING, disks, terminal_type
+from harness.errors import ConfigError, Exit
+
+if TYPE_CHECKING:
+    from harness.run.ssh import Reached
+    from harness.vm.ssh import Ssh
+    from harness.vm.terminal import Terminal
+
+SUMMARY = "boot a kernel and run a command in it by SSH, or give a terminal there"
+EXAMPLE = "jprobe-harness ssh --put test.sh --get /root/out -- sh test.sh"
+WITHOUT = "Without one, give a command: jprobe-harness ssh -- COMMAND"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_kernel(parser)
+    add_cc(parser)
+    add_case_dir(parser)
+    add_share(parser)
+    parser.add_argument(
+        "--put",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="copy a file to /root in the guest first; repeatable",
+    )
+    parser.add_argument(
+        "--get",
+        action="append",
+        default=[],
+        type=PurePosixPath,
+        metavar="FILE",
+        help="copy a file of the guest's here when the command has ended; repeatable",
+    )
+    parser.add_argument(
+        "--config",
+        action="store_true",
+        help="print what your own ssh, scp and sftp need, and keep the guest until Ctrl-C",
+    )
+    parser.add_argument(
+        "remote",
+        nargs="*",
+        metavar="COMMAND",
+        help="a command line of the guest's shell; its status is this one's (128 + N for signal N)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.guest import share
+    from harness.report.terminal import PIPE_WIDTH, lines
+    from harness.run.ssh import reached
+    from harness.vm.machine import Config
+    from harness.vm.terminal import Terminal
+
+    for file in options.put:
+        if not file.is_file():
+            raise ConfigError(f"{file} cannot be copied: there is no such file.")
+    terminal = None if options.remote or options.config else Terminal(WITHOUT)
+    shares = share.named(options.share)
+    catalog = Catalog(options.case_dir)
+    columns = terminal.size[1] if terminal else PIPE_WIDTH
+    with ExitStack() as resources:
+        with ExitStack() as preparing:
+            progress = Progress(preparing)
+            kernel, modules = prepare(options, catalog, progress)
+            config = Config(disks=tuple(disks(resources, shares, progress)))
+            progress.step("booting", 1, 0)
+            guest = resources.enter_context(
+                reached(
+                    kernel,
+                    modules,
+                    catalog,
+                    lambda outcome: lines(outcome, columns, colour=sys.stdout.isatty()),
+                    config,
+                    recipes=("share",) if shares else (),
+                )
+            )
+            _put(guest.ssh, options.put, progress)
+        if options.config:
+            return _hold(guest)
+        status = _converse(guest.ssh, terminal, " ".join(options.remote))
+        for file in options.get:
+            guest.ssh.get(str(file), Path(file.name))
+        return status
+
+
+def _put(ssh: Ssh, files: list[Path], progress: Progress) -> None:
+    for file in files:
+        ssh.put(file, f"/root/{file.name}", functools.partial(_told, progress, file.name))
+
+
+def _told(progress: Progress, name: str, done: int, size: int) -> None:
+    progress.percent(f"copying {name}", 100 * done / max(1, size))
+
+
+def _converse(ssh: Ssh, terminal: Terminal | None, command: str) -> int:
+    from harness.run.ssh import interact, stream
+    from harness.vm.ssh import start
+
+    channel = ssh.channel()
+    with channel:
+        if terminal is None:
+            start(channel, command)
+            return stream(channel, sys.stdin.fileno())
+        rows, columns = terminal.size
+        channel.get_pty(terminal_type(), columns, rows)
+        channel.invoke_shell()
+        print(GREETING, flush=True)
+        with terminal:
+            return interact(channel, terminal)
+
+
+def _hold(guest: Reached) -> int:
+    """Keep the guest for the user's own client."""
+    print(guest.config.read_text(), flush=True)
+    print(f"In another terminal: ssh -F {guest.config} guest", file=sys.stderr)
+    print("The guest is there until Ctrl-C.", file=sys.stderr)
+    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    return Exit.AGREES

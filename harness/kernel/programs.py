@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""arm64 programs for guests, from the machine's own suites whatever the kernel is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from elftools.elf.dynamic import DynamicSection
+from elftools.elf.elffile import ELFFile
+
+from harness import cache
+from harness.errors import ArchiveError, ConfigError
+from harness.kernel.apt import Apt, Progress, in_suites, unpack
+from harness.settings import Archive
+
+ARCHITECTURE = "arm64"
+BUSYBOX = "busybox-static"
+
+
+def busybox(archive: Archive, report: Progress) -> Path:
+    """The program that every guest has."""
+    return fetch([BUSYBOX], archive, report) / "bin/busybox"
+
+
+def fetch(packages: Sequence[str], archive: Archive, report: Progress) -> Path:
+    """A folder with the packages unpacked, from the cache or the archive."""
+    sources = (f"{source.uri} {source.suites}" for source in archive.sources)
+    key = cache.digest(*packages, "", *sources)
+
+    def make(folder: Path) -> None:
+        apt = Apt(folder / "apt", in_suites(archive, []), ARCHITECTURE)
+        apt.folder.mkdir()
+        apt.update(report)
+        for package in packages:
+            _download(apt, package, folder, report)
+
+    return cache.entry("programs", key, make) / "root"
+
+
+def _download(apt: Apt, name: str, folder: Path, report: Progress) -> None:
+    """The newest version of which the archive still has the file."""
+    failure: ArchiveError | None = None
+    for package in apt.versions(f"{name}:{ARCHITECTURE}"):
+        try:
+            for file in apt.download([package], folder, report):
+                unpack(file, folder / "root")
+                file.unlink()
+            return
+        except ArchiveError as error:
+            failure = failure or error
+    raise failure or ArchiveError(f"The archive has no {name} for {ARCHITECTURE}.")
+
+
+def libraries(root: Path, program: Path) -> dict[str, Path]:
+    """
+    The shared libraries that a program needs, theirs included, by their file names.
+
+    All must be in the packages of `root`; raises ConfigError.
+    """
+    found: dict[str, Path] = {}
+    names = _needed(program)
+    while names:
+        name = names.pop()
+        if name in found:
+            continue
+        places = [path for path in root.glob(f"**/lib/**/{name}") if path.exists()]
+        if not places:
+            raise ConfigError(
+                f"{program.name} needs {name}, which none of its recipe's packages has.",
+                "Add the package to the recipe.",
+            )
+        found[name] = places[0]
+        names += _needed(places[0])
+    return found
+
+
+def _needed(program: Path) -> list[str]:
+    """The names in DT_NEEDED."""
+    with program.open("rb") as file:
+        section = ELFFile(file).get_section_by_name(".dynamic")
+        tags = section.iter_tags("DT_NEEDED") if isinstance(section, DynamicSection) else ()
+        return [tag.needed for tag in tags]  # type: ignore[attr-defined]

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A guest that is reached by SSH."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import select
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from harness.catalog import Catalog
+from harness.guest import cpio
+from harness.guest.initramfs import Channel
+from harness.guest.protocol import HINT, HostKey, ProtocolError
+from harness.kernel.kernel import Kernel
+from harness.kernel.modules import Modules
+from harness.run import boot, shell
+from harness.run.guest import Guest
+from harness.run.session import DEFAULT_DEADLINES, Deadlines
+from harness.run.shell import Attendant, Host, Tell
+from harness.vm import qmp
+from harness.vm.machine import DEFAULT_CONFIG, Config
+from harness.vm.ssh import CHUNK, Key, Ssh, status_of, write_config
+from harness.vm.terminal import ESCAPE, Terminal
+
+if TYPE_CHECKING:
+    import paramiko
+
+RECIPE = "ssh"
+# From the end of a command's output to its status.
+STATUS_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A guest, the connection to it, and the file that leads the user's own ssh there."""
+
+    guest: Guest
+    ssh: Ssh
+    config: Path
+
+
+@contextmanager
+def reached(
+    kernel: Kernel,
+    modules: Modules,
+    catalog: Catalog,
+    tell: Tell,
+    config: Config = DEFAULT_CONFIG,
+    deadlines: Deadlines = DEFAULT_DEADLINES,
+    recipes: tuple[str, ...] = (),
+) -> Iterator[Reached]:
+    """
+    Boot a guest with further `recipes` and connect; all is gone on exit.
+
+    Raises ConfigError for a kernel that has no network, SshError, and whatever
+    Guest raises.
+    """
+    key = Key()
+    added = cpio.archive(
+        [
+            cpio.directory("root"),
+            cpio.directory("root/.ssh"),
+            cpio.file("root/.ssh/authorized_keys", f"{key.public}\n".encode()),
+        ]
+    )
+    guest = Guest(
+        kernel,
+        modules,
+        dataclasses.replace(config, network=True),
+        deadlines,
+        recipes=(boot.MINIMAL, shell.RECIPE, RECIPE, *recipes),
+        added=shell.tables(catalog) + added,
+        channel=Channel.VIRTIO,
+    )
+    with guest:
+        # It came on a line that nobody else can write to, so it is to be trusted.
+        host_key = guest.session.await_record(deadlines.boot)
+        if not isinstance(host_key, HostKey):
+            raise ProtocolError("The guest did not tell its host key.", HINT)
+        folder = guest.logs.folder
+        key.write(folder / "id_ed25519")
+        port = qmp.forwarded_port(guest.session.machine.qmp)
+        file = write_config(folder, port, host_key.key, folder / "id_ed25519")
+        host = Host(guest, catalog, tell)
+        with (
+            Attendant(guest, host.attend),
+            Ssh(port, host_key.key, folder / "id_ed25519") as ssh,
+        ):
+            yield Reached(guest, ssh, file)
+
+
+def stream(channel: paramiko.Channel, source: int | None) -> int:
+    """Pass a command's input and outputs through, and return its status."""
+    outputs: list[tuple[Callable[[], bool], Callable[[int], bytes], BinaryIO]] = [
+        (channel.recv_ready, channel.recv, sys.stdout.buffer),
+        (channel.recv_stderr_ready, channel.recv_stderr, sys.stderr.buffer),
+    ]
+    poll = select.poll()
+    for number in (channel.fileno(), source):
+        if number is not None:
+            poll.register(number, select.POLLIN)
+    while not channel.eof_received or any(ready() for ready, _, _ in outputs):
+        found = {number for number, _ in poll.poll()}
+        for ready, receive, output in outputs:
+            while ready():
+                output.write(receive(CHUNK))
+                output.flush()
+        if source in found and source is not None:
+            data = os.read(source, CHUNK)
+            if data:
+                channel.sendall(data)
+            else:
+                poll.unregister(source)
+                channel.shutdown_write()
+    return status_of(channel, STATUS_SECONDS)
+
+
+def interact(channel: paramiko.Channel, terminal: Terminal) -> int:
+    """A remote terminal in the user's; the status, or 0 where the user left."""
+    poll = select.poll()
+    for source in (channel.fileno(), terminal.fileno(), terminal.resized):
+        poll.register(source, select.POLLIN)
+    while not channel.eof_received or channel.recv_ready():
+        ready = {number for number, _ in poll.poll()}
+        while channel.recv_ready():
+            terminal.write(channel.recv(CHUNK).decode(errors="replace"))
+        if terminal.resized in ready:
+            rows, columns = terminal.look()
+            channel.resize_pty(columns, rows)
+        if terminal.fileno() in ready:
+            data = terminal.read()
+            typed, escape, _ = data.partition(ESCAPE)
+            channel.sendall(typed)
+            if escape or not data:
+                return 0
+    return status_of(channel, STATUS_SECONDS)

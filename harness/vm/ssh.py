@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""SSH into a guest, with a key made for it and its own key pinned."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import paramiko
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from harness.errors import InfrastructureError
+from harness.guest.protocol import Ran
+
+USER = "root"
+KEY_TYPE = "ssh-ed25519"
+# From the guest's word that it serves SSH.
+CONNECT_SECONDS = 60
+# For one attempt: the port answers before the server behind it does.
+BANNER_SECONDS = 10
+RETRY_SECONDS = 0.1
+CHUNK = 1 << 16
+
+# It tells each failed attempt with a traceback, where nobody else handles its log.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
+
+class SshError(InfrastructureError):
+    """The guest cannot be reached, or the connection broke."""
+
+
+class WrongHostKey(SshError):
+    """Something else than the guest answers on its port."""
+
+
+class Key:
+    """A key pair that is good for one guest."""
+
+    def __init__(self) -> None:
+        self._private = Ed25519PrivateKey.generate()
+
+    @property
+    def public(self) -> str:
+        """As a line of authorized_keys."""
+        line = self._private.public_key().public_bytes(
+            serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+        )
+        return line.decode()
+
+    def write(self, file: Path) -> None:
+        """As ssh -i reads it, for this user alone."""
+        file.touch(mode=0o600)
+        file.write_bytes(
+            self._private.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.OpenSSH,
+                serialization.NoEncryption(),
+            )
+        )
+
+
+def _host(port: int) -> str:
+    """A server's name in a known_hosts file."""
+    return f"[127.0.0.1]:{port}"
+
+
+def write_config(folder: Path, port: int, host_key: str, key: Path) -> Path:
+    """What the user's own ssh, scp and sftp need to reach "guest": ssh -F FILE guest."""
+    known = folder / "known_hosts"
+    known.write_text(f"{_host(port)} {KEY_TYPE} {host_key}\n")
+    config = folder / "ssh_config"
+    config.write_text(
+        "Host guest\n"
+        "    HostName 127.0.0.1\n"
+        f"    Port {port}\n"
+        f"    User {USER}\n"
+        f'    IdentityFile "{key}"\n'
+        "    IdentitiesOnly yes\n"
+        f'    UserKnownHostsFile "{known}"\n'
+        "    StrictHostKeyChecking yes\n"
+    )
+    return config
+
+
+class Ssh:
+    """
+    Connects on entry; is closed on exit.
+
+    Raises WrongHostKey where the server's key is not `host_key`, and SshError for
+    whatever else keeps one from the guest.
+    """
+
+    def __init__(
+        self, port: int, host_key: str, key: Path, seconds: float = CONNECT_SECONDS
+    ) -> None:
+        self.port = port
+        self._key = key
+        self._seconds = seconds
+        self._client = paramiko.SSHClient()
+        self._client.set_missing_host_key_policy(paramiko.RejectPolicy())
+        pinned = paramiko.PKey.from_type_string(KEY_TYPE, _decoded(host_key))
+        self._client.get_host_keys().add(_host(port), KEY_TYPE, pinned)
+
+    def __enter__(self) -> Ssh:
+        deadline = time.monotonic() + self._seconds
+        while True:
+            try:
+                self._connect()
+            except paramiko.BadHostKeyException as error:
+                self._client.close()
+                raise WrongHostKey(
+                    f"What answers on port {self.port} is not the guest: its host key is another.",
+                    "Another program may have taken the port; run again.",
+                ) from error
+            except paramiko.AuthenticationException as error:
+                self._client.close()
+                raise SshError("The guest does not accept the key that was made for it.") from error
+            except (paramiko.SSHException, OSError, EOFError) as error:
+                self._client.close()
+                if time.monotonic() > deadline:
+                    raise SshError(
+                        f"The guest does not answer SSH within {self._seconds:.0f} s: {error}.",
+                        "See what it said: jprobe-harness log last",
+                    ) from error
+                # Nothing tells when the server is ready.
+                time.sleep(RETRY_SECONDS)
+            else:
+                return self
+
+    def _connect(self) -> None:
+        self._client.connect(
+            "127.0.0.1",
+            self.port,
+            USER,
+            pkey=paramiko.Ed25519Key.from_private_key_file(str(self._key)),
+            timeout=BANNER_SECONDS,
+            banner_timeout=BANNER_SECONDS,
+            auth_timeout=BANNER_SECONDS,
+            allow_agent=False,
+            look_for_keys=False,
+        )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    def channel(self) -> paramiko.Channel:
+        """A session for one command, or one shell."""
+        transport = self._client.get_transport()
+        try:
+            if transport is None:
+                raise SshError("The guest is not connected.")
+            return transport.open_session(timeout=self._seconds)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise _broken(error) from error
+
+    def run(self, command: str, seconds: float = CONNECT_SECONDS) -> Ran:
+        """Run a command line of the guest's shell: status, and all its output as it came."""
+        channel = self.channel()
+        channel.settimeout(seconds)
+        try:
+            start(channel, command, merged=True)
+            output = b"".join(iter(lambda: channel.recv(CHUNK), b""))
+            status = status_of(channel, seconds)
+        except TimeoutError as error:
+            raise SshError(f"'{command}' took longer than {seconds:.0f} s in the guest.") from error
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise _broken(error) from error
+        finally:
+            channel.close()
+        return Ran(status, output.decode(errors="replace"))
+
+    def put(
+        self, local: Path, remote: str, report: Callable[[int, int], object] | None = None
+    ) -> None:
+        """Copy a file to the guest; `report` is told of bytes done and of all."""
+        self._transfer(lambda sftp: sftp.put(str(local), remote, callback=report))
+
+    def get(
+        self, remote: str, local: Path, report: Callable[[int, int], object] | None = None
+    ) -> None:
+        """Copy a file from the guest."""
+        self._transfer(lambda sftp: sftp.get(remote, str(local), callback=report))
+
+    def _transfer(self, copy: Callable[[paramiko.SFTPClient], object]) -> None:
+        try:
+            with self._client.open_sftp() as sftp:
+                copy(sftp)
+        except FileNotFoundError as error:
+            raise SshError(f"There is no such file: {error}.") from error
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise _broken(error) from error
+
+
+def _decoded(key: str) -> bytes:
+    try:
+        return base64.b64decode(key, validate=True)
+    except binascii.Error as error:
+        raise SshError("The guest's host key is damaged.") from error
+
+
+def _broken(error: Exception) -> SshError:
+    return SshError(
+        f"The connection to the guest broke: {error or type(error).__name__}.",
+        "See what it said: jprobe-harness log last",
+    )
+
+
+def start(channel: paramiko.Channel, command: str, *, merged: bool = False) -> None:
+    """
+    Start a command line; with `merged`, both its outputs are one.
+
+    A shell stays behind it, which tells a signal that ended it as 128 + N; the
+    server itself would tell that in a way of which paramiko makes no status.
+    """
+    errors = " 2>&1" if merged else ""
+    channel.exec_command(f"sh -c {shlex.quote(command)}{errors}; exit $?")
+
+
+def status_of(channel: paramiko.Channel, seconds: float) -> int:
+    """Of a command that has closed its output; raises SshError where none came."""
+    if not channel.status_event.wait(seconds) or channel.exit_status < 0:
+        raise SshError("The guest did not tell how the command ended.")
+    return channel.exit_status

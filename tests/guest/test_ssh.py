@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""SSH into a guest; and that a guest does the same whichever line leads to it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from harness.catalog import Catalog
+from harness.errors import Exit, KernelDied
+from harness.guest.initramfs import Channel
+from harness.guest.protocol import Ran
+from harness.kernel import modules
+from harness.kernel.kernel import Kernel
+from harness.run.guest import Guest
+from harness.run.ssh import Reached, reached
+from harness.vm.ssh import Key, Ssh, SshError, WrongHostKey
+
+SECONDS = 120
+SIZE = 50 << 20
+
+pytest_plugins = ["pytester"]
+
+Line = Callable[[str], Ran]
+
+
+@pytest.fixture(scope="module")
+def guest_by_ssh(kernel: Kernel, catalog: Catalog) -> Iterator[Reached]:
+    built = modules.build(kernel, list(catalog.cases.values()))
+    with reached(kernel, built, catalog, lambda outcome: [str(outcome.agrees)]) as guest:
+        yield guest
+
+
+@pytest.fixture(scope="module", params=["virtio-serial", "serial", "ssh"])
+def line(request: pytest.FixtureRequest, kernel: Kernel, catalog: Catalog) -> Iterator[Line]:
+    """Runs a command line in a guest."""
+    if request.param == "ssh":
+        yield request.getfixturevalue("guest_by_ssh").ssh.run
+        return
+    built = modules.build(kernel, list(catalog.cases.values()))
+    channel = Channel.SERIAL if request.param == "serial" else Channel.VIRTIO
+    with Guest(kernel, built, channel=channel) as guest:
+        yield guest.run
+
+
+# Whoever talks to a guest may rely on this, whichever line it takes.
+
+
+@pytest.mark.parametrize("status", [0, 1, 42, 255])
+def test_a_status_comes_back(line: Line, status: int) -> None:
+    assert line(f"exit {status}") == Ran(status, "")
+
+
+def test_a_signal_comes_back_as_a_shell_tells_it(line: Line) -> None:
+    assert line("kill -9 $$").status == 128 + signal.SIGKILL
+    assert line("kill -15 $$").status == 128 + signal.SIGTERM
+
+
+def test_both_outputs_come_in_order(line: Line) -> None:
+    assert line("echo one; echo two >&2; echo three") == Ran(0, "one\ntwo\nthree\n")
+
+
+def test_words_come_as_they_are(line: Line) -> None:
+    text = "a  b \\ ' \" $ ` ! \N{GREEK SMALL LETTER PI}"
+    quoted = text.replace("'", "'\\''")
+    assert line(f"printf '%s' '{quoted}'").output == text
+
+
+def test_much_output_is_complete(line: Line) -> None:
+    ran = line("/bin/busybox seq 20000")
+    assert ran.output == "".join(f"{number}\n" for number in range(1, 20001))
+
+
+def test_a_play_is_recorded(line: Line) -> None:
+    ran = line("echo stack-9 none 0 >/proc/jprobe-cases; /bin/busybox cat /proc/jprobe-cases")
+    assert re.search(r"^play seq=\d+ line=stack-9 none 0$", ran.output, re.MULTILINE)
+    assert re.search(r"^end seq=\d+ crc=[0-9a-f]{8}$", ran.output, re.MULTILINE)
+
+
+# SSH alone.
+
+
+def test_50_megabytes_go_in_and_come_out(guest_by_ssh: Reached, tmp_path: Path) -> None:
+    sent, got = tmp_path / "sent", tmp_path / "got"
+    sent.write_bytes(os.urandom(SIZE))
+    digest = hashlib.sha256(sent.read_bytes()).hexdigest()
+    guest_by_ssh.ssh.put(sent, "/root/file")
+    assert guest_by_ssh.ssh.run("sha256sum /root/file").output.split()[0] == digest
+    guest_by_ssh.ssh.get("/root/file", got)
+    assert hashlib.sha256(got.read_bytes()).hexdigest() == digest
+    guest_by_ssh.ssh.run("rm /root/file")
+
+
+def test_what_is_played_by_ssh_is_judged_by_the_host(guest_by_ssh: Reached) -> None:
+    ran = guest_by_ssh.ssh.run("jprobe-case run stack-9 none; jprobe-case run stack-8 fixed-64")
+    assert ran == Ran(0, "True\nTrue\n")
+
+
+def test_the_users_own_clients(guest_by_ssh: Reached, tmp_path: Path) -> None:
+    config = ["-F", str(guest_by_ssh.config)]
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(words, capture_output=True, text=True, timeout=SECONDS)
+
+    done = run("ssh", *config, "guest", "cat /proc/sys/kernel/osrelease; exit 5")
+    assert (done.returncode, done.stdout) == (5, f"{guest_by_ssh.guest.kernel.release}\n")
+    (tmp_path / "a").write_text("text")
+    assert run("scp", *config, str(tmp_path / "a"), "guest:/root/a").returncode == 0
+    assert run("scp", *config, "guest:/root/a", str(tmp_path / "b")).returncode == 0
+    assert (tmp_path / "b").read_text() == "text"
+    assert (guest_by_ssh.config.with_name("id_ed25519").stat().st_mode & 0o777) == 0o600
+
+
+def test_another_host_key_is_refused(guest_by_ssh: Reached) -> None:
+    key = guest_by_ssh.config.with_name("id_ed25519")
+    other = Key().public.split()[1]
+    with pytest.raises(WrongHostKey, match="host key is another"):
+        Ssh(guest_by_ssh.ssh.port, other, key).__enter__()
+
+
+def test_another_key_of_ours_is_refused(guest_by_ssh: Reached, tmp_path: Path) -> None:
+    Key().write(tmp_path / "key")
+    known = guest_by_ssh.config.with_name("known_hosts").read_text().split()[2]
+    with pytest.raises(SshError, match="does not accept the key"):
+        Ssh(guest_by_ssh.ssh.port, known, tmp_path / "key").__enter__()
+
+
+def test_a_port_that_nobody_or_somebody_else_answers_on(tmp_path: Path) -> None:
+    Key().write(tmp_path / "key")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        with pytest.raises(SshError, match="does not answer SSH within 1 s"):
+            Ssh(port, Key().public.split()[1], tmp_path / "key", seconds=1).__enter__()
+
+
+def test_files_that_are_not_there(guest_by_ssh: Reached, tmp_path: Path) -> None:
+    with pytest.raises(SshError, match="no such file"):
+        guest_by_ssh.ssh.get("/no/such", tmp_path / "x")
+
+
+def test_a_command_that_does_not_end(guest_by_ssh: Reached) -> None:
+    with pytest.raises(SshError, match="'sleep 60' took longer than 1 s"):
+        guest_by_ssh.ssh.run("sleep 60", seconds=1)
+
+
+def test_a_guest_that_dies_meanwhile(kernel: Kernel, catalog: Catalog) -> None:
+    built = modules.build(kernel, list(catalog.cases.values()))
+    with (
+        pytest.raises(KernelDied, match="sysrq triggered crash"),
+        reached(kernel, built, catalog, lambda outcome: []) as guest,
+    ):
+        guest.ssh.run("echo c >/proc/sysrq-trigger")
+
+
+def test_the_command(kernel: Kernel, tmp_path: Path) -> None:
+    (tmp_path / "script").write_text('cat; echo "$1" >&2; echo out >/root/result; exit 9\n')
+    done = subprocess.run(
+        ["jprobe-harness", "ssh", "--kernel", kernel.spec, "--put", "script", "--get",
+         "/root/result", "--", "sh", "script", "word"],
+        input="typed\n", capture_output=True, text=True, timeout=SECONDS, cwd=tmp_path,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (9, "typed\n", "word\n")
+    assert (tmp_path / "result").read_text() == "out\n"
+
+
+def test_a_terminal_by_ssh(kernel: Kernel) -> None:
+    child = pexpect.spawn("jprobe-harness", ["ssh", "--kernel", kernel.spec], encoding="utf-8",
+                          timeout=SECONDS, dimensions=(30, 90))  # fmt: skip
+    child.expect("# ")
+    child.sendline("stty size; tty")
+    child.expect("30 90\r\n/dev/pts/0")
+    child.setwinsize(40, 132)
+    child.sendline("until [ \"$(stty size)\" = '40 132' ]; do usleep 1000; done; echo resized")
+    child.expect("\r\nresized")
+    child.sendline("exit 3")
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == 3
+
+
+def test_a_guest_for_the_users_own_client(kernel: Kernel, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        ["jprobe-harness", "ssh", "--kernel", kernel.spec, "--config"],
+        stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout
+        lines = list(iter(process.stdout.readline, "\n"))
+        (tmp_path / "config").write_text("".join(lines))
+        done = subprocess.run(
+            ["ssh", "-F", tmp_path / "config", "guest", "echo hello"],
+            capture_output=True, text=True, timeout=SECONDS,
+        )  # fmt: skip
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == Exit.AGREES
+    assert done.stdout == "hello\n"
+
+
+def test_the_fixture(pytester: pytest.Pytester, kernel: Kernel) -> None:
+    pytester.makepyfile(
+        """
+        def test_release(ssh, kernel):
+            assert ssh.run("uname -r").output.strip() == kernel.release
+        """
+    )
+    done = pytester.runpytest_subprocess(f"--kernel={kernel.spec}", "test_the_fixture.py")
+    done.assert_outcomes(passed=1)
