@@ -85,7 +85,8 @@ def add_kernel(parser: argparse.ArgumentParser, several: bool = False) -> None:
         default=[],
         type=Path,
         metavar="FILE",
-        help="a Kconfig fragment for a source tree; repeatable",
+        help="a Kconfig fragment for a source tree; 'bench' is what ssh and --share need;"
+        " repeatable",
     )
 
 
@@ -119,6 +120,13 @@ def add_json(parser: argparse.ArgumentParser, what: str) -> None:
 def seconds(text: str) -> float:
     value = float(text)
     if not 0 < value <= 86400:
+        raise ValueError
+    return value
+
+
+def port(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 65535:
         raise ValueError
     return value
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import argparse
 import functools
+import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -20,10 +22,11 @@ from harness.commands.options import (
     add_selection,
     add_share,
     kernel_options,
+    port,
     seconds,
 )
 from harness.commands.output import Progress, as_json, write
-from harness.errors import ConfigError, HarnessError, InfrastructureError
+from harness.errors import ConfigError, Exit, HarnessError, InfrastructureError
 
 if TYPE_CHECKING:
     from harness.model.policy import Policy, Variant
@@ -102,6 +105,30 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="then give a prompt in the guest that it was played in",
     )
     add_share(parser)
+    debugger = parser.add_mutually_exclusive_group()
+    debugger.add_argument(
+        "--gdb",
+        action="store_true",
+        help="play one cell under GDB, stopped as the probed function is called",
+    )
+    debugger.add_argument(
+        "--gdb-wait",
+        type=port,
+        nargs="?",
+        const=0,
+        metavar="PORT",
+        help="the same for a debugger elsewhere: print how to attach, through a socket or a port of"
+        " the loopback",
+    )
+    parser.add_argument(
+        "--vmlinux",
+        type=Path,
+        metavar="FILE",
+        help="the kernel's own file, for GDB (default: that of a tree, else symbols alone)",
+    )
+    parser.add_argument(
+        "--kaslr", action="store_true", help="under GDB, let the kernel choose its addresses"
+    )
     parser.add_argument(
         "--witness",
         choices=("gdb",),
@@ -117,6 +144,8 @@ def run(options: argparse.Namespace) -> int:
     specs = spec.expand(options.kernel, catalog)
     if options.shell:
         return _in_shell(options, catalog, specs)
+    if options.gdb or options.gdb_wait is not None:
+        return _in_gdb(options, catalog, specs)
     if options.patch:
         return _patched(options, catalog, specs)
     if len(specs) == 1:
@@ -173,6 +202,42 @@ def _in_shell(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str
 
     result = shell.prompt(catalog, prepared, options.share, functools.partial(_report, options))
     return result.exit_status
+
+
+def _in_gdb(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]) -> int:
+    """One play under the user's own debugger."""
+    from harness.run import debug
+    from harness.run.guest import Guest
+    from harness.vm.gdb import GDB
+    from harness.vm.machine import Config
+
+    debug.check_installed()
+    with ExitStack() as resources:
+        with ExitStack() as preparing:
+            progress = Progress(preparing)
+            image = _one_image(options, catalog, specs, progress)
+            if len(image.plays) != 1:
+                raise ConfigError(
+                    f"A debugger is for one play, and these are {len(image.plays)}.",
+                    "Choose one with --case and --variant.",
+                )
+            config = Config(gdb=True, gdb_port=options.gdb_wait or 0, kaslr=options.kaslr)
+            progress.step("booting", 1, 0)
+            guest = resources.enter_context(Guest(image.kernel, image.modules, config))
+            (play,) = image.plays
+            vmlinux = options.vmlinux or debug.vmlinux_of(image.kernel)
+            debugged = debug.Debugged(guest, vmlinux)
+            script = debugged.stage(play)
+        if options.gdb:
+            debugged.run_gdb(script)
+        else:
+            print(f"{GDB} -x {shlex.quote(str(script))}", flush=True)
+            print("The guest waits for it; Ctrl-C here ends the guest.", file=sys.stderr)
+            debugged.wait()
+        outcomes = (debugged.outcome,) if debugged.outcome else ()
+        if outcomes:
+            _report(options, guest.result(outcomes, planned=1))
+    return Exit.DIFFERS if outcomes and not outcomes[0].agrees else Exit.AGREES
 
 
 def _one_image(

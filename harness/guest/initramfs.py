@@ -59,7 +59,7 @@ def _drivers(kernel: Kernel, recipe: Recipe) -> list[Path]:
         options = ", ".join(f"CONFIG_{name.upper()}" for name in recipe.drivers)
         raise ConfigError(
             f"The kernel {kernel.spec} lacks one of {options}, built in or as a module.",
-            "Of a source tree, ask for them in a fragment: --kconfig FILE",
+            "Build a source tree with them: --kconfig bench",
         )
     return order
 

@@ -121,7 +121,8 @@ def from_tree(
         _check_port(source)
     required = treebuild.own_fragment("base") | treebuild.own_fragment(engine.value)
     for fragment in options.fragments:
-        required |= kconfig.read(fragment)
+        own = str(fragment) in treebuild.OWN_FRAGMENTS and not fragment.exists()
+        required |= treebuild.own_fragment(str(fragment)) if own else kconfig.read(fragment)
     if not jprobes and carried != "any":
         raise ConfigError(
             f"{spec} has no jprobes of its own, whose policy could be built in or left alone.",

@@ -34,6 +34,8 @@ MAKERS = ("treebuild.py", "toolchain.py", "kconfig.py")
 # Steps of a build from our own fragments, for a progress bar.
 _STEPS = 1000
 LOGS_KEPT = 20
+# Fragments of configs/kconfig that a user can ask for by name.
+OWN_FRAGMENTS = ("bench",)
 NOTHING: Mapping[str, str] = {}
 # Each has some 100 MB.
 BUILDS_KEPT = 30

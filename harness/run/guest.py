@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from types import TracebackType
 
 from harness.errors import KernelFault
-from harness.guest import initramfs, recipe
+from harness.guest import initramfs, protocol, recipe
 from harness.guest.initramfs import Channel
 from harness.guest.protocol import HINT, ProtocolError, Ran, Record
 from harness.guest.splat import Splat
@@ -18,7 +18,7 @@ from harness.model.case import Case
 from harness.model.policy import Variant
 from harness.run import boot
 from harness.run.logs import Run, see
-from harness.run.plan import Outcome, Play
+from harness.run.plan import Outcome, Play, Result
 from harness.run.repro import judge_record
 from harness.run.session import DEFAULT_DEADLINES, Deadlines, Session
 from harness.vm.machine import DEFAULT_CONFIG, Config
@@ -73,7 +73,10 @@ class Guest:
             machine = resources.enter_context(boot.machine(self.kernel, initrd, self._config))
             log = resources.enter_context(self.logs.boot(machine, initrd))
             self.session = Session(machine, channel, self._deadlines, log=log)
-            self._await(self._deadlines.boot)
+            introduction = self._await(self._deadlines.boot)
+            if not isinstance(introduction, protocol.Guest):
+                raise ProtocolError("The guest did not introduce itself.", HINT)
+            self.introduction = introduction
             self._check_quiet()
             self._resources = resources.pop_all()
         return self
@@ -122,6 +125,19 @@ class Guest:
         self.session.send(f"play {play.line}")
         record = self._await(self._deadlines.play)
         return judge_record(play, record, self.modules, self._new_splats())
+
+    def result(self, outcomes: Sequence[Outcome], planned: int) -> Result:
+        """What was played here, as a run."""
+        return Result(
+            spec=self.kernel.spec,
+            release=self.kernel.release,
+            engine=self.kernel.engine.value,
+            compiler=self.modules.compiler,
+            outcomes=tuple(outcomes),
+            planned=planned,
+            jprobes=self.kernel.jprobes,
+            logs=str(self.logs),
+        )
 
     def run(self, command: str) -> Ran:
         """Run a command line of the guest's shell (busybox): status and output."""

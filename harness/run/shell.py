@@ -52,16 +52,7 @@ def play_all(guest: Guest, plays: Sequence[Play], on_played: Callable[[int], Non
         on_played(len(outcomes))
         if not guest.lives:
             break
-    return Result(
-        spec=guest.kernel.spec,
-        release=guest.kernel.release,
-        engine=guest.kernel.engine.value,
-        compiler=guest.modules.compiler,
-        outcomes=tuple(outcomes),
-        planned=len(plays),
-        jprobes=guest.kernel.jprobes,
-        logs=str(guest.logs),
-    )
+    return guest.result(outcomes, planned=len(plays))
 
 
 class Host:

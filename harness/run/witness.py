@@ -10,16 +10,11 @@ instruction elsewhere: both come to the second instruction.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TextIO
 
-from elftools.elf.elffile import ELFFile
-from elftools.elf.relocation import RelocationSection
-from elftools.elf.sections import SymbolTableSection
-
+from harness.guest import loaded
 from harness.guest.protocol import HINT, Guest, ProtocolError, Ran, Record
 from harness.kernel.casegen import symbol
 from harness.kernel.modules import Modules
@@ -31,7 +26,6 @@ from harness.run.session import Session
 from harness.vm.gdb import FP, PC, SP, Gdb, GdbError, GdbSilent
 
 MODULE = "probe-targets"
-SECTIONS = (".text", ".rodata")
 INSTRUCTION = 4
 # Called at the end of each record.
 END = "put_end"
@@ -47,7 +41,7 @@ class Witness:
 
     def __init__(self, session: Session, modules: Modules) -> None:
         self._session = session
-        self._module = _read(modules.folder / f"{MODULE}.ko")
+        self._module = loaded.read(modules.folder / f"{MODULE}.ko")
         self._breakpoints: list[int] = []
 
     def records(self, plays: Sequence[Play], plan: str) -> Iterator[tuple[Record, Sighting | None]]:
@@ -84,15 +78,11 @@ class Witness:
 
     def _load_addresses(self) -> dict[str, int]:
         """Where the guest's kernel put the module's sections."""
-        folder = f"/sys/module/{MODULE.replace('-', '_')}/sections"
-        # The kernel gives such a file whole or not at all, so not to the shell's read.
-        reads = "".join(f"echo {name} $($b cat {folder}/{name}); " for name in SECTIONS)
-        self._session.send(f"run b=/bin/busybox; $b mount -t sysfs sys /sys; {reads}")
+        self._session.send(f"run {loaded.command(MODULE)}")
         ran = self._session.await_record(self._session.deadlines.play)
         if not isinstance(ran, Ran) or ran.status:
             raise GdbError(f"The guest does not tell where {MODULE} is: {ran}.")
-        lines = (line.split() for line in ran.output.splitlines())
-        return {name: int(address, 16) for name, address in lines}
+        return loaded.addresses(ran.output)
 
     def _check_module(self, address: int) -> None:
         """The module's constants must be in the guest's memory at `address`."""
@@ -184,40 +174,3 @@ class _Entry:
 
 def _general(registers: Mapping[int, int]) -> tuple[int, ...]:
     return tuple(registers[number] for number in range(GENERAL_REGISTERS))
-
-
-@dataclass(frozen=True)
-class _Module:
-    """A module file."""
-
-    # Offsets in .text.
-    functions: Mapping[str, int]
-    # The content of .rodata, and the offsets in it that loading changes.
-    constants: tuple[bytes, Collection[int]]
-
-
-def _read(path: Path) -> _Module:
-    """
-    Read a module file.
-
-    Where DWARF says that a function begins is no use: for gcc that is behind the
-    two nops that ftrace patches, and a kprobe lies on the first of them.
-    """
-    functions: dict[str, int] = {}
-    data = b""
-    relocated: set[int] = set()
-    with path.open("rb") as file:
-        elf = ELFFile(file)
-        text = elf.get_section_index(".text")
-        for section in elf.iter_sections():
-            if isinstance(section, SymbolTableSection):
-                for entry in section.iter_symbols():
-                    if entry["st_shndx"] == text:
-                        functions[entry.name] = entry["st_value"]
-            elif section.name == ".rodata":
-                data = bytes(section.data())
-            elif isinstance(section, RelocationSection) and section.name == ".rela.rodata":
-                for relocation in section.iter_relocations():
-                    start = relocation["r_offset"]
-                    relocated.update(range(start, start + 8))
-    return _Module(functions, (data, relocated))

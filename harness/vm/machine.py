@@ -58,8 +58,12 @@ class Config:
     memory_mib: int = 256
     # Appended to the kernel command line.
     append: str = ""
-    # A debugger may attach, through a socket in the machine's own folder.
+    # A debugger may attach, through a socket in the machine's own folder or through a
+    # port of the loopback.
     gdb: bool = False
+    gdb_port: int = 0
+    # The kernel chooses its own addresses.
+    kaslr: bool = False
     disks: tuple[Disk, ...] = ()
     # QEMU's user network, from which a port of the loopback leads to the guest's SSH.
     network: bool = False
@@ -70,6 +74,8 @@ DEFAULT_CONFIG = Config()
 _NETWORK = (
     "-netdev", "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:22",
     "-device", "virtio-net-device,netdev=net",
+    "-object", "rng-random,id=random,filename=/dev/urandom",
+    "-device", "virtio-rng-device,rng=random",
 )  # fmt: skip
 
 
@@ -81,7 +87,7 @@ def version() -> str:
 
 # oops=panic and panic=-1 turn every death into an exit of QEMU's (-no-reboot);
 # the two settings after them make addresses repeatable.
-COMMAND_LINE = "console=ttyAMA0 loglevel=6 oops=panic panic=-1 nokaslr randomize_kstack_offset=off"
+COMMAND_LINE = "console=ttyAMA0 loglevel=6 oops=panic panic=-1 randomize_kstack_offset=off"
 
 
 class Machine:
@@ -143,7 +149,7 @@ class Machine:
             "-chardev", f"socket,id=console,path={self.folder}/console",
             "-chardev", f"socket,id=records,path={self.folder}/records",
             "-qmp", f"unix:{self.qmp},server=on,wait=off",
-            *(["-gdb", f"unix:{self.gdb},server=on,wait=off"] if self.config.gdb else []),
+            *(["-gdb", self._stub] if self.config.gdb else []),
             *(word for disk in self.config.disks for word in disk.arguments()),
             *(_NETWORK if self.config.network else []),
         ]  # fmt: skip
@@ -153,6 +159,8 @@ class Machine:
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=self._output,
+            # Ctrl-C is for this process, or a debugger.
+            process_group=0,
         )
         self._resources.callback(self._kill)
         self.pidfd = os.pidfd_open(self.process.pid)
@@ -166,6 +174,12 @@ class Machine:
         listener.bind(str(self.folder / name))
         listener.listen(1)
         return listener
+
+    @property
+    def _stub(self) -> str:
+        if self.config.gdb_port:
+            return f"tcp:127.0.0.1:{self.config.gdb_port}"
+        return f"unix:{self.gdb},server=on,wait=off"
 
     def standalone(self, initrd: Path, records: Path) -> list[str]:
         """
@@ -183,6 +197,7 @@ class Machine:
     def _qemu(self, initrd: Path) -> list[str]:
         """All but what its lines lead to."""
         config = self.config
+        kaslr = () if config.kaslr else ("nokaslr",)
         return [
             QEMU,
             "-name", "jprobe-harness",
@@ -202,7 +217,7 @@ class Machine:
             "-device", "virtserialport,chardev=records,name=records",
             "-kernel", str(self._kernel),
             "-initrd", str(initrd),
-            "-append", f"{COMMAND_LINE} {config.append}".strip(),
+            "-append", " ".join(filter(None, (COMMAND_LINE, *kaslr, config.append))),
         ]  # fmt: skip
 
     def _accept(self, listeners: Mapping[str, socket.socket]) -> dict[str, socket.socket]:

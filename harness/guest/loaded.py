@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A module as it is on disk, and where a guest's kernel put it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import SymbolTableSection
+
+
+@dataclass(frozen=True)
+class ModuleFile:
+    """A module on disk."""
+
+    # Offsets in .text.
+    functions: Mapping[str, int]
+    # Offsets in .data..percpu.
+    per_cpu: Mapping[str, int]
+    # The content of .rodata, and the offsets in it that loading changes.
+    constants: tuple[bytes, Collection[int]]
+    # Sections that a guest's kernel may keep in memory.
+    sections: tuple[str, ...]
+
+
+def read(path: Path) -> ModuleFile:
+    """
+    Read a module.
+
+    Where DWARF says that a function begins is no use: for gcc that is behind the
+    two nops that ftrace patches, and a kprobe lies on the first of them.
+    """
+    symbols: dict[str, dict[str, int]] = {".text": {}, ".data..percpu": {}}
+    data = b""
+    relocated: set[int] = set()
+    with path.open("rb") as file:
+        elf = ELFFile(file)
+        names = [section.name for section in elf.iter_sections()]
+        for section in elf.iter_sections():
+            if isinstance(section, SymbolTableSection):
+                for entry in section.iter_symbols():
+                    index = entry["st_shndx"]
+                    if isinstance(index, int) and names[index] in symbols and entry.name:
+                        symbols[names[index]][entry.name] = entry["st_value"]
+            elif section.name == ".rodata":
+                data = bytes(section.data())
+            elif isinstance(section, RelocationSection) and section.name == ".rela.rodata":
+                for relocation in section.iter_relocations():
+                    start = relocation["r_offset"]
+                    relocated.update(range(start, start + 8))
+        kept = tuple(s.name for s in elf.iter_sections() if s["sh_flags"] & 2 and s["sh_size"])
+    return ModuleFile(symbols[".text"], symbols[".data..percpu"], (data, relocated), kept)
+
+
+def command(module: str) -> str:
+    """What has a guest's shell tell where its kernel put a module's sections."""
+    folder = f"/sys/module/{module.replace('-', '_')}/sections"
+    # The kernel gives such a file whole or not at all, so not to the shell's read.
+    return (
+        f"b=/bin/busybox; [ -d {folder} ] || $b mount -t sysfs sys /sys; cd {folder} &&"
+        " for s in .*; do [ ! -f $s ] || echo $s $($b cat $s); done"
+    )
+
+
+def addresses(output: str) -> dict[str, int]:
+    """By section, what command() told."""
+    lines = (line.split() for line in output.splitlines())
+    return {name: int(address, 16) for name, address in lines}

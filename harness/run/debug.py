@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A play under the user's own debugger, stopped at the hit."""
+
+from __future__ import annotations
+
+import json
+import select
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+from harness import tool
+from harness.errors import ConfigError
+from harness.guest import loaded, symbols
+from harness.guest.symbols import Symbol
+from harness.kernel.casegen import symbol
+from harness.kernel.kernel import Engine, Kernel
+from harness.kernel.modules import names
+from harness.model.case import Case
+from harness.model.ctype import value_bytes
+from harness.model.observation import Observation
+from harness.run.guest import Guest
+from harness.run.plan import Outcome, Play
+from harness.run.repro import judge_record
+from harness.run.shell import Attendant
+from harness.vm import qmp
+from harness.vm.gdb import GDB, GdbError
+
+TARGETS = "probe-targets"
+STATE = "jprobe_ctl"
+# It runs in GDB, and cannot be imported here.
+COMMANDS = Path(qmp.__file__).with_name("jp.py")
+# Sections of a module's that GDB has use for, and that stay.
+_SECTIONS = (".text", ".text.unlikely", ".rodata", ".data", ".bss")
+_THIS_MODULE = ".gnu.linkonce.this_module"
+# Functions that every kernel of ours has.
+_KNOWN = ("_stext", "register_kprobe")
+
+
+class Debugged:
+    """
+    A guest whose plays wait for a debugger to let them go.
+
+    Raises GdbError where the guest does not tell its addresses, ConfigError for a
+    vmlinux of another kernel.
+    """
+
+    def __init__(self, guest: Guest, vmlinux: Path | None) -> None:
+        self._guest = guest
+        self._folder = guest.logs.folder
+        self._engine = guest.kernel.engine
+        self._files = {
+            name: loaded.read(guest.modules.folder / f"{name}.ko") for name in names(self._engine)
+        }
+        self._places = {
+            name: loaded.addresses(self._ask(loaded.command(name))) for name in self._files
+        }
+        self._kernel = self._symbol_file(vmlinux)
+        self._play: Play | None = None
+        self.outcome: Outcome | None = None
+
+    def _ask(self, command: str) -> str:
+        ran = self._guest.run(command)
+        if ran.status:
+            raise GdbError(f"The guest fails at '{command}': {ran.output.strip()}.")
+        return ran.output
+
+    def _symbol_file(self, vmlinux: Path | None) -> str:
+        """GDB's command for the kernel's own symbols."""
+        kernel = symbols.parse(self._ask("cat /proc/kallsyms"))
+        if not kernel:
+            raise GdbError("The guest does not tell its kernel's symbols.")
+        if vmlinux:
+            offset = _offset(kernel, vmlinux, self._guest.kernel.spec)
+            return f"symbol-file -o {offset:#x} {vmlinux}"
+        file = self._folder / "kernel.symbols"
+        file.write_bytes(symbols.elf(kernel))
+        return f"symbol-file {file}"
+
+    def stage(self, play: Play) -> Path:
+        """
+        Stop the guest with a play on its way; returns the script for gdb -x.
+
+        The guest goes on when GDB lets it.
+        """
+        self._play, self.outcome = play, None
+        (self._folder / "play.json").write_text(json.dumps(self._describe(play), indent=1))
+        script = self._folder / "guest.gdb"
+        script.write_text("".join(f"{line}\n" for line in self._script(play)))
+        qmp.execute(self._guest.session.machine.qmp, "stop")
+        self._guest.session.send(f"play {play.line}")
+        return script
+
+    def _describe(self, play: Play) -> dict[str, Any]:
+        """As harness/vm/jp.py reads it."""
+        port = names(Engine.PORT)[0] if self._engine is Engine.PORT else None
+        target = self._files[TARGETS].functions[symbol(play.case, "target")]
+        return {
+            "case": play.case.name,
+            "variant": play.variant.name,
+            "shows": play.case.shows,
+            "entry": self._places[TARGETS][".text"] + target,
+            "area": play.case.layout.stack_size,
+            "stack_size": self._guest.introduction.thread_size,
+            "arguments": described_arguments(play.case),
+            "port": self._places[port][_THIS_MODULE] if port else None,
+            "state": self._files[port].per_cpu[STATE] if port else 0,
+        }
+
+    def _script(self, play: Play) -> list[str]:
+        config = self._guest.session.machine.config
+        port = f"127.0.0.1:{config.gdb_port}"
+        modules = self._guest.modules.folder
+        handler = symbol(play.case, "handler")
+        return [
+            f"# {play} on {self._guest.kernel.spec}; gdb-multiarch -x takes it.",
+            "set confirm off",
+            "set breakpoint always-inserted on",
+            "set architecture aarch64",
+            self._kernel,
+            *(self._add_module(name) for name in self._files),
+            f"directory {modules}",
+            f"target remote {port if config.gdb_port else self._guest.session.machine.gdb}",
+            "set confirm on",
+            f"source {COMMANDS}",
+            f"jp-load {self._folder}/play.json",
+            "echo jp-args: the arguments; jp-diff: what changed; jp-save: what was saved.\\n",
+            f"echo To stop in the handler: hbreak *{handler}, and continue.\\n",
+            "continue",
+        ]
+
+    def _add_module(self, name: str) -> str:
+        places = self._places[name]
+        kept = [one for one in self._files[name].sections if one in _SECTIONS and one in places]
+        words = " ".join(f"-s {one} {places[one]:#x}" for one in kept)
+        return f"add-symbol-file {self._guest.modules.folder}/{name}.ko {words}"
+
+    def _attend(self) -> None:
+        session = self._guest.session
+        session.look()
+        for record in session.take():
+            if isinstance(record, Observation) and self._play:
+                self.outcome = judge_record(self._play, record, self._guest.modules)
+
+    def run_gdb(self, script: Path) -> None:
+        """GDB in the user's terminal, until it ends."""
+        with Attendant(self._guest, self._attend):
+            # Ctrl-C is GDB's.
+            previous = signal.signal(signal.SIGINT, lambda number, frame: None)
+            try:
+                subprocess.run(
+                    ["setpriv", "--pdeathsig", "KILL", GDB, "--nx", "--quiet", "-x", script]
+                )
+            finally:
+                signal.signal(signal.SIGINT, previous)
+
+    def wait(self) -> None:
+        """For a debugger elsewhere to come and go, and with it the guest."""
+        session = self._guest.session
+        while not session.ended:
+            select.select([session], [], [])
+            self._attend()
+
+
+def check_installed() -> None:
+    """Raise GdbError before a guest is started in vain."""
+    if shutil.which(GDB) is None:
+        raise GdbError(f"{GDB} is not installed.", tool.DOCTOR)
+
+
+def described_arguments(case: Case) -> list[dict[str, Any]]:
+    """A case's arguments, with their placement, as harness/vm/jp.py reads them."""
+    return [
+        {
+            "index": index,
+            "type": argument.type.spelling,
+            "size": argument.type.size,
+            "registers": list(placement.general),
+            "stack": placement.stack,
+            "by_reference": placement.by_reference,
+            "passed": argument.value.hex(),
+            "value": sorted(value_bytes(argument.type)),
+        }
+        for index, (argument, placement) in enumerate(zip(case.arguments, case.layout.placements))
+    ]
+
+
+def vmlinux_of(kernel: Kernel) -> Path | None:
+    """The kernel's own file with symbols, where it was built here or by the user."""
+    file = kernel.build / "vmlinux"
+    return file if file.is_file() else None
+
+
+def _offset(kernel: list[Symbol], vmlinux: Path, spec: str) -> int:
+    """
+    How far the kernel lies from where it was linked to (KASLR).
+
+    Raises ConfigError where the file is not this kernel's: two functions then lie
+    at another distance from each other.
+    """
+    running = {one.name: one.address for one in kernel if one.name in _KNOWN}
+    try:
+        with vmlinux.open("rb") as file:
+            table = ELFFile(file).get_section_by_name(".symtab")
+            if not isinstance(table, SymbolTableSection):
+                raise ConfigError(f"{vmlinux} has no symbols.", "Give one that was not stripped.")
+            linked = {name: (table.get_symbol_by_name(name) or [])[:1] for name in _KNOWN}
+    except (OSError, ELFError) as error:
+        raise ConfigError(f"{vmlinux} cannot be read: {error}.") from error
+    offsets = {running[name] - one["st_value"] for name in running for one in linked[name]}
+    if len(offsets) != 1:
+        raise ConfigError(
+            f"{vmlinux} is not of the kernel that runs, {spec}.", "Give the one of this very build."
+        )
+    return int(offsets.pop())

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A scripted user in GDB, at the hit of a jprobe."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from harness.catalog import Catalog
+from harness.errors import ConfigError, Exit
+from harness.kernel import modules
+from harness.kernel.kernel import Kernel
+from harness.model.aapcs64 import Placement
+from harness.model.case import Case
+from harness.run.debug import Debugged
+from harness.run.guest import Guest
+from harness.run.plan import plays
+from harness.vm.gdb import GDB
+from harness.vm.machine import Config
+
+SECONDS = 60
+CASES = 20
+
+
+@pytest.fixture(scope="module")
+def guest(kernel: Kernel, catalog: Catalog) -> Iterator[Guest]:
+    built = modules.build(kernel, list(catalog.cases.values()))
+    with Guest(kernel, built, Config(gdb=True)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def debugged(guest: Guest) -> Debugged:
+    return Debugged(guest, None)
+
+
+def where(placement: Placement) -> str:
+    """As a person would write it."""
+    if placement.stack is not None:
+        place = f"SP + {placement.stack}"
+    else:
+        place = ", ".join(f"x{number}" for number in placement.general)
+    return f"copy at [{place}]" if placement.by_reference else place
+
+
+def gdb(script: Path, *commands: str) -> str:
+    """GDB from the hit on, which then lets the guest go."""
+    words = [word for command in (*commands, "detach") for word in ("-ex", command)]
+    done = subprocess.run(
+        [GDB, "--nx", "--batch", "-x", script, *words],
+        capture_output=True, text=True, timeout=SECONDS,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def various(catalog: Catalog) -> list[Case]:
+    """Cases with as many kinds of placement as there are, in process context."""
+    names = ("stack-*", "by-ref-*", "*struct*", "*pair*", "bool-*", "int128*", "overwrite-*")
+    found = {c.name: c for c in catalog.cases.values() for n in names if Path(c.name).match(n)}
+    return list(found.values())[:CASES]
+
+
+def test_arguments_lie_where_the_model_puts_them(
+    debugged: Debugged, guest: Guest, catalog: Catalog
+) -> None:
+    cases = various(catalog)
+    assert len(cases) == CASES
+    assert {p.by_reference for case in cases for p in case.layout.placements} == {True, False}
+    for play in plays(catalog.select_variants(["none"]), cases):
+        shown = gdb(debugged.stage(play), "jp-args")
+        told = re.findall(r"^argument (\d+): (.*), (\d+) bytes, (.*): (.*)$", shown, re.MULTILINE)
+        assert [(type_, int(size), place) for _, type_, size, place, _ in told] == [
+            (argument.type.spelling, argument.type.size, where(placement))
+            for argument, placement in zip(play.case.arguments, play.case.layout.placements)
+        ]
+        expected = ["as passed" if a.value else "made by the guest" for a in play.case.arguments]
+        assert [state for *_, state in told] == expected, shown
+        # The guest has survived it, and what it tells is as predicted.
+        record = guest.session.await_record(SECONDS)
+        assert getattr(record, "line", "") == play.line
+
+
+def test_what_a_handler_did_and_what_is_undone(
+    debugged: Debugged, guest: Guest, catalog: Catalog
+) -> None:
+    (play,) = plays(catalog.select_variants(["fixed-64"]), catalog.select_cases(["stack-17"]))
+    shown = gdb(
+        debugged.stage(play),
+        "jp-diff", "jp-save", "hbreak jprobe_return", "continue",
+        "jp-args", "jp-diff", "jp-save", "delete", "continue", "jp-diff",
+    )  # fmt: skip
+    guest.session.await_record(SECONDS)
+    before, handled = shown.split("Hardware assisted breakpoint")
+    assert "Nothing has changed since the hit." in before
+    assert "No jprobe is at work on this CPU." in before
+    changed = re.findall(r"^argument (\d+): .*: changed: byte 0 to 7$", handled, re.MULTILINE)
+    assert changed == [str(index) for index in play.case.handler.assign if index >= 8]
+    assert "phase JPROBE_HANDLER\nsaved 64 bytes" in handled
+    saved, after = handled.split("runs, after its handler")
+    # Of the nine stacked words, eight are saved, and so the ninth alone stays changed.
+    assert re.findall(r"^SP \+ (\d+) ", saved, re.MULTILINE) == [
+        str(offset) for offset in (*range(0, 72, 8), *range(0, 64, 8))
+    ]
+    assert re.findall(r"^SP \+ (\d+) .*argument (\d+) ", after, re.MULTILINE) == [("64", "16")]
+
+
+def test_a_copy_is_named(debugged: Debugged, guest: Guest, catalog: Catalog) -> None:
+    (play,) = plays(catalog.select_variants(["none"]), catalog.select_cases(["by-ref-24"]))
+    shown = gdb(debugged.stage(play), "continue", "jp-diff", "jp-args")
+    guest.session.await_record(SECONDS)
+    assert "argument 1's copy, byte 0" in shown
+    assert "copy at [x1]: changed: byte 0 to 23" in shown
+
+
+def test_symbols_with_kaslr(kernel: Kernel, catalog: Catalog) -> None:
+    built = modules.build(kernel, list(catalog.cases.values()))
+    (play,) = plays(catalog.select_variants(["none"]), catalog.select_cases(["stack-9"]))
+    with Guest(kernel, built, Config(gdb=True, kaslr=True)) as guest:
+        shown = gdb(Debugged(guest, None).stage(play), "bt", "info address _stext", "ptype play")
+        guest.session.await_record(SECONDS)
+    assert re.search(r"#\d+ +(0x\w+ in )?probe_stack_9_call", shown)
+    assert "in proc_reg_read ()" in shown
+    assert "struct probe_case *pc;" in shown
+    # Where it would be linked to, of each stock kernel of this series.
+    assert "ffff800008010000" not in shown
+
+
+def test_a_vmlinux_of_another_kernel(guest: Guest) -> None:
+    with pytest.raises(ConfigError, match=r"has no symbols|cannot be read"):
+        Debugged(guest, guest.kernel.busybox)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        Debugged(guest, Path("/no/vmlinux"))
+    with pytest.raises(ConfigError, match="is not of the kernel that runs"):
+        Debugged(guest, guest.modules.folder / "probe-targets.ko")
+
+
+def command(kernel: Kernel, *words: str) -> list[str]:
+    return ["jprobe-harness", "repro", "--kernel", kernel.spec, "--case", "stack-9",
+            "--variant", "none", *words]  # fmt: skip
+
+
+def test_the_users_terminal(kernel: Kernel) -> None:
+    program, *words = command(kernel, "--gdb")
+    child = pexpect.spawn(program, words, encoding="utf-8", timeout=SECONDS, dimensions=(40, 80))
+    prompt = r"\(gdb\) $"
+    child.expect(r"stack-9 under none: the probed function is called\.")
+    child.expect(prompt)
+    child.sendline("jp-args")
+    child.expect(r"argument 8: long, 8 bytes, SP \+ 0: as passed")
+    child.expect(prompt)
+    child.sendline("detach")
+    child.expect("detached")
+    child.expect(prompt)
+    # Ctrl-C is GDB's, and ends neither the guest nor the command.
+    child.sendintr()
+    child.expect(prompt)
+    child.sendline("quit")
+    child.expect("1 of 1 verdicts as predicted")
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == Exit.AGREES
+
+
+def test_a_debugger_elsewhere(kernel: Kernel) -> None:
+    with subprocess.Popen(
+        command(kernel, "--gdb-wait"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        attach = process.stdout.readline().split()
+        assert attach[:2] == [GDB, "-x"]
+        done = subprocess.run(
+            [*attach, "--nx", "--batch", "-ex", "jp-args", "-ex", "kill"],
+            capture_output=True, text=True, timeout=SECONDS,
+        )  # fmt: skip
+        assert process.wait(SECONDS) == Exit.AGREES
+    assert "argument 8: long, 8 bytes, SP + 0: as passed" in done.stdout
+
+
+def run(words: list[str], **arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, **arguments)  # type: ignore[call-overload, no-any-return]
+
+
+def test_a_busy_port(kernel: Kernel) -> None:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = str(busy.getsockname()[1])
+        done = run(command(kernel, "--gdb-wait", port))
+    assert done.returncode == Exit.INFRASTRUCTURE
+    assert "Address already in use" in done.stderr
+
+
+def test_no_gdb(kernel: Kernel, tmp_path: Path) -> None:
+    program = shutil.which("jprobe-harness")
+    assert program
+    words = [program, *command(kernel, "--gdb")[1:]]
+    done = run(words, env={**os.environ, "PATH": str(tmp_path)})
+    assert done.returncode == Exit.INFRASTRUCTURE
+    assert f"{GDB} is not installed." in done.stderr
+    assert "jprobe-harness doctor --install" in done.stderr
+
+
+def test_more_than_one_play(kernel: Kernel) -> None:
+    done = run(["jprobe-harness", "repro", "--kernel", kernel.spec, "--case", "stack-9", "--gdb"])
+    assert done.returncode == Exit.USAGE
+    assert "A debugger is for one play, and these are 6." in done.stderr
