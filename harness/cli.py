@@ -14,6 +14,7 @@ from harness import __version__
 from harness.commands import (
     bench,
     doctor,
+    dump,
     fuzz,
     layout,
     listing,
@@ -55,6 +56,7 @@ COMMANDS: Mapping[str, Command] = {
     "storm": storm,
     "shell": shell,
     "ssh": ssh,
+    "dump": dump,
     "layout": layout,
     "predict": predict,
     "list": listing,

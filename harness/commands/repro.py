@@ -130,6 +130,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--kaslr", action="store_true", help="under GDB, let the kernel choose its addresses"
     )
     parser.add_argument(
+        "--dump",
+        choices=("panic", "end"),
+        nargs="?",
+        const="panic",
+        help="write a dump of the guest when its kernel panics (default), or when all is played;"
+        " see: jprobe-harness dump",
+    )
+    parser.add_argument(
         "--witness",
         choices=("gdb",),
         help="a debugger looks on, and must have seen what the guest tells",
@@ -299,6 +307,7 @@ def _judge(
 ) -> Result:
     """A run over one kernel; raises Interrupted with what there is."""
     from harness.run import job
+    from harness.run.boot import Dump
     from harness.run.repro import run
     from harness.run.session import Deadlines
 
@@ -327,6 +336,7 @@ def _judge(
                 run,
                 deadlines=Deadlines(play=options.deadline),
                 witness=bool(options.witness),
+                dump=Dump(options.dump) if options.dump else None,
                 on_boot=on_boot,
                 on_outcome=on_outcome,
             ),

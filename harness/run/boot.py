@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +18,21 @@ from harness.vm.machine import DEFAULT_CONFIG, Config, Machine
 
 MINIMAL = "minimal"
 HELD_PLAN = "plan.held"
+# After a panic the guest stays as it is, in place of a reboot that would end QEMU.
+STAYS = "panic=0"
 # The default model has pages of 4 and 64 KiB only.
 CPU_16K_PAGES = "neoverse-n1"
 # Kernels as old as to have jprobes print a page of registers on a system call that they do
 # not know, and busybox's C library tries one at each start.
 NO_RSEQ = "GLIBC_TUNABLES=glibc.pthread.rseq=0"
+
+
+class Dump(enum.Enum):
+    """When a dump of the guest is taken."""
+
+    PANIC = "panic"
+    # When all is played.
+    END = "end"
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,13 @@ class Setup:
     # GDB looks on.
     witness: bool
     logs: Run
+    # When a dump is taken; None: never.
+    dump: Dump | None = None
+
+    @property
+    def held(self) -> bool:
+        """The guest plays when it is told to, not at once."""
+        return self.witness or self.dump is not None
 
 
 def machine(kernel: Kernel, initrd: bytes, config: Config = DEFAULT_CONFIG) -> Machine:
@@ -52,8 +70,10 @@ def start(setup: Setup, lines: Sequence[str]) -> Iterator[Session]:
     kernel, modules = setup.kernel, setup.modules
     initrd, channel = initramfs.cached(kernel, modules, recipe.load(MINIMAL))
     # Alone, the guest plays at once; before a witness, when that is ready.
-    initrd += initramfs.plan(lines, HELD_PLAN) if setup.witness else initramfs.plan(lines)
+    initrd += initramfs.plan(lines, HELD_PLAN) if setup.held else initramfs.plan(lines)
     config = dataclasses.replace(setup.config, gdb=setup.witness)
+    if setup.dump:
+        config = dataclasses.replace(config, append=f"{config.append} {STAYS}".strip())
     with (
         machine(kernel, initrd, config) as running,
         setup.logs.boot(running, initrd, lines) as log,

@@ -25,10 +25,10 @@ from harness.kernel.modules import names
 from harness.model.case import Case
 from harness.model.ctype import value_bytes
 from harness.model.observation import Observation
+from harness.run.attendant import Attendant
 from harness.run.guest import Guest
 from harness.run.plan import Outcome, Play
 from harness.run.repro import judge_record
-from harness.run.shell import Attendant
 from harness.vm import qmp
 from harness.vm.gdb import GDB, GdbError
 
@@ -150,7 +150,7 @@ class Debugged:
 
     def run_gdb(self, script: Path) -> None:
         """GDB in the user's terminal, until it ends."""
-        with Attendant(self._guest, self._attend):
+        with Attendant(self._guest.session, self._attend):
             # Ctrl-C is GDB's.
             previous = signal.signal(signal.SIGINT, lambda number, frame: None)
             try:

@@ -65,7 +65,8 @@ class BootLog:
     """What one boot's guest says, as it says it."""
 
     run: Path
-
+    # From 1.
+    number: int
     console: Stamped
     # As they come, untouched.
     records: BinaryIO
@@ -148,7 +149,8 @@ class Run:
             (self.folder / f"console-{number}.log").open("w", encoding="utf-8") as console,
             (self.folder / f"records-{number}").open("wb") as records,
         ):
-            yield BootLog(self.folder, Stamped(console), records, self.folder / f"gdb-{number}.log")
+            gdb = self.folder / f"gdb-{number}.log"
+            yield BootLog(self.folder, number, Stamped(console), records, gdb)
 
 
 def _root() -> Path:

@@ -79,7 +79,7 @@ class Result:
     planned: int
     # The kernel's faults and complaints that belong to no single play.
     kernel_trouble: tuple[str, ...] = ()
-    # Why plays were not reached through no fault of the kernel's.
+    # What went wrong through no fault of the kernel's.
     own_trouble: tuple[str, ...] = ()
     # Failures of our own tools after which the rest was played again.
     retried: tuple[str, ...] = ()
@@ -110,7 +110,7 @@ class Result:
             return Exit.UNJUDGED
         if self.differing or self.kernel_trouble:
             return Exit.DIFFERS
-        return Exit.AGREES if self.complete else Exit.INFRASTRUCTURE
+        return Exit.AGREES if self.complete and not self.own_trouble else Exit.INFRASTRUCTURE
 
 
 def merged(results: Sequence[Result], plan: Sequence[Play]) -> Result:

@@ -15,7 +15,7 @@ from harness.model.assembled import observe
 from harness.model.observation import Observation
 from harness.model.verdict import judge
 from harness.model.witness import Sighting, disagreements
-from harness.run.boot import HELD_PLAN, Setup, start
+from harness.run.boot import HELD_PLAN, Dump, Setup, start
 from harness.run.logs import Run
 from harness.run.plan import Interrupted, Outcome, Play, Result
 from harness.run.session import DEFAULT_DEADLINES, Deadlines, Session
@@ -101,6 +101,18 @@ class _Run:
         self, session: Session, plays: Sequence[Play]
     ) -> Iterator[tuple[Record, Sighting | None]]:
         """The guest's introduction, then each play's record, and what a witness saw."""
+        if self._setup.dump:
+            from harness.run.postmortem import Recorder
+
+            assert session.log
+            recorder = Recorder(
+                session,
+                self._setup.modules,
+                session.log,
+                at_end=self._setup.dump is Dump.END,
+                on_failure=self._own_trouble.append,
+            )
+            return ((record, None) for record in recorder.records(plays, f"/{HELD_PLAN}"))
         if not self._setup.witness:
             return ((record, None) for record in session.records(len(plays)))
         from harness.run.witness import Witness
@@ -169,6 +181,7 @@ def run(
     config: Config = DEFAULT_CONFIG,
     deadlines: Deadlines = DEFAULT_DEADLINES,
     witness: bool = False,
+    dump: Dump | None = None,
     on_boot: Callable[[], None] = lambda: None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Result:
@@ -176,7 +189,8 @@ def run(
     Play `plays` in as few boots as possible: one, unless the kernel dies.
 
     The play during which the kernel dies is judged as that, never retried; the
-    rest is played in a further boot.  With `witness`, GDB looks on at each play.
+    rest is played in a further boot.  With `witness`, GDB looks on at each play; with
+    `dump`, a dump is taken.
     `on_boot` is called while a guest boots, to do what else is to be done.  Raises
     Interrupted with what there is.
     """
@@ -186,7 +200,7 @@ def run(
             " own jprobes single-step it elsewhere.",
             "Leave --witness to kernels that the port is for.",
         )
-    setup = Setup(kernel, modules, config, deadlines, witness, Run(kernel, modules))
+    setup = Setup(kernel, modules, config, deadlines, witness, Run(kernel, modules), dump)
     run = _Run(setup, plays, on_outcome)
     try:
         run.play(on_boot)

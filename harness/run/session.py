@@ -6,7 +6,7 @@ from __future__ import annotations
 import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -62,6 +62,8 @@ class Session:
         # Records received, but for the guest's introduction.
         self.received = 0
         self.ended = False
+        # Called once, when the kernel has said what it dies of.
+        self.on_death: Callable[[], None] | None = None
         self._channel = channel
         self._parser = Parser()
         # Records that came while somebody else was waited for.
@@ -134,6 +136,10 @@ class Session:
             self._early += records
             if self.ended:
                 break
+            if self.console.dead and self.on_death:
+                on_death, self.on_death = self.on_death, None
+                on_death()
+                raise KernelDied(str(self.console.dead), self._hint)
             if self.console.dead:
                 deadline = min(deadline, time.monotonic() + self.deadlines.end)
         return self.take()
@@ -162,7 +168,7 @@ class Session:
         records = self.wait(seconds)
         if not records:
             self.check_end()
-            raise KernelDied("The guest has powered off.", self._hint)
+            raise KernelDied(self._said("The guest has powered off."), self._hint)
         return records[0]
 
     def _read_console(self) -> list[Record]:

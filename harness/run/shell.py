@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-import os
 import select
-import threading
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
 
 from harness.catalog import Catalog
-from harness.errors import HarnessError, InfrastructureError, KernelFault
+from harness.errors import HarnessError, KernelFault
 from harness.guest import cpio
 from harness.guest.protocol import Record
 from harness.model.observation import Observation
@@ -126,47 +123,3 @@ def interact(guest: Guest, terminal: Terminal, host: Host) -> None:
             if escape or not data:
                 return
     session.check_end()
-
-
-class Attendant:
-    """Attends to a guest in a thread of its own, while this one does something else."""
-
-    def __init__(self, guest: Guest, attend: Callable[[], None]) -> None:
-        self._session = guest.session
-        self._attend = attend
-        self._stop, self._stopping = os.pipe()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._failure: BaseException | None = None
-
-    def __enter__(self) -> Attendant:
-        self._thread.start()
-        return self
-
-    def _run(self) -> None:
-        try:
-            while not self._session.ended:
-                ready, _, _ = select.select([self._session.fileno(), self._stop], [], [])
-                if self._stop in ready:
-                    return
-                self._attend()
-        except BaseException as error:
-            self._failure = error
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Raises what the guest died of in place of what followed from that."""
-        if isinstance(value, InfrastructureError):
-            # QEMU may be about to end, which explains it.
-            self._thread.join(self._session.deadlines.end if self._session.console.dead else 0)
-        os.write(self._stopping, b".")
-        self._thread.join()
-        os.close(self._stop)
-        os.close(self._stopping)
-        if self._failure and (value is None or isinstance(value, InfrastructureError)):
-            raise self._failure from value
-        if self._session.ended and isinstance(value, InfrastructureError):
-            self._session.check_end()

@@ -20,9 +20,10 @@ from harness.guest.protocol import HINT, HostKey, ProtocolError
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.run import boot, shell
+from harness.run.attendant import Attendant
 from harness.run.guest import Guest
 from harness.run.session import DEFAULT_DEADLINES, Deadlines
-from harness.run.shell import Attendant, Host, Tell
+from harness.run.shell import Host, Tell
 from harness.vm import qmp
 from harness.vm.machine import DEFAULT_CONFIG, Config
 from harness.vm.ssh import CHUNK, Key, Ssh, status_of, write_config
@@ -89,7 +90,7 @@ def reached(
         file = write_config(folder, port, host_key.key, folder / "id_ed25519")
         host = Host(guest, catalog, tell)
         with (
-            Attendant(guest, host.attend),
+            Attendant(guest.session, host.attend),
             Ssh(port, host_key.key, folder / "id_ed25519") as ssh,
         ):
             yield Reached(guest, ssh, file)

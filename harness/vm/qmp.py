@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +14,40 @@ from qemu.qmp import QMPClient, QMPError
 from harness.errors import InfrastructureError
 
 SECONDS = 5
+NOTHING: Mapping[str, object] = {}
 
 
-async def _execute(path: Path, command: str, arguments: dict[str, object]) -> Any:
+async def _execute(
+    path: Path, command: str, arguments: Mapping[str, object], seconds: float
+) -> Any:
     client = QMPClient("jprobe-harness")
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(seconds):
         await client.connect(str(path))
         try:
-            return await client.execute(command, arguments)
+            return await client.execute(command, dict(arguments))
         finally:
             await client.disconnect()
 
 
-def execute(path: Path, command: str, **arguments: object) -> Any:
+def execute(
+    path: Path,
+    command: str,
+    arguments: Mapping[str, object] = NOTHING,
+    *,
+    seconds: float = SECONDS,
+) -> Any:
     """
     Run one QMP command on the socket `path`.
 
     Raises QMPError, OSError or TimeoutError.
     """
-    return asyncio.run(_execute(path, command, arguments))
+    return asyncio.run(_execute(path, command, arguments, seconds))
 
 
 def forwarded_port(path: Path) -> int:
     """The host's port that leads to the guest; raises InfrastructureError."""
     try:
-        text = execute(path, "human-monitor-command", **{"command-line": "info usernet"})
+        text = execute(path, "human-monitor-command", {"command-line": "info usernet"})
     except (QMPError, OSError, TimeoutError) as error:
         raise InfrastructureError(f"QEMU does not tell the guest's port: {error}.") from error
     match = re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", text)
@@ -49,7 +59,7 @@ def forwarded_port(path: Path) -> int:
 def program_counters(path: Path) -> list[str]:
     """Where each CPU is, such as "CPU 0 at ffff800008012345"; empty if unknown."""
     try:
-        text = execute(path, "human-monitor-command", **{"command-line": "info registers -a"})
+        text = execute(path, "human-monitor-command", {"command-line": "info registers -a"})
     except (QMPError, OSError, TimeoutError):
         return []
     counters = re.findall(r"\bPC=([0-9a-f]{16})", text)

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Reads a dump of a guest with drgn, without debug information of the kernel.
+
+A stock kernel comes without, so all that is read are the structures of our own
+modules, whose files have theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import SymbolTableSection
+
+from harness.errors import ConfigError
+from harness.guest import loaded
+from harness.model.case import Case
+from harness.model.ctype import value_bytes
+from harness.model.policy import Policy, Rule
+from harness.model.predict import ranges
+from harness.run.postmortem import places_of, vmcore_of
+
+if TYPE_CHECKING:
+    from drgn import Object, Program
+
+PORT = "jprobe-port"
+STATE = "jprobe_ctl"
+OFFSETS = "__per_cpu_offset"
+_THIS_MODULE = ".gnu.linkonce.this_module"
+# elf.h, and the Arm Architecture Reference Manual, section C6.2.
+_ADR_PREL_PG_HI21, _ADD_ABS_LO12_NC, _LDST64_ABS_LO12_NC = 275, 277, 286
+_ADRP_MASK, _ADRP = 0x9F000000, 0x90000000
+_PAGE = 4096
+_NOTE = struct.Struct("<III")
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """What the port was at on a CPU."""
+
+    number: int
+    # A word of enum jprobe_phase.
+    phase: str
+    # Bytes that were saved, and the stack from SP at the hit to its top as it is in the
+    # dump; of a CPU that is not idle.
+    saved: int = 0
+    sp: int = 0
+    pc: int = 0
+    stack: bytes = b""
+    policy: Policy | None = None
+
+
+@dataclass(frozen=True)
+class Crash:
+    """A dump."""
+
+    # The case that was played last.
+    case: str
+    cpus: tuple[Cpu, ...]
+
+
+def find(folder: Path) -> int:
+    """The first boot of a run that left a dump; raises ConfigError where none did."""
+    boots = sorted(int(path.name.partition("-")[2]) for path in folder.glob("vmcore-*"))
+    if not boots:
+        raise ConfigError(
+            f"The run {folder.name} left no dump.", "Make one with: jprobe-harness repro --dump"
+        )
+    return boots[0]
+
+
+def opened(folder: Path, boot: int) -> Program:
+    """A drgn program of a dump, which knows our modules."""
+    from drgn import Program
+
+    places, dump = _places(folder, boot), vmcore_of(folder, boot)
+    program = Program(vmcoreinfo=_vmcoreinfo(dump, places["vmcoreinfo"]))
+    program.set_core_dump(dump)
+    for name, sections in places["sections"].items():
+        module = program.relocatable_module(name, sections[".text"], create=True)
+        for section, address in sections.items():
+            module.section_addresses[section] = address
+        module.address_ranges = [(min(sections.values()), max(sections.values()) + _PAGE)]
+        module.try_file(str(loaded_file(places, name)), force=True)
+    return program
+
+
+def _places(folder: Path, boot: int) -> Any:
+    return json.loads(places_of(folder, boot).read_text())
+
+
+def _vmcoreinfo(dump: Path, place: str) -> bytes:
+    """The content of the note that /sys/kernel/vmcoreinfo names: physical address and size."""
+    address, size = (int(word, 16) for word in place.split())
+    with dump.open("rb") as file:
+        for segment in ELFFile(file).iter_segments("PT_LOAD"):
+            start = segment["p_paddr"]
+            if start <= address < start + segment["p_filesz"]:
+                file.seek(segment["p_offset"] + address - start)
+                note = file.read(size)
+                name_size, content_size, _ = _NOTE.unpack_from(note)
+                content = _NOTE.size + -(-name_size // 4) * 4
+                return note[content : content + content_size]
+    raise ConfigError(f"{dump} has no memory at {address:#x}.", "It may be cut short.")
+
+
+def read(folder: Path, boot: int) -> Crash:
+    """What a dump tells of the jprobes."""
+    places = _places(folder, boot)
+    program = opened(folder, boot)
+    if PORT not in places["sections"]:
+        raise ConfigError("This kernel's jprobes are its own; only the port's state can be read.")
+    play = program["play"]
+    return Crash(
+        case=play.pc.name.string_().decode() if play.pc else "",
+        cpus=tuple(_cpus(program, places)),
+    )
+
+
+def _cpus(program: Program, places: Any) -> Iterator[Cpu]:
+    from drgn import Object
+
+    file = loaded_file(places, PORT)
+    sections = places["sections"][PORT]
+    module = Object(program, "struct module", address=sections[_THIS_MODULE])
+    base = module.percpu.value_() + loaded.read(file).per_cpu[STATE]
+    for number, offset in enumerate(_per_cpu_offsets(program, file, sections)):
+        address = (base + offset) % (1 << 64)
+        yield _cpu(program, number, Object(program, "struct jprobe_ctl", address=address))
+
+
+def _cpu(program: Program, number: int, state: Object) -> Cpu:
+    phase = state.phase.format_(type_name=False)
+    if not state.phase.value_():
+        return Cpu(number, phase)
+    hit = state.jp.stat.stack
+    sp = state.regs.sp.value_()
+    kind = state.jp.policy.kind.format_(type_name=False).removeprefix("STACK_POLICY_")
+    return Cpu(
+        number=number,
+        phase=phase,
+        saved=state.saved.value_(),
+        sp=sp,
+        pc=state.regs.pc.value_(),
+        stack=program.read(sp, hit.top.value_() - sp),
+        policy=Policy(Rule[kind], state.jp.policy.size.value_()),
+    )
+
+
+def loaded_file(places: Any, name: str) -> Path:
+    """A module's file, with debug information."""
+    return Path(places["modules"]) / f"{name}.ko"
+
+
+def _per_cpu_offsets(program: Program, file: Path, sections: Mapping[str, int]) -> Iterator[int]:
+    """
+    What the kernel adds to a per-CPU address, CPU by CPU.
+
+    Without debug information nobody tells where its table is; but the kernel told
+    our module, when it resolved the module's own references to it.
+    """
+    table = _resolved(program, _references(file, sections))
+    if table is None:
+        raise ConfigError(f"{file.name} does not tell where the kernel's {OFFSETS} is.")
+    while offset := program.read_u64(table):
+        yield offset
+        table += 8
+
+
+def _references(file: Path, sections: Mapping[str, int]) -> list[tuple[int, int]]:
+    """Where the module's code refers to OFFSETS, and by which type of relocation."""
+    found = []
+    with file.open("rb") as opened_file:
+        elf = ELFFile(opened_file)
+        symbols = elf.get_section_by_name(".symtab")
+        assert isinstance(symbols, SymbolTableSection)
+        for section in elf.iter_sections():
+            name = section.name.removeprefix(".rela")
+            # What initialised the module is gone.
+            if not isinstance(section, RelocationSection) or ".init" in name:
+                continue
+            for one in section.iter_relocations() if name in sections else ():
+                if symbols.get_symbol(one["r_info_sym"]).name == OFFSETS:
+                    found.append((sections[name] + one["r_offset"], one["r_info_type"]))
+    return found
+
+
+def _resolved(program: Program, references: list[tuple[int, int]]) -> int | None:
+    """The address that code computes: ADRP gives its page, another one the low 12 bits."""
+    page = low = None
+    for at, kind in references:
+        instruction = program.read_u32(at)
+        immediate = instruction >> 10 & 0xFFF
+        if kind == _ADD_ABS_LO12_NC:
+            low = immediate
+        elif kind == _LDST64_ABS_LO12_NC:
+            low = immediate * 8
+        # Where an erratum is worked around, there may be something else.
+        elif kind == _ADR_PREL_PG_HI21 and instruction & _ADRP_MASK == _ADRP:
+            pages = (instruction >> 5 & 0x7FFFF) << 2 | instruction >> 29 & 3
+            signed = pages - (1 << 21) if pages >> 20 else pages
+            page = at - at % _PAGE + signed * _PAGE
+    return None if page is None or low is None else page + low
+
+
+def damage(case: Case, cpu: Cpu) -> list[tuple[int, list[tuple[int, int]]]]:
+    """The stacked arguments that are not as they were passed: index and byte ranges."""
+    found = []
+    for index, (argument, placement) in enumerate(zip(case.arguments, case.layout.placements)):
+        if placement.stack is None or placement.by_reference:
+            continue
+        now = cpu.stack[placement.stack : placement.stack + argument.type.size]
+        changed = [i for i in sorted(value_bytes(argument.type)) if now[i] != argument.value[i]]
+        if changed:
+            found.append((index, ranges(changed)))
+    return found

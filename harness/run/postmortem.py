@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A crash dump of a guest: taken through QMP, with what it takes to read it."""
+
+from __future__ import annotations
+
+import json
+import select
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from qemu.qmp import QMPError
+
+from harness.errors import InfrastructureError
+from harness.guest import loaded
+from harness.guest.protocol import HINT, Guest, ProtocolError, Ran, Record
+from harness.kernel.modules import Modules, names
+from harness.run.attendant import Attendant
+from harness.run.logs import BootLog
+from harness.run.plan import Play
+from harness.run.session import Session
+from harness.vm import qmp
+
+# After these the kernel says no more.
+LAST_WORDS = "---[ end Kernel panic"
+LAST_SECONDS = 5
+DUMP_SECONDS = 120
+# The guest plays all of a plan, and powers off where nobody wants a dump of it.
+PLAY = (
+    "run b=/bin/busybox; $b cat {plan} >/proc/jprobe-cases; $b cat /proc/jprobe-cases >&3; {then}"
+)
+
+
+def vmcore_of(run: Path, boot: int) -> Path:
+    """The dump of a boot."""
+    return run / f"vmcore-{boot}"
+
+
+def places_of(run: Path, boot: int) -> Path:
+    """What the dump of a boot does not tell."""
+    return run / f"places-{boot}.json"
+
+
+class Recorder:
+    """Plays a plan in a guest that a dump is to be taken of, when it dies or at the end."""
+
+    def __init__(
+        self,
+        session: Session,
+        modules: Modules,
+        log: BootLog,
+        *,
+        at_end: bool,
+        on_failure: Callable[[str], object],
+    ) -> None:
+        """`on_failure` is told of a dump that cannot be written."""
+        self._session = session
+        self._modules = modules
+        self._log = log
+        self._at_end = at_end
+        self._on_failure = on_failure
+
+    def records(self, plays: Sequence[Play], plan: str) -> Iterator[Record]:
+        """
+        The guest's introduction, then each play's record.
+
+        `plan` is the path of the plays' lines in the guest.  Raises as
+        Session.records() does.
+        """
+        session = self._session
+        introduction = session.await_record(session.deadlines.boot)
+        yield introduction
+        if not isinstance(introduction, Guest):
+            raise ProtocolError("The guest did not introduce itself.", HINT)
+        self._note_places()
+        session.on_death = self._on_death
+        session.send(PLAY.format(plan=plan, then=":" if self._at_end else "$b poweroff -f"))
+        if not self._at_end:
+            yield from session.records(session.received + len(plays))
+            return
+        for _ in plays:
+            yield session.await_record(session.deadlines.play)
+        self._dump()
+
+    def _note_places(self) -> None:
+        """What the dump itself does not tell."""
+        places = {
+            "modules": str(self._modules.folder),
+            "sections": {
+                name: loaded.addresses(self._ask(loaded.command(name)))
+                for name in names(self._modules.engine)
+            },
+            "vmcoreinfo": self._ask("/bin/busybox cat /sys/kernel/vmcoreinfo"),
+        }
+        places_of(self._log.run, self._log.number).write_text(json.dumps(places, indent=1))
+
+    def _ask(self, command: str) -> str:
+        self._session.send(f"run {command}")
+        ran = self._session.await_record(self._session.deadlines.play)
+        if not isinstance(ran, Ran) or ran.status:
+            raise InfrastructureError(
+                f"The guest does not tell what a dump needs: {ran}.",
+                "It needs CONFIG_KEXEC, for /sys/kernel/vmcoreinfo.",
+            )
+        return ran.output
+
+    def _on_death(self) -> None:
+        """Let it finish its words first."""
+        heard: list[str] = []
+        self._session.console.echo = heard.append
+        deadline = time.monotonic() + LAST_SECONDS
+        while LAST_WORDS not in "".join(heard) and (left := deadline - time.monotonic()) > 0:
+            if select.select([self._session], [], [], left)[0]:
+                self._session.look()
+        self._dump()
+
+    def _dump(self) -> None:
+        file = vmcore_of(self._log.run, self._log.number)
+        with Attendant(self._session, self._session.look):
+            try:
+                qmp.execute(
+                    self._session.machine.qmp,
+                    "dump-guest-memory",
+                    {"paging": False, "protocol": f"file:{file}"},
+                    seconds=DUMP_SECONDS,
+                )
+            except (QMPError, OSError, TimeoutError) as error:
+                file.unlink(missing_ok=True)
+                room = f"Make room in {file.parent}."
+                self._on_failure(f"The dump cannot be written: {error}. {room}")
+                return
+        # Most of the memory is zero.  A file system that cannot keep holes keeps all of it.
+        subprocess.run(["fallocate", "--dig-holes", file], stderr=subprocess.DEVNULL)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A dump of a guest that died in a handler names what the handler damaged."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.catalog import Catalog
+from harness.errors import ConfigError, Exit
+from harness.kernel import modules
+from harness.kernel.kernel import Kernel
+from harness.model.policy import Policy, Rule
+from harness.run import crash, logs, repro
+from harness.run.boot import Dump
+from harness.run.plan import Result, plays
+from tests.guest.conftest import DEADLINES, BrokenTree
+
+SECONDS = 120
+# A handler ends here; by then it has assigned.
+ENDS = "void probe_handler_leave(void)\n{\n"
+DIES = ENDS + '\tif (!strcmp(play.pc->name, "stack-17"))\n\t\tBUG();\n'
+
+
+@pytest.fixture
+def died(
+    kernel: Kernel, catalog: Catalog, broken_tree: BrokenTree, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Result:  # fmt: skip
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    chosen = catalog.select_cases(["stack-9", "stack-17", "stack-8"])
+    built = modules.build(kernel, chosen, root=broken_tree("probe-targets/core.c", ENDS, DIES))
+    plan = plays(catalog.select_variants(["fixed-64"]), chosen)
+    return repro.run(kernel, built, plan, deadlines=DEADLINES, dump=Dump.PANIC)
+
+
+def test_a_panic_in_a_handler(died: Result, catalog: Catalog) -> None:
+    assert died.exit_status == Exit.DIFFERS
+    (dead,) = died.differing
+    assert dead.play.case.name == "stack-17"
+    assert dead.reasons[0].startswith("KernelDied")
+    # The rest was played in another boot.
+    assert (died.boots, died.complete) == (2, True)
+    found = crash.read(Path(died.logs), crash.find(Path(died.logs)))
+    assert found.case == "stack-17"
+    busy = [cpu for cpu in found.cpus if cpu.phase != "JPROBE_IDLE"]
+    assert len(found.cpus) == 2
+    (cpu,) = busy
+    assert (cpu.phase, cpu.saved, cpu.policy) == ("JPROBE_HANDLER", 64, Policy(Rule.FIXED, 64))
+    case = catalog.cases["stack-17"]
+    assigned = [index for index in case.handler.assign if index >= 8]
+    assert crash.damage(case, cpu) == [(index, [(0, 8)]) for index in assigned]
+
+
+def test_the_command_names_the_damaged_argument(died: Result) -> None:
+    run = Path(died.logs).name
+    done = subprocess.run(
+        ["jprobe-harness", "dump", run, "--json", "out.json"],
+        capture_output=True, text=True, timeout=SECONDS, cwd=died.logs,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "argument 16 (long) is not as it was passed: byte 0 to 7" in done.stdout
+    document = json.loads((Path(died.logs) / "out.json").read_text())
+    (busy,) = [cpu for cpu in document["cpus"] if cpu["policy"]]
+    assert [one["argument"] for one in busy["damaged"]] == list(range(8, 17))
+
+
+def test_drgns_own_prompt(died: Result) -> None:
+    done = subprocess.run(
+        ["jprobe-harness", "dump", Path(died.logs).name, "--drgn"],
+        input='print("HIT", prog["play"].pc.jp.stat.hits.counter.value_())\n',
+        capture_output=True, text=True, timeout=SECONDS,
+        env={**os.environ, "TERM": "dumb"},
+    )  # fmt: skip
+    assert "HIT 1" in done.stdout, done.stderr
+
+
+def test_a_dump_on_demand(kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    done = subprocess.run(
+        ["jprobe-harness", "repro", "--kernel", kernel.spec, "--case", "stack-9", "--variant",
+         "none", "--dump", "end"],
+        capture_output=True, text=True, timeout=SECONDS,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    folder, _ = logs.find("last")
+    found = crash.read(folder, crash.find(folder))
+    assert found.case == "stack-9"
+    assert [cpu.phase for cpu in found.cpus] == ["JPROBE_IDLE"] * 2
+    # The guest's memory is 256 MiB, most of it zero.
+    status = (folder / "vmcore-1").stat()
+    assert status.st_blocks * 512 < status.st_size / 2
+
+
+def test_a_run_without_a_dump(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="left no dump"):
+        crash.find(tmp_path)
+
+
+def test_a_full_disk(kernel: Kernel, tmp_path: Path) -> None:
+    full_disk = tmp_path / "full"
+    full_disk.mkdir()
+    # In a mount namespace of its own.
+    script = (
+        f"mount -t tmpfs -o size=24m tmpfs {full_disk} && XDG_STATE_HOME={full_disk}"
+        f" exec jprobe-harness repro --kernel {kernel.spec} --case stack-9 --variant none"
+        " --dump end"
+    )
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", script],
+        capture_output=True, text=True, timeout=SECONDS,
+    )  # fmt: skip
+    text = done.stdout + done.stderr
+    assert done.returncode == Exit.INFRASTRUCTURE, text
+    assert "The dump cannot be written" in text
+    assert "Make room in" in text
