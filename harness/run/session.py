@@ -64,6 +64,7 @@ class Session:
         self.ended = False
         # Called once, when the kernel has said what it dies of.
         self.on_death: Callable[[], None] | None = None
+        self._examined = False
         self._channel = channel
         self._parser = Parser()
         # Records that came while somebody else was waited for.
@@ -130,16 +131,17 @@ class Session:
         """
         deadline = time.monotonic() + seconds
         while not self._early:
+            if self._examined:
+                raise KernelDied(str(self.console.dead), self._hint)
             records = self._read(max(0.0, deadline - time.monotonic()))
             if records is None:
                 self._hung()
             self._early += records
             if self.ended:
                 break
-            if self.console.dead and self.on_death:
-                on_death, self.on_death = self.on_death, None
-                on_death()
-                raise KernelDied(str(self.console.dead), self._hint)
+            if self.console.dead and self.on_death and not self._early:
+                self.on_death()
+                self._examined = True
             if self.console.dead:
                 deadline = min(deadline, time.monotonic() + self.deadlines.end)
         return self.take()
