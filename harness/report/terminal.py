@@ -123,6 +123,13 @@ def print_result(result: Result) -> None:
     out.print(Text(words.summary(result), style="bold"))
     if result.differing or result.trouble or not result.complete:
         out.print(Text(see(result.logs)))
+    if result.differing:
+        play = result.differing[0].play
+        cell = f"--variant {play.variant.name} --case {play.case.name}"
+        out.print(
+            f"Look inside: jprobe-harness repro --kernel {result.spec} {cell} --gdb (or --shell,"
+            " or --dump)"
+        )
 
 
 def lines(outcome: Outcome, columns: int, colour: bool = True) -> list[str]:

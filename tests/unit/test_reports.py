@@ -149,6 +149,7 @@ def test_the_table_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\N{NOT EQUAL TO} no verdict" in out
     assert "2 of 4 verdicts as predicted" in out
     assert "See: jprobe-harness log somewhere" in out
+    assert "Look inside: jprobe-harness repro --kernel debian:6.1 --variant" in out
 
 
 def test_the_dump_marks_what_changed(capsys: pytest.CaptureFixture[str]) -> None:
