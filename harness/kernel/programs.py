@@ -6,9 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from elftools.elf.dynamic import DynamicSection
-from elftools.elf.elffile import ELFFile
-
 from harness import cache
 from harness.errors import ArchiveError, ConfigError
 from harness.kernel.apt import Apt, Progress, in_suites, unpack
@@ -77,6 +74,10 @@ def libraries(root: Path, program: Path) -> dict[str, Path]:
 
 def _needed(program: Path) -> list[str]:
     """The names in DT_NEEDED."""
+    # Only some guests need it, and all would wait for its import.
+    from elftools.elf.dynamic import DynamicSection
+    from elftools.elf.elffile import ELFFile
+
     with program.open("rb") as file:
         section = ELFFile(file).get_section_by_name(".dynamic")
         tags = section.iter_tags("DT_NEEDED") if isinstance(section, DynamicSection) else ()
