@@ -13,12 +13,14 @@ from typing import NoReturn, Protocol
 from harness import __version__
 from harness.commands import (
     bench,
+    completion,
     doctor,
     dump,
     fuzz,
     layout,
     listing,
     log,
+    manual,
     output,
     predict,
     repro,
@@ -64,6 +66,8 @@ COMMANDS: Mapping[str, Command] = {
     "log": log,
     "doctor": doctor,
     "bench": bench,
+    "completion": completion,
+    "man": manual,
 }
 
 

@@ -188,7 +188,8 @@ def _octets_per_row(columns: int) -> int:
 
 def _dump(title: str, look: Look, names: Mapping[int, str], octets: int) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    moments = {"before": look.before, "after the handler": look.after, "seen": look.seen}
+    after = "after the handler" if octets > 2 else "after"
+    moments = {"before": look.before, after: look.after, "seen": look.seen}
     shown = {name: data for name, data in moments.items() if data}
     table.add_column("offset")
     for name in shown:

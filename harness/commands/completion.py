@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Prints what a shell completes the command with."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from harness.catalog import Catalog
+from harness.errors import Exit
+
+SUMMARY = "print what makes your shell complete this command"
+EXAMPLE = (
+    "jprobe-harness completion bash >~/.local/share/bash-completion/completions/jprobe-harness"
+)
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=SHELLS)
+
+
+def run(options: argparse.Namespace) -> int:
+    import shtab
+
+    from harness import cli
+
+    parser = cli.parser()
+    for action in _actions(parser):
+        _describe(action)
+    print(shtab.complete(parser, options.shell))
+    return Exit.AGREES
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """All of a parser's, and of its commands'."""
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from _actions(command)
+
+
+def _describe(action: argparse.Action) -> None:
+    """Say what an option takes, for this parser that parses nothing."""
+    import shtab
+
+    catalog = Catalog()
+    names: dict[str, Iterable[str]] = {
+        "kernel": catalog.kernels,
+        "variant": catalog.variants,
+        "case": catalog.cases,
+    }
+    if action.dest in names:
+        action.choices = sorted(names[action.dest])
+    elif action.metavar == "DIR":
+        action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+    elif action.type is Path or action.metavar == "FILE":
+        action.complete = shtab.FILE  # type: ignore[attr-defined]
