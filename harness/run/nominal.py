@@ -33,7 +33,12 @@ class Frame(enum.Enum):
 
 
 def nominal(case: Case, policy: Policy, frame: Frame) -> Prediction:
-    """Predict with copies and objects one above the other, as a caller lays them."""
+    """Predict for a stack that is laid out as lay_out() has it."""
+    return predict(case, policy, *lay_out(case, frame))
+
+
+def lay_out(case: Case, frame: Frame) -> tuple[Hit, Places]:
+    """The stack at a hit, copies and objects one above the other, as a caller lays them."""
     sp = 0xFFFF800008004000 - DEPTH - _locals_size(case)
     cursor = align_up(sp + case.layout.stack_size, 16)
     fp = cursor
@@ -69,7 +74,7 @@ def nominal(case: Case, policy: Policy, frame: Frame) -> Prediction:
         for index, argument in enumerate(case.arguments)
         if argument.type == VA_LIST
     }
-    return predict(case, policy, hit, Places(pointees, va_lists, object_at))
+    return hit, Places(pointees, va_lists, object_at)
 
 
 def _locals_size(case: Case) -> int:

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The caller's stack at the hit, as a picture: what each policy saves and leaves corrupt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+from harness.model.case import Case
+from harness.model.policy import Hit, Variant
+from harness.model.predict import Places, Prediction, predict, ranges
+
+# In pixels.
+COLUMN, BAR, MARGIN, HEAD, FOOT = 150, 96, 90, 44, 40
+HEIGHT, WORD_MAX = 420, 18
+WORD = 8
+FRAME_RECORD = 16
+
+_STYLE = """\
+text { font: 11px sans-serif; fill: currentColor }
+.name { font-weight: bold }
+.part { fill: #888; fill-opacity: .2; stroke: currentColor; stroke-width: .6 }
+.saved { fill: none; stroke: #27c; stroke-width: 3 }
+.corrupt { fill: url(#hatch); stroke: #c22; stroke-width: 1.5 }
+"""
+_HATCH = (
+    '<pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse"'
+    ' patternTransform="rotate(45)"><rect width="6" height="6" fill="#c22" fill-opacity=".15"/>'
+    '<line x1="0" y1="0" x2="0" y2="6" stroke="#c22" stroke-width="3"/></pattern>'
+)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Something on the stack; offsets in bytes from SP."""
+
+    start: int
+    end: int
+    label: str
+
+
+def _parts(case: Case, hit: Hit, places: Places) -> Iterator[_Part]:
+    for index, (argument, placement) in enumerate(zip(case.arguments, case.layout.placements)):
+        if placement.stack is not None:
+            size = WORD if placement.by_reference else argument.type.size
+            yield _Part(placement.stack, placement.stack + size, f"argument {index}")
+        if placement.by_reference:
+            start = places.pointees[index] - hit.sp
+            yield _Part(start, start + argument.type.size, f"copy of {index}")
+    if hit.sp <= hit.fp < hit.top:
+        yield _Part(hit.fp - hit.sp, hit.fp - hit.sp + FRAME_RECORD, "x29, x30")
+    if case.object:
+        start = places.object - hit.sp
+        yield _Part(start, start + case.object.size, "an object")
+
+
+def _corrupt(
+    case: Case, hit: Hit, places: Places, prediction: Prediction
+) -> Iterator[tuple[int, int]]:
+    """Ranges of bytes that the probed function, or the caller, finds wrong."""
+    for index, offsets in prediction.corrupt.items():
+        placement = case.layout.placements[index]
+        base = placement.stack or 0
+        if placement.by_reference:
+            base = places.pointees[index] - hit.sp
+        yield from ((base + start, base + end) for start, end in ranges(offsets))
+    base = places.object - hit.sp
+    yield from ((base + start, base + end) for start, end in ranges(prediction.lost))
+
+
+def svg(case: Case, variants: Sequence[Variant], hit: Hit, places: Places) -> str:
+    """
+    One column for each variant, SP at the bottom.
+
+    A frame shows what is saved and put back, a hatch what stays corrupt.
+    """
+    parts = sorted(_parts(case, hit, places), key=lambda part: part.start)
+    extent = max([part.end for part in parts], default=WORD) + WORD
+    scale = min(HEIGHT / extent, WORD_MAX / WORD)
+    bottom = HEAD + extent * scale
+    width, height = MARGIN + COLUMN * len(variants), bottom + FOOT
+
+    def box(kind: str, x: float, start: int, end: int, inset: float = 0) -> str:
+        return (
+            f'<rect class="{kind}" x="{x - inset:.1f}" y="{bottom - end * scale:.1f}"'
+            f' width="{BAR + 2 * inset:.1f}" height="{(end - start) * scale:.1f}"/>'
+        )
+
+    def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:
+        return (
+            f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
+            f"{escape(words)}</text>"
+        )
+
+    drawn = [text(4, bottom + 12, "SP"), text(4, 16, case.name, "name")]
+    for part in parts:
+        if (part.end - part.start) * scale >= 10:
+            middle = bottom - (part.start + part.end) / 2 * scale
+            drawn.append(text(4, middle + 4, part.label))
+    for number, variant in enumerate(variants):
+        x = MARGIN + COLUMN * number
+        prediction = predict(case, variant.expected, hit, places)
+        drawn.append(text(x + BAR / 2, 34, variant.name, "name", "middle"))
+        drawn += [box("part", x, part.start, part.end) for part in parts]
+        drawn += [box("corrupt", x, *span) for span in _corrupt(case, hit, places, prediction)]
+        if prediction.window:
+            drawn.append(box("saved", x, 0, min(prediction.window, extent), inset=3))
+        drawn.append(text(x + BAR / 2, bottom + 18, prediction.label, "", "middle"))
+        saved = f"saves {prediction.window} bytes" if prediction.runs else "no handler"
+        drawn.append(text(x + BAR / 2, bottom + 32, saved, "", "middle"))
+    title = f"{case.name}: what each stack policy saves and leaves corrupt"
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}"'
+            f' width="{width}" role="img">',
+            f"<title>{escape(title)}</title>",
+            f"<style>{_STYLE}</style><defs>{_HATCH}</defs>",
+            *drawn,
+            "</svg>",
+            "",
+        ]
+    )
