@@ -96,7 +96,8 @@ def parser() -> argparse.ArgumentParser:
             epilog=f"example: {command.EXAMPLE}",
         )
         command.arguments(added)
-        added.set_defaults(run=command.run)
+        # Some commands tell of the others.
+        added.set_defaults(run=command.run, parser=top)
     return top
 
 

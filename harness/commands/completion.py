@@ -25,12 +25,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     import shtab
 
-    from harness import cli
-
-    parser = cli.parser()
-    for action in _actions(parser):
+    for action in _actions(options.parser):
         _describe(action)
-    print(shtab.complete(parser, options.shell))
+    print(shtab.complete(options.parser, options.shell))
     return Exit.AGREES
 
 

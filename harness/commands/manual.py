@@ -19,13 +19,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from argparse_manpage.manpage import Manpage  # type: ignore[import-untyped]
 
-    from harness import cli
-
     data = {
         "project_name": "jprobe-harness",
         "prog": "jprobe-harness",
         "version": __version__,
         "description": "measures which arguments a jprobe's stack policy leaves corrupt",
     }
-    print(Manpage(cli.parser(), data, format="pretty"))
+    print(Manpage(options.parser, data, format="pretty"))
     return Exit.AGREES
