@@ -128,7 +128,9 @@ def kbuild(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
     """
     # The same sources give the same modules, wherever they are built.
     prefixes = [f"-ffile-prefix-map={folder}/=", f"-ffile-prefix-map={kernel.build}=kernel"]
-    flags = " ".join([*prefixes, *toolchain.compiler.flags, *kernel.flags])
+    # What a debugger reads; the guest gets a copy without.
+    debug = [] if kernel.has("CONFIG_DEBUG_INFO") else ["-g"]
+    flags = " ".join([*prefixes, *debug, *toolchain.compiler.flags, *kernel.flags])
     variables = toolchain.make_variables | {"KCFLAGS": flags, "KAFLAGS": flags}
     done = toolchain.run(
         [

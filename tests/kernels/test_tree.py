@@ -120,3 +120,16 @@ def test_an_image_that_does_not_boot(built: Path, tmp_path: Path) -> None:
     image.write_bytes(data)
     status, output, _ = repro(image, tmp_path, "--case", "stack-9", "--modules-build", str(built))
     assert status == 125, output
+
+
+def test_a_debugger_knows_the_modules_of_a_kernel_without_debug_information(linux: Path) -> None:
+    done = subprocess.run(
+        ["jprobe-harness", "repro", "--kernel", linux, "--case", "stack-17", "--variant",
+         "fixed-64", "--gdb", "--kaslr"],
+        input="info symbol register_kprobe\nhbreak jprobe_return\ncontinue\njp-save\n",
+        capture_output=True, text=True, timeout=REPRO_SECONDS,
+    )  # fmt: skip
+    # The kernel's own symbols are those of its vmlinux.
+    assert "register_kprobe in section .text of" in done.stdout
+    assert "vmlinux" in done.stdout
+    assert "phase JPROBE_HANDLER\nsaved 64 bytes" in done.stdout, done.stdout + done.stderr
