@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -15,7 +16,8 @@ from harness import cli
 from harness.errors import ConfigError, Exit, InfrastructureError
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
-from harness.run import logs
+from harness.run import logs, repro
+from harness.run.boot import Dump
 from harness.run.logs import Run, Stamped
 from harness.vm.machine import Machine
 
@@ -29,15 +31,22 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "state"
 
 
+KERNEL = Kernel(
+    spec="some:kernel", release="6.1", version="6.1-1", image=NOWHERE, config=NOWHERE,
+    build=NOWHERE, modules=NOWHERE, busybox=NOWHERE, key="k", home=NOWHERE,
+)  # fmt: skip
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def modules(tmp_path: Path) -> Modules:
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules/compiler").write_text("some gcc")
-    kernel = Kernel(
-        spec="some:kernel", release="6.1", version="6.1-1", image=NOWHERE, config=NOWHERE,
-        build=NOWHERE, modules=NOWHERE, busybox=NOWHERE, key="k", home=NOWHERE,
-    )  # fmt: skip
-    return Run(kernel, Modules(tmp_path / "modules", "m"))
+    return Modules(tmp_path / "modules", "m")
+
+
+@pytest.fixture
+def run(modules: Modules) -> Run:
+    return Run(KERNEL, modules)
 
 
 @pytest.fixture
@@ -140,3 +149,10 @@ def test_a_folder_that_cannot_be_made(state: Path) -> None:
 
 def test_what_is_next() -> None:
     assert logs.see("/a/one, /b/two") == "See: jprobe-harness log one; jprobe-harness log two"
+
+
+def test_a_kernel_that_no_dump_could_be_read_of(tmp_path: Path, modules: Modules) -> None:
+    (tmp_path / "config").write_text("CONFIG_KPROBES=y\n")
+    kernel = dataclasses.replace(KERNEL, config=tmp_path / "config")
+    with pytest.raises(ConfigError, match="without CONFIG_KEXEC"):
+        repro.run(kernel, modules, [], dump=Dump.PANIC)
