@@ -360,11 +360,11 @@ def _report(
         (show or _print)(result)
     failure = None
 
-    def as_json(result: Result | Survey) -> bytes:
+    def in_json(result: Result | Survey) -> bytes:
         return as_json(document(result)) if document else _as_json(result)
 
     for path, make in (
-        (options.json, as_json),
+        (options.json, in_json),
         (options.junit, _as_junit),
         (options.ktap, _as_ktap),
     ):

@@ -15,6 +15,8 @@ import pytest
 
 import harness
 from harness.catalog import Catalog
+from harness.cli import main
+from harness.commands import repro
 from harness.errors import Exit
 from harness.guest.splat import Kind, Splat
 from harness.model.policy import Policy, Rule, Variant
@@ -259,6 +261,18 @@ def test_what_a_patch_makes_better_and_worse(capsys: pytest.CaptureFixture[str])
     jsonschema.validate(document, SURVEY)
     assert document["changes"][0]["effect"] == "worse"
     assert document["exit_status"] == 1
+
+
+def test_the_command_tells_what_a_patch_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = iter(patched().results)
+    monkeypatch.setattr(repro, "_judge", lambda *words: next(results))
+    out = tmp_path / "out.json"
+    assert main(["repro", "--patch", "my.patch", "--variant", "none", "--json", str(out)]) == 0
+    document = json.loads(out.read_text())
+    jsonschema.validate(document, SURVEY)
+    assert document["changes"][0]["effect"] == "better"
 
 
 def test_a_patch_that_kills_the_kernel_is_worse() -> None:
