@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness.model.case import Agent, Case, Frame, Kind
@@ -22,6 +23,10 @@ _HEAD = """\
 
 #include "probe_targets.h"
 """
+
+# What starts a case's part of the file, and the table of all.
+_MARK, _TABLE = "/* case {} */", "/* all cases */"
+_MARKS = r"^/\* (?:case ([\w-]+)|all cases) \*/$"
 
 
 def symbol(case: Case, role: str) -> str:
@@ -250,8 +255,7 @@ def case_source(case: Case) -> str:
     """The functions of one case."""
     defined = dict.fromkeys(composites(case.types))
     parts = [
-        # A compiler's message then names the case.
-        f'# 1 "case {case.name}"\n',
+        _MARK.format(case.name),
         *(define(type_) for type_ in defined),
         _values(case),
         _target(case).replace(
@@ -286,12 +290,19 @@ def _limits(cases: Sequence[Case]) -> str:
     return f"static_assert({area} <= PROBE_AREA_MAX);\nstatic_assert({count} <= PROBE_ARGS_MAX);\n"
 
 
+def case_at(text: str, line: int) -> str:
+    """Of what source() returned, the case that a line belongs to; empty for none."""
+    before = "\n".join(text.splitlines()[:line])
+    marks: list[str] = re.findall(_MARKS, before, re.MULTILINE)
+    return marks[-1] if marks else ""
+
+
 def source(cases: Sequence[Case]) -> str:
     """The whole of cases.c."""
     functions = "\n".join(case_source(case) for case in cases)
     entries = "".join(_entry(case) for case in cases)
     return (
         f"{_HEAD}\n{_limits(cases)}\n{functions}\n"
-        f'# 1 "cases.c"\nstruct probe_case probe_cases[] = {{\n{entries}}};\n\n'
+        f"{_TABLE}\nstruct probe_case probe_cases[] = {{\n{entries}}};\n\n"
         "const unsigned int probe_case_count = ARRAY_SIZE(probe_cases);\n"
     )

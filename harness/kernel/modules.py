@@ -21,6 +21,7 @@ from harness.kernel.toolchain import Toolchain
 from harness.model.case import Case
 
 BUILD_SECONDS = 600
+CASES = Path("probe-targets/cases.c")
 # What decides on the result beside the sources.
 MAKERS = ("modules.py", "compiler.py", "toolchain.py", "storeproof.py")
 
@@ -78,7 +79,7 @@ def build(
     where the kernel takes no modules of ours.
     """
     sources = _sources(root or resources.kernel_modules())
-    sources[Path("probe-targets/cases.c")] = casegen.source(cases).encode()
+    sources[CASES] = casegen.source(cases).encode()
     parts = [part for path, data in sources.items() for part in (str(path), data)]
     makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
     toolchain = kernel.toolchain(compiler)
@@ -145,16 +146,18 @@ def kbuild(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
         seconds=BUILD_SECONDS,
     )  # fmt: skip
     if done.returncode:
-        raise _explain(done.stdout + done.stderr)
+        raise _explain(done.stdout + done.stderr, folder)
 
 
-def _explain(output: str) -> HarnessError:
+def _explain(output: str, folder: Path) -> HarnessError:
     """The compiler's first complaint as a sentence: the fault of a case, or of the kernel's."""
     errors = re.findall(r"^(.*?): (?:fatal )?error: (.*)$", output, re.MULTILINE)
     for place, message in errors:
-        if match := re.match(r"case ([\w-]+):", place):
+        match = re.search(rf"{CASES.name}:(\d+)", place)
+        text = (folder / CASES).read_text() if match else ""
+        if match and (case := casegen.case_at(text, int(match[1]))):
             return BuildError(
-                f"case '{match[1]}' cannot be compiled for the kernel: {message}.",
+                f"case '{case}' cannot be compiled for the kernel: {message}.",
                 "Check the case's types and arguments.",
             )
     detail = errors[0][1] if errors else output.strip()[-300:]
