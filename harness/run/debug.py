@@ -61,7 +61,7 @@ class Debugged:
         self._places = {
             name: loaded.addresses(self._ask(loaded.command(name))) for name in self._files
         }
-        self._kernel = self._symbol_file(vmlinux)
+        self._kernel, self._offset = self._symbols(vmlinux)
         self._play: Play | None = None
         self.outcome: Outcome | None = None
 
@@ -71,17 +71,16 @@ class Debugged:
             raise GdbError(f"The guest fails at '{command}': {ran.output.strip()}.")
         return ran.output
 
-    def _symbol_file(self, vmlinux: Path | None) -> str:
-        """GDB's command for the kernel's own symbols."""
+    def _symbols(self, vmlinux: Path | None) -> tuple[Path, int]:
+        """The file of the kernel's own symbols, and how far from there the kernel lies."""
         kernel = symbols.parse(self._ask("cat /proc/kallsyms"))
         if not kernel:
             raise GdbError("The guest does not tell its kernel's symbols.")
         if vmlinux:
-            offset = _offset(kernel, vmlinux, self._guest.kernel.spec)
-            return f"symbol-file -o {offset:#x} {vmlinux}"
+            return vmlinux, _offset(kernel, vmlinux, self._guest.kernel.spec)
         file = self._folder / "kernel.symbols"
         file.write_bytes(symbols.elf(kernel))
-        return f"symbol-file {file}"
+        return file, 0
 
     def stage(self, play: Play) -> Path:
         """
@@ -91,8 +90,12 @@ class Debugged:
         """
         self._play, self.outcome = play, None
         (self._folder / "play.json").write_text(json.dumps(self._describe(play), indent=1))
-        script = self._folder / "guest.gdb"
-        script.write_text("".join(f"{line}\n" for line in self._script(play)))
+        before = self._write("before.gdb", self._settings(play))
+        after = self._write("after.gdb", self._hit(play))
+        connect = [self._symbol_file, f"target remote {self._server}", f"source {after}"]
+        script = self._write("guest.gdb", [f"source {before}", *connect, "continue"])
+        launch = json.dumps({"configurations": [self._cppdbg(play, before, after)]}, indent=1)
+        (self._folder / "launch.json").write_text(launch)
         qmp.execute(self._guest.session.machine.qmp, "stop")
         self._guest.session.send(f"play {play.line}")
         return script
@@ -113,27 +116,61 @@ class Debugged:
             "state": self._files[port].per_cpu[STATE] if port else 0,
         }
 
-    def _script(self, play: Play) -> list[str]:
-        config = self._guest.session.machine.config
-        port = f"127.0.0.1:{config.gdb_port}"
-        modules = self._guest.modules.folder
-        handler = symbol(play.case, "handler")
+    def _write(self, name: str, lines: list[str]) -> Path:
+        script = self._folder / name
+        script.write_text("".join(f"{line}\n" for line in lines))
+        return script
+
+    @property
+    def _symbol_file(self) -> str:
+        return f"symbol-file -o {self._offset:#x} {self._kernel}"
+
+    @property
+    def _server(self) -> str:
+        machine = self._guest.session.machine
+        port = machine.config.gdb_port
+        return f"127.0.0.1:{port}" if port else str(machine.gdb)
+
+    def _settings(self, play: Play) -> list[str]:
+        """What GDB has to know before it connects."""
         return [
-            f"# {play} on {self._guest.kernel.spec}; gdb-multiarch -x takes it.",
+            f"# {play} on {self._guest.kernel.spec}",
             "set confirm off",
             "set breakpoint always-inserted on",
             "set architecture aarch64",
-            self._kernel,
+        ]
+
+    def _hit(self, play: Play) -> list[str]:
+        """What it has to know before the guest goes on."""
+        handler = symbol(play.case, "handler")
+        return [
             *(self._add_module(name) for name in self._files),
-            f"directory {modules}",
-            f"target remote {port if config.gdb_port else self._guest.session.machine.gdb}",
+            f"directory {self._guest.modules.folder}",
             "set confirm on",
             f"source {COMMANDS}",
             f"jp-load {self._folder}/play.json",
             "echo jp-args: the arguments; jp-diff: what changed; jp-save: what was saved.\\n",
             f"echo To stop in the handler: hbreak *{handler}, and continue.\\n",
-            "continue",
         ]
+
+    def _cppdbg(self, play: Play, before: Path, after: Path) -> dict[str, Any]:
+        """A configuration for VS Code's C++ debugger."""
+        return {
+            "name": str(play),
+            "type": "cppdbg",
+            "request": "launch",
+            "MIMode": "gdb",
+            "miDebuggerPath": GDB,
+            "miDebuggerServerAddress": self._server,
+            "program": str(self._kernel),
+            "cwd": str(self._guest.modules.folder),
+            "targetArchitecture": "arm64",
+            "setupCommands": [{"text": f"source {before}"}],
+            "postRemoteConnectCommands": [
+                {"text": command} for command in (self._symbol_file, f"source {after}")
+            ],
+            "launchCompleteCommand": "exec-continue",
+        }
 
     def _add_module(self, name: str) -> str:
         places = self._places[name]

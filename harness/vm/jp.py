@@ -137,7 +137,6 @@ class Entry(gdb.Breakpoint):
         super().__init__(
             f"*{address:#x}", gdb.BP_HARDWARE_BREAKPOINT, internal=True, temporary=True
         )
-        self.silent = True
 
     def stop(self) -> bool:
         SESSION.take_hit()
@@ -150,7 +149,6 @@ class Passed(gdb.Breakpoint):
 
     def __init__(self, address: int) -> None:
         super().__init__(f"*{address:#x}", gdb.BP_HARDWARE_BREAKPOINT, internal=True)
-        self.silent = True
 
     def stop(self) -> bool:
         print(f"{SESSION.name}: the probed function runs, after its handler.")

@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
+from pygdbmi.gdbcontroller import GdbController
 
 from harness.catalog import Catalog
 from harness.errors import ConfigError, Exit
@@ -170,19 +175,85 @@ def test_the_users_terminal(kernel: Kernel) -> None:
     assert child.exitstatus == Exit.AGREES
 
 
-def test_a_debugger_elsewhere(kernel: Kernel) -> None:
+@contextmanager
+def waiting(kernel: Kernel, *words: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A guest that waits for a debugger, and the script for that."""
     with subprocess.Popen(
-        command(kernel, "--gdb-wait"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+        command(kernel, "--gdb-wait", *words),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
         assert process.stdout
-        attach = process.stdout.readline().split()
-        assert attach[:2] == [GDB, "-x"]
+        try:
+            attach = process.stdout.readline().split()
+            assert attach[:2] == [GDB, "-x"]
+            yield process, Path(attach[2])
+        finally:
+            process.terminate()
+
+
+def test_a_debugger_elsewhere(kernel: Kernel) -> None:
+    with waiting(kernel) as (process, script):
         done = subprocess.run(
-            [*attach, "--nx", "--batch", "-ex", "jp-args", "-ex", "kill"],
+            [GDB, "-x", script, "--nx", "--batch", "-ex", "jp-args", "-ex", "kill"],
             capture_output=True, text=True, timeout=SECONDS,
         )  # fmt: skip
         assert process.wait(SECONDS) == Exit.AGREES
     assert "argument 8: long, 8 bytes, SP + 0: as passed" in done.stdout
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+class Editor:
+    """GDB as an editor uses it."""
+
+    def __init__(self, debugger: str) -> None:
+        self._gdb = GdbController([debugger, "--nx", "--interpreter=mi3"])
+        self.said = ""
+
+    def do(self, command: str, until: str = "result") -> dict[str, Any]:
+        """Send a command; returns the payload of the first record of that type or message."""
+        self._gdb.write(command, read_response=False)
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            for record in self._gdb.get_gdb_response(SECONDS, raise_error_on_timeout=False):
+                assert record["message"] != "error", record
+                if record["type"] == "console":
+                    self.said += record["payload"]
+                if until in (record["type"], record["message"]):
+                    return record["payload"] or {}
+        raise AssertionError(f"no answer to {command}")
+
+    def console(self, commands: list[dict[str, str]]) -> None:
+        for command in commands:
+            self.do(f'-interpreter-exec console "{command["text"]}"')
+
+    def close(self) -> None:
+        self._gdb.exit()
+
+
+def test_an_editor(kernel: Kernel) -> None:
+    """What VS Code's debugger makes of its configuration, in its order."""
+    with waiting(kernel, str(free_port())) as (process, script):
+        (launch,) = json.loads(script.with_name("launch.json").read_text())["configurations"]
+        with closing(Editor(launch["miDebuggerPath"])) as editor:
+            editor.console(launch["setupCommands"])
+            editor.do(f"-environment-cd {launch['cwd']}")
+            editor.do(f"-file-exec-and-symbols {launch['program']}")
+            editor.do(f"-target-select remote {launch['miDebuggerServerAddress']}")
+            editor.console(launch["postRemoteConnectCommands"])
+            stop = editor.do(f"-{launch['launchCompleteCommand']}", until="stopped")
+            assert stop["frame"]["func"] == "probe_stack_9_target"
+            editor.console([{"text": "jp-args"}])
+            assert "argument 8: long, 8 bytes, SP + 0: as passed" in editor.said
+            editor.do("-target-detach")
+            # The guest goes on, and waits for the next debugger.
+            editor.do(f"-target-select remote {launch['miDebuggerServerAddress']}")
+            editor.console([{"text": "kill"}])
+        assert process.wait(SECONDS) == Exit.AGREES
 
 
 def run(words: list[str], **arguments: object) -> subprocess.CompletedProcess[str]:
