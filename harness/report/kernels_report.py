@@ -68,13 +68,7 @@ def _row(result: Result) -> Iterator[Text]:
 def print_survey(survey: Survey) -> None:
     """Kernels down, variants across; then what differs, and what went wrong."""
     out = terminal.console()
-    table = Table(
-        title="cases that each stack policy leaves intact",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("kernel", no_wrap=True)
     table.add_column("release")
     names = (o.play.variant.name for result in survey.results for o in result.outcomes)
@@ -84,7 +78,7 @@ def print_survey(survey: Survey) -> None:
         table.add_row(*_row(result))
     for unjudged in survey.unjudged:
         table.add_row(unjudged.spec, Text("not judged", "bold red"))
-    out.print(table)
+    terminal.print_titled("cases that each stack policy leaves intact", table)
     if found := differences(survey.results):
         out.print()
         terminal.print_rows(

@@ -169,16 +169,16 @@ def print_dump(outcome: Outcome, out: Console | None = None) -> None:
             )
     octets = _octets_per_row(out.width)
     if case.layout.stack_size:
-        out.print(_dump("argument area, from SP", observation.area, names, octets))
+        _print_dump("argument area, from SP", observation.area, names, octets)
     for index, placement in enumerate(case.layout.placements):
         if placement.by_reference:
             look = observation.arguments.get(index, Look())
             title = f"argument {index}, by reference at SP {look.at - hit.sp:+#x}"
-            out.print(_dump(title, look, {}, octets))
+            _print_dump(title, look, {}, octets)
     if observation.object:
         place = observation.object.at - hit.sp
         title = f"the caller's object at SP {place:+#x}"
-        out.print(_dump(title, observation.object, {}, octets))
+        _print_dump(title, observation.object, {}, octets)
 
 
 def _octets_per_row(columns: int) -> int:
@@ -186,8 +186,8 @@ def _octets_per_row(columns: int) -> int:
     return next((octets for octets in (8, 4) if 3 * (4 * octets + 2) + 26 <= columns), 2)
 
 
-def _dump(title: str, look: Look, names: Mapping[int, str], octets: int) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+def _print_dump(title: str, look: Look, names: Mapping[int, str], octets: int) -> None:
+    table = Table(box=None, pad_edge=False)
     after = "after the handler" if octets > 2 else "after"
     moments = {"before": look.before, after: look.after, "seen": look.seen}
     shown = {name: data for name, data in moments.items() if data}
@@ -203,7 +203,7 @@ def _dump(title: str, look: Look, names: Mapping[int, str], octets: int) -> Tabl
             for data in shown.values()
         ]
         table.add_row(f"{offset:#06x}", *row, names.get(offset, ""))
-    return table
+    print_titled(title, table)
 
 
 def _octets(data: bytes, reference: bytes) -> Text:
@@ -217,13 +217,18 @@ def _octets(data: bytes, reference: bytes) -> Text:
     return text
 
 
+def print_titled(title: str, table: Table) -> None:
+    """A table below a line of its own, which is not broken at the table's width."""
+    out = console()
+    out.print(Text(title))
+    out.print(table)
+
+
 def print_rows(title: str, header: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
     """A plain table."""
-    table = Table(
-        title=title, title_justify="left", box=None, pad_edge=False, show_header=any(header)
-    )
+    table = Table(box=None, pad_edge=False, show_header=any(header))
     for index, name in enumerate(header):
         table.add_column(name, no_wrap=index == 0, header_style="bold")
     for row in rows:
         table.add_row(*(Text(word) if isinstance(word, str) else word for word in row))
-    console().print(table)
+    print_titled(title, table)

@@ -172,6 +172,12 @@ def test_a_narrow_terminal_loses_no_cell(
     assert "leak 8" in capsys.readouterr().out
 
 
+def test_a_title_is_not_broken_at_its_tables_width(capsys: pytest.CaptureFixture[str]) -> None:
+    title = "what is much longer than what stands below it"
+    terminal.print_rows(title, ("a", "b"), [("1", "2")])
+    assert title in capsys.readouterr().out.splitlines()
+
+
 def test_play_line() -> None:
     catalog = Catalog()
     play = Play(catalog.variants["v15"], catalog.cases["stack-9"])
