@@ -99,11 +99,16 @@ class HostKey:
     key: str
 
 
+@dataclass(frozen=True)
+class DumpRequest:
+    """Somebody in the guest wants a dump of it."""
+
+
 T = TypeVar("T")
 HINT = "On a serial line shared with printk this happens: run again."
 # Of a plan's line, so many characters come back.
 LINE_SHOWN = 64
-Record = Guest | Observation | Storm | Refusal | Ran | HostKey
+Record = Guest | Observation | Storm | Refusal | Ran | HostKey | DumpRequest
 
 _WORDS = (
     "guest",
@@ -124,6 +129,7 @@ _WORDS = (
     "end",
     "run",
     "sshd",
+    "dump",
 )
 _RECORD_LINE = re.compile(rb"(?:%s) [a-z_]+=" % "|".join(_WORDS).encode())
 
@@ -226,7 +232,11 @@ def _host_key(line: bytes) -> HostKey:
 
 
 # Records of one line, without an end.
-_ALONE: Mapping[bytes, Callable[[bytes], Ran | HostKey]] = {b"run": _ran, b"sshd": _host_key}
+_ALONE: Mapping[bytes, Callable[[bytes], Ran | HostKey | DumpRequest]] = {
+    b"run": _ran,
+    b"sshd": _host_key,
+    b"dump": lambda line: DumpRequest(),
+}
 
 
 def _moment(fields: dict[str, str], name: str) -> bytes | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 
 from harness.errors import KernelFault
@@ -71,8 +72,8 @@ class Guest:
             self.logs = Run(self.kernel, self.modules)
             resources.callback(self.logs.finish)
             machine = resources.enter_context(boot.machine(self.kernel, initrd, self._config))
-            log = resources.enter_context(self.logs.boot(machine, initrd))
-            self.session = Session(machine, channel, self._deadlines, log=log)
+            self._log = resources.enter_context(self.logs.boot(machine, initrd))
+            self.session = Session(machine, channel, self._deadlines, log=self._log)
             introduction = self._await(self._deadlines.boot)
             if not isinstance(introduction, protocol.Guest):
                 raise ProtocolError("The guest did not introduce itself.", HINT)
@@ -125,6 +126,19 @@ class Guest:
         self.session.send(f"play {play.line}")
         record = self._await(self._deadlines.play)
         return judge_record(play, record, self.modules, self._new_splats())
+
+    def dump(self) -> Path:
+        """
+        Write a dump of it as it is now; jprobe-harness dump reads it.
+
+        Raises ConfigError for a kernel of which nobody could read one, DumpError where
+        it cannot be written.
+        """
+        from harness.run import postmortem
+
+        postmortem.check(self.kernel)
+        postmortem.note_places(self.session, self.modules, self._log)
+        return postmortem.write(self.session, self._log)
 
     def result(self, outcomes: Sequence[Outcome], planned: int) -> Result:
         """What was played here, as a run."""

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from qemu.qmp import QMPError
 
-from harness.errors import InfrastructureError
+from harness.errors import ConfigError, InfrastructureError
 from harness.guest import loaded
 from harness.guest.protocol import HINT, Guest, ProtocolError, Ran, Record
+from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules, names
 from harness.run.attendant import Attendant
 from harness.run.logs import BootLog
@@ -32,6 +33,10 @@ PLAY = (
 )
 
 
+class DumpError(InfrastructureError):
+    """A dump cannot be written."""
+
+
 def vmcore_of(run: Path, boot: int) -> Path:
     """The dump of a boot."""
     return run / f"vmcore-{boot}"
@@ -40,6 +45,61 @@ def vmcore_of(run: Path, boot: int) -> Path:
 def places_of(run: Path, boot: int) -> Path:
     """What the dump of a boot does not tell."""
     return run / f"places-{boot}.json"
+
+
+def check(kernel: Kernel) -> None:
+    """Raise ConfigError for a kernel of which nobody could read a dump."""
+    if not kernel.has("CONFIG_KEXEC_CORE"):
+        raise ConfigError(
+            f"The kernel {kernel.spec} was built without CONFIG_KEXEC, so nobody could read a dump"
+            " of it.",
+            "Build a source tree with it: --kconfig FILE",
+        )
+
+
+def note_places(session: Session, modules: Modules, log: BootLog) -> None:
+    """Keep what a dump does not tell; asks the guest, which must be idle."""
+
+    def ask(command: str) -> str:
+        session.send(f"run {command}")
+        ran = session.await_record(session.deadlines.play)
+        if not isinstance(ran, Ran) or ran.status:
+            raise InfrastructureError(
+                f"The guest does not tell what a dump needs: {ran}.",
+                "It needs CONFIG_KEXEC, for /sys/kernel/vmcoreinfo.",
+            )
+        return ran.output
+
+    places = {
+        "modules": str(modules.folder),
+        "sections": {
+            name: loaded.addresses(ask(loaded.command(name))) for name in names(modules.engine)
+        },
+        "vmcoreinfo": ask("/bin/busybox cat /sys/kernel/vmcoreinfo"),
+    }
+    places_of(log.run, log.number).write_text(json.dumps(places, indent=1))
+
+
+def write(session: Session, log: BootLog) -> Path:
+    """Write a dump of the guest as it is now; raises DumpError."""
+    file = vmcore_of(log.run, log.number)
+    file.unlink(missing_ok=True)
+    with Attendant(session, session.look):
+        try:
+            qmp.execute(
+                session.machine.qmp,
+                "dump-guest-memory",
+                {"paging": False, "protocol": f"file:{file}"},
+                seconds=DUMP_SECONDS,
+            )
+        except (QMPError, OSError, TimeoutError) as error:
+            file.unlink(missing_ok=True)
+            raise DumpError(
+                f"The dump cannot be written: {error}.", f"Make room in {file.parent}."
+            ) from error
+    # Most of the memory is zero.  A file system that cannot keep holes keeps all of it.
+    subprocess.run(["fallocate", "--dig-holes", file], stderr=subprocess.DEVNULL)
+    return file
 
 
 class Recorder:
@@ -73,7 +133,7 @@ class Recorder:
         yield introduction
         if not isinstance(introduction, Guest):
             raise ProtocolError("The guest did not introduce itself.", HINT)
-        self._note_places()
+        note_places(session, self._modules, self._log)
         session.on_death = self._on_death
         session.send(PLAY.format(plan=plan, then=":" if self._at_end else "$b poweroff -f"))
         if not self._at_end:
@@ -82,28 +142,6 @@ class Recorder:
         for _ in plays:
             yield session.await_record(session.deadlines.play)
         self._dump()
-
-    def _note_places(self) -> None:
-        """What the dump itself does not tell."""
-        places = {
-            "modules": str(self._modules.folder),
-            "sections": {
-                name: loaded.addresses(self._ask(loaded.command(name)))
-                for name in names(self._modules.engine)
-            },
-            "vmcoreinfo": self._ask("/bin/busybox cat /sys/kernel/vmcoreinfo"),
-        }
-        places_of(self._log.run, self._log.number).write_text(json.dumps(places, indent=1))
-
-    def _ask(self, command: str) -> str:
-        self._session.send(f"run {command}")
-        ran = self._session.await_record(self._session.deadlines.play)
-        if not isinstance(ran, Ran) or ran.status:
-            raise InfrastructureError(
-                f"The guest does not tell what a dump needs: {ran}.",
-                "It needs CONFIG_KEXEC, for /sys/kernel/vmcoreinfo.",
-            )
-        return ran.output
 
     def _on_death(self) -> None:
         """Let it finish its words first."""
@@ -116,19 +154,7 @@ class Recorder:
         self._dump()
 
     def _dump(self) -> None:
-        file = vmcore_of(self._log.run, self._log.number)
-        with Attendant(self._session, self._session.look):
-            try:
-                qmp.execute(
-                    self._session.machine.qmp,
-                    "dump-guest-memory",
-                    {"paging": False, "protocol": f"file:{file}"},
-                    seconds=DUMP_SECONDS,
-                )
-            except (QMPError, OSError, TimeoutError) as error:
-                file.unlink(missing_ok=True)
-                room = f"Make room in {file.parent}."
-                self._on_failure(f"The dump cannot be written: {error}. {room}")
-                return
-        # Most of the memory is zero.  A file system that cannot keep holes keeps all of it.
-        subprocess.run(["fallocate", "--dig-holes", file], stderr=subprocess.DEVNULL)
+        try:
+            write(self._session, self._log)
+        except DumpError as error:
+            self._on_failure(f"{error.sentence} {error.hint}")

@@ -200,12 +200,10 @@ def run(
             " own jprobes single-step it elsewhere.",
             "Leave --witness to kernels that the port is for.",
         )
-    if dump and not kernel.has("CONFIG_KEXEC_CORE"):
-        raise ConfigError(
-            f"The kernel {kernel.spec} was built without CONFIG_KEXEC, so nobody could read a dump"
-            " of it.",
-            "Build a source tree with it: --kconfig FILE",
-        )
+    if dump:
+        from harness.run import postmortem
+
+        postmortem.check(kernel)
     setup = Setup(kernel, modules, config, deadlines, witness, Run(kernel, modules), dump)
     run = _Run(setup, plays, on_outcome)
     try:

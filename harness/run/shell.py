@@ -7,9 +7,9 @@ import select
 from collections.abc import Callable, Iterable, Sequence
 
 from harness.catalog import Catalog
-from harness.errors import HarnessError, KernelFault
+from harness.errors import Exit, HarnessError, KernelFault
 from harness.guest import cpio
-from harness.guest.protocol import Record
+from harness.guest.protocol import DumpRequest, Record
 from harness.model.observation import Observation
 from harness.run.guest import Guest
 from harness.run.plan import Outcome, Play, Result
@@ -73,12 +73,19 @@ class Host:
             self._session.send(f"size {rows} {columns}")
 
     def _answer(self, record: Record) -> None:
-        """Judge what was played in the guest, and tell it there, if it can hear."""
-        lines, status = self._judge(record)
+        """Do what was asked for in the guest, and tell it there, if it can hear."""
+        lines, status = self._dump() if isinstance(record, DumpRequest) else self._judge(record)
         if self._guest.listens:
             for line in lines:
                 self._session.send(f"tell |{line}")
             self._session.send(f"told {status}")
+
+    def _dump(self) -> tuple[Sequence[str], int]:
+        try:
+            file = self._guest.dump()
+        except HarnessError as error:
+            return [error.sentence, error.hint], error.exit_status
+        return [f"{file}", f"See: jprobe-harness dump {file.parent.name}"], Exit.AGREES
 
     def _judge(self, record: Record) -> tuple[Sequence[str], int]:
         if not isinstance(record, Observation):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 import subprocess
 import time
@@ -76,6 +77,14 @@ def test_a_prompt_to_work_at(user: User, tmp_path: Path) -> None:
         child.sendline(f"jprobe-case run stack-9 {variant}; echo status $?")
         child.expect_exact(words)
         child.expect_exact(f"status {status}\r\n")
+    child.sendline("jprobe-case dump; echo status $?")
+    child.expect(r"jprobe-harness dump (\S+)\r\nstatus 0\r\n")
+    assert isinstance(child.match, re.Match)
+    run = child.match[1]
+    shown = subprocess.run(
+        ["jprobe-harness", "dump", run], capture_output=True, text=True, timeout=SECONDS
+    )
+    assert "stack-9: the jprobes as the kernel left them" in shown.stdout, shown.stderr
     child.sendline("jprobe-case run no-such none; echo status $?")
     child.expect_exact("There is no case 'no-such'")
     child.sendline("jprobe-case variants")
