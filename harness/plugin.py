@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--case", action="append", default=[], metavar="NAME",
                     help="a case or a pattern; repeatable")  # fmt: skip
     group.addoption("--case-dir", action="append", default=[], type=Path, metavar="DIR",
-                    help="further cases and variants; repeatable")  # fmt: skip
+                    help="further cases, variants and kernels; repeatable")  # fmt: skip
     group.addoption("--cc", default="gcc", metavar="COMPILER",
                     help="what compiles the test modules, and a source tree")  # fmt: skip
     group.addoption("--modules-build", type=Path, metavar="DIR",
@@ -126,6 +126,8 @@ class VerdictItem(pytest.Item):
         self.play = play
 
     def _outcome(self) -> Outcome:
+        from harness.run.logs import see
+
         plays = tuple(
             item.play
             for item in self.session.items
@@ -137,22 +139,24 @@ class VerdictItem(pytest.Item):
         if result.kernel_trouble:
             # It belongs to no single play, so it leaves none of them green.
             trouble = "\n".join(result.kernel_trouble)
-            raise VerdictFailed(f"{trouble}\nLogs: {result.logs}")
+            raise VerdictFailed(f"{trouble}\n{see(result.logs)}")
         wanted = (self.play.variant.name, self.play.case.name)
         for outcome in result.outcomes:
             if (outcome.play.variant.name, outcome.play.case.name) == wanted:
                 self._logs = result.logs
                 return outcome
         raise VerdictFailed(
-            f"{self.play} was not played. {' '.join(result.trouble)}\nLogs: {result.logs}"
+            f"{self.play} was not played. {' '.join(result.trouble)}\n{see(result.logs)}"
         )
 
     def runtest(self) -> None:
+        from harness.run.logs import see
+
         outcome = self._outcome()
         if not outcome.agrees:
             lines = "\n".join(f"  {reason}" for reason in outcome.reasons)
             raise VerdictFailed(
-                f"{self.play} on {self.kernel} is not as predicted:\n{lines}\nLogs: {self._logs}"
+                f"{self.play} on {self.kernel} is not as predicted:\n{lines}\n{see(self._logs)}"
             )
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:

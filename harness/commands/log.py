@@ -50,7 +50,10 @@ def run(options: argparse.Namespace) -> int:
 
     folder, about = logs.find(options.name)
     if options.json:
-        write(options.json, as_json({"name": folder.name, "folder": folder, "about": about}))
+        write(
+            options.json,
+            as_json({"schema": 1, "name": folder.name, "folder": folder, "about": about}),
+        )
     if options.json == "-":
         return Exit.AGREES
     if options.part:

@@ -51,7 +51,7 @@ def add_case_dir(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=Path,
         metavar="DIR",
-        help="further cases and variants: DIR/cases/*.yaml (or DIR/*.yaml), DIR/variants/*.yaml",
+        help="further files in DIR/cases (or DIR itself), DIR/variants and DIR/kernels",
     )
 
 

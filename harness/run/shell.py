@@ -7,7 +7,7 @@ import select
 from collections.abc import Callable, Iterable, Sequence
 
 from harness.catalog import Catalog
-from harness.errors import Exit, HarnessError, KernelFault
+from harness.errors import ConfigError, Exit, HarnessError, InfrastructureError, KernelFault
 from harness.guest import cpio
 from harness.guest.protocol import DumpRequest, Record
 from harness.model.observation import Observation
@@ -83,7 +83,7 @@ class Host:
     def _dump(self) -> tuple[Sequence[str], int]:
         try:
             file = self._guest.dump()
-        except HarnessError as error:
+        except (ConfigError, InfrastructureError) as error:
             return [error.sentence, error.hint], error.exit_status
         return [f"{file}", f"See: jprobe-harness dump {file.parent.name}"], Exit.AGREES
 

@@ -31,5 +31,8 @@ def test_a_failure_names_the_first_byte_and_the_logs(pytester: pytest.Pytester) 
     result = pytester.runpytest_subprocess("-p", "shifted", *ARGUMENTS)
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(
-        ["*argument 15 (long) is corrupt in no byte, predicted byte 7*", "*Logs: *"]
+        [
+            "*argument 15 (long) is corrupt in no byte, predicted byte 7*",
+            "*See: jprobe-harness log *",
+        ]
     )

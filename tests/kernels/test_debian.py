@@ -3,25 +3,17 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from pathlib import Path
 
+from tests.kernels.command import repro
+
 FURTHER = ("debian:7.2/rt", "debian:7.2/16k")
-REPRO_SECONDS = 3600
 
 
 def test_every_verdict_agrees_on_each(tmp_path: Path) -> None:
-    out = tmp_path / "out.json"
     words = [word for spec in ("debian:all", *FURTHER) for word in ("--kernel", spec)]
-    done = subprocess.run(
-        ["jprobe-harness", "repro", *words, "--json", out],
-        capture_output=True,
-        text=True,
-        timeout=REPRO_SECONDS,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    document = json.loads(out.read_text())
+    status, output, document = repro(tmp_path, *words)
+    assert status == 0, output
     assert not document["unjudged"]
     runs = {run["summary"]["kernel"]: run["summary"] for run in document["runs"]}
     assert {"debian:5.10", "debian:6.1", "debian:6.12", "debian:7.2", *FURTHER} <= set(runs)

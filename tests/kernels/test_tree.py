@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import platformdirs
 import pytest
@@ -14,25 +12,8 @@ import pytest
 from harness import cache, settings
 from harness.catalog import Catalog
 from harness.kernel import spec, tree
-
-REPRO_SECONDS = 3600
-
-
-def ignore(what: str, percent: float) -> None:
-    """No progress is shown in a test."""
-
-
-def repro(linux: Path, folder: Path, *words: str) -> tuple[int, str, dict[str, Any]]:
-    """The command as a user runs it: status, output and document."""
-    out = folder / "out.json"
-    done = subprocess.run(
-        ["jprobe-harness", "repro", "--kernel", linux, "--json", out, *words],
-        capture_output=True,
-        text=True,
-        timeout=REPRO_SECONDS,
-    )
-    document = json.loads(out.read_text()) if out.exists() else {}
-    return done.returncode, done.stdout + done.stderr, document
+from tests.kernels.command import REPRO_SECONDS, repro
+from tests.kernels.conftest import ignore
 
 
 def made() -> dict[Path, int]:
@@ -54,14 +35,14 @@ def before(linux: Path) -> str:
 def test_every_verdict_agrees_and_a_second_run_builds_nothing(
     linux: Path, tmp_path: Path, before: str
 ) -> None:
-    status, output, document = repro(linux, tmp_path)
+    status, output, document = repro(tmp_path, "--kernel", linux)
     assert status == 0, output
     summary = document["summary"]
     assert summary["complete"]
     assert summary["engine"] == "port"
     assert summary["agree"] == summary["planned"] > 600
     kept = made()
-    status, output, document = repro(linux, tmp_path, "--case", "stack-9")
+    status, output, document = repro(tmp_path, "--kernel", linux, "--case", "stack-9")
     assert status == 0, output
     assert made() == kept
     # The tree itself was never written to.
@@ -73,14 +54,14 @@ def test_an_option_that_this_kernel_drops(linux: Path, tmp_path: Path) -> None:
     fragment = tmp_path / "mine.config"
     fragment.write_text("CONFIG_NO_SUCH_THING=y\n")
     kept = made()
-    status, output, _ = repro(linux, tmp_path, "--kconfig", str(fragment))
+    status, output, _ = repro(tmp_path, "--kernel", linux, "--kconfig", str(fragment))
     assert status == 125
     assert "dropped CONFIG_NO_SUCH_THING=y" in output
     assert made() == kept
 
 
 def test_a_kernel_of_its_own_policy(linux: Path, tmp_path: Path) -> None:
-    status, output, _ = repro(linux, tmp_path, "--variant", "tree")
+    status, output, _ = repro(tmp_path, "--kernel", linux, "--variant", "tree")
     assert status == 2
     assert "has no jprobes of its own" in output
 
@@ -94,13 +75,15 @@ def built(linux: Path) -> Path:
 def test_an_output_tree_and_its_image(built: Path, tmp_path: Path) -> None:
     """What was built is a kernel by itself, and so is each form of its image."""
     cells = ("--case", "stack-9", "--case", "irq-*")
-    status, output, document = repro(built, tmp_path, *cells)
+    status, output, document = repro(tmp_path, "--kernel", built, *cells)
     assert status == 0, output
     for image in (built / "vmlinux", built / "arch/arm64/boot/Image"):
-        status, output, document = repro(image, tmp_path, *cells, "--modules-build", str(built))
+        status, output, document = repro(
+            tmp_path, "--kernel", image, *cells, "--modules-build", str(built)
+        )
         assert status == 0, output
         assert document["summary"]["complete"]
-    status, output, _ = repro(built / "vmlinux", tmp_path, *cells)
+    status, output, _ = repro(tmp_path, "--kernel", built / "vmlinux", *cells)
     assert status == 2
     assert "--modules-build" in output
 
@@ -118,7 +101,9 @@ def test_an_image_that_does_not_boot(built: Path, tmp_path: Path) -> None:
     data[64 : 64 + len(_POWER_OFF)] = _POWER_OFF
     image = tmp_path / "Image"
     image.write_bytes(data)
-    status, output, _ = repro(image, tmp_path, "--case", "stack-9", "--modules-build", str(built))
+    status, output, _ = repro(
+        tmp_path, "--kernel", image, "--case", "stack-9", "--modules-build", str(built)
+    )
     assert status == 125, output
 
 
