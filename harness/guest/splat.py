@@ -10,6 +10,7 @@ of RCU's stall detector.
 from __future__ import annotations
 
 import enum
+import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -151,3 +152,23 @@ def scan(lines: Iterable[str]) -> list[Splat]:
 def complaints(splats: Iterable[Splat]) -> tuple[str, ...]:
     """Each in a sentence, after its kind."""
     return tuple(f"{splat.kind.value}: {splat}" for splat in splats)
+
+
+# Frames of a call trace that tell one complaint from another.
+FRAMES = 3
+_FRAME = re.compile(r"^ ([A-Za-z_][\w.]*)\+0x")
+# They are in every trace.
+_REPORTERS = ("dump_backtrace", "show_stack", "dump_stack_lvl", "dump_stack", "panic")
+_VARYING = re.compile(r"\b(?:0x)?[0-9a-f]{8,}\b|\b0x[0-9a-f]+\b|\d+")
+
+
+def fingerprint(splat: Splat) -> str:
+    """
+    The same for the same complaint in another boot or build.
+
+    Its kind, its title without numbers, and the functions nearest to it.
+    """
+    found = (match[1] for line in splat.lines if (match := _FRAME.match(line)))
+    frames = [name for name in found if name not in _REPORTERS]
+    parts = (splat.kind.value, _VARYING.sub("N", splat.title), *frames[:FRAMES])
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

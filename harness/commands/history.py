@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Answers from what nights brought."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from harness.commands.options import add_json, count
+from harness.commands.output import as_json, write
+from harness.errors import Exit
+
+if TYPE_CHECKING:
+    from harness.nightly.compare import Place
+    from harness.nightly.store import Store
+
+SUMMARY = "tell from past nights when cells changed, which flap, and what units took"
+EXAMPLE = "jprobe-harness history cells --case stack-9 --variant none"
+
+NIGHTS = 30
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "what",
+        choices=tuple(QUESTIONS),
+        help="nights: each with its end; cells: when each changed; flapping: those that changed;"
+        " time: what units took; baselines: who accepted what, and why",
+    )
+    for name, metavar in (("kernel", "SPEC"), ("variant", "NAME"), ("case", "NAME")):
+        parser.add_argument(
+            f"--{name}", default="*", metavar=metavar, help=f"of this {name} alone, or a pattern"
+        )
+    parser.add_argument(
+        "--last",
+        type=count,
+        default=NIGHTS,
+        metavar="N",
+        help=f"look at so many nights (default: {NIGHTS})",
+    )
+    parser.add_argument(
+        "--store",
+        metavar="URL",
+        help="the database, as SQLAlchemy has it (default: SQLite in the user's state folder)",
+    )
+    add_json(parser, "the answer")
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.nightly.store import Store, default_url
+    from harness.report import terminal
+
+    with Store(options.store or default_url()) as store:
+        title, header, rows = QUESTIONS[options.what](store, options)
+    if options.json:
+        write(options.json, as_json({"schema": 1, "rows": [dict(zip(header, r)) for r in rows]}))
+    if options.json != "-":
+        terminal.print_rows(title, header, rows)
+    return Exit.AGREES
+
+
+Answer = tuple[str, tuple[str, ...], Sequence[tuple[str, ...]]]
+
+
+def _when(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def _nights(store: Store, options: argparse.Namespace) -> Answer:
+    rows = []
+    for night in store.nights()[: options.last]:
+        done = store.stored(night)
+        took = f"{night.ended - night.started:.0f} s" if night.ended else "not brought to its end"
+        units = f"{len(done)} of {len(store.units(night))}"
+        rows.append((str(night.id), _when(night.started), units, took, night.shows))
+    return "nights, the newest first", ("night", "started", "units", "took", "shows"), rows
+
+
+def _baselines(store: Store, options: argparse.Namespace) -> Answer:
+    rows = [
+        (str(one.night), _when(one.accepted), one.who, one.why)
+        for one in store.baselines()[: options.last]
+    ]
+    return "what was accepted, the newest first", ("night", "accepted", "who", "why"), rows
+
+
+def _matches(place: Place, options: argparse.Namespace) -> bool:
+    return all(
+        fnmatchcase(getattr(place, name), getattr(options, name))
+        for name in ("kernel", "variant", "case")
+    )
+
+
+def _seen(store: Store, options: argparse.Namespace) -> Any:
+    """Nights, the oldest first, and what each saw."""
+    nights = store.nights()[: options.last][::-1]
+    return nights, [store.results(night) for night in nights]
+
+
+def _cells(store: Store, options: argparse.Namespace) -> Answer:
+    from harness.nightly import compare
+
+    nights, results = _seen(store, options)
+    rows = [
+        (place.kernel, place.compiler, place.variant, place.case, str(nights[index].id), words)
+        for place, found in compare.changes(results).items()
+        if _matches(place, options)
+        for index, words in found
+    ]
+    header = ("kernel", "compiler", "variant", "case", "since night", "is")
+    return "cells, and since when each is as it is", header, rows
+
+
+def _flapping(store: Store, options: argparse.Namespace) -> Answer:
+    from harness.nightly import compare
+
+    _, results = _seen(store, options)
+    rows = []
+    for place, found in compare.changes(results).items():
+        words = " -> ".join(one for _, one in found)
+        if _matches(place, options) and ("->" in words or " or " in words):
+            cell = (place.kernel, place.compiler, place.variant, place.case)
+            rows.append((*cell, str(len(found) - 1), words))
+    header = ("kernel", "compiler", "variant", "case", "changes", "was")
+    return f"cells that changed in {len(results)} nights", header, rows
+
+
+def _time(store: Store, options: argparse.Namespace) -> Answer:
+    nights, results = _seen(store, options)
+    rows = [
+        (done.unit, str(night.id), f"{done.ended - done.started:.1f}", str(done.boots))
+        for night, units in zip(nights, results)
+        for done in units
+        if fnmatchcase(done.kernel, options.kernel)
+    ]
+    rows.sort(key=lambda row: (row[0], int(row[1])))
+    return "what units took, in seconds", ("unit", "night", "seconds", "boots"), rows
+
+
+QUESTIONS = {
+    "nights": _nights,
+    "cells": _cells,
+    "flapping": _flapping,
+    "time": _time,
+    "baselines": _baselines,
+}

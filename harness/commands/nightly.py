@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The regression job: plays a matrix, and tells what is not as it was accepted."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.commands.options import add_json, count
+from harness.commands.output import Progress, as_json, write
+from harness.errors import ConfigError, Exit
+
+if TYPE_CHECKING:
+    from harness.nightly.matrix import Matrix
+    from harness.nightly.store import Store
+
+SUMMARY = "play a matrix of kernels, variants and cases, remember it, and tell regressions"
+EXAMPLE = "jprobe-harness nightly configs/nightly/default.yaml"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("matrix", type=Path, metavar="FILE", help="what to play")
+    parser.add_argument(
+        "--store",
+        metavar="URL",
+        help="the database, as SQLAlchemy has it (default: SQLite in the user's state folder)",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=count,
+        default=max(1, (os.cpu_count() or 1) // 2),
+        metavar="N",
+        help="so many units at once (default: one for every two CPUs)",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the last night: do what is missing, or failed for no fault of a kernel's",
+    )
+    parser.add_argument(
+        "--accept",
+        metavar="WHY",
+        help="play nothing: hold later nights against the last one over this matrix",
+    )
+    add_json(parser, "the regressions")
+
+
+def run(options: argparse.Namespace) -> int:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from harness.nightly import matrix, night, told
+    from harness.nightly.store import Store, default_url
+
+    wanted = matrix.load(options.matrix)
+    with Store(options.store or default_url()) as store:
+        if options.accept is not None:
+            return _accept(store, wanted, options.accept)
+        now = night.resumed(store, wanted) if options.resume else store.begin(wanted)
+        with ExitStack() as resources:
+            progress = Progress(resources)
+            executor = resources.enter_context(ThreadPoolExecutor(options.jobs))
+            night.spend(
+                store,
+                now,
+                executor,
+                lambda done, planned: progress.step("units", planned, done),
+            )
+        found = night.report(store, store.night(now.id))
+    if options.json:
+        write(options.json, as_json(told.document(found)))
+    if options.json != "-":
+        told.show(found)
+    return found.exit_status
+
+
+def _accept(store: Store, wanted: Matrix, why: str) -> int:
+    nights = [night for night in store.nights() if night.matrix == wanted.digest]
+    if not why.strip():
+        raise ConfigError("--accept: say why.", "It stands in the history beside your name.")
+    if not nights:
+        raise ConfigError("No night over this matrix is remembered.", "Play one first.")
+    if len(store.stored(nights[0])) < len(wanted.units):
+        raise ConfigError(f"Night {nights[0].id} is incomplete.", "Go on with it: --resume")
+    store.accept(nights[0], getpass.getuser(), why)
+    print(f"Night {nights[0].id} is what later ones are held against.")
+    return Exit.AGREES

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+A night against the accepted one: what is a regression.  Pure.
+
+A verdict that differs, a new complaint of the kernel's, and a cell that is gone.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.nightly.unit import Cell, Complaint, Done, Kind
+
+
+class Sort(enum.Enum):
+    """Of regressions."""
+
+    VERDICT = "verdict"
+    GONE = "gone"
+    SPLAT = "splat"
+    KERNEL = "kernel"
+    FUZZ = "fuzz"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What is compared with itself in another night."""
+
+    kernel: str
+    compiler: str
+    variant: str = ""
+    case: str = ""
+
+    def __str__(self) -> str:
+        words = [self.kernel, *([self.compiler] if self.compiler != "gcc" else [])]
+        cell = [f"{self.variant} x {self.case}"] if self.case else []
+        return ", ".join([*words, *cell])
+
+
+@dataclass(frozen=True)
+class Regression:
+    """One thing that is not as it was accepted."""
+
+    sort: Sort
+    place: Place
+    # In a few words.
+    was: str
+    is_: str
+    # Further sentences: the bytes, or the reasons.
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one night saw of a cell, in all repetitions."""
+
+    cells: tuple[Cell, ...]
+
+    @property
+    def signs(self) -> frozenset[str]:
+        return frozenset(_sign(cell) for cell in self.cells)
+
+    @property
+    def words(self) -> str:
+        return " or ".join(sorted({cell.seen for cell in self.cells}))
+
+
+def _sign(cell: Cell) -> str:
+    """What two nights must have in common; reasons may name addresses."""
+    return f"{cell.seen} {cell.agrees} {sorted(cell.damage.items())}"
+
+
+def _spans(cell: Cell) -> str:
+    return "; ".join(
+        f"{place}: byte {', '.join(_span(*one) for one in spans)}"
+        for place, spans in cell.damage.items()
+    )
+
+
+def _span(start: int, end: int) -> str:
+    return str(start) if end == start + 1 else f"{start} to {end - 1}"
+
+
+def _cells(night: Sequence[Done]) -> dict[Place, _Seen]:
+    found: dict[Place, list[Cell]] = {}
+    for done in night:
+        for cell in done.cells if done.kind is Kind.CELLS else ():
+            place = Place(done.kernel, done.compiler, cell.variant, cell.case)
+            found.setdefault(place, []).append(cell)
+    return {place: _Seen(tuple(cells)) for place, cells in found.items()}
+
+
+def _complaints(night: Sequence[Done]) -> dict[tuple[str, str], Complaint]:
+    return {
+        (done.kernel, complaint.fingerprint): complaint
+        for done in night
+        for complaint in done.complaints
+    }
+
+
+def regressions(night: Sequence[Done], accepted: Sequence[Done] | None) -> list[Regression]:
+    """
+    What of a night is not as in the accepted one; without one, as predicted.
+
+    Kernels that either of them did not try are not compared.
+    """
+    found = [*_trouble(night, accepted), *_fuzz(night)]
+    if accepted is None:
+        found += _unpredicted(night)
+    else:
+        tried = {(done.kernel, done.compiler) for done in night}
+        both = [done for done in accepted if (done.kernel, done.compiler) in tried]
+        found += [*_verdicts(night, both), *_splats(night, both)]
+    return found
+
+
+def _trouble(night: Sequence[Done], accepted: Sequence[Done] | None) -> Iterator[Regression]:
+    """A fault of the kernel's that belongs to no cell."""
+    known = {(done.kernel, text) for done in accepted or () for text in done.kernel_trouble}
+    for done in night:
+        for text in done.kernel_trouble:
+            if (done.kernel, text) not in known:
+                place = Place(done.kernel, done.compiler)
+                yield Regression(Sort.KERNEL, place, "", text.splitlines()[0])
+
+
+def _fuzz(night: Sequence[Done]) -> Iterator[Regression]:
+    for done in night:
+        for cell in done.cells if done.kind is Kind.FUZZ else ():
+            place = Place(done.kernel, done.compiler, cell.variant, cell.case)
+            yield Regression(Sort.FUZZ, place, "as predicted", cell.seen, tuple(cell.reasons))
+
+
+def _unpredicted(night: Sequence[Done]) -> Iterator[Regression]:
+    for place, seen in _cells(night).items():
+        for cell in seen.cells:
+            if not cell.agrees:
+                details = tuple(cell.reasons)
+                yield Regression(Sort.VERDICT, place, "as predicted", cell.seen, details)
+                break
+
+
+def _verdicts(night: Sequence[Done], accepted: Sequence[Done]) -> Iterator[Regression]:
+    now = _cells(night)
+    for place, before in _cells(accepted).items():
+        seen = now.pop(place, None)
+        if seen is None:
+            yield Regression(Sort.GONE, place, before.words, "not played")
+        elif seen.signs != before.signs:
+            yield Regression(
+                Sort.VERDICT, place, before.words, seen.words, tuple(_details(before, seen))
+            )
+    # A cell that is new is held against its prediction.
+    for place, seen in now.items():
+        if not all(cell.agrees for cell in seen.cells):
+            reasons = tuple(dict.fromkeys(text for c in seen.cells for text in c.reasons))
+            yield Regression(Sort.VERDICT, place, "new", seen.words, reasons)
+
+
+def _details(before: _Seen, now: _Seen) -> Iterator[str]:
+    known = {_sign(cell) for cell in before.cells}
+    was = " or ".join(sorted({_spans(cell) for cell in before.cells})) or "nothing"
+    for cell in now.cells:
+        if _sign(cell) not in known:
+            yield f"corrupt: {_spans(cell) or 'nothing'} (it was: {was})"
+            yield from cell.reasons
+            return
+    yield "It was one of several in the accepted night, and is the same each time now."
+
+
+def _splats(night: Sequence[Done], accepted: Sequence[Done]) -> Iterator[Regression]:
+    known = _complaints(accepted)
+    for (kernel, fingerprint), one in _complaints(night).items():
+        if (kernel, fingerprint) not in known:
+            place = Place(kernel, "gcc", one.variant, one.case)
+            yield Regression(Sort.SPLAT, place, "", f"{one.kind}: {one.title}")
+
+
+def changes(nights: Sequence[Sequence[Done]]) -> dict[Place, list[tuple[int, str]]]:
+    """
+    Of each cell, in which nights it became what: index and words, the first one too.
+
+    Nights come the oldest first; one that did not play a cell is passed over.
+    """
+    found: dict[Place, list[tuple[int, str]]] = {}
+    last: dict[Place, frozenset[str]] = {}
+    for index, night in enumerate(nights):
+        for place, seen in _cells(night).items():
+            if last.get(place) != seen.signs:
+                last[place] = seen.signs
+                found.setdefault(place, []).append((index, seen.words))
+    return found

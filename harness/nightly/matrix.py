@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a night is to cover: one file of configs/nightly."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from harness.catalog import Catalog, read
+from harness.errors import ConfigError
+from harness.kernel import spec
+from harness.nightly.unit import Kind, Unit
+
+MINUTE = 60.0
+REPETITIONS_MAX = 100
+LIST = "See: jprobe-harness list kernels"
+
+
+class Fuzz(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Random signatures for each kernel and compiler."""
+
+    count: int = 0
+    seed: int = 1
+
+
+class File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A matrix as it is written down."""
+
+    # In a sentence.
+    shows: str
+    # As --kernel takes them.
+    kernels: list[str]
+    # As --cc takes them.
+    compilers: list[str] = msgspec.field(default_factory=lambda: ["gcc"])
+    # Names or patterns; none: all.
+    variants: list[str] = []
+    cases: list[str] = []
+    # Folders as --case-dir takes them; fragments as --kconfig does.
+    case_dirs: list[str] = []
+    kconfig: list[str] = []
+    # So often each cell is played, each time in a boot of its own.
+    repetitions: int = 1
+    fuzz: Fuzz = Fuzz()
+    # Minutes that one kernel may take with one compiler, builds included.
+    deadline: float = 60
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A night's work."""
+
+    shows: str
+    units: tuple[Unit, ...]
+
+    @property
+    def digest(self) -> str:
+        """Tells matrices apart."""
+        return hashlib.sha256(msgspec.json.encode(self.units)).hexdigest()[:16]
+
+
+def load(path: Path) -> Matrix:
+    """Read a matrix; raises ConfigError for one that nobody could play."""
+    file = read(path, File)
+    if not file.kernels:
+        raise ConfigError(f"{path}: kernels: name at least one.", LIST)
+    if not 1 <= file.repetitions <= REPETITIONS_MAX:
+        raise ConfigError(f"{path}: repetitions: give 1 to {REPETITIONS_MAX}.")
+    if file.deadline <= 0:
+        raise ConfigError(f"{path}: deadline: give minutes.")
+    catalog = Catalog([Path(folder) for folder in file.case_dirs])
+    # A misspelt name is known now, not at midnight.
+    variants = [variant.name for variant in catalog.select_variants(file.variants)]
+    cases = [case.name for case in catalog.select_cases(file.cases)]
+    return Matrix(file.shows, tuple(_units(file, catalog, variants, cases)))
+
+
+def _units(file: File, catalog: Catalog, variants: list[str], cases: list[str]) -> Iterator[Unit]:
+    for kernel in spec.expand(file.kernels, catalog):
+        for compiler in file.compilers:
+            cells = Unit(
+                kernel=kernel,
+                compiler=compiler,
+                kind=Kind.CELLS,
+                variants=variants,
+                cases=cases,
+                case_dirs=file.case_dirs,
+                kconfig=file.kconfig,
+                deadline=file.deadline * MINUTE,
+            )
+            for repetition in range(1, file.repetitions + 1):
+                yield replace(cells, repetition=repetition)
+            if file.fuzz.count:
+                yield replace(
+                    cells, kind=Kind.FUZZ, cases=[], seed=file.fuzz.seed, count=file.fuzz.count
+                )

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Works through a night's units, and stores what comes of each as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass
+
+from harness.errors import ConfigError, Exit
+from harness.nightly import compare
+from harness.nightly.compare import Regression
+from harness.nightly.matrix import Matrix
+from harness.nightly.store import Baseline, Night, Store
+from harness.nightly.unit import Done, Unit
+from harness.nightly.worker import stop, work
+
+
+@dataclass(frozen=True)
+class Report:
+    """A night, held against what was accepted."""
+
+    night: Night
+    planned: tuple[Unit, ...]
+    results: Sequence[Done]
+    # None: nothing was accepted yet, so it is held against its predictions.
+    baseline: Baseline | None
+    regressions: Sequence[Regression]
+
+    @property
+    def complete(self) -> bool:
+        """
+        Nothing is missing for a reason of ours.
+
+        What a kernel's fault keeps from being played is a regression.
+        """
+        done = {one.unit for one in self.results}
+        return all(unit.name in done for unit in self.planned) and not any(
+            one.own_trouble or (not one.complete and not one.kernel_trouble) for one in self.results
+        )
+
+    @property
+    def exit_status(self) -> Exit:
+        if self.regressions:
+            return Exit.DIFFERS
+        return Exit.AGREES if self.complete else Exit.INFRASTRUCTURE
+
+
+def resumed(store: Store, matrix: Matrix) -> Night:
+    """The newest night over a matrix, where something of it is left to do."""
+    nights = (night for night in store.nights() if night.matrix == matrix.digest)
+    newest = next(nights, None)
+    if newest and len(store.stored(newest)) < len(matrix.units):
+        return newest
+    raise ConfigError(
+        "Nothing is left of the last night over this matrix, as it is now.", "Leave --resume out."
+    )
+
+
+def spend(
+    store: Store,
+    night: Night,
+    executor: Executor,
+    on_done: Callable[[int, int], None] = lambda done, planned: None,
+) -> None:
+    """Do all of a night's units that are not stored yet."""
+    units = store.units(night)
+    stored = store.stored(night)
+    on_done(len(stored), len(units))
+    futures = [executor.submit(work, unit) for unit in units if unit.name not in stored]
+    try:
+        for number, future in enumerate(as_completed(futures), len(stored) + 1):
+            store.add(night, future.result())
+            on_done(number, len(units))
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        stop()
+        raise
+    store.finish(night)
+
+
+def report(store: Store, night: Night) -> Report:
+    """Hold a night against the one that was accepted last."""
+    planned = store.units(night)
+    order = {unit.name: index for index, unit in enumerate(planned)}
+    results = sorted(store.results(night), key=lambda done: order[done.unit])
+    baseline = next(iter(store.baselines()), None)
+    accepted = store.results(store.night(baseline.night)) if baseline else None
+    return Report(night, planned, results, baseline, compare.regressions(results, accepted))

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Does a unit of work in this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import harness
+from harness import settings
+from harness.catalog import Catalog
+from harness.errors import Exit, HarnessError
+from harness.guest.splat import Splat, fingerprint
+from harness.kernel import modules, spec
+from harness.kernel.compiler import named
+from harness.kernel.kernel import Kernel
+from harness.kernel.options import Options
+from harness.model.observation import Look
+from harness.model.predict import ranges
+from harness.nightly.unit import Cell, Complaint, Done, Facts, Kind, Unit, nothing
+from harness.report import words
+from harness.run import fuzz, job, repro
+from harness.run.plan import Outcome, plays
+from harness.vm.machine import version
+
+
+def perform(unit: Unit) -> Done:
+    """
+    Play the unit's cells, or its random signatures.
+
+    What keeps it from that is told in the result, not raised.
+    """
+    started = time.time()
+    try:
+        found = _cells(unit) if unit.kind is Kind.CELLS else _fuzz(unit)
+    except HarnessError as error:
+        # A kernel that cannot be built is the kernel's fault.
+        whose = "kernel_trouble" if error.exit_status is Exit.UNJUDGED else "own_trouble"
+        found = {whose: [str(error)]}
+    return nothing(unit, started, time.time(), **found)
+
+
+def _options(unit: Unit) -> Options:
+    return Options(
+        compiler=named(unit.compiler), fragments=tuple(Path(file) for file in unit.kconfig)
+    )
+
+
+def _catalog(unit: Unit) -> Catalog:
+    return Catalog([Path(folder) for folder in unit.case_dirs])
+
+
+def _cells(unit: Unit) -> dict[str, Any]:
+    catalog = _catalog(unit)
+    plan = plays(catalog.select_variants(unit.variants), catalog.select_cases(unit.cases))
+    kernels: list[Kernel] = []
+
+    def run(kernel: Kernel, built: modules.Modules, chosen: Sequence[Any]) -> Any:
+        kernels.append(kernel)
+        return repro.run(kernel, built, chosen)
+
+    result = job.judge(unit.kernel, catalog, plan, run, options=_options(unit))
+    return {
+        "facts": _facts(kernels[0], result.compiler),
+        "cells": [_cell(outcome) for outcome in result.outcomes],
+        "complaints": [
+            _complaint(splat, outcome) for outcome in result.outcomes for splat in outcome.splats
+        ],
+        "planned": result.planned,
+        "played": len(result.outcomes),
+        "kernel_trouble": list(result.kernel_trouble),
+        "own_trouble": list(result.own_trouble),
+        "retried": list(result.retried),
+        "boots": result.boots,
+        "logs": result.logs,
+    }
+
+
+def _fuzz(unit: Unit) -> dict[str, Any]:
+    catalog = _catalog(unit)
+    kernel = spec.resolve(unit.kernel, catalog, settings.load(), options=_options(unit))
+    campaign = fuzz.run(
+        kernel,
+        unit.seed,
+        unit.count,
+        catalog.select_variants(unit.variants),
+        build=lambda kernel, cases: modules.build(kernel, cases, compiler=named(unit.compiler)),
+    )
+    return {
+        "facts": _facts(kernel, campaign.compiler),
+        # What agrees is nothing to remember.
+        "cells": [_cell(outcome) for outcome in campaign.failures],
+        "planned": campaign.count,
+        "played": campaign.played,
+        "kernel_trouble": campaign.kernel_trouble,
+        "own_trouble": campaign.own_trouble,
+        "logs": campaign.logs,
+    }
+
+
+def _facts(kernel: Kernel, compiler: str) -> Facts:
+    return Facts(
+        release=kernel.release,
+        version=kernel.version,
+        key=kernel.key,
+        engine=kernel.engine.value,
+        compiler=compiler,
+        qemu=version(),
+        harness=harness.__version__,
+    )
+
+
+def _cell(outcome: Outcome) -> Cell:
+    verdict = outcome.verdict
+    damage: dict[str, list[list[int]]] = {}
+    looks: dict[str, dict[str, str]] = {}
+    if verdict:
+        damage = {
+            f"argument {index}": [list(one) for one in ranges(offsets)]
+            for index, offsets in sorted(verdict.corrupt.items())
+            if offsets
+        }
+        if verdict.lost:
+            damage["object"] = [list(one) for one in ranges(verdict.lost)]
+        looks = dict(_looks(outcome))
+    return Cell(
+        variant=outcome.play.variant.name,
+        case=outcome.play.case.name,
+        seen=words.cell(outcome),
+        agrees=outcome.agrees,
+        reasons=list(outcome.reasons),
+        damage=damage,
+        looks=looks,
+    )
+
+
+def _looks(outcome: Outcome) -> Iterator[tuple[str, dict[str, str]]]:
+    assert outcome.verdict
+    observation = outcome.verdict.observation
+    places: dict[str, Look | None] = {"area": observation.area, "object": observation.object}
+    for index, placement in enumerate(outcome.play.case.layout.placements):
+        if placement.by_reference:
+            places[f"argument {index}"] = observation.arguments.get(index)
+    for place, look in places.items():
+        moments = {"before": look.before, "after": look.after, "seen": look.seen} if look else {}
+        if found := {moment: data.hex() for moment, data in moments.items() if data}:
+            yield place, found
+
+
+def _complaint(splat: Splat, outcome: Outcome) -> Complaint:
+    return Complaint(
+        kind=splat.kind.value,
+        title=splat.title,
+        fingerprint=fingerprint(splat),
+        text="\n".join(splat.lines),
+        variant=outcome.play.variant.name,
+        case=outcome.play.case.name,
+    )

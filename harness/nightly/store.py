@@ -1,0 +1,383 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+What nights brought, in a database: SQLite, or what else an SQLAlchemy URL names.
+
+A unit's result is stored in one transaction, once: whoever stores it again
+changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import platformdirs
+from msgspec.structs import replace
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    delete,
+    event,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from harness.errors import ConfigError, InfrastructureError
+from harness.nightly.matrix import Matrix
+from harness.nightly.unit import Cell, Complaint, Done, Facts, Kind, Unit
+
+_METADATA = MetaData()
+_NIGHTS = Table(
+    "night",
+    _METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("matrix", String(16), nullable=False),
+    Column("shows", Text, nullable=False),
+    # As JSON, so that a night can be gone on with.
+    Column("units", JSON, nullable=False),
+    Column("started", Float, nullable=False),
+    Column("ended", Float),
+)
+_UNITS = Table(
+    "unit",
+    _METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("night", ForeignKey("night.id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("kernel", String(200), nullable=False),
+    Column("compiler", String(100), nullable=False),
+    Column("kind", String(10), nullable=False),
+    Column("repetition", Integer, nullable=False),
+    Column("facts", JSON),
+    Column("planned", Integer, nullable=False),
+    Column("played", Integer, nullable=False),
+    Column("kernel_trouble", JSON, nullable=False),
+    Column("own_trouble", JSON, nullable=False),
+    Column("retried", JSON, nullable=False),
+    Column("boots", Integer, nullable=False),
+    Column("started", Float, nullable=False),
+    Column("ended", Float, nullable=False),
+    Column("logs", Text, nullable=False),
+    UniqueConstraint("night", "name"),
+)
+# Most nights see the same bytes again.
+_LOOKS = Table(
+    "look",
+    _METADATA,
+    Column("digest", String(32), primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+_CELLS = Table(
+    "cell",
+    _METADATA,
+    Column("unit", ForeignKey("unit.id", ondelete="CASCADE"), primary_key=True),
+    Column("variant", String(100), primary_key=True),
+    Column("case", String(100), primary_key=True),
+    Column("seen", Text, nullable=False),
+    Column("agrees", Boolean, nullable=False),
+    Column("reasons", JSON, nullable=False),
+    Column("damage", JSON, nullable=False),
+    Column("looks", ForeignKey("look.digest"), nullable=False),
+)
+_COMPLAINTS = Table(
+    "complaint",
+    _METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("unit", ForeignKey("unit.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("fingerprint", String(12), nullable=False, index=True),
+    Column("text", Text, nullable=False),
+    Column("variant", String(100), nullable=False),
+    Column("case", String(100), nullable=False),
+)
+_BASELINES = Table(
+    "baseline",
+    _METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("night", ForeignKey("night.id"), nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("accepted", Float, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class Night:
+    """One run over a matrix."""
+
+    id: int
+    matrix: str
+    shows: str
+    # Seconds since the epoch; no end while it is at work, or was interrupted.
+    started: float
+    ended: float | None
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A night that others are held against."""
+
+    night: int
+    who: str
+    why: str
+    accepted: float
+
+
+def default_url() -> str:
+    """Where results are kept unless the user says otherwise."""
+    return f"sqlite:///{platformdirs.user_state_path('jprobe-harness') / 'history.sqlite'}"
+
+
+class Store:
+    """The database; raises InfrastructureError where it does not do what it should."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._engine = _engine(url)
+            _METADATA.create_all(self._engine)
+        except (SQLAlchemyError, ImportError) as error:
+            raise ConfigError(
+                f"The database {url} cannot be used: {_first_line(error)}.",
+                "Give a URL as SQLAlchemy has it, such as sqlite:///history.sqlite.",
+            ) from error
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with _told(), self._engine.begin() as connection:
+            yield connection
+
+    def begin(self, matrix: Matrix) -> Night:
+        """A new night."""
+        units = msgspec.to_builtins(matrix.units)
+        row = {"matrix": matrix.digest, "shows": matrix.shows, "units": units,
+               "started": time.time()}  # fmt: skip
+        with self._transaction() as connection:
+            (key,) = connection.execute(insert(_NIGHTS), row).inserted_primary_key or (0,)
+        return self.night(key)
+
+    def finish(self, night: Night) -> None:
+        """All of its units were tried, though some may have failed."""
+        with self._transaction() as connection:
+            connection.execute(
+                update(_NIGHTS).where(_NIGHTS.c.id == night.id).values(ended=time.time())
+            )
+
+    def night(self, number: int) -> Night:
+        """By its number; raises ConfigError."""
+        found = [night for night in self.nights() if night.id == number]
+        if not found:
+            raise ConfigError(f"There is no night {number}.", "See: jprobe-harness history nights")
+        return found[0]
+
+    def nights(self) -> list[Night]:
+        """All, the newest first."""
+        columns = (_NIGHTS.c[name] for name in ("id", "matrix", "shows", "started", "ended"))
+        with self._transaction() as connection:
+            rows = connection.execute(select(*columns).order_by(_NIGHTS.c.id.desc())).all()
+        return [Night(*row) for row in rows]
+
+    def units(self, night: Night) -> tuple[Unit, ...]:
+        """What it was to do."""
+        with self._transaction() as connection:
+            rows = connection.execute(select(_NIGHTS.c.units).where(_NIGHTS.c.id == night.id))
+            return msgspec.convert(rows.scalar_one(), type=tuple[Unit, ...])
+
+    def add(self, night: Night, done: Done) -> None:
+        """
+        Store what came of a unit, unless it was done before.
+
+        It takes the place of an attempt that failed for a reason of ours.
+        """
+        try:
+            with self._transaction() as connection:
+                self._add(connection, night, done)
+        except IntegrityError:
+            # Somebody else stored it, as when a lost worker was not lost, or the same bytes.
+            if done.unit not in self.stored(night):
+                with self._transaction() as connection:
+                    self._add(connection, night, done)
+
+    def _add(self, connection: Connection, night: Night, done: Done) -> None:
+        same = (_UNITS.c.night == night.id) & (_UNITS.c.name == done.unit)
+        failed = connection.execute(select(_UNITS.c.own_trouble).where(same)).scalar()
+        if failed == []:
+            return
+        if failed:
+            connection.execute(delete(_UNITS).where(same))
+            done = replace(done, retried=[*failed, *done.retried])
+        row = {
+            name: msgspec.to_builtins(getattr(done, name))
+            for name in (
+                "kernel", "compiler", "kind", "repetition", "facts", "planned", "played",
+                "kernel_trouble", "own_trouble", "retried", "boots", "started", "ended", "logs",
+            )
+        }  # fmt: skip
+        result = connection.execute(insert(_UNITS), {"night": night.id, "name": done.unit, **row})
+        (unit,) = result.inserted_primary_key or (0,)
+        looks = {_digest(cell): _packed(cell) for cell in done.cells}
+        known = connection.execute(
+            select(_LOOKS.c.digest).where(_LOOKS.c.digest.in_(looks))
+        ).scalars()
+        new = looks.keys() - set(known)
+        if new:
+            rows = [{"digest": digest, "data": looks[digest]} for digest in sorted(new)]
+            connection.execute(insert(_LOOKS), rows)
+        if done.cells:
+            connection.execute(insert(_CELLS), [_cell_row(unit, cell) for cell in done.cells])
+        if done.complaints:
+            connection.execute(
+                insert(_COMPLAINTS),
+                [{"unit": unit, **msgspec.to_builtins(one)} for one in done.complaints],
+            )
+
+    def stored(self, night: Night) -> set[str]:
+        """The names of its units that are done; our own failures do not count."""
+        columns = (_UNITS.c.name, _UNITS.c.own_trouble)
+        with self._transaction() as connection:
+            rows = connection.execute(select(*columns).where(_UNITS.c.night == night.id))
+            return {name for name, own_trouble in rows if not own_trouble}
+
+    def results(self, night: Night, *, looks: bool = False) -> list[Done]:
+        """What came of its units, in their order; with all bytes, where `looks` says so."""
+        with self._transaction() as connection:
+            units = connection.execute(
+                select(_UNITS).where(_UNITS.c.night == night.id).order_by(_UNITS.c.id)
+            ).mappings()
+            return [self._result(connection, dict(row), looks) for row in units.all()]
+
+    def _result(self, connection: Connection, row: dict[str, object], looks: bool) -> Done:
+        unit = row["id"]
+        source = _CELLS.join(_LOOKS) if looks else _CELLS
+        columns = [*_CELLS.c, *([_LOOKS.c.data] if looks else [])]
+        cells = connection.execute(
+            select(*columns)
+            .select_from(source)
+            .where(_CELLS.c.unit == unit)
+            .order_by(_CELLS.c.case, _CELLS.c.variant)
+        ).mappings()
+        complaints = connection.execute(
+            select(_COMPLAINTS).where(_COMPLAINTS.c.unit == unit).order_by(_COMPLAINTS.c.id)
+        ).mappings()
+        facts = row["facts"]
+        return Done(
+            unit=str(row["name"]),
+            kind=Kind(row["kind"]),
+            facts=msgspec.convert(facts, type=Facts) if facts else None,
+            cells=[_cell(dict(cell)) for cell in cells],
+            complaints=[
+                Complaint(**{name: one[name] for name in Complaint.__struct_fields__})
+                for one in complaints
+            ],
+            **{  # type: ignore[arg-type]
+                name: row[name]
+                for name in (
+                    "kernel", "compiler", "repetition", "planned", "played", "kernel_trouble",
+                    "own_trouble", "retried", "boots", "started", "ended", "logs",
+                )
+            },
+        )  # fmt: skip
+
+    def accept(self, night: Night, who: str, why: str) -> None:
+        """Hold later nights against this one."""
+        row = {"night": night.id, "who": who, "why": why, "accepted": time.time()}
+        with self._transaction() as connection:
+            connection.execute(insert(_BASELINES), row)
+
+    def baselines(self) -> list[Baseline]:
+        """Who accepted what, the newest first."""
+        columns = (_BASELINES.c[name] for name in ("night", "who", "why", "accepted"))
+        with self._transaction() as connection:
+            rows = connection.execute(select(*columns).order_by(_BASELINES.c.id.desc())).all()
+        return [Baseline(*row) for row in rows]
+
+
+def _engine(url: str) -> Engine:
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        if file := engine.url.database:
+            # If it cannot be made, SQLite says so.
+            with contextlib.suppress(OSError):
+                Path(file).parent.mkdir(parents=True, exist_ok=True)
+
+        @event.listens_for(engine, "connect")
+        def on_connect(connection: object, record: object) -> None:
+            cursor = connection.cursor()  # type: ignore[attr-defined]
+            cursor.execute("PRAGMA foreign_keys=ON")
+            # A reader does not keep a night from storing.
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.close()
+
+    return engine
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What the database says, in a sentence."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except SQLAlchemyError as error:
+        raise InfrastructureError(
+            f"The database fails: {_first_line(error)}.", "What was stored before is kept."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".")
+
+
+def _packed(cell: Cell) -> bytes:
+    return msgspec.json.encode(cell.looks)
+
+
+def _digest(cell: Cell) -> str:
+    return hashlib.sha256(_packed(cell)).hexdigest()[:32]
+
+
+def _cell_row(unit: int, cell: Cell) -> dict[str, object]:
+    return {
+        "unit": unit,
+        "variant": cell.variant,
+        "case": cell.case,
+        "seen": cell.seen,
+        "agrees": cell.agrees,
+        "reasons": cell.reasons,
+        "damage": cell.damage,
+        "looks": _digest(cell),
+    }
+
+
+def _cell(row: dict[str, object]) -> Cell:
+    data = row.get("data")
+    looks = msgspec.json.decode(data) if isinstance(data, bytes) else {}
+    fields = {name: row[name] for name in Cell.__struct_fields__ if name != "looks"}
+    return Cell(**fields, looks=looks)  # type: ignore[arg-type]

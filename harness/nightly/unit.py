@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+A part of a night's work, and what came of it.
+
+Plain data, so that it travels between processes and machines as JSON.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import msgspec
+
+
+class Kind(enum.Enum):
+    """Of work."""
+
+    CELLS = "cells"
+    FUZZ = "fuzz"
+
+
+class Unit(msgspec.Struct, frozen=True, kw_only=True):
+    """What is done in one process, on one kernel."""
+
+    kernel: str
+    compiler: str
+    kind: Kind
+    # From 1.
+    repetition: int = 1
+    variants: list[str]
+    # Of cells; and the folders with the user's own.
+    cases: list[str] = []
+    case_dirs: list[str] = []
+    # Kconfig fragments of a source tree.
+    kconfig: list[str] = []
+    # Of a fuzz run.
+    seed: int = 0
+    count: int = 0
+    # Seconds that it may take, builds included.
+    deadline: float
+
+    @property
+    def name(self) -> str:
+        """Tells it from the night's others, and finds it in another night."""
+        return f"{self.kernel} {self.compiler} {self.kind.value} {self.repetition}"
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What took part."""
+
+    release: str
+    # Of the package or tree.
+    version: str
+    # Of the kernel, as the harness tells kernels apart.
+    key: str
+    engine: str
+    compiler: str
+    qemu: str
+    harness: str
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a case under a variant."""
+
+    variant: str
+    case: str
+    # In a few words, such as "leak 8".
+    seen: str
+    agrees: bool
+    reasons: list[str]
+    # Byte ranges that are corrupt, by what they are of: "argument 8", "object".
+    damage: dict[str, list[list[int]]]
+    # Bytes in hexadecimal, by place and moment.
+    looks: dict[str, dict[str, str]]
+
+
+class Complaint(msgspec.Struct, frozen=True, kw_only=True):
+    """One splat of the kernel's."""
+
+    kind: str
+    title: str
+    # The same for the same complaint of another boot, or kernel.
+    fingerprint: str
+    text: str
+    # Of the cell that it came in; empty for none.
+    variant: str = ""
+    case: str = ""
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a unit."""
+
+    unit: str
+    kernel: str
+    compiler: str
+    kind: Kind
+    repetition: int
+    # None: the kernel could not be had or built.
+    facts: Facts | None = None
+    cells: list[Cell] = []
+    complaints: list[Complaint] = []
+    # Cells, or signatures, that were to be played.
+    planned: int = 0
+    played: int = 0
+    # The kernel's faults that belong to no cell.
+    kernel_trouble: list[str] = []
+    # Why something is missing through no fault of the kernel's.
+    own_trouble: list[str] = []
+    # Failures of our own tools after which something was done again.
+    retried: list[str] = []
+    boots: int = 0
+    # Seconds since the epoch.
+    started: float
+    ended: float
+    logs: str = ""
+
+    @property
+    def complete(self) -> bool:
+        return self.played == self.planned > 0 and not self.own_trouble
+
+
+def nothing(unit: Unit, started: float, ended: float, **fields: Any) -> Done:
+    """A unit of which nothing came, but what `fields` say."""
+    return Done(
+        unit=unit.name,
+        kernel=unit.kernel,
+        compiler=unit.compiler,
+        kind=unit.kind,
+        repetition=unit.repetition,
+        started=started,
+        ended=ended,
+        **fields,
+    )

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Nights that are sabotaged, and nights that are shot at."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from harness import resources
+from harness.errors import Exit
+from harness.nightly.store import Store
+from harness.nightly.unit import Done
+
+SECONDS = 300
+SHOTS = 6
+REPETITIONS = 4
+# Within which a shot falls: such a night takes about as long.
+NIGHT_SECONDS = 12.0
+CASES = ["stack-9", "stack-25", "stack-8"]
+VARIANTS = ["none", "fixed-64", "fixed-128"]
+MATRIX = {
+    "shows": "a test",
+    "kernels": ["debian:5.10", "debian:6.1"],
+    "cases": CASES,
+    "variants": VARIANTS,
+}
+
+
+def written(folder: Path, **fields: Any) -> Path:
+    file = folder / "night.yaml"
+    file.write_text(json.dumps(MATRIX | fields))
+    return file
+
+
+def command(file: Path, url: str, *words: str) -> list[str]:
+    return [sys.executable, "-m", "harness.cli", "nightly", str(file), "--store", url, *words]
+
+
+def play(
+    file: Path, url: str, *words: str, project: Path | None = None
+) -> tuple[int, str, dict[str, Any]]:
+    """Status, what is told, and the document."""
+    out = file.with_name("out.json")
+    done = subprocess.run(
+        [*command(file, url, *words), "--json", str(out)],
+        capture_output=True, text=True, timeout=SECONDS, cwd=project,
+    )  # fmt: skip
+    document = json.loads(out.read_text()) if out.exists() else {}
+    return done.returncode, done.stdout + done.stderr, document
+
+
+def copied(folder: Path) -> Path:
+    """A copy of the project that can be run from its folder."""
+    skip = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(resources.PACKAGE, folder / "harness", ignore=skip)
+    if resources.data_root().parent != resources.PACKAGE:
+        for part in (resources.configs(), resources.kernel_modules(), resources.images()):
+            shutil.copytree(part, folder / part.name, ignore=skip)
+    return folder
+
+
+def test_a_sabotaged_policy_is_named_cell_by_cell(tmp_path: Path) -> None:
+    file, url = written(tmp_path), f"sqlite:///{tmp_path}/history.sqlite"
+    status, told, first = play(file, url)
+    assert (status, first["regressions"]) == (Exit.AGREES, []), told
+    status, told, _ = play(file, url, "--accept", "the first one")
+    assert status == Exit.AGREES, told
+
+    project = copied(tmp_path / "project")
+    (header,) = project.rglob("stack_policy.h")
+    text = header.read_text()
+    broken = text.replace("return min(size, room);", "return min(size == 128 ? 64 : size, room);")
+    assert broken != text
+    header.write_text(broken)
+    status, told, second = play(file, url, project=project)
+    assert status == Exit.DIFFERS, told
+    assert {(one["kernel"], one["variant"], one["case"]) for one in second["regressions"]} == {
+        (kernel, "fixed-128", case) for kernel in MATRIX["kernels"] for case in CASES
+    }
+    # Eight of its seventeen words were saved, in place of sixteen.
+    assert "debian:6.1, fixed-128 x stack-25: leak 8 -> leak 72" in told
+    assert "corrupt: argument 16: byte 0 to 7; " in told
+    assert "6 regressions against night 1, accepted by" in told
+    # It was the modules, so all is well without the sabotage.
+    status, told, third = play(file, url)
+    assert (status, third["regressions"]) == (Exit.AGREES, []), told
+
+
+def children(pid: int) -> Iterator[int]:
+    """All that a process has started, and what that has."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for word in (task / "children").read_text().split():
+                yield int(word)
+                yield from children(int(word))
+
+
+def stripped(results: list[Done]) -> list[Done]:
+    """What does not depend on when and how often something was done."""
+    found = [
+        replace(done, started=0, ended=0, logs="", boots=0, retried=[],
+                cells=[replace(cell, looks={}) for cell in done.cells])
+        for done in results
+    ]  # fmt: skip
+    return sorted(found, key=lambda done: done.unit)
+
+
+def shoot(process: subprocess.Popen[bytes], dice: random.Random) -> bool:
+    """Kill it, or something that it started, at some time; whether it is still at work then."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(dice.uniform(0, NIGHT_SECONDS))
+        return False
+    victim = dice.choice([process.pid, *children(process.pid)])
+    with suppress(ProcessLookupError):
+        os.kill(victim, signal.SIGKILL)
+    return True
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_a_night_that_is_shot_at_ends_as_any_other(tmp_path: Path, seed: int) -> None:
+    file = written(tmp_path, kernels=["debian:6.1"], repetitions=REPETITIONS)
+    quiet, shot = (f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("quiet", "shot"))
+    status, told, _ = play(file, quiet)
+    assert status == Exit.AGREES, told
+    dice = random.Random(seed)
+    hits = 0
+    words: list[str] = []
+    while hits < SHOTS:
+        # Of two shots at one night, the second may find nothing left to hit.
+        with subprocess.Popen(
+            command(file, shot, *words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            while shoot(process, dice):
+                hits += 1
+            process.wait(SECONDS)
+        with Store(shot) as store:
+            # None, if it was hit before there was one.
+            left = any(len(store.stored(one)) < REPETITIONS for one in store.nights())
+        words = ["--resume"] if left else []
+    if words:
+        status, told, _ = play(file, shot, *words)
+        assert status == Exit.AGREES, told
+    with Store(quiet) as store:
+        (night,) = store.nights()
+        expected = stripped(store.results(night))
+    with Store(shot) as store:
+        assert store.nights()
+        for night in store.nights():
+            assert stripped(store.results(night)) == expected

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A night's matrix, its memory, and what counts as a regression."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from harness.cli import main
+from harness.errors import ConfigError, Exit
+from harness.guest.splat import Kind as SplatKind
+from harness.guest.splat import Splat, fingerprint
+from harness.nightly import compare, matrix, night, worker
+from harness.nightly.compare import Place, Sort
+from harness.nightly.store import Night, Store
+from harness.nightly.unit import Cell, Complaint, Done, Facts, Kind, Unit, nothing
+
+MATRIX = """
+shows: one kernel
+kernels: [debian:6.1]
+variants: [none, fixed-128]
+cases: ["stack-9", "stack-8"]
+"""
+FACTS = Facts(release="6.1", version="1", key="k", engine="port", compiler="gcc", qemu="7",
+              harness="0")  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(f"sqlite:///{tmp_path}/history.sqlite")
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "night.yaml"
+    file.write_text(text)
+    return file
+
+
+def cell(case: str = "stack-9", variant: str = "none", size: int = 8, **fields: Any) -> Cell:
+    given: dict[str, Any] = {
+        "variant": variant,
+        "case": case,
+        "seen": f"leak {size}" if size else "intact",
+        "agrees": True,
+        "reasons": [],
+        "damage": {"argument 8": [[0, size]]} if size else {},
+        "looks": {"area": {"before": "00" * 8, "seen": "ff" * 8}},
+    }
+    return Cell(**given | fields)
+
+
+def done(*cells: Cell, kernel: str = "debian:6.1", repetition: int = 1, **fields: Any) -> Done:
+    unit = Unit(kernel=kernel, compiler="gcc", kind=Kind.CELLS, repetition=repetition,
+                variants=[], deadline=60)  # fmt: skip
+    given = {"facts": FACTS, "cells": list(cells), "planned": len(cells), "played": len(cells)}
+    return nothing(unit, 1.0, 2.0, **given | fields)
+
+
+def test_what_a_matrix_stands_for(tmp_path: Path) -> None:
+    text = MATRIX + "compilers: [gcc, clang]\nrepetitions: 2\nfuzz: {count: 10}\ndeadline: 2\n"
+    found = matrix.load(written(tmp_path, text))
+    assert [unit.name for unit in found.units] == [
+        "debian:6.1 gcc cells 1", "debian:6.1 gcc cells 2", "debian:6.1 gcc fuzz 1",
+        "debian:6.1 clang cells 1", "debian:6.1 clang cells 2", "debian:6.1 clang fuzz 1",
+    ]  # fmt: skip
+    assert {unit.deadline for unit in found.units} == {120}
+    assert set(found.units[0].cases) == {"stack-8", "stack-9"}
+    # The same work is the same matrix, and other work another.
+    assert matrix.load(written(tmp_path, f"# again\n{text}")).digest == found.digest
+    assert matrix.load(written(tmp_path, MATRIX)).digest != found.digest
+
+
+def test_the_one_that_comes_with_the_project() -> None:
+    found = matrix.load(Path(__file__).parents[2] / "configs/nightly/default.yaml")
+    assert {"debian:5.10", "debian:7.2"} <= {unit.kernel for unit in found.units}
+    assert {unit.kind for unit in found.units} == set(Kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("shows: x\nkernels: []\n", "name at least one"),
+        (MATRIX + "repetitions: 0\n", "repetitions: give 1 to"),
+        (MATRIX + "deadline: 0\n", "deadline: give minutes"),
+        (MATRIX.replace("stack-8", "no-such"), "no-such"),
+        (MATRIX.replace("fixed-128", "no-such"), "no-such"),
+        (MATRIX + "kernal: x\n", "kernal"),
+    ],
+)
+def test_a_matrix_that_nobody_could_play(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        matrix.load(written(tmp_path, text))
+
+
+def test_what_is_stored_comes_back(store: Store, tmp_path: Path) -> None:
+    now = store.begin(matrix.load(written(tmp_path, MATRIX)))
+    complaint = Complaint(kind="BUG", title="BUG: x", fingerprint="f", text="a\nb", case="stack-9")
+    brought = done(cell(), cell("stack-8", size=0), complaints=[complaint], boots=2,
+                   retried=["again"], logs="somewhere")  # fmt: skip
+    store.add(now, brought)
+    (found,) = store.results(now, looks=True)
+    key = [(one.case, one.variant) for one in found.cells]
+    assert key == sorted(key)
+    assert replace(found, cells=[]) == replace(brought, cells=[])
+    assert {one.case: one for one in found.cells} == {one.case: one for one in brought.cells}
+    # Without them, the bytes are left where they are.
+    assert store.results(now)[0].cells[0].looks == {}
+
+
+def test_the_same_unit_is_stored_once(store: Store, tmp_path: Path) -> None:
+    now = store.begin(matrix.load(written(tmp_path, MATRIX)))
+    store.add(now, done(cell(size=8)))
+    store.add(now, done(cell(size=16)))
+    (found,) = store.results(now)
+    assert found.cells[0].seen == "leak 8"
+    # The same bytes of another unit are no conflict.
+    store.add(now, done(cell(), repetition=2))
+    assert len(store.results(now)) == 2
+
+
+def test_our_own_failure_is_made_up_for(store: Store, tmp_path: Path) -> None:
+    wanted = matrix.load(written(tmp_path, MATRIX))
+    now = store.begin(wanted)
+    store.add(now, done(own_trouble=["no disk"]))
+    store.finish(now)
+    failed = night.report(store, now)
+    assert (failed.complete, failed.exit_status) == (False, Exit.INFRASTRUCTURE)
+    assert night.resumed(store, wanted).id == now.id
+    store.add(now, done(cell()))
+    (found,) = store.results(now)
+    assert (found.retried, found.own_trouble, len(found.cells)) == (["no disk"], [], 1)
+    # A kernel's failure is a result: nothing is done again.
+    store.add(now, done(cell(size=16)))
+    assert store.results(now) == [found]
+    with pytest.raises(ConfigError, match="Nothing is left"):
+        night.resumed(store, wanted)
+
+
+def test_a_database_that_cannot_be() -> None:
+    with pytest.raises(ConfigError, match="cannot be used"):
+        Store("no url")
+    with pytest.raises(ConfigError, match="cannot be used"):
+        Store("sqlite:////proc/no/such.sqlite")
+    with pytest.raises(ConfigError, match="cannot be used"):
+        Store("postgresql+nosuchdriver://localhost/x")
+
+
+def test_nothing_changed() -> None:
+    accepted = [done(cell(), cell("stack-8", size=0))]
+    assert compare.regressions(accepted, accepted) == []
+    # Where a boot put things is no change.
+    moved = [done(cell(reasons=["at 0xffff0000"], looks={}), cell("stack-8", size=0))]
+    assert compare.regressions(moved, accepted) == []
+
+
+def test_regressions() -> None:
+    accepted = [done(cell(), cell("stack-8", size=0), cell("stack-10"))]
+    now = [
+        done(
+            cell(size=16),
+            cell("stack-10", agrees=False, reasons=["the count differs"]),
+            cell("stack-11", agrees=False, reasons=["new and wrong"]),
+            cell("stack-12"),
+            complaints=[
+                Complaint(kind="BUG", title="BUG: x", fingerprint="f", text="", case="stack-9")
+            ],
+            kernel_trouble=["KernelDied: at boot\nmore"],
+        )
+    ]
+    found = {(one.sort, one.place.case): one for one in compare.regressions(now, accepted)}
+    assert set(found) == {
+        (Sort.VERDICT, "stack-9"),
+        (Sort.GONE, "stack-8"),
+        (Sort.VERDICT, "stack-10"),
+        (Sort.VERDICT, "stack-11"),
+        (Sort.SPLAT, "stack-9"),
+        (Sort.KERNEL, ""),
+    }
+    changed = found[Sort.VERDICT, "stack-9"]
+    assert (changed.was, changed.is_) == ("leak 8", "leak 16")
+    bytes_ = "corrupt: argument 8: byte 0 to 15 (it was: argument 8: byte 0 to 7)"
+    assert changed.details == (bytes_,)
+
+
+def test_a_night_without_an_accepted_one_is_held_against_predictions() -> None:
+    (found,) = compare.regressions([done(cell(agrees=False, reasons=["x"]), cell("b"))], None)
+    assert found.place == Place("debian:6.1", "gcc", "none", "stack-9")
+    assert found.was == "as predicted"
+
+
+def test_a_kernel_that_is_not_in_both_is_not_compared() -> None:
+    both = [done(cell()), done(cell(), kernel="debian:5.10")]
+    assert compare.regressions(both[:1], both) == []
+    assert compare.regressions(both, both[:1]) == []
+
+
+def test_a_cell_that_flaps_is_never_green_by_luck() -> None:
+    steady = [done(cell()), done(cell(), repetition=2)]
+    flaps = [done(cell()), done(cell(size=16), repetition=2)]
+    assert len(compare.regressions(flaps, steady)) == 1
+    assert len(compare.regressions(steady, flaps)) == 1
+    assert compare.regressions(flaps, flaps) == []
+
+
+def test_when_a_cell_changed() -> None:
+    nights = [[done(cell(size=size))] for size in (8, 8, 16, 8)]
+    nights.insert(1, [])
+    (found,) = compare.changes(nights).values()
+    assert found == [(0, "leak 8"), (3, "leak 16"), (4, "leak 8")]
+
+
+def test_the_same_complaint_of_another_boot() -> None:
+    def splat(address: str, frame: str) -> Splat:
+        title = f"Unable to handle kernel paging request at virtual address {address}"
+        return Splat(SplatKind.OOPS, title, 3, [title, "Call trace:", f" {frame}+0x5c/0x1000 [m]"])
+
+    one = fingerprint(splat("ffff800009e0bbf0", "probe"))
+    assert one == fingerprint(splat("ffff80000a000000", "probe"))
+    assert one != fingerprint(splat("ffff800009e0bbf0", "other"))
+
+
+class Works:
+    """In place of the process that does a unit."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, dies_after: int = 1000) -> None:
+        self.names: list[str] = []
+        self._dies_after = dies_after
+        self._lock = threading.Lock()
+        monkeypatch.setattr(night, "work", self)
+        monkeypatch.setattr(night, "stop", lambda: None)
+
+    def __call__(self, unit: Unit) -> Done:
+        with self._lock:
+            if len(self.names) == self._dies_after:
+                raise KeyboardInterrupt
+            self.names.append(unit.name)
+        return done(cell(), kernel=unit.kernel, repetition=unit.repetition)
+
+
+def spend(store: Store, now: Night) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        night.spend(store, now, executor)
+
+
+def test_what_is_done_is_not_done_again(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = matrix.load(written(tmp_path, MATRIX + "repetitions: 5\n"))
+    with pytest.raises(ConfigError, match="Nothing is left"):
+        night.resumed(store, wanted)
+    first = Works(monkeypatch, dies_after=3)
+    with pytest.raises(KeyboardInterrupt):
+        spend(store, store.begin(wanted))
+    now = night.resumed(store, wanted)
+    before = night.report(store, now)
+    assert (before.complete, before.exit_status) == (False, Exit.INFRASTRUCTURE)
+    second = Works(monkeypatch)
+    spend(store, now)
+    names = [unit.name for unit in wanted.units]
+    stored = [one.unit for one in store.results(now)]
+    assert stored == names
+    assert set(second.names) == set(names) - {one.unit for one in before.results}
+    assert first.names[:2] == names[:2]
+    after = night.report(store, store.night(now.id))
+    assert (after.complete, after.exit_status) == (True, Exit.AGREES)
+    # A night that was brought to its end is not gone on with.
+    with pytest.raises(ConfigError, match="Nothing is left"):
+        night.resumed(store, wanted)
+
+
+def unit(**fields: Any) -> Unit:
+    given: dict[str, Any] = {
+        "kernel": "no/such/kernel", "compiler": "gcc", "kind": Kind.CELLS, "variants": [],
+        "deadline": 60,
+    }  # fmt: skip
+    return Unit(**given | fields)
+
+
+def test_a_kernel_that_cannot_be_had_costs_its_own_cells_only() -> None:
+    found = worker.work(unit())
+    assert found.unit == "no/such/kernel gcc cells 1"
+    assert "neither a kernel image nor" in found.own_trouble[0]
+    assert not found.complete
+
+
+def test_a_unit_ends_at_its_deadline() -> None:
+    found = worker.work(unit(deadline=0.01))
+    assert "was not done within its deadline" in found.own_trouble[0]
+
+
+def test_a_process_that_is_killed_is_tried_again_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub = tmp_path / "python"
+    stub.write_text("#!/bin/sh\necho last words >&2\nkill -9 $$\n")
+    stub.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(stub))
+    found = worker.work(unit())
+    assert found.retried == ["Its process ended with status -9. last words"]
+    assert found.own_trouble == found.retried
+
+
+def test_the_command_accepts_and_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Works(monkeypatch)
+    file, url = str(written(tmp_path, MATRIX)), f"sqlite:///{tmp_path}/h.sqlite"
+    assert main(["nightly", file, "--store", url, "--accept", "x"]) == Exit.USAGE
+    assert "No night over this matrix" in capsys.readouterr().err
+    assert main(["nightly", file, "--store", url, "--json", "-"]) == Exit.AGREES
+    assert json.loads(capsys.readouterr().out)["regressions"] == []
+    assert main(["nightly", file, "--store", url, "--accept", " "]) == Exit.USAGE
+    assert main(["nightly", file, "--store", url, "--accept", "all good"]) == Exit.AGREES
+    monkeypatch.setattr(night, "work", lambda unit: done(cell(size=16)))
+    assert main(["nightly", file, "--store", url]) == Exit.DIFFERS
+    out = capsys.readouterr().out
+    assert "debian:6.1, none x stack-9: leak 8 -> leak 16" in out
+    assert "1 regression against night 1, accepted by" in out
+    assert main(["nightly", file, "--store", url, "--resume"]) == Exit.USAGE
+
+    def asked(*words: str) -> list[dict[str, str]]:
+        capsys.readouterr()
+        assert main(["history", *words, "--store", url, "--json", "-"]) == 0
+        rows: list[dict[str, str]] = json.loads(capsys.readouterr().out)["rows"]
+        return rows
+
+    assert [row["night"] for row in asked("nights")] == ["2", "1"]
+    assert [row["why"] for row in asked("baselines")] == ["all good"]
+    assert [row["since night"] for row in asked("cells", "--case", "stack-*")] == ["1", "2"]
+    assert [row["was"] for row in asked("flapping")] == ["leak 8 -> leak 16"]
+    assert asked("flapping", "--case", "other") == []
+    assert [row["seconds"] for row in asked("time")] == ["1.0", "1.0"]
