@@ -16,10 +16,20 @@ from harness.errors import ConfigError, Exit
 
 if TYPE_CHECKING:
     from harness.nightly.matrix import Matrix
+    from harness.nightly.night import Report
     from harness.nightly.store import Store
 
 SUMMARY = "play a matrix of kernels, variants and cases, remember it, and tell regressions"
 EXAMPLE = "jprobe-harness nightly configs/nightly/default.yaml"
+
+
+FORMATS = {
+    "junit": "JUnit XML",
+    "ktap": "KTAP",
+    "kcidb": "KCIDB's JSON",
+    "mail": "plain text for a mailing list",
+    "annotations": "annotations for a GitHub workflow",
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +56,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHY",
         help="play nothing: hold later nights against the last one over this matrix",
     )
+    parser.add_argument(
+        "--origin",
+        metavar="NAME",
+        help="for KCIDB, the CI system that this is (default: jprobe_harness)",
+    )
     add_json(parser, "the regressions")
+    for name, what in FORMATS.items():
+        parser.add_argument(f"--{name}", metavar="FILE", help=f"write {what}")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -70,11 +87,28 @@ def run(options: argparse.Namespace) -> int:
                 lambda done, planned: progress.step("units", planned, done),
             )
         found = night.report(store, store.night(now.id))
+    if "-" not in (options.json, *(getattr(options, name) for name in FORMATS)):
+        told.show(found)
     if options.json:
         write(options.json, as_json(told.document(found)))
-    if options.json != "-":
-        told.show(found)
+    for name in FORMATS:
+        if path := getattr(options, name):
+            write(path, _formatted(name, found, options))
     return found.exit_status
+
+
+def _formatted(name: str, found: Report, options: argparse.Namespace) -> bytes:
+    from harness.nightly import formats, kcidb, mail
+
+    if name == "kcidb":
+        return kcidb.document(found, options.origin or kcidb.ORIGIN)
+    makers = {
+        "junit": formats.as_junit,
+        "ktap": formats.as_ktap,
+        "mail": mail.text,
+        "annotations": formats.as_annotations,
+    }
+    return makers[name](found).encode()
 
 
 def _accept(store: Store, wanted: Matrix, why: str) -> int:

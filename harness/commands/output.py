@@ -32,7 +32,7 @@ def as_json(document: object) -> bytes:
 
 def check_writable(options: argparse.Namespace) -> None:
     """Find out before a long run, not after it."""
-    for name in ("json", "junit", "ktap", "svg"):
+    for name in ("json", "junit", "ktap", "svg", "kcidb", "mail", "annotations"):
         path = getattr(options, name, None)
         if path in (None, "-"):
             continue

@@ -72,7 +72,7 @@ def show(report: Report) -> None:
     terminal.print_rows(
         f"night {report.night.id}: {report.night.shows}",
         ("unit", "release", "as predicted", "took", ""),
-        [_row(done) for done in report.results],
+        [row(done) for done in report.results],
     )
     for one in report.regressions:
         out.print()
@@ -80,21 +80,23 @@ def show(report: Report) -> None:
         out.print(Text(f"{one.place}: {change}", "bold red"))
         for line in one.details[:DETAILS]:
             out.print(Text(f"  {line}"))
-    for line in _missing(report):
+    for line in missing(report):
         out.print()
         out.print(Text(line, "yellow"))
     out.print()
     out.print(Text(sentence(report), "bold"))
 
 
-def _row(done: Done) -> tuple[str, ...]:
+def row(done: Done) -> tuple[str, ...]:
+    """A unit, its kernel's release, what agrees, and what it took."""
     release = done.facts.release if done.facts else "-"
     judged = f"{_agree(done)} of {done.planned}" if done.planned else "-"
     again = "again after a failure of our tools" if done.retried else ""
     return done.unit, release, judged, f"{done.ended - done.started:.0f} s", again
 
 
-def _missing(report: Report) -> Iterator[str]:
+def missing(report: Report) -> Iterator[str]:
+    """What was not done, and why, in lines."""
     stored = {done.unit for done in report.results}
     for unit in report.planned:
         if unit.name not in stored:

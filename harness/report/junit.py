@@ -12,7 +12,7 @@ from harness.run.plan import Result
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Console text may hold what XML 1.0 cannot."""
     return _FORBIDDEN.sub("?", text)
 
@@ -39,14 +39,14 @@ def suite(result: Result) -> ElementTree.Element:
             name=outcome.play.case.name,
         )
         if not outcome.agrees:
-            failure = ElementTree.SubElement(case, "failure", message=_clean(outcome.reasons[0]))
+            failure = ElementTree.SubElement(case, "failure", message=clean(outcome.reasons[0]))
             lines = [*outcome.reasons, *(line for s in outcome.splats for line in s.lines)]
-            failure.text = _clean("\n".join(lines))
+            failure.text = clean("\n".join(lines))
         else:
             ElementTree.SubElement(case, "system-out").text = words.cell(outcome)
     for complaint in errors:
         case = ElementTree.SubElement(top, "testcase", classname=result.release, name="the run")
-        ElementTree.SubElement(case, "error", message=_clean(complaint))
+        ElementTree.SubElement(case, "error", message=clean(complaint))
     return top
 
 

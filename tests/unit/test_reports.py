@@ -118,6 +118,14 @@ def check_ktap(lines: list[str], indent: str = "") -> None:
     plan = next(line for line in own if line.startswith("1.."))
     results = [m for line in own if (m := re.match(r"(?:not )?ok (\d+)( - \S| [^#\n]+)", line))]
     assert [int(m[1]) for m in results] == list(range(1, int(plan[3:]) + 1))
+    nested: list[str] = []
+    for line in lines[1:]:
+        if line.startswith(f"{indent}  "):
+            nested.append(line)
+        elif nested and re.match(r"(?:not )?ok ", line.removeprefix(indent)):
+            check_ktap(nested, f"{indent}  ")
+            nested = []
+    assert not nested
     for line in own:
         assert re.match(r"KTAP version 1$|1\.\.\d+$|# |(not )?ok \d+ ", line), line
 

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A night as KTAP, as JUnit XML and as annotations of a GitHub workflow."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.nightly.compare import Place, Regression, Sort
+from harness.nightly.night import Report
+from harness.nightly.unit import Cell, Done, Kind
+from harness.report import junit
+
+
+@dataclass(frozen=True)
+class Test:
+    """A cell of one unit, or what else is held against the accepted night."""
+
+    # One word, and what was seen.
+    name: str
+    seen: str
+    # Why it fails, in lines; none: it passes.
+    reasons: tuple[str, ...]
+    # Nothing can be said of it, for no fault of a kernel's.
+    error: bool = False
+
+
+Groups = list[tuple[str, list[Test]]]
+
+
+def tests(report: Report) -> list[tuple[Done, Groups]]:
+    """By unit, by variant: what passes and fails.  What belongs to no cell comes last."""
+    by_place: dict[Place, list[Regression]] = {}
+    for one in report.regressions:
+        by_place.setdefault(one.place, []).append(one)
+    return [(done, list(_groups(done, by_place))) for done in report.results]
+
+
+def _groups(
+    done: Done, regressions: Mapping[Place, Sequence[Regression]]
+) -> Iterator[tuple[str, list[Test]]]:
+    by_variant: dict[str, list[Test]] = {}
+    played = set()
+    for cell in done.cells:
+        place = Place(done.kernel, done.compiler, cell.variant, cell.case)
+        played.add(place)
+        found = regressions.get(place, ())
+        by_variant.setdefault(cell.variant, []).append(_test(cell, found))
+    for place, found in regressions.items():
+        of_unit = (place.kernel, place.compiler) == (done.kernel, done.compiler)
+        if of_unit and place not in played and done.kind is Kind.CELLS:
+            for one in found:
+                if one.sort is not Sort.FUZZ:
+                    test = Test(place.case or one.sort.value, one.is_, (one.is_, *one.details))
+                    by_variant.setdefault(place.variant or "kernel", []).append(test)
+    yield from by_variant.items()
+    if done.own_trouble:
+        yield "run", [Test("complete", "", tuple(done.own_trouble), error=True)]
+    elif done.kind is Kind.FUZZ:
+        yield "fuzz", [Test("signatures", f"{done.played} of {done.planned}", ())]
+
+
+def _test(cell: Cell, found: Sequence[Regression]) -> Test:
+    reasons = [
+        line
+        for one in found
+        for line in (f"{one.was} -> {one.is_}" if one.was else one.is_, *one.details)
+    ]
+    return Test(cell.case, cell.seen, tuple(reasons))
+
+
+def as_ktap(report: Report) -> str:
+    """Documentation/dev-tools/ktap.rst of the kernel: units, in them variants, in them cases."""
+    return "".join(f"{line}\n" for line in _ktap(report))
+
+
+def _ktap(report: Report) -> Iterator[str]:
+    units = tests(report)
+    yield "KTAP version 1"
+    yield f"1..{len(units)}"
+    for number, (done, groups) in enumerate(units, 1):
+        yield "  KTAP version 1"
+        yield f"  # Subtest: {done.unit}"
+        yield f"  1..{len(groups)}"
+        for index, (name, cells) in enumerate(groups, 1):
+            yield "    KTAP version 1"
+            yield f"    # Subtest: {name}"
+            yield f"    1..{len(cells)}"
+            for place, test in enumerate(cells, 1):
+                for reason in test.reasons:
+                    for line in reason.splitlines():
+                        yield f"    # {test.name}: {line}"
+                # "#" would begin a directive.
+                seen = f" - {test.seen}".replace("#", "") if test.seen else ""
+                yield f"    {_ok([test])} {place} {test.name}{seen}"
+            yield f"  {_ok(cells)} {index} {name}"
+        yield f"{_ok([test for _, cells in groups for test in cells])} {number} {done.unit}"
+
+
+def _ok(found: Sequence[Test]) -> str:
+    return "not ok" if any(test.reasons for test in found) else "ok"
+
+
+def as_junit(report: Report) -> str:
+    """A test suite for each unit."""
+    top = ElementTree.Element("testsuites", name=f"jprobe-harness night {report.night.id}")
+    for done, groups in tests(report):
+        found = [(name, test) for name, cells in groups for test in cells]
+        suite = ElementTree.SubElement(
+            top,
+            "testsuite",
+            name=done.unit,
+            tests=str(len(found)),
+            failures=str(sum(bool(test.reasons) and not test.error for _, test in found)),
+            errors=str(sum(test.error for _, test in found)),
+            time=f"{done.ended - done.started:.1f}",
+        )
+        for name, test in found:
+            case = ElementTree.SubElement(
+                suite, "testcase", classname=f"{done.unit}.{name}", name=test.name
+            )
+            if test.reasons:
+                kind = "error" if test.error else "failure"
+                why = ElementTree.SubElement(case, kind, message=junit.clean(test.reasons[0]))
+                why.text = junit.clean("\n".join(test.reasons))
+            elif test.seen:
+                ElementTree.SubElement(case, "system-out").text = junit.clean(test.seen)
+    return junit.text(top)
+
+
+def as_annotations(report: Report) -> str:
+    """Workflow commands, as GitHub's runner takes them from the output of a step."""
+    lines = []
+    for one in report.regressions:
+        change = f"{one.was} -> {one.is_}" if one.was else one.is_
+        message = _escaped("\n".join((change, *one.details)))
+        lines.append(f"::error title={_escaped(str(one.place), ':,')}::{message}")
+    for done in report.results:
+        for text in done.own_trouble:
+            lines.append(f"::warning title={_escaped(done.unit, ':,')}::{_escaped(text)}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _escaped(text: str, further: str = "") -> str:
+    for character in f"%\r\n{further}":
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A night as KCIDB takes it: a checkout and a build for each kernel, a test for each cell."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+from kcidb_io.schema import LATEST  # type: ignore[import-untyped]
+
+from harness.errors import InfrastructureError
+from harness.nightly.formats import Test, tests
+from harness.nightly.night import Report
+from harness.nightly.unit import Done
+
+ORIGIN = "jprobe_harness"
+PATH = "jprobe.stack"
+_LOG_MAX = 16384
+
+
+def document(report: Report, origin: str = ORIGIN) -> bytes:
+    """
+    The night in the schema that kcidb_io holds for the latest.
+
+    `origin` names the CI system, in small letters, digits and underscores.
+    """
+    found: dict[str, dict[str, Any]] = {"checkouts": {}, "builds": {}, "tests": {}}
+    for done, groups in tests(report):
+        build = _build(found, done, origin)
+        for variant, cells in groups:
+            for test in cells:
+                entry = _test(report, done, build, variant, test, origin)
+                found["tests"][entry["id"]] = entry
+    data = {
+        "version": {"major": LATEST.major, "minor": LATEST.minor},
+        **{name: list(entries.values()) for name, entries in found.items()},
+    }
+    try:
+        LATEST.validate(data)
+    except jsonschema.ValidationError as error:
+        raise InfrastructureError(
+            f"KCIDB would not take the night: {error.message}.", "Check --origin."
+        ) from error
+    return json.dumps(data, indent=2).encode() + b"\n"
+
+
+def _build(found: dict[str, dict[str, Any]], done: Done, origin: str) -> str:
+    release = done.facts.release if done.facts else done.kernel
+    version = done.facts.version if done.facts else "unknown"
+    checkout = f"{origin}:{release}-{version}"
+    build = f"{checkout}-{done.compiler}"
+    found["checkouts"][checkout] = {
+        "id": checkout, "origin": origin, "comment": f"{done.kernel}: {release}, {version}",
+        "valid": True,
+    }  # fmt: skip
+    found["builds"][build] = {
+        "id": build,
+        "checkout_id": checkout,
+        "origin": origin,
+        "architecture": "arm64",
+        "comment": f"test modules for {release}",
+        "status": "PASS" if done.facts else "FAIL",
+        **({"compiler": done.facts.compiler} if done.facts else {}),
+    }
+    return build
+
+
+def _test(
+    report: Report, done: Done, build: str, variant: str, test: Test, origin: str
+) -> dict[str, Any]:
+    words = ".".join(_word(word) for word in (variant, test.name))
+    started = int(report.night.started)
+    status = "ERROR" if test.error else "FAIL" if test.reasons else "PASS"
+    entry: dict[str, Any] = {
+        "id": f"{origin}:{started}-{report.night.id}-{done.unit}-{words}".replace(" ", "-"),
+        "build_id": build,
+        "origin": origin,
+        "path": f"{PATH}.{words}",
+        "status": status,
+        "start_time": _time(done.started),
+        "environment": {"comment": f"QEMU {done.facts.qemu}" if done.facts else "none"},
+        "misc": {"seen": test.seen, "repetition": done.repetition, "engine": _engine(done)},
+    }
+    if test.reasons:
+        entry["log_excerpt"] = "\n".join(_clean(test.reasons))[:_LOG_MAX]
+    return entry
+
+
+def _clean(lines: tuple[str, ...]) -> Iterator[str]:
+    return (line.replace("\0", "?") for line in lines)
+
+
+def _engine(done: Done) -> str:
+    return done.facts.engine if done.facts else ""
+
+
+def _word(text: str) -> str:
+    return re.sub(r"[^\w-]", "_", text)
+
+
+def _time(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()

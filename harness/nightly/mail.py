@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A night as plain text of 78 columns, fit for a reply on a mailing list."""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+import time
+from collections.abc import Iterator
+
+from harness.nightly.compare import Regression, Sort
+from harness.nightly.night import Report
+from harness.nightly.told import missing, row, sentence
+from harness.nightly.unit import Kind
+
+COLUMNS = 78
+# Regressions that a mail names; JSON has all.
+NAMED = 50
+
+
+def text(report: Report) -> str:
+    """Subject and body."""
+    return "".join(f"{line}\n" for line in _lines(report))
+
+
+def _lines(report: Report) -> Iterator[str]:
+    count = len(report.regressions)
+    found = f"{count} regression{'' if count == 1 else 's'}" if count else "no regression"
+    yield f"Subject: [jprobe-harness] {found} in night {report.night.id}"
+    yield ""
+    when = time.strftime("%Y-%m-%d %H:%M %z", time.localtime(report.night.started))
+    yield from _wrapped(f"Night {report.night.id} of {when}: {report.night.shows}.")
+    yield from _wrapped(sentence(report))
+    yield ""
+    rows = [row(done)[:3] for done in report.results]
+    widths = [max((len(one[column]) for one in rows), default=0) for column in range(3)]
+    for one in rows:
+        yield from _wrapped("  ".join(word.ljust(w) for word, w in zip(one, widths)), "  ")
+    for line in missing(report):
+        yield from _wrapped(f"missing: {line}", "  ")
+    for regression in report.regressions[:NAMED]:
+        yield ""
+        yield from _regression(regression)
+    if count > NAMED:
+        yield ""
+        yield f"and {count - NAMED} more."
+    if count:
+        yield ""
+        yield "To see the first one:"
+        yield from _wrapped(f"  {_again(report)}", "  ")
+
+
+def _regression(one: Regression) -> Iterator[str]:
+    yield from _wrapped(f"* {one.place}", "  ")
+    yield from _wrapped(f"  {one.was} -> {one.is_}" if one.was else f"  {one.is_}", "    ")
+    for detail in one.details:
+        for line in detail.splitlines():
+            yield from _wrapped(f"  {line}", "    ")
+
+
+def _again(report: Report) -> str:
+    """What plays the first regression, or the random signatures, if there is no other."""
+    one = next((r for r in report.regressions if r.sort is not Sort.FUZZ), report.regressions[0])
+    place = one.place
+    compiler = ["--cc", place.compiler] if place.compiler != "gcc" else []
+    if one.sort is Sort.FUZZ:
+        unit = next(u for u in report.planned if (u.kernel, u.kind) == (place.kernel, Kind.FUZZ))
+        words = ["fuzz", "--kernel", place.kernel, "--seed", str(unit.seed)]
+        words += ["--count", str(unit.count)]
+    else:
+        words = ["repro", "--kernel", place.kernel]
+        words += ["--variant", place.variant] if place.variant else []
+        words += ["--case", place.case] if place.case else []
+    return shlex.join(["jprobe-harness", *words, *compiler])
+
+
+def _wrapped(line: str, indent: str = "") -> list[str]:
+    """Lines of at most 78 columns; a longer word, such as a path, stays whole."""
+    wrapper = textwrap.TextWrapper(
+        COLUMNS, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return wrapper.wrap(line.rstrip())
