@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass
 
 from harness.errors import ConfigError, Exit
@@ -12,7 +13,7 @@ from harness.nightly import compare
 from harness.nightly.compare import Regression
 from harness.nightly.matrix import Matrix
 from harness.nightly.store import Baseline, Night, Store
-from harness.nightly.unit import Done, Unit
+from harness.nightly.unit import Done, Unit, result
 from harness.nightly.worker import stop, work
 
 
@@ -67,16 +68,26 @@ def spend(
     units = store.units(night)
     stored = store.stored(night)
     on_done(len(stored), len(units))
-    futures = [executor.submit(work, unit) for unit in units if unit.name not in stored]
+    futures = {executor.submit(work, unit): unit for unit in units if unit.name not in stored}
     try:
         for number, future in enumerate(as_completed(futures), len(stored) + 1):
-            store.add(night, future.result())
+            store.add(night, _came(futures[future], future))
             on_done(number, len(units))
     except BaseException:
         executor.shutdown(wait=False, cancel_futures=True)
         stop()
         raise
     store.finish(night)
+
+
+def _came(unit: Unit, future: Future[Done]) -> Done:
+    """What came of a unit, be it that whoever was to do it failed."""
+    try:
+        return future.result()
+    except Exception as error:
+        now = time.time()
+        trouble = f"{type(error).__name__}: {error}"
+        return result(unit, now, now, own_trouble=[trouble])
 
 
 def report(store: Store, night: Night) -> Report:

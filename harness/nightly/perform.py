@@ -16,13 +16,14 @@ from harness.guest.splat import Splat, fingerprint
 from harness.kernel import modules, spec
 from harness.kernel.compiler import named
 from harness.kernel.kernel import Kernel
+from harness.kernel.modules import Modules
 from harness.kernel.options import Options
 from harness.model.observation import Look
 from harness.model.predict import ranges
-from harness.nightly.unit import Cell, Complaint, Done, Facts, Kind, Unit, nothing
+from harness.nightly.unit import Cell, Complaint, Done, Facts, Kind, Unit, result
 from harness.report import words
 from harness.run import fuzz, job, repro
-from harness.run.plan import Outcome, plays
+from harness.run.plan import Outcome, Play, Result, plays
 from harness.vm.machine import version
 
 
@@ -39,7 +40,7 @@ def perform(unit: Unit) -> Done:
         # A kernel that cannot be built is the kernel's fault.
         whose = "kernel_trouble" if error.exit_status is Exit.UNJUDGED else "own_trouble"
         found = {whose: [str(error)]}
-    return nothing(unit, started, time.time(), **found)
+    return result(unit, started, time.time(), **found)
 
 
 def _options(unit: Unit) -> Options:
@@ -57,24 +58,24 @@ def _cells(unit: Unit) -> dict[str, Any]:
     plan = plays(catalog.select_variants(unit.variants), catalog.select_cases(unit.cases))
     kernels: list[Kernel] = []
 
-    def run(kernel: Kernel, built: modules.Modules, chosen: Sequence[Any]) -> Any:
+    def run(kernel: Kernel, built: Modules, chosen: Sequence[Play]) -> Result:
         kernels.append(kernel)
         return repro.run(kernel, built, chosen)
 
-    result = job.judge(unit.kernel, catalog, plan, run, options=_options(unit))
+    judged = job.judge(unit.kernel, catalog, plan, run, options=_options(unit))
     return {
-        "facts": _facts(kernels[0], result.compiler),
-        "cells": [_cell(outcome) for outcome in result.outcomes],
+        "facts": _facts(kernels[0], judged.compiler),
+        "cells": [_cell(outcome) for outcome in judged.outcomes],
         "complaints": [
-            _complaint(splat, outcome) for outcome in result.outcomes for splat in outcome.splats
+            _complaint(splat, outcome) for outcome in judged.outcomes for splat in outcome.splats
         ],
-        "planned": result.planned,
-        "played": len(result.outcomes),
-        "kernel_trouble": list(result.kernel_trouble),
-        "own_trouble": list(result.own_trouble),
-        "retried": list(result.retried),
-        "boots": result.boots,
-        "logs": result.logs,
+        "planned": judged.planned,
+        "played": len(judged.outcomes),
+        "kernel_trouble": list(judged.kernel_trouble),
+        "own_trouble": list(judged.own_trouble),
+        "retried": list(judged.retried),
+        "boots": judged.boots,
+        "logs": judged.logs,
     }
 
 

@@ -120,8 +120,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
         return self.played == self.planned > 0 and not self.own_trouble
 
 
-def nothing(unit: Unit, started: float, ended: float, **fields: Any) -> Done:
-    """A unit of which nothing came, but what `fields` say."""
+def result(unit: Unit, started: float, ended: float, **fields: Any) -> Done:
+    """What came of a unit: no more than `fields` say."""
     return Done(
         unit=unit.name,
         kernel=unit.kernel,

@@ -17,7 +17,7 @@ import time
 
 import msgspec
 
-from harness.nightly.unit import Done, Unit, nothing
+from harness.nightly.unit import Done, Unit, result
 
 _RUNNING: set[subprocess.Popen[bytes]] = set()
 _STOPPING = threading.Event()
@@ -36,7 +36,7 @@ def work(unit: Unit) -> Done:
             return done
         if len(retried) == RETRIES or _STOPPING.is_set():
             now = time.time()
-            return nothing(unit, now, now, own_trouble=[done], retried=retried)
+            return result(unit, now, now, own_trouble=[done], retried=retried)
         retried.append(done)
 
 
@@ -56,7 +56,7 @@ def _try(unit: Unit, retried: list[str]) -> Done | str:
         output, errors = process.communicate(msgspec.json.encode(unit), timeout=unit.deadline)
     except subprocess.TimeoutExpired:
         text = f"It was not done within its deadline of {unit.deadline / 60:g} minutes."
-        return nothing(unit, started, time.time(), own_trouble=[text], retried=retried)
+        return result(unit, started, time.time(), own_trouble=[text], retried=retried)
     finally:
         _RUNNING.discard(process)
         _end(process)
