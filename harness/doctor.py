@@ -61,9 +61,14 @@ EXTRA_PROGRAMS = (
     Program("spatch", "coccinelle", "makes a tree's own jprobes follow the stack policies"),
     Program("ssh", "openssh-client", "your own way into a guest: ssh, scp, sftp", "-V"),
     Program("mksquashfs", "squashfs-tools", "packs the folders that a guest sees", "-version"),
-    Program("zsh", "zsh", "the tests: its completion"),
-    Program("fish", "fish", "the tests: its completion"),
     Program("git", "git", "takes a tree at a revision, and applies patches"),
+)
+
+# For the project's own tests.
+TEST_PROGRAMS = (
+    Program("zsh", "zsh", "its completion"),
+    Program("fish", "fish", "its completion"),
+    Program("createdb", "postgresql", "a database server to remember nights in"),
 )
 
 

@@ -23,13 +23,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also what only some jobs need: source trees, a second compiler, newer kernels",
     )
+    parser.add_argument(
+        "--tests", action="store_true", help="also what only the project's own tests need"
+    )
     add_json(parser, "the findings")
 
 
 def run(options: argparse.Namespace) -> int:
     from harness.report import terminal
 
-    programs = examination.PROGRAMS + (examination.EXTRA_PROGRAMS if options.extra else ())
+    programs: tuple[examination.Program, ...] = examination.PROGRAMS
+    programs += examination.EXTRA_PROGRAMS if options.extra else ()
+    programs += examination.TEST_PROGRAMS if options.tests else ()
     findings = examination.examine(programs)
     missing = examination.missing_packages(findings)
     if missing and options.install:

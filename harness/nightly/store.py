@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -226,6 +227,7 @@ class Store:
                     self._add(connection, night, done)
 
     def _add(self, connection: Connection, night: Night, done: Done) -> None:
+        done = _storable(done)
         same = (_UNITS.c.night == night.id) & (_UNITS.c.name == done.unit)
         failed = connection.execute(select(_UNITS.c.own_trouble).where(same)).scalar()
         if failed == []:
@@ -353,6 +355,15 @@ def _told() -> Iterator[None]:
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0].rstrip(".")
+
+
+# A NUL, which a console may bring and PostgreSQL's text cannot hold, as JSON writes it.
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+def _storable(done: Done) -> Done:
+    data = _NUL.sub(rb"\1" + "\N{REPLACEMENT CHARACTER}".encode(), msgspec.json.encode(done))
+    return msgspec.json.decode(data, type=Done)
 
 
 def _packed(cell: Cell) -> bytes:

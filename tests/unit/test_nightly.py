@@ -118,6 +118,13 @@ def test_what_is_stored_comes_back(store: Store, tmp_path: Path) -> None:
     assert store.results(now)[0].cells[0].looks == {}
 
 
+def test_what_no_database_can_hold_is_stored_all_the_same(store: Store, tmp_path: Path) -> None:
+    now = store.begin(matrix.load(written(tmp_path, MATRIX)))
+    store.add(now, done(kernel_trouble=["a\0b", r"\u0000", "\\\0"]))
+    (found,) = store.results(now)
+    assert found.kernel_trouble == ["a\ufffdb", r"\u0000", "\\\ufffd"]
+
+
 def test_the_same_unit_is_stored_once(store: Store, tmp_path: Path) -> None:
     now = store.begin(matrix.load(written(tmp_path, MATRIX)))
     store.add(now, done(cell(size=8)))

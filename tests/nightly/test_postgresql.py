@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The memory of nights in a real PostgreSQL: the tests of SQLite's, and a night."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.errors import Exit
+from harness.nightly.store import Store
+from tests.nightly.test_night import play, written
+from tests.unit.test_nightly import (  # noqa: F401
+    report,
+    test_kcidb_of_a_night,
+    test_our_own_failure_is_made_up_for,
+    test_the_mail_is_readable_as_it_stands,
+    test_the_same_unit_is_stored_once,
+    test_what_is_done_is_not_done_again,
+    test_what_is_stored_comes_back,
+    test_what_no_database_can_hold_is_stored_all_the_same,
+)
+
+BINARIES = Path("/usr/lib/postgresql")
+USER = "postgres"
+READY = "database system is ready to accept connections"
+
+
+def server_command(folder: Path, program: str, *words: str) -> list[str]:
+    """A program of the newest server; it refuses to be root's."""
+    newest = max(BINARIES.iterdir(), key=lambda version: int(version.name))
+    command = [str(newest / "bin" / program), "-D", str(folder / "data"), *words]
+    if os.geteuid():
+        return command
+    shutil.chown(folder, USER, USER)
+    return ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", *command]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Path]:
+    """The folder of a server's socket."""
+    with tempfile.TemporaryDirectory(prefix="jprobe-") as name:
+        folder = Path(name)
+        make = server_command(folder, "initdb", "-A", "trust", "-U", USER)
+        subprocess.run(make, check=True, stdout=subprocess.DEVNULL, cwd="/")
+        start = server_command(
+            folder, "postgres", "-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}"
+        )
+        with subprocess.Popen(start, stderr=subprocess.PIPE, text=True, cwd="/") as process:
+            assert process.stderr
+            assert any(READY in line for line in process.stderr)
+            yield folder
+            # Ends its sessions, and then itself.
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+
+
+@pytest.fixture
+def url(server: Path, request: pytest.FixtureRequest) -> str:
+    """A database of the test's own."""
+    name = request.node.name[:60]
+    subprocess.run(["createdb", "-h", server, "-U", USER, name], check=True)
+    return f"postgresql+psycopg://{USER}@/{name}?host={server}"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    with Store(url) as opened:
+        yield opened
+
+
+def test_a_night(url: str, tmp_path: Path) -> None:
+    file = written(tmp_path, kernels=["debian:6.1"])
+    status, told, document = play(file, url)
+    assert (status, document["complete"]) == (Exit.AGREES, True), told
+    assert play(file, url, "--accept", "why not")[0] == Exit.AGREES
+    status, told, document = play(file, url)
+    assert (status, document["regressions"]) == (Exit.AGREES, []), told
+    assert "No regression against night 1" in told
