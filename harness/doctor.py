@@ -68,6 +68,7 @@ EXTRA_PROGRAMS = (
 TEST_PROGRAMS = (
     Program("zsh", "zsh", "its completion"),
     Program("fish", "fish", "its completion"),
+    Program("systemd-analyze", "systemd", "checks the nightly job's units"),
     Program("createdb", "postgresql", "a database server to remember nights in"),
 )
 

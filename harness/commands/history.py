@@ -21,6 +21,7 @@ SUMMARY = "tell from past nights when cells changed, which flap, and what units 
 EXAMPLE = "jprobe-harness history cells --case stack-9 --variant none"
 
 NIGHTS = 30
+KEPT = 400
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "what",
         choices=tuple(QUESTIONS),
         help="nights: each with its end; cells: when each changed; flapping: those that changed;"
-        " time: what units took; baselines: who accepted what, and why",
+        " time: what units took; baselines: who accepted what, and why; prune: forget old nights",
     )
     for name, metavar in (("kernel", "SPEC"), ("variant", "NAME"), ("case", "NAME")):
         parser.add_argument(
@@ -45,6 +46,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--store",
         metavar="URL",
         help="the database, as SQLAlchemy has it (default: SQLite in the user's state folder)",
+    )
+    parser.add_argument(
+        "--keep",
+        type=count,
+        default=KEPT,
+        metavar="N",
+        help=f"of prune: so many nights stay, and those that were accepted (default: {KEPT})",
     )
     add_json(parser, "the answer")
 
@@ -140,10 +148,16 @@ def _time(store: Store, options: argparse.Namespace) -> Answer:
     return "what units took, in seconds", ("unit", "night", "seconds", "boots"), rows
 
 
+def _prune(store: Store, options: argparse.Namespace) -> Answer:
+    gone = store.prune(options.keep)
+    return "nights", ("forgotten", "kept"), [(str(gone), str(len(store.nights())))]
+
+
 QUESTIONS = {
     "nights": _nights,
     "cells": _cells,
     "flapping": _flapping,
     "time": _time,
     "baselines": _baselines,
+    "prune": _prune,
 }

@@ -6,13 +6,14 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands.options import add_json, count
 from harness.commands.output import Progress, as_json, write
-from harness.errors import ConfigError, Exit
+from harness.errors import ConfigError, Exit, InfrastructureError
 
 if TYPE_CHECKING:
     from harness.nightly.matrix import Matrix
@@ -61,6 +62,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="for KCIDB, the CI system that this is (default: jprobe_harness)",
     )
+    parser.add_argument(
+        "--notify",
+        metavar="COMMAND",
+        help="run this shell command where the status is not 0, with the mail as its input and the"
+        " status in NIGHT_STATUS",
+    )
     add_json(parser, "the regressions")
     for name, what in FORMATS.items():
         parser.add_argument(f"--{name}", metavar="FILE", help=f"write {what}")
@@ -94,7 +101,27 @@ def run(options: argparse.Namespace) -> int:
     for name in FORMATS:
         if path := getattr(options, name):
             write(path, _formatted(name, found, options))
+    if options.notify and found.exit_status:
+        _notify(options.notify, found)
     return found.exit_status
+
+
+def _notify(command: str, found: Report) -> None:
+    """Raises InfrastructureError: an alarm that nobody hears is none."""
+    from harness.nightly import mail
+
+    status = int(found.exit_status)
+    done = subprocess.run(
+        ["sh", "-c", command],
+        input=mail.text(found).encode(),
+        env={**os.environ, "NIGHT_STATUS": str(status)},
+    )
+    if done.returncode:
+        raise InfrastructureError(
+            f"The command of --notify ended with status {done.returncode};"
+            f" the night's is {status}.",
+            "The night itself is stored: see jprobe-harness history nights",
+        )
 
 
 def _formatted(name: str, found: Report, options: argparse.Namespace) -> bytes:

@@ -307,6 +307,17 @@ class Store:
             },
         )  # fmt: skip
 
+    def prune(self, keep: int) -> int:
+        """Forget all nights but the last so many, and those that were accepted; how many went."""
+        newest = select(_NIGHTS.c.id).order_by(_NIGHTS.c.id.desc()).limit(keep)
+        kept = [newest, select(_BASELINES.c.night)]
+        with self._transaction() as connection:
+            known = {key for query in kept for key in connection.execute(query).scalars()}
+            gone = connection.execute(delete(_NIGHTS).where(_NIGHTS.c.id.not_in(known))).rowcount
+            used = select(_CELLS.c.looks)
+            connection.execute(delete(_LOOKS).where(_LOOKS.c.digest.not_in(used)))
+        return int(gone)
+
     def accept(self, night: Night, who: str, why: str) -> None:
         """Hold later nights against this one."""
         row = {"night": night.id, "who": who, "why": why, "accepted": time.time()}

@@ -19,6 +19,7 @@ from tests.nightly.test_night import play, written
 from tests.unit.test_nightly import (  # noqa: F401
     report,
     test_kcidb_of_a_night,
+    test_old_nights_are_forgotten,
     test_our_own_failure_is_made_up_for,
     test_the_mail_is_readable_as_it_stands,
     test_the_same_unit_is_stored_once,

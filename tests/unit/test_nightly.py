@@ -465,3 +465,33 @@ def test_the_command_writes_all_forms(
     check_ktap(capsys.readouterr().out.splitlines())
     no = str(tmp_path / "no/such")
     assert main(["nightly", file, "--store", url, "--mail", no]) == Exit.USAGE
+
+
+def test_old_nights_are_forgotten(store: Store, tmp_path: Path) -> None:
+    wanted = matrix.load(written(tmp_path, MATRIX))
+    nights = [store.begin(wanted) for _ in range(5)]
+    for number, one in enumerate(nights):
+        store.add(one, done(cell(looks={"area": {"seen": f"{number:02x}"}})))
+    store.accept(nights[1], "me", "why not")
+    assert store.prune(2) == 2
+    assert [one.id for one in store.nights()] == [nights[i].id for i in (4, 3, 1)]
+    (found,) = store.results(nights[1], looks=True)
+    assert found.cells[0].looks == {"area": {"seen": "01"}}
+    assert store.results(nights[0]) == []
+    assert store.prune(2) == 0
+
+
+def test_the_user_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Works(monkeypatch)
+    file, url = str(written(tmp_path, MATRIX)), f"sqlite:///{tmp_path}/h.sqlite"
+    heard = tmp_path / "heard"
+    words = ["nightly", file, "--store", url, "--notify", f"(echo $NIGHT_STATUS; cat) >{heard}"]
+    assert main(words) == Exit.AGREES
+    assert not heard.exists()
+    monkeypatch.setattr(night, "work", lambda unit: done(cell(agrees=False, reasons=["x"])))
+    assert main(words) == Exit.DIFFERS
+    assert heard.read_text().startswith("1\nSubject: [jprobe-harness] 1 regression in night 2\n")
+    assert main([*words[:-1], "exit 7"]) == Exit.INFRASTRUCTURE
+    assert "ended with status 7; the night's is 1" in capsys.readouterr().err
