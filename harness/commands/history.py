@@ -83,8 +83,9 @@ def _nights(store: Store, options: argparse.Namespace) -> Answer:
         done = store.stored(night)
         took = f"{night.ended - night.started:.0f} s" if night.ended else "not brought to its end"
         units = f"{len(done)} of {len(store.units(night))}"
-        rows.append((str(night.id), _when(night.started), units, took, night.shows))
-    return "nights, the newest first", ("night", "started", "units", "took", "shows"), rows
+        rows.append((str(night.id), night.name, _when(night.started), units, took, night.shows))
+    header = ("night", "matrix", "started", "units", "took", "shows")
+    return "nights, the newest first", header, rows
 
 
 def _baselines(store: Store, options: argparse.Namespace) -> Answer:

@@ -54,6 +54,8 @@ class File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Matrix:
     """A night's work."""
 
+    # Of its file: nights of one name are held against each other.
+    name: str
     shows: str
     units: tuple[Unit, ...]
 
@@ -76,7 +78,7 @@ def load(path: Path) -> Matrix:
     # A misspelt name is known now, not at midnight.
     variants = [variant.name for variant in catalog.select_variants(file.variants)]
     cases = [case.name for case in catalog.select_cases(file.cases)]
-    return Matrix(file.shows, tuple(_units(file, catalog, variants, cases)))
+    return Matrix(path.stem, file.shows, tuple(_units(file, catalog, variants, cases)))
 
 
 def _units(file: File, catalog: Catalog, variants: list[str], cases: list[str]) -> Iterator[Unit]:

@@ -91,10 +91,10 @@ def _came(unit: Unit, future: Future[Done]) -> Done:
 
 
 def report(store: Store, night: Night) -> Report:
-    """Hold a night against the one that was accepted last."""
+    """Hold a night against the one of its name that was accepted last."""
     planned = store.units(night)
     order = {unit.name: index for index, unit in enumerate(planned)}
     results = sorted(store.results(night), key=lambda done: order[done.unit])
-    baseline = next(iter(store.baselines()), None)
+    baseline = next(iter(store.baselines(night.name)), None)
     accepted = store.results(store.night(baseline.night)) if baseline else None
     return Report(night, planned, results, baseline, compare.regressions(results, accepted))

@@ -53,6 +53,7 @@ _NIGHTS = Table(
     "night",
     _METADATA,
     Column("id", Integer, primary_key=True),
+    Column("name", String(100), nullable=False),
     Column("matrix", String(16), nullable=False),
     Column("shows", Text, nullable=False),
     # As JSON, so that a night can be gone on with.
@@ -129,6 +130,8 @@ class Night:
     """One run over a matrix."""
 
     id: int
+    # Of the matrix, and what tells it from the same one before it was changed.
+    name: str
     matrix: str
     shows: str
     # Seconds since the epoch; no end while it is at work, or was interrupted.
@@ -178,8 +181,8 @@ class Store:
     def begin(self, matrix: Matrix) -> Night:
         """A new night."""
         units = msgspec.to_builtins(matrix.units)
-        row = {"matrix": matrix.digest, "shows": matrix.shows, "units": units,
-               "started": time.time()}  # fmt: skip
+        row = {"name": matrix.name, "matrix": matrix.digest, "shows": matrix.shows,
+               "units": units, "started": time.time()}  # fmt: skip
         with self._transaction() as connection:
             (key,) = connection.execute(insert(_NIGHTS), row).inserted_primary_key or (0,)
         return self.night(key)
@@ -200,7 +203,7 @@ class Store:
 
     def nights(self) -> list[Night]:
         """All, the newest first."""
-        columns = (_NIGHTS.c[name] for name in ("id", "matrix", "shows", "started", "ended"))
+        columns = (_NIGHTS.c[name] for name in Night.__dataclass_fields__)
         with self._transaction() as connection:
             rows = connection.execute(select(*columns).order_by(_NIGHTS.c.id.desc())).all()
         return [Night(*row) for row in rows]
@@ -324,12 +327,14 @@ class Store:
         with self._transaction() as connection:
             connection.execute(insert(_BASELINES), row)
 
-    def baselines(self) -> list[Baseline]:
-        """Who accepted what, the newest first."""
-        columns = (_BASELINES.c[name] for name in ("night", "who", "why", "accepted"))
+    def baselines(self, name: str | None = None) -> list[Baseline]:
+        """Who accepted what, the newest first; of a matrix's nights alone, where it is named."""
+        columns = (_BASELINES.c[field] for field in Baseline.__dataclass_fields__)
+        query = select(*columns).join(_NIGHTS).order_by(_BASELINES.c.id.desc())
+        if name is not None:
+            query = query.where(_NIGHTS.c.name == name)
         with self._transaction() as connection:
-            rows = connection.execute(select(*columns).order_by(_BASELINES.c.id.desc())).all()
-        return [Baseline(*row) for row in rows]
+            return [Baseline(*row) for row in connection.execute(query).all()]
 
 
 def _engine(url: str) -> Engine:

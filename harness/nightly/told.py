@@ -22,6 +22,7 @@ def document(report: Report) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "night": report.night.id,
+        "name": report.night.name,
         "matrix": report.night.matrix,
         "shows": report.night.shows,
         "started": report.night.started,

@@ -117,7 +117,9 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def complete(self) -> bool:
-        return self.played == self.planned > 0 and not self.own_trouble
+        """All was played; random signatures end with the first batch that has a failure."""
+        stopped = self.kind is Kind.FUZZ and bool(self.cells)
+        return (stopped or self.played == self.planned > 0) and not self.own_trouble
 
 
 def result(unit: Unit, started: float, ended: float, **fields: Any) -> Done:

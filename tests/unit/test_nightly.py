@@ -467,6 +467,27 @@ def test_the_command_writes_all_forms(
     assert main(["nightly", file, "--store", url, "--mail", no]) == Exit.USAGE
 
 
+def test_nights_of_another_matrix_are_not_compared(store: Store, tmp_path: Path) -> None:
+    wanted = matrix.load(written(tmp_path, MATRIX))
+    accepted = store.begin(wanted)
+    store.add(accepted, done(cell()))
+    store.accept(accepted, "me", "why not")
+    other = store.begin(dataclasses.replace(wanted, name="other"))
+    assert night.report(store, other).baseline is None
+    # The same one after it was changed is.
+    changed = matrix.load(written(tmp_path, MATRIX + "repetitions: 2\n"))
+    assert changed.digest != wanted.digest
+    found = night.report(store, store.begin(changed)).baseline
+    assert found
+    assert found.night == accepted.id
+
+
+def test_random_signatures_end_with_a_failure() -> None:
+    fuzzed = Unit(kernel="debian:6.1", compiler="gcc", kind=Kind.FUZZ, variants=[], deadline=1)
+    assert result(fuzzed, 1.0, 2.0, planned=9, played=3, cells=[cell(agrees=False)]).complete
+    assert not result(fuzzed, 1.0, 2.0, planned=9, played=3).complete
+
+
 def test_old_nights_are_forgotten(store: Store, tmp_path: Path) -> None:
     wanted = matrix.load(written(tmp_path, MATRIX))
     nights = [store.begin(wanted) for _ in range(5)]
