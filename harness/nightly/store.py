@@ -19,7 +19,6 @@ from pathlib import Path
 
 import msgspec
 import platformdirs
-from msgspec.structs import replace
 from sqlalchemy import (
     JSON,
     Boolean,
@@ -46,7 +45,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from harness.errors import ConfigError, InfrastructureError
 from harness.nightly.matrix import Matrix
-from harness.nightly.unit import Cell, Complaint, Done, Facts, Kind, Unit
+from harness.nightly.unit import Cell, Complaint, Done, Facts, Kind, Unit, again
 
 _METADATA = MetaData()
 _NIGHTS = Table(
@@ -232,12 +231,13 @@ class Store:
     def _add(self, connection: Connection, night: Night, done: Done) -> None:
         done = _storable(done)
         same = (_UNITS.c.night == night.id) & (_UNITS.c.name == done.unit)
-        failed = connection.execute(select(_UNITS.c.own_trouble).where(same)).scalar()
-        if failed == []:
-            return
-        if failed:
+        stored = connection.execute(select(_UNITS).where(same)).mappings().one_or_none()
+        if stored:
+            before = self._result(connection, dict(stored), looks=True)
+            if not before.own_trouble:
+                return
             connection.execute(delete(_UNITS).where(same))
-            done = replace(done, retried=[*failed, *done.retried])
+            done = again(before, done)
         row = {
             name: msgspec.to_builtins(getattr(done, name))
             for name in (

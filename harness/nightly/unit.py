@@ -134,3 +134,21 @@ def result(unit: Unit, started: float, ended: float, **fields: Any) -> Done:
         ended=ended,
         **fields,
     )
+
+
+def again(failed: Done, done: Done) -> Done:
+    """
+    What came of a unit that was done again, as our own tools had failed.
+
+    What the kernel did in the first attempt stands, whatever it did in the second.
+    """
+    stands = {(cell.variant, cell.case): cell for cell in failed.cells if not cell.agrees}
+    cells = {(cell.variant, cell.case): cell for cell in done.cells} | stands
+    return msgspec.structs.replace(
+        done,
+        cells=list(cells.values()),
+        played=max(done.played, len(cells)) if done.kind is Kind.CELLS else done.played,
+        complaints=[*failed.complaints, *done.complaints],
+        kernel_trouble=[*failed.kernel_trouble, *done.kernel_trouble],
+        retried=[*failed.retried, *failed.own_trouble, *done.retried],
+    )

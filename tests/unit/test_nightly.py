@@ -118,6 +118,21 @@ def test_what_is_stored_comes_back(store: Store, tmp_path: Path) -> None:
     assert store.results(now)[0].cells[0].looks == {}
 
 
+def test_no_verdict_is_played_again_into_green(store: Store, tmp_path: Path) -> None:
+    now = store.begin(matrix.load(written(tmp_path, MATRIX)))
+    red = cell(size=16, agrees=False, reasons=["not as predicted"])
+    complaint = Complaint(kind="BUG", title="BUG: x", fingerprint="f", text="", case="stack-9")
+    store.add(now, done(red, cell("stack-8"), own_trouble=["no disk"], complaints=[complaint],
+                        kernel_trouble=["KernelDied: once"]))  # fmt: skip
+    store.add(now, done(cell(), cell("stack-8"), cell("stack-10")))
+    (found,) = store.results(now, looks=True)
+    assert {one.case: one for one in found.cells}["stack-9"] == red
+    assert (len(found.cells), found.played, found.planned) == (3, 3, 3)
+    assert found.complaints == [complaint]
+    assert found.kernel_trouble == ["KernelDied: once"]
+    assert (found.retried, found.own_trouble) == (["no disk"], [])
+
+
 def test_what_no_database_can_hold_is_stored_all_the_same(store: Store, tmp_path: Path) -> None:
     now = store.begin(matrix.load(written(tmp_path, MATRIX)))
     store.add(now, done(kernel_trouble=["a\0b", r"\u0000", "\\\0"]))
