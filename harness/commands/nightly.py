@@ -48,6 +48,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="so many units at once (default: one for every two CPUs)",
     )
     parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="have the workers of a Dask scheduler do the units, such as tcp://127.0.0.1:8786",
+    )
+    parser.add_argument(
         "--resume",
         action="store_true",
         help="go on with the last night: do what is missing, or failed for no fault of a kernel's",
@@ -74,19 +79,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from concurrent.futures import ThreadPoolExecutor
-
-    from harness.nightly import matrix, night, told
+    from harness.nightly import cluster, matrix, night, told
     from harness.nightly.store import Store, default_url
 
     wanted = matrix.load(options.matrix)
     with Store(options.store or default_url()) as store:
         if options.accept is not None:
             return _accept(store, wanted, options.accept)
-        now = night.resumed(store, wanted) if options.resume else store.begin(wanted)
         with ExitStack() as resources:
+            executor = resources.enter_context(cluster.executor(options.cluster, options.jobs))
+            now = night.resumed(store, wanted) if options.resume else store.begin(wanted)
             progress = Progress(resources)
-            executor = resources.enter_context(ThreadPoolExecutor(options.jobs))
             night.spend(
                 store,
                 now,

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A night on the workers of a real Dask scheduler, of which some are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from harness.errors import Exit
+from harness.nightly.store import Store
+from tests.nightly.test_night import children, command, play, stripped, written
+
+SECONDS = 60
+REPETITIONS = 4
+
+
+def start(resources: ExitStack, *words: str, until: str) -> subprocess.Popen[str]:
+    """One of Dask's own commands, once it says that it is ready."""
+    process = resources.enter_context(
+        subprocess.Popen(["dask", *words], stderr=subprocess.PIPE, text=True)
+    )
+    resources.callback(process.kill)
+    assert process.stderr
+    for line in process.stderr:
+        if until in line:
+            return process
+    raise AssertionError(f"dask {words[0]} is not ready")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[str]]]]:
+    """The scheduler's address, and the processes: the scheduler, and two workers."""
+    file = tmp_path / "scheduler.json"
+    with ExitStack() as resources:
+        scheduler = start(
+            resources, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+            "--scheduler-file", str(file), until="Scheduler at:",
+        )  # fmt: skip
+        deadline = time.monotonic() + SECONDS
+        while not file.exists() and time.monotonic() < deadline:
+            select.select([], [], [], 0.1)
+        address = json.loads(file.read_text())["address"]
+        workers = [
+            start(
+                resources, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard",
+                "--local-directory", str(tmp_path), until="Registered to:",
+            )
+            for _ in range(2)
+        ]  # fmt: skip
+        yield address, [scheduler, *workers]
+
+
+def test_a_worker_that_dies_loses_nothing(
+    cluster: tuple[str, list[subprocess.Popen[str]]], tmp_path: Path
+) -> None:
+    address, (_, victim, other) = cluster
+    file = written(tmp_path, kernels=["debian:6.1"], repetitions=REPETITIONS)
+    here, there = (f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("here", "there"))
+    assert play(file, here)[0] == Exit.AGREES
+    with subprocess.Popen(
+        command(file, there, "--cluster", address), stdout=subprocess.PIPE, text=True
+    ) as night:
+        # It has a unit at work as soon as it has a process.
+        deadline = time.monotonic() + SECONDS
+        while not list(children(victim.pid)) and time.monotonic() < deadline:
+            assert night.poll() is None
+            select.select([], [], [], 0.01)
+        work = list(children(victim.pid))
+        os.kill(victim.pid, signal.SIGKILL)
+        told, _ = night.communicate(timeout=SECONDS * REPETITIONS)
+    assert work
+    assert night.returncode == Exit.AGREES, told
+    # What it had at work ended with it, and was done elsewhere, once.
+    assert not any(Path(f"/proc/{pid}").exists() for pid in work)
+    assert other.poll() is None
+    with Store(here) as one, Store(there) as two:
+        expected, found = (stripped(s.results(s.nights()[0])) for s in (one, two))
+    assert len(found) == REPETITIONS
+    assert found == expected
+
+
+def test_a_scheduler_that_dies_costs_what_was_at_work(
+    cluster: tuple[str, list[subprocess.Popen[str]]], tmp_path: Path
+) -> None:
+    address, (scheduler, worker, _) = cluster
+    file = written(tmp_path, kernels=["debian:6.1"], repetitions=REPETITIONS)
+    url = f"sqlite:///{tmp_path}/history.sqlite"
+    with subprocess.Popen(command(file, url, "--cluster", address)) as night:
+        deadline = time.monotonic() + SECONDS
+        while not list(children(worker.pid)) and time.monotonic() < deadline:
+            assert night.poll() is None
+            select.select([], [], [], 0.01)
+        scheduler.kill()
+        assert night.wait(SECONDS * REPETITIONS) == Exit.INFRASTRUCTURE
+    status, told, document = play(file, url, "--resume")
+    assert (status, document["complete"]) == (Exit.AGREES, True), told
+    with Store(url) as store:
+        (only,) = store.nights()
+        assert len(store.stored(only)) == REPETITIONS
+
+
+def test_no_scheduler(tmp_path: Path) -> None:
+    file, url = written(tmp_path), f"sqlite:///{tmp_path}/history.sqlite"
+    status, told, _ = play(file, url, "--cluster", "tcp://127.0.0.1:9")
+    assert status == Exit.INFRASTRUCTURE
+    assert "No scheduler answers at tcp://127.0.0.1:9" in told
+    status, told, _ = play(file, url, "--cluster", "nonsense://x")
+    assert status == Exit.INFRASTRUCTURE
+    assert "Traceback" not in told
