@@ -148,6 +148,13 @@ class Baseline:
     accepted: float
 
 
+# Fields of Done that are a column as they are.
+_PLAIN = (
+    "kernel", "compiler", "repetition", "planned", "played", "kernel_trouble", "own_trouble",
+    "retried", "boots", "started", "ended", "logs",
+)  # fmt: skip
+
+
 def default_url() -> str:
     """Where results are kept unless the user says otherwise."""
     return f"sqlite:///{platformdirs.user_state_path('jprobe-harness') / 'history.sqlite'}"
@@ -239,12 +246,8 @@ class Store:
             connection.execute(delete(_UNITS).where(same))
             done = again(before, done)
         row = {
-            name: msgspec.to_builtins(getattr(done, name))
-            for name in (
-                "kernel", "compiler", "kind", "repetition", "facts", "planned", "played",
-                "kernel_trouble", "own_trouble", "retried", "boots", "started", "ended", "logs",
-            )
-        }  # fmt: skip
+            name: msgspec.to_builtins(getattr(done, name)) for name in ("kind", "facts", *_PLAIN)
+        }
         result = connection.execute(insert(_UNITS), {"night": night.id, "name": done.unit, **row})
         (unit,) = result.inserted_primary_key or (0,)
         looks = {_digest(cell): _packed(cell) for cell in done.cells}
@@ -301,14 +304,8 @@ class Store:
                 Complaint(**{name: one[name] for name in Complaint.__struct_fields__})
                 for one in complaints
             ],
-            **{  # type: ignore[arg-type]
-                name: row[name]
-                for name in (
-                    "kernel", "compiler", "repetition", "planned", "played", "kernel_trouble",
-                    "own_trouble", "retried", "boots", "started", "ended", "logs",
-                )
-            },
-        )  # fmt: skip
+            **{name: row[name] for name in _PLAIN},  # type: ignore[arg-type]
+        )
 
     def prune(self, keep: int) -> int:
         """Forget all nights but the last so many, and those that were accepted; how many went."""
