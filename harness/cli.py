@@ -14,6 +14,7 @@ from harness import __version__
 from harness.commands import (
     bench,
     completion,
+    cost,
     doctor,
     dump,
     fuzz,
@@ -58,6 +59,7 @@ COMMANDS: Mapping[str, Command] = {
     "repro": repro,
     "fuzz": fuzz,
     "storm": storm,
+    "cost": cost,
     "nightly": nightly,
     "history": history,
     "shell": shell,

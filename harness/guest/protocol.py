@@ -24,6 +24,11 @@ A storm's record has in place of all but `play` and `taint`
     caller cpu=0 context=process calls=5 handler=5 target=5 corrupt=5 wrong=0 at_once=1
     caller cpu=0 context=hardirq calls=4 handler=3 target=4 corrupt=3 wrong=0 at_once=1
 
+A cost's has in place of all but `play`, `stack` and `taint`
+
+    cost hits=9 handler=9 target=9 bare=3 probed=800 frequency=62500000 ...
+        instructions=200000 ticks=12500
+
 Addresses and taint are hexadecimal, counts decimal; an empty HEX was not looked
 at.  A long `line` is cut.  The checksum is CRC-32 of all lines of the record before
 `end`.
@@ -49,6 +54,7 @@ from typing import TypeVar
 
 from harness.errors import InfrastructureError
 from harness.model.case import Context
+from harness.model.cost import Cost
 from harness.model.observation import Counts, Frame, Look, Nested, Observation
 from harness.model.policy import Hit
 from harness.model.storm import Caller, Storm
@@ -105,10 +111,12 @@ class DumpRequest:
 
 
 T = TypeVar("T")
+# The fields of a record's lines, by first word.
+_Words = Mapping[str, list[dict[str, str]]]
 HINT = "On a serial line shared with printk this happens: run again."
 # Of a plan's line, so many characters come back.
 LINE_SHOWN = 64
-Record = Guest | Observation | Storm | Refusal | Ran | HostKey | DumpRequest
+Record = Guest | Observation | Storm | Cost | Refusal | Ran | HostKey | DumpRequest
 
 _WORDS = (
     "guest",
@@ -123,6 +131,7 @@ _WORDS = (
     "frame",
     "storm",
     "caller",
+    "cost",
     "taint",
     "error",
     "errno",
@@ -275,10 +284,13 @@ def _played(lines: list[bytes], guest: Guest) -> Record:
     if "error" in by_word:
         words = [by_word["error"][0]["text"], *(f["value"] for f in by_word["errno"])]
         return Refusal(int(play["seq"]), play["line"], " ".join(words))
-    return (_storm if "storm" in by_word else _observation)(by_word, guest)
+    for word, make in _MEASURED.items():
+        if word in by_word:
+            return make(by_word, guest)
+    return _observation(by_word, guest)
 
 
-def _storm(by_word: Mapping[str, list[dict[str, str]]], guest: Guest) -> Storm:
+def _storm(by_word: _Words, guest: Guest) -> Storm:
     play, storm, taint = (_one(by_word, word) for word in ("play", "storm", "taint"))
     return Storm(
         seq=int(play["seq"]),
@@ -297,7 +309,22 @@ def _caller(fields: dict[str, str]) -> Caller:
     )
 
 
-def _observation(by_word: Mapping[str, list[dict[str, str]]], guest: Guest) -> Observation:
+def _cost(by_word: _Words, guest: Guest) -> Cost:
+    play, stack, cost, taint = (_one(by_word, word) for word in ("play", "stack", "cost", "taint"))
+    return Cost(
+        seq=int(play["seq"]),
+        line=play["line"],
+        hit=_hit(stack, guest),
+        **{field.name: int(cost[field.name]) for field in dataclasses.fields(Cost)[3:-1]},
+        new_taint=_new_taint(taint),
+    )
+
+
+# By the line that only they have.
+_MEASURED: Mapping[str, Callable[[_Words, Guest], Record]] = {"storm": _storm, "cost": _cost}
+
+
+def _observation(by_word: _Words, guest: Guest) -> Observation:
     words = ("play", "stack", "count", "save", "area", "taint")
     play, stack, count, save, area, taint = (_one(by_word, word) for word in words)
     objects, nested, frames = (by_word.get(word) for word in ("object", "nested", "frame"))
@@ -324,7 +351,7 @@ def _told(number: str) -> int | None:
     return None if number == "unknown" else int(number)
 
 
-def _one(by_word: Mapping[str, list[dict[str, str]]], word: str) -> dict[str, str]:
+def _one(by_word: _Words, word: str) -> dict[str, str]:
     """The fields of a line that comes exactly once."""
     found = by_word.get(word, [])
     if len(found) != 1:

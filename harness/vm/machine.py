@@ -55,6 +55,8 @@ class Config:
     # A model without pointer authentication: "max" is many times slower (TCG).
     cpu: str = "cortex-a57"
     cpus: int = 2
+    # The guest's time is what it has run: a nanosecond for each instruction.
+    icount: bool = False
     memory_mib: int = 256
     # Appended to the kernel command line.
     append: str = ""
@@ -204,6 +206,7 @@ class Machine:
             "-M", "virt",
             # With a thread for each CPU, QEMU 7.2 now and then loses a stop.
             "-accel", "tcg,thread=single" if config.gdb else "tcg",
+            *(["-icount", "shift=0,sleep=off"] if config.icount else []),
             "-cpu", config.cpu,
             "-smp", str(config.cpus),
             "-m", str(config.memory_mib),

@@ -60,7 +60,6 @@ static void stack_hit_init(struct stack_hit *hit, const struct pt_regs *regs)
 static bool save_stack(struct jprobe_ctl *ctl, struct policy_jprobe *jp,
 		       const struct pt_regs *regs)
 {
-	size_t buffer = stack_policy_buffer(&jp->policy);
 	size_t overflow = 0;
 	struct stack_hit hit;
 	long saved;
@@ -68,9 +67,9 @@ static bool save_stack(struct jprobe_ctl *ctl, struct policy_jprobe *jp,
 	stack_hit_init(&hit, regs);
 	saved = stack_policy_window(&jp->policy, &hit);
 	if (saved >= 0) {
-		stack_guard_prime(ctl->save, buffer, &hit);
+		stack_guard_prime(ctl->save, &jp->policy, &hit);
 		memcpy(ctl->save, (void *)hit.sp, saved);
-		overflow = stack_guard_overflow(ctl->save, buffer, &hit);
+		overflow = stack_guard_overflow(ctl->save, &jp->policy, &hit);
 		ctl->saved = saved;
 	}
 

@@ -42,7 +42,6 @@ static unsigned long irq_stack_top(void)
 /* Returns false where the policy skips the hook. */
 bool __kprobes jprobe_stack_save(const struct pt_regs *regs)
 {
-	size_t buffer = stack_policy_buffer(followed_policy);
 	u8 *save = *this_cpu_ptr(&jprobe_save);
 	struct stack_hit hit;
 	long saved;
@@ -53,9 +52,10 @@ bool __kprobes jprobe_stack_save(const struct pt_regs *regs)
 	jprobe_stack.overflow = 0;
 	if (saved < 0)
 		return false;
-	stack_guard_prime(save, buffer, &hit);
+	stack_guard_prime(save, followed_policy, &hit);
 	memcpy(save, (void *)hit.sp, saved);
-	jprobe_stack.overflow = stack_guard_overflow(save, buffer, &hit);
+	jprobe_stack.overflow = stack_guard_overflow(save, followed_policy,
+						     &hit);
 	__this_cpu_write(jprobe_saved, saved);
 	return true;
 }

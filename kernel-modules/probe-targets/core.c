@@ -5,8 +5,9 @@
  * /proc/jprobe-cases takes a plan, one "CASE POLICY SIZE" a line, and gives a
  * record for each: every read() plays the next line.  "= POLICY SIZE" is
  * followed by a case as data, see probe_assembled_parse(), "~ POLICY SIZE" by
- * the milliseconds of a storm, see probe_storm().  Records are text, so that they
- * pass any channel; harness/guest/protocol.py reads them.
+ * the milliseconds of a storm, see probe_storm(), "$ POLICY SIZE" by the calls that
+ * probe_cost() makes.  Records are text, so that they pass any channel;
+ * harness/guest/protocol.py reads them.
  */
 #include <linux/completion.h>
 #include <linux/crc32.h>
@@ -340,17 +341,20 @@ static int arm(struct policy_jprobe *jp, bool *registered,
 
 /* These return a sentence that says what is wrong with the line, or NULL. */
 
-static const char *play_storm(const struct stack_policy *policy, char *line)
+static const char *play_number(int (*play)(const struct stack_policy *policy,
+					   unsigned int number),
+			       const struct stack_policy *policy,
+			       const char *line)
 {
-	unsigned int milliseconds;
+	unsigned int number;
 	int err;
 
-	if (!line || kstrtouint(line, 10, &milliseconds))
-		return "not ~ POLICY SIZE MILLISECONDS";
-	err = probe_storm(policy, milliseconds);
+	if (!line || kstrtouint(line, 10, &number))
+		return "not a number behind POLICY SIZE";
+	err = play(policy, number);
 	if (err) {
 		probe_put("errno value=%d\n", err);
-		return "the storm could not be set up";
+		return "the probe could not be set up";
 	}
 	return NULL;
 }
@@ -388,7 +392,7 @@ static const char *play_line(char *line)
 	char *name = strsep(&line, " "), *kind = strsep(&line, " ");
 	char *size = strsep(&line, " ");
 	unsigned long before = taint();
-	struct stack_policy policy;
+	struct stack_policy policy = {};
 	const char *error;
 
 	if (!kind || !size || kstrtouint(size, 10, &policy.size))
@@ -402,7 +406,9 @@ static const char *play_line(char *line)
 		return "save buffer larger than a stack";
 
 	if (!strcmp(name, "~"))
-		error = play_storm(&policy, line);
+		error = play_number(probe_storm, &policy, line);
+	else if (!strcmp(name, "$"))
+		error = play_number(probe_cost, &policy, line);
 	else
 		error = play_case(name, &policy, line);
 	if (!error)

@@ -174,6 +174,7 @@ void probe_assembled_seen(const u64 *regs, const u8 *sp);
 void probe_assembled_handle(const u64 *regs, u8 *sp);
 
 int probe_storm(const struct stack_policy *policy, unsigned int milliseconds);
+int probe_cost(const struct stack_policy *policy, unsigned int calls);
 
 /* Add to the record that is being written. */
 __printf(1, 2) void probe_put(const char *fmt, ...);

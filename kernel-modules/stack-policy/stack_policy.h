@@ -43,10 +43,12 @@ enum stack_policy_kind {
  * struct stack_policy - what one probe saves
  * @kind: the rule that computes the window
  * @size: bytes of save buffer, for the rules that do not fix it themselves
+ * @unguarded: nobody looks for bytes behind that buffer
  */
 struct stack_policy {
 	enum stack_policy_kind kind;
 	unsigned int size;
+	bool unguarded;
 };
 
 /**
@@ -123,12 +125,13 @@ static inline long stack_policy_window(const struct stack_policy *policy,
 #define STACK_SAVE_SIZE		(THREAD_SIZE + STACK_GUARD_SIZE)
 
 /* The bytes above the buffer that an overflowing save would write. */
-static inline size_t stack_guard_extent(const struct stack_hit *hit,
-					size_t buffer)
+static inline size_t stack_guard_extent(const struct stack_policy *policy,
+					const struct stack_hit *hit)
 {
+	size_t buffer = stack_policy_buffer(policy);
 	size_t room = hit->top - hit->sp;
 
-	if (room <= buffer)
+	if (policy->unguarded || room <= buffer)
 		return 0;
 	return min_t(size_t, room - buffer, STACK_GUARD_SIZE);
 }
@@ -141,12 +144,14 @@ static inline u64 stack_guard_load(const u8 *from)
 	return word;
 }
 
-/* @save holds @buffer bytes, then the guard. */
-static inline void stack_guard_prime(u8 *save, size_t buffer,
+/* @save is the buffer, and the guard behind it. */
+static inline void stack_guard_prime(u8 *save,
+				     const struct stack_policy *policy,
 				     const struct stack_hit *hit)
 {
+	size_t buffer = stack_policy_buffer(policy);
 	const u8 *stack = (const u8 *)hit->sp + buffer;
-	size_t extent = stack_guard_extent(hit, buffer);
+	size_t extent = stack_guard_extent(policy, hit);
 	u8 *guard = save + buffer;
 	size_t i;
 
@@ -160,11 +165,13 @@ static inline void stack_guard_prime(u8 *save, size_t buffer,
 }
 
 /* Bytes that a save wrote into the guard. */
-static inline size_t stack_guard_overflow(const u8 *save, size_t buffer,
+static inline size_t stack_guard_overflow(const u8 *save,
+					  const struct stack_policy *policy,
 					  const struct stack_hit *hit)
 {
+	size_t buffer = stack_policy_buffer(policy);
 	const u8 *stack = (const u8 *)hit->sp + buffer;
-	size_t extent = stack_guard_extent(hit, buffer);
+	size_t extent = stack_guard_extent(policy, hit);
 	const u8 *guard = save + buffer;
 	size_t i, overflow = 0;
 

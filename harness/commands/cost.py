@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Measures what a hit costs under each policy."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+
+from harness.catalog import Catalog
+from harness.commands.options import add_cc, add_json, add_kernel, add_variants, prepare
+from harness.commands.output import Progress, as_json, write
+
+SUMMARY = "count the instructions that a jprobe's hit costs under each stack policy"
+EXAMPLE = "jprobe-harness cost --variant none --variant fixed-128 --variant thread-size"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_kernel(parser)
+    add_cc(parser)
+    add_variants(parser)
+    add_json(parser, "the costs")
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.report import cost_report
+    from harness.run import cost
+
+    catalog = Catalog()
+    variants = catalog.select_variants(options.variant)
+    with ExitStack() as resources:
+        progress = Progress(resources)
+        kernel, modules = prepare(options, catalog, progress)
+        result = cost.run(kernel, modules, variants)
+    if options.json:
+        write(options.json, as_json(cost_report.document(result)))
+    if options.json != "-":
+        cost_report.print_costs(result)
+    return result.exit_status

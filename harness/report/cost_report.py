@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What hits cost, for people and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.text import Text
+
+from harness.report.terminal import MISMATCH, console, print_rows
+from harness.run.cost import CostOutcome, CostResult
+from harness.run.logs import see
+
+HEADER = ("variant", "saves", "instructions per hit", "as predicted")
+
+
+def document(result: CostResult) -> dict[str, Any]:
+    """Costs, for JSON."""
+    return {
+        "schema": 1,
+        "kernel": result.release,
+        "compiler": result.compiler,
+        "exit_status": int(result.exit_status),
+        "trouble": [*result.kernel_trouble, *result.own_trouble],
+        "costs": [
+            {
+                "variant": outcome.variant.name,
+                "instructions": round(outcome.cost.per_hit, 2) if outcome.cost else None,
+                "saved": outcome.saved,
+                "agrees": not outcome.reasons,
+                "reasons": list(outcome.reasons),
+            }
+            for outcome in result.outcomes
+        ],
+    }
+
+
+def _row(outcome: CostOutcome) -> tuple[str, ...]:
+    cost = outcome.cost
+    return (
+        outcome.variant.name,
+        f"{outcome.saved:,} bytes" if cost else "-",
+        f"{cost.per_hit:,.0f}" if cost else "-",
+        f"{MISMATCH}no" if outcome.reasons else "yes",
+    )
+
+
+def print_costs(result: CostResult) -> None:
+    """The table, and what went wrong."""
+    out = console()
+    print_rows(
+        f"{result.release}: what a jprobe adds to a call",
+        HEADER,
+        [_row(outcome) for outcome in result.outcomes],
+    )
+    for outcome in result.outcomes:
+        for reason in outcome.reasons:
+            out.print(Text(f"{MISMATCH}{outcome.variant.name}: {reason}", style="bold red"))
+    for trouble in result.kernel_trouble:
+        out.print(Text(f"{MISMATCH}{trouble}", style="bold red"))
+    for trouble in result.own_trouble:
+        out.print(Text(f"Our own tools failed: {trouble}", style="yellow"))
+    if result.exit_status:
+        out.print(Text(see(result.logs)))

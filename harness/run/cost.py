@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a hit costs under each policy, on a machine that counts instructions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from harness.errors import Exit, InfrastructureError, KernelFault
+from harness.guest.protocol import HINT, Guest, ProtocolError, Record, Refusal
+from harness.guest.splat import complaints
+from harness.kernel.kernel import Kernel
+from harness.kernel.modules import Modules
+from harness.model.cost import Cost, judge
+from harness.model.policy import Variant, save
+from harness.run.boot import Setup, start
+from harness.run.logs import Run
+from harness.run.session import DEFAULT_DEADLINES
+from harness.vm.machine import DEFAULT_CONFIG
+
+# Enough for a part of an instruction: a tick is 16 of them on QEMU's virt machine.
+CALLS = 1000
+# Further tries when our own tools failed.
+RETRIES = 1
+
+
+@dataclass(frozen=True)
+class CostOutcome:
+    """What came of a measurement."""
+
+    variant: Variant
+    # None: the guest did not tell, and `reasons` says why.
+    cost: Cost | None
+    # Why it is not as it must be, in sentences.
+    reasons: tuple[str, ...]
+
+    @property
+    def saved(self) -> int:
+        """Bytes copied at the hit, and put back."""
+        found = save(self.variant.policy, self.cost.hit) if self.cost else None
+        return found.window if found else 0
+
+
+@dataclass(frozen=True)
+class CostResult:
+    """Measurements on one kernel."""
+
+    release: str
+    compiler: str
+    planned: int
+    outcomes: tuple[CostOutcome, ...]
+    # Why the rest was not measured, be it the kernel's fault or ours.
+    kernel_trouble: tuple[str, ...]
+    own_trouble: tuple[str, ...]
+    # Folder with the console logs.
+    logs: str
+
+    @property
+    def exit_status(self) -> Exit:
+        if self.kernel_trouble or any(outcome.reasons for outcome in self.outcomes):
+            return Exit.DIFFERS
+        return Exit.AGREES if len(self.outcomes) == self.planned else Exit.INFRASTRUCTURE
+
+
+def run(kernel: Kernel, modules: Modules, variants: Sequence[Variant]) -> CostResult:
+    """One boot for all variants; only failures of our own tools are retried."""
+    config = replace(DEFAULT_CONFIG, cpus=1, icount=True)
+    setup = Setup(kernel, modules, config, DEFAULT_DEADLINES, False, Run(kernel, modules))
+    outcomes: list[CostOutcome] = []
+    kernel_trouble: tuple[str, ...] = ()
+    own_trouble: list[str] = []
+    while len(outcomes) < len(variants) and not kernel_trouble and len(own_trouble) <= RETRIES:
+        try:
+            kernel_trouble = _measure(setup, variants[len(outcomes) :], outcomes)
+        except InfrastructureError as error:
+            own_trouble.append(str(error))
+    result = CostResult(
+        release=kernel.release,
+        compiler=modules.compiler,
+        planned=len(variants),
+        outcomes=tuple(outcomes),
+        kernel_trouble=kernel_trouble,
+        own_trouble=tuple(own_trouble),
+        logs=str(setup.logs),
+    )
+    agree = sum(not outcome.reasons for outcome in outcomes)
+    setup.logs.finish(planned=result.planned, agree=agree, status=result.exit_status)
+    return result
+
+
+def _measure(
+    setup: Setup, variants: Sequence[Variant], outcomes: list[CostOutcome]
+) -> tuple[str, ...]:
+    """Add what comes of each, and tell what the kernel complains of."""
+    lines = [f"$ {v.policy.rule.value} {v.policy.size} {CALLS}" for v in variants]
+    fault: tuple[str, ...] = ()
+    try:
+        with start(setup, lines) as session:
+            plays = iter(zip(variants, lines))
+            for record in session.records(len(lines)):
+                if not isinstance(record, Guest):
+                    outcomes.append(_outcome(*next(plays), record))
+    except KernelFault as error:
+        fault = (f"{type(error).__name__}: {error.sentence}",)
+    return (*fault, *complaints(session.console.watcher.splats))
+
+
+def _outcome(variant: Variant, line: str, record: Record) -> CostOutcome:
+    if isinstance(record, Refusal):
+        return CostOutcome(variant, None, (f"The guest did not play it: {record}",))
+    if not isinstance(record, Cost) or record.line != line:
+        raise ProtocolError("The guest sent another record.", HINT)
+    if not record.counts_instructions:
+        raise InfrastructureError(
+            f"{record.instructions} instructions took {record.ticks} ticks of"
+            f" {record.frequency} Hz: the guest's counter does not count them.",
+            "QEMU's -icount must be at work.",
+        )
+    return CostOutcome(variant, record, judge(variant.policy, record, CALLS))

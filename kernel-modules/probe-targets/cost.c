@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a hit costs, in ticks of the system counter.  Where the machine derives
+ * that from the instructions it has run, as QEMU does with -icount, it counts them.
+ */
+#include <linux/irqflags.h>
+#include <linux/timex.h>
+
+#include <asm/barrier.h>
+#include <asm/sysreg.h>
+
+#include "probe_targets.h"
+
+/* Of two instructions each. */
+#define COST_TURNS	100000UL
+
+static unsigned long cost_handled, cost_ran;
+
+static __probed void cost_target(long a0, long a1, long a2, long a3, long a4,
+				 long a5, long a6, long a7, long a8)
+{
+	cost_ran++;
+}
+
+static __probed void cost_handler(long a0, long a1, long a2, long a3, long a4,
+				  long a5, long a6, long a7, long a8)
+{
+	cost_handled++;
+	jprobe_return();
+}
+
+static struct policy_jprobe cost_jprobe;
+
+static unsigned long ticks(void)
+{
+	unsigned long now;
+
+	isb();
+	now = read_sysreg(cntvct_el0);
+	isb();
+	return now;
+}
+
+/* What it takes to run a known number of instructions. */
+static unsigned long time_turns(void)
+{
+	unsigned long turns = COST_TURNS, flags, start;
+
+	local_irq_save(flags);
+	start = ticks();
+	asm volatile("0:	subs	%0, %0, #1\n"
+		     "	b.ne	0b\n"
+		     : "+r" (turns) : : "cc");
+	start = ticks() - start;
+	local_irq_restore(flags);
+	return start;
+}
+
+static unsigned long time_calls(unsigned int calls)
+{
+	unsigned long flags, start;
+
+	local_irq_save(flags);
+	start = ticks();
+	while (calls--)
+		cost_target(0, 1, 2, 3, 4, 5, 6, 7, 8);
+	start = ticks() - start;
+	local_irq_restore(flags);
+	return start;
+}
+
+/**
+ * probe_cost - call a function with and without a jprobe, and tell the ticks
+ * @policy: the jprobe's
+ * @calls: how often
+ *
+ * Return: 0 or the error of what could not be set up.
+ */
+int probe_cost(const struct stack_policy *policy, unsigned int calls)
+{
+	unsigned long bare = time_calls(calls), probed;
+	const struct jprobe_stat *stat;
+	int err;
+
+	/* A kprobe that was unregistered stays disabled. */
+	cost_jprobe = (struct policy_jprobe){
+		.addr = cost_target,
+		.entry = cost_handler,
+		.policy = *policy,
+	};
+	cost_jprobe.policy.unguarded = true;
+	err = register_policy_jprobe(&cost_jprobe);
+	if (err)
+		return err;
+	cost_handled = 0;
+	cost_ran = 0;
+	probed = time_calls(calls);
+	stat = policy_jprobe_stat(&cost_jprobe);
+	probe_put_stack(&stat->stack, PROBE_PROCESS);
+	probe_put("cost hits=%ld handler=%lu target=%lu",
+		  atomic_long_read(&stat->hits), cost_handled, cost_ran);
+	probe_put(" bare=%lu probed=%lu frequency=%lu instructions=%lu ticks=%lu\n",
+		  bare, probed, read_sysreg(cntfrq_el0), 2 * COST_TURNS,
+		  time_turns());
+	unregister_policy_jprobe(&cost_jprobe);
+	return 0;
+}
