@@ -29,7 +29,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "what",
         choices=tuple(QUESTIONS),
         help="nights: each with its end; cells: when each changed; flapping: those that changed;"
-        " time: what units took; baselines: who accepted what, and why; prune: forget old nights",
+        " time: what units took; cost: what a hit cost; baselines: who accepted what, and why;"
+        " prune: forget old nights",
     )
     for name, metavar in (("kernel", "SPEC"), ("variant", "NAME"), ("case", "NAME")):
         parser.add_argument(
@@ -149,6 +150,20 @@ def _time(store: Store, options: argparse.Namespace) -> Answer:
     return "what units took, in seconds", ("unit", "night", "seconds", "boots"), rows
 
 
+def _cost(store: Store, options: argparse.Namespace) -> Answer:
+    nights, results = _seen(store, options)
+    rows = [
+        (done.kernel, done.compiler, cost.variant, str(night.id), f"{cost.instructions:,.1f}")
+        for night, units in zip(nights, results)
+        for done in units
+        for cost in done.costs
+        if fnmatchcase(done.kernel, options.kernel) and fnmatchcase(cost.variant, options.variant)
+    ]
+    rows.sort(key=lambda row: (*row[:3], int(row[3])))
+    header = ("kernel", "compiler", "variant", "night", "instructions")
+    return "what a hit cost", header, rows
+
+
 def _prune(store: Store, options: argparse.Namespace) -> Answer:
     gone = store.prune(options.keep)
     return "nights", ("forgotten", "kept"), [(str(gone), str(len(store.nights())))]
@@ -159,6 +174,7 @@ QUESTIONS = {
     "cells": _cells,
     "flapping": _flapping,
     "time": _time,
+    "cost": _cost,
     "baselines": _baselines,
     "prune": _prune,
 }

@@ -2,7 +2,8 @@
 """
 A night against the accepted one: what is a regression.  Pure.
 
-A verdict that differs, a new complaint of the kernel's, and a cell that is gone.
+A verdict that differs, a new complaint of the kernel's, a cell that is gone, and a hit
+that costs more than it may.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class Sort(enum.Enum):
     SPLAT = "splat"
     KERNEL = "kernel"
     FUZZ = "fuzz"
+    COST = "cost"
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Place:
 
     def __str__(self) -> str:
         words = [self.kernel, *([self.compiler] if self.compiler != "gcc" else [])]
-        cell = [f"{self.variant} x {self.case}"] if self.case else []
-        return ", ".join([*words, *cell])
+        cell = " x ".join(word for word in (self.variant, self.case) if word)
+        return ", ".join([*words, *([cell] if cell else [])])
 
 
 @dataclass(frozen=True)
@@ -101,11 +103,14 @@ def _complaints(night: Sequence[Done]) -> dict[tuple[str, str], tuple[Done, Comp
     }
 
 
-def regressions(night: Sequence[Done], accepted: Sequence[Done] | None) -> list[Regression]:
+def regressions(
+    night: Sequence[Done], accepted: Sequence[Done] | None, growth: float = 0
+) -> list[Regression]:
     """
     What of a night is not as in the accepted one; without one, as predicted.
 
-    Kernels that either of them did not try are not compared.
+    Kernels that either of them did not try are not compared; a hit may cost `growth` per
+    cent more.
     """
     found = [*_trouble(night, accepted), *_fuzz(night)]
     if accepted is None:
@@ -113,7 +118,11 @@ def regressions(night: Sequence[Done], accepted: Sequence[Done] | None) -> list[
     else:
         tried = {(done.kernel, done.compiler) for done in night}
         both = [done for done in accepted if (done.kernel, done.compiler) in tried]
-        found += [*_verdicts(night, both), *_splats(night, both)]
+        found += [
+            *_verdicts(night, both),
+            *_splats(night, both),
+            *_costs(night, both, growth),
+        ]
     return found
 
 
@@ -145,7 +154,7 @@ def _unpredicted(night: Sequence[Done]) -> Iterator[Regression]:
 
 def _verdicts(night: Sequence[Done], accepted: Sequence[Done]) -> Iterator[Regression]:
     now = _cells(night)
-    unfinished = {(done.kernel, done.compiler) for done in night if done.own_trouble}
+    unfinished = _unfinished(night)
     for place, before in _cells(accepted).items():
         seen = now.pop(place, None)
         if seen is None:
@@ -162,6 +171,34 @@ def _verdicts(night: Sequence[Done], accepted: Sequence[Done]) -> Iterator[Regre
         if not all(cell.agrees for cell in seen.cells):
             reasons = tuple(dict.fromkeys(text for c in seen.cells for text in c.reasons))
             yield Regression(Sort.VERDICT, place, "new", seen.words, reasons)
+
+
+def _unfinished(night: Sequence[Done]) -> set[tuple[str, str]]:
+    """Kernels and compilers of which something is missing for a reason of ours."""
+    return {(done.kernel, done.compiler) for done in night if done.own_trouble}
+
+
+def _spent(night: Sequence[Done]) -> dict[Place, float]:
+    """Instructions that a hit costs."""
+    return {
+        Place(done.kernel, done.compiler, cost.variant): cost.instructions
+        for done in night
+        for cost in done.costs
+    }
+
+
+def _costs(night: Sequence[Done], accepted: Sequence[Done], growth: float) -> Iterator[Regression]:
+    now = _spent(night)
+    unfinished = _unfinished(night)
+    for place, before in _spent(accepted).items():
+        was = f"{before:,.0f} instructions a hit"
+        if place in now:
+            if 100 * now[place] > before * (100 + growth):
+                more = 100 * (now[place] / before - 1)
+                told = f"{more:.1f} % more, where {growth:g} % are allowed"
+                yield Regression(Sort.COST, place, was, f"{now[place]:,.0f}", (told,))
+        elif (place.kernel, place.compiler) not in unfinished:
+            yield Regression(Sort.GONE, place, was, "not measured")
 
 
 def _details(before: _Seen, now: _Seen) -> Iterator[str]:

@@ -58,6 +58,10 @@ def _regression(one: Regression) -> Iterator[str]:
             yield from _wrapped(f"  {line}", "    ")
 
 
+# What tells of a regression, if it is not repro.
+_COMMANDS = {Sort.COST: "cost"}
+
+
 def _again(report: Report) -> str:
     """What plays the first regression, or the random signatures, if there is no other."""
     one = next((r for r in report.regressions if r.sort is not Sort.FUZZ), report.regressions[0])
@@ -68,7 +72,7 @@ def _again(report: Report) -> str:
         words = ["fuzz", "--kernel", place.kernel, "--seed", str(unit.seed)]
         words += ["--count", str(unit.count)]
     else:
-        words = ["repro", "--kernel", place.kernel]
+        words = [_COMMANDS.get(one.sort, "repro"), "--kernel", place.kernel]
         words += ["--variant", place.variant] if place.variant else []
         words += ["--case", place.case] if place.case else []
     return shlex.join(["jprobe-harness", *words, *compiler])

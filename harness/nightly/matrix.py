@@ -28,6 +28,13 @@ class Fuzz(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     seed: int = 1
 
 
+class Costs(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What a hit costs under each variant, for each kernel and compiler."""
+
+    # The percentage by which one may grow.
+    growth: float = 2
+
+
 class File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A matrix as it is written down."""
 
@@ -46,6 +53,8 @@ class File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     # So often each cell is played, each time in a boot of its own.
     repetitions: int = 1
     fuzz: Fuzz = Fuzz()
+    # None: they are not measured.
+    cost: Costs | None = None
     # Minutes that one kernel may take with one compiler, builds included.
     deadline: float = 60
 
@@ -72,6 +81,8 @@ def load(path: Path) -> Matrix:
         raise ConfigError(f"{path}: kernels: name at least one.", LIST)
     if not 1 <= file.repetitions <= REPETITIONS_MAX:
         raise ConfigError(f"{path}: repetitions: give 1 to {REPETITIONS_MAX}.")
+    if file.cost and file.cost.growth < 0:
+        raise ConfigError(f"{path}: cost: growth: give a percentage.")
     if file.deadline <= 0:
         raise ConfigError(f"{path}: deadline: give minutes.")
     catalog = Catalog([Path(folder) for folder in file.case_dirs])
@@ -100,3 +111,5 @@ def _units(file: File, catalog: Catalog, variants: list[str], cases: list[str]) 
                 yield replace(
                     cells, kind=Kind.FUZZ, cases=[], seed=file.fuzz.seed, count=file.fuzz.count
                 )
+            if file.cost:
+                yield replace(cells, kind=Kind.COST, cases=[], growth=file.cost.growth)

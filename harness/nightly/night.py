@@ -97,4 +97,6 @@ def report(store: Store, night: Night) -> Report:
     results = sorted(store.results(night), key=lambda done: order[done.unit])
     baseline = next(iter(store.baselines(night.name)), None)
     accepted = store.results(store.night(baseline.night)) if baseline else None
-    return Report(night, planned, results, baseline, compare.regressions(results, accepted))
+    growth = max((unit.growth for unit in planned), default=0)
+    found = compare.regressions(results, accepted, growth)
+    return Report(night, planned, results, baseline, found)

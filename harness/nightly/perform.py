@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +20,23 @@ from harness.kernel.modules import Modules
 from harness.kernel.options import Options
 from harness.model.observation import Look
 from harness.model.predict import ranges
-from harness.nightly.unit import Cell, Complaint, Done, Facts, Kind, Unit, result
+from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Unit, result
 from harness.report import words
-from harness.run import fuzz, job, repro
+from harness.run import cost, fuzz, job, repro
+from harness.run.cost import CostResult
 from harness.run.plan import Outcome, Play, Result, plays
 from harness.vm.machine import version
 
 
 def perform(unit: Unit) -> Done:
     """
-    Play the unit's cells, or its random signatures.
+    Play the unit's cells or random signatures, or measure costs.
 
     What keeps it from that is told in the result, not raised.
     """
     started = time.time()
     try:
-        found = _cells(unit) if unit.kind is Kind.CELLS else _fuzz(unit)
+        found = _MAKERS[unit.kind](unit)
     except HarnessError as error:
         # A kernel that cannot be built is the kernel's fault.
         whose = "kernel_trouble" if error.exit_status is Exit.UNJUDGED else "own_trouble"
@@ -99,6 +100,39 @@ def _fuzz(unit: Unit) -> dict[str, Any]:
         "own_trouble": campaign.own_trouble,
         "logs": campaign.logs,
     }
+
+
+def _cost(unit: Unit) -> dict[str, Any]:
+    catalog = _catalog(unit)
+    variants = catalog.select_variants(unit.variants)
+    measured: list[tuple[Kernel, CostResult]] = []
+    for image, carried in job.images(variants, _options(unit), exact=False):
+        kernel, built = job.prepare(unit.kernel, catalog, options=image)
+        measured.append((kernel, cost.run(kernel, built, carried)))
+    outcomes = [outcome for _, result in measured for outcome in result.outcomes]
+    wrong = [f"{o.variant.name}: {reason}" for o in outcomes for reason in o.reasons]
+    return {
+        "facts": _facts(measured[0][0], measured[0][1].compiler),
+        "costs": [
+            Cost(variant=o.variant.name, instructions=round(o.cost.per_hit, 2), saved=o.saved)
+            for o in outcomes
+            if o.cost and not o.reasons
+        ],
+        "planned": len(variants),
+        "played": len(outcomes),
+        "kernel_trouble": [*wrong, *(t for _, r in measured for t in r.kernel_trouble)],
+        "own_trouble": [text for _, result in measured for text in result.own_trouble],
+        "retried": [text for _, result in measured for text in result.retried],
+        "boots": len(measured),
+        "logs": measured[0][1].logs,
+    }
+
+
+_MAKERS: Mapping[Kind, Callable[[Unit], dict[str, Any]]] = {
+    Kind.CELLS: _cells,
+    Kind.FUZZ: _fuzz,
+    Kind.COST: _cost,
+}
 
 
 def _facts(kernel: Kernel, compiler: str) -> Facts:

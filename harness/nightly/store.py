@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import platformdirs
@@ -30,6 +31,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    RowMapping,
     String,
     Table,
     Text,
@@ -45,7 +47,9 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from harness.errors import ConfigError, InfrastructureError
 from harness.nightly.matrix import Matrix
-from harness.nightly.unit import Cell, Complaint, Done, Facts, Kind, Unit, again
+from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Unit, again
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 _METADATA = MetaData()
 _NIGHTS = Table(
@@ -112,6 +116,14 @@ _COMPLAINTS = Table(
     Column("text", Text, nullable=False),
     Column("variant", String(100), nullable=False),
     Column("case", String(100), nullable=False),
+)
+_COSTS = Table(
+    "cost",
+    _METADATA,
+    Column("unit", ForeignKey("unit.id", ondelete="CASCADE"), primary_key=True),
+    Column("variant", String(100), primary_key=True),
+    Column("instructions", Float, nullable=False),
+    Column("saved", Integer, nullable=False),
 )
 _BASELINES = Table(
     "baseline",
@@ -260,11 +272,10 @@ class Store:
             connection.execute(insert(_LOOKS), rows)
         if done.cells:
             connection.execute(insert(_CELLS), [_cell_row(unit, cell) for cell in done.cells])
-        if done.complaints:
-            connection.execute(
-                insert(_COMPLAINTS),
-                [{"unit": unit, **msgspec.to_builtins(one)} for one in done.complaints],
-            )
+        for table, found in ((_COMPLAINTS, done.complaints), (_COSTS, done.costs)):
+            if found:
+                brought = [{"unit": unit, **msgspec.to_builtins(one)} for one in found]
+                connection.execute(insert(table), brought)
 
     def stored(self, night: Night) -> set[str]:
         """The names of its units that are done; our own failures do not count."""
@@ -294,16 +305,17 @@ class Store:
         complaints = connection.execute(
             select(_COMPLAINTS).where(_COMPLAINTS.c.unit == unit).order_by(_COMPLAINTS.c.id)
         ).mappings()
+        costs = connection.execute(
+            select(_COSTS).where(_COSTS.c.unit == unit).order_by(_COSTS.c.variant)
+        ).mappings()
         facts = row["facts"]
         return Done(
             unit=str(row["name"]),
             kind=Kind(row["kind"]),
             facts=msgspec.convert(facts, type=Facts) if facts else None,
             cells=[_cell(dict(cell)) for cell in cells],
-            complaints=[
-                Complaint(**{name: one[name] for name in Complaint.__struct_fields__})
-                for one in complaints
-            ],
+            complaints=[_made(Complaint, row) for row in complaints],
+            costs=[_made(Cost, row) for row in costs],
             **{name: row[name] for name in _PLAIN},  # type: ignore[arg-type]
         )
 
@@ -372,6 +384,10 @@ def _first_line(error: Exception) -> str:
 
 # A NUL, which a console may bring and PostgreSQL's text cannot hold, as JSON writes it.
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+def _made(kind: type[T], row: RowMapping) -> T:
+    return kind(**{name: row[name] for name in kind.__struct_fields__})
 
 
 def _storable(done: Done) -> Done:

@@ -18,6 +18,7 @@ class Kind(enum.Enum):
 
     CELLS = "cells"
     FUZZ = "fuzz"
+    COST = "cost"
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +38,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     # Of a fuzz run.
     seed: int = 0
     count: int = 0
+    # Of a cost: the percentage by which a hit may cost more than it did.
+    growth: float = 0
     # Seconds that it may take, builds included.
     deadline: float
 
@@ -75,6 +78,16 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     looks: dict[str, dict[str, str]]
 
 
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a jprobe adds to a call under a variant."""
+
+    variant: str
+    # Per hit.
+    instructions: float
+    # Bytes.
+    saved: int
+
+
 class Complaint(msgspec.Struct, frozen=True, kw_only=True):
     """One splat of the kernel's."""
 
@@ -100,7 +113,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     facts: Facts | None = None
     cells: list[Cell] = []
     complaints: list[Complaint] = []
-    # Cells, or signatures, that were to be played.
+    costs: list[Cost] = []
+    # Cells, signatures or costs that were to be had.
     planned: int = 0
     played: int = 0
     # The kernel's faults that belong to no cell.

@@ -52,6 +52,8 @@ class CostResult:
     # Why the rest was not measured, be it the kernel's fault or ours.
     kernel_trouble: tuple[str, ...]
     own_trouble: tuple[str, ...]
+    # Failures of our own tools after which it was measured again.
+    retried: tuple[str, ...]
     # Folder with the console logs.
     logs: str
 
@@ -74,13 +76,15 @@ def run(kernel: Kernel, modules: Modules, variants: Sequence[Variant]) -> CostRe
             kernel_trouble = _measure(setup, variants[len(outcomes) :], outcomes)
         except InfrastructureError as error:
             own_trouble.append(str(error))
+    done = len(outcomes) == len(variants)
     result = CostResult(
         release=kernel.release,
         compiler=modules.compiler,
         planned=len(variants),
         outcomes=tuple(outcomes),
         kernel_trouble=kernel_trouble,
-        own_trouble=tuple(own_trouble),
+        own_trouble=() if done else tuple(own_trouble),
+        retried=tuple(own_trouble) if done else (),
         logs=str(setup.logs),
     )
     agree = sum(not outcome.reasons for outcome in outcomes)

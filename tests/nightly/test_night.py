@@ -98,6 +98,29 @@ def test_a_sabotaged_policy_is_named_cell_by_cell(tmp_path: Path) -> None:
     assert (status, third["regressions"]) == (Exit.AGREES, []), told
 
 
+def test_an_engine_that_got_slower(tmp_path: Path) -> None:
+    file = written(tmp_path, kernels=["debian:6.1"], cost={"growth": 2})
+    url = f"sqlite:///{tmp_path}/history.sqlite"
+    status, told, _ = play(file, url)
+    assert status == Exit.AGREES, told
+    status, told, _ = play(file, url, "--accept", "the first one")
+    assert status == Exit.AGREES, told
+
+    project = copied(tmp_path / "project")
+    (engine,) = project.rglob("jprobe_port.c")
+    line = "\tsaved = stack_policy_window(&jp->policy, &hit);\n"
+    loop = '\tfor (int i = 0; i < 100; i++)\n\t\tasm volatile("nop");\n'
+    text = engine.read_text()
+    assert text.count(line) == 1
+    engine.write_text(text.replace(line, line + loop))
+    status, told, second = play(file, url, project=project)
+    assert status == Exit.DIFFERS, told
+    assert [(one["sort"], one["variant"]) for one in second["regressions"]] == [
+        ("cost", variant) for variant in sorted(VARIANTS)
+    ]
+    assert "% more, where 2 % are allowed" in told
+
+
 def children(pid: int) -> Iterator[int]:
     """All that a process has started, and what that has."""
     with suppress(FileNotFoundError, ProcessLookupError):

@@ -10,10 +10,16 @@ from pathlib import Path
 import pytest
 
 from harness.catalog import Catalog
-from harness.errors import Exit
+from harness.errors import ConfigError, Exit
 from harness.guest.protocol import Parser
 from harness.model.cost import Cost, judge
 from harness.model.policy import Policy, Rule
+from harness.nightly import mail, matrix, night
+from harness.nightly.compare import Place, Sort, regressions
+from harness.nightly.store import Store
+from harness.nightly.unit import Cost as Spent
+from harness.nightly.unit import Done, Kind
+from harness.nightly.unit import result as came
 from harness.report import cost_report
 from harness.run.cost import CALLS, CostOutcome, CostResult
 
@@ -58,7 +64,7 @@ def test_a_counter_of_something_else(ticks: int) -> None:
 
 
 def result(*outcomes: CostOutcome, planned: int = 1) -> CostResult:
-    return CostResult("6.1.0", "gcc", planned, outcomes, (), (), "logs")
+    return CostResult("6.1.0", "gcc", planned, outcomes, (), (), (), "logs")
 
 
 def test_reports(capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,3 +81,65 @@ def test_reports(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "128 bytes  1,821" in out
     assert "fixed-128: The guest did not play it" in out
+
+
+MATRIX = """
+shows: costs
+kernels: [debian:6.1]
+variants: [none]
+cases: [stack-9]
+cost: {growth: 2}
+"""
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> matrix.Matrix:
+    (tmp_path / "night.yaml").write_text(MATRIX)
+    return matrix.load(tmp_path / "night.yaml")
+
+
+def spent(planned: matrix.Matrix, instructions: float | None, **fields: object) -> Done:
+    costs = [Spent(variant="none", instructions=instructions, saved=0)] if instructions else []
+    return came(planned.units[1], 1.0, 2.0, costs=costs, planned=1, played=len(costs), **fields)
+
+
+def test_a_matrix_with_costs(planned: matrix.Matrix, tmp_path: Path) -> None:
+    assert [(unit.kind, unit.growth) for unit in planned.units] == [(Kind.CELLS, 0), (Kind.COST, 2)]
+    (tmp_path / "night.yaml").write_text(MATRIX.replace("2", "-2"))
+    with pytest.raises(ConfigError, match="cost: growth: give a percentage"):
+        matrix.load(tmp_path / "night.yaml")
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [(1000, []), (900, []), (1020, []), (1021, [Sort.COST]), (None, [Sort.GONE])],
+)
+def test_what_a_hit_may_cost(
+    planned: matrix.Matrix, now: float | None, expected: list[Sort]
+) -> None:
+    found = regressions([spent(planned, now)], [spent(planned, 1000)], growth=2)
+    assert [one.sort for one in found] == expected
+    assert all(one.place == Place("debian:6.1", "gcc", "none") for one in found)
+
+
+def test_a_cost_that_our_own_failure_kept_from_being_had(planned: matrix.Matrix) -> None:
+    now = spent(planned, None, own_trouble=["no QEMU"])
+    assert regressions([now], [spent(planned, 1000)], growth=2) == []
+
+
+def test_a_cost_is_remembered_and_held_against_the_accepted_one(
+    planned: matrix.Matrix, tmp_path: Path
+) -> None:
+    with Store(f"sqlite:///{tmp_path}/history.sqlite") as store:
+        first, second = store.begin(planned), store.begin(planned)
+        store.add(first, spent(planned, 1000))
+        store.accept(first, "me", "the first")
+        store.add(second, spent(planned, 1500))
+        found = night.report(store, second)
+        assert store.results(first)[0].costs == spent(planned, 1000).costs
+    (one,) = found.regressions
+    assert (one.was, one.is_) == ("1,000 instructions a hit", "1,500")
+    told = mail.text(found)
+    assert "* debian:6.1, none\n  1,000 instructions a hit -> 1,500" in told
+    assert "50.0 % more, where 2 % are allowed" in told
+    assert "jprobe-harness cost --kernel debian:6.1 --variant none" in told
