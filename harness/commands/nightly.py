@@ -16,9 +16,12 @@ from harness.commands.output import Progress, as_json, write
 from harness.errors import ConfigError, Exit, InfrastructureError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from harness.nightly.matrix import Matrix
     from harness.nightly.night import Report
     from harness.nightly.store import Store
+    from harness.nightly.unit import Done, Unit
 
 SUMMARY = "play a matrix of kernels, variants and cases, remember it, and tell regressions"
 EXAMPLE = "jprobe-harness nightly configs/nightly/default.yaml"
@@ -63,6 +66,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="play nothing: hold later nights against the last one over this matrix",
     )
     parser.add_argument(
+        "--bisect",
+        action="store_true",
+        help="of each regression on a series of Debian's kernels, name the first bad release that"
+        " the archive has",
+    )
+    parser.add_argument(
         "--origin",
         metavar="NAME",
         help="for KCIDB, the CI system that this is (default: jprobe_harness)",
@@ -96,7 +105,9 @@ def run(options: argparse.Namespace) -> int:
                 executor,
                 lambda done, planned: progress.step("units", planned, done),
             )
-        found = night.report(store, store.night(now.id))
+            found = night.report(store, store.night(now.id))
+            if options.bisect:
+                found = _bisected(found, executor, progress)
     if "-" not in (options.json, *(getattr(options, name) for name in FORMATS)):
         told.show(found)
     if options.json:
@@ -107,6 +118,23 @@ def run(options: argparse.Namespace) -> int:
     if options.notify and found.exit_status:
         _notify(options.notify, found)
     return found.exit_status
+
+
+def _bisected(found: Report, executor: Executor, progress: Progress) -> Report:
+    from harness import settings
+    from harness.catalog import Catalog
+    from harness.kernel import debian
+    from harness.nightly import bisect, night
+
+    kernels, archive = Catalog().kernels, settings.load().archive
+
+    def work(unit: Unit) -> Done:
+        progress.percent(f"looking for the first bad release: {unit.kernel}", 0)
+        done = night.do(executor, unit)
+        progress.percent(f"looking for the first bad release: {unit.kernel}", 100)
+        return done
+
+    return bisect.first_bad(found, lambda spec: debian.releases(spec, kernels, archive), work)
 
 
 def _notify(command: str, found: Report) -> None:

@@ -97,6 +97,8 @@ class Apt:
         self._archive = archive
         # The foreign architecture comes first: unqualified names mean it.
         self._architectures = dict.fromkeys([architecture, host_architecture()])
+        # Each question takes apt-cache most of a second.
+        self._known: dict[str, list[Package]] = {}
 
     def _options(self) -> list[str]:
         options = {
@@ -174,14 +176,33 @@ class Apt:
         ]
         (self.folder / "sources.list").write_text("".join(lines))
         self._fetch(["apt-get", "--error-on=any", "update"], self.folder, "package index", report)
+        self._known.clear()
 
     def versions(self, name: str) -> list[Package]:
         """All versions of a package in the archive, newest first; maybe none."""
+        if name not in self._known:
+            self._known[name] = self._show([name])
+        return self._known[name]
+
+    def learn(self, names: Sequence[str]) -> None:
+        """Ask for many packages at once, so that versions() knows them."""
+        plain = {name: name.partition(":")[0] for name in names}
+        there = set(self.names("|".join(map(re.escape, plain.values()))))
+        packages = self._show([name for name in names if plain[name] in there])
+        for name in names:
+            self._known[name] = [package for package in packages if package.name == plain[name]]
+
+    def _show(self, names: Sequence[str]) -> list[Package]:
         try:
-            text = self._run(["apt-cache", "show", "--all-versions", name])
+            text = self._run(["apt-cache", "show", "--all-versions", *names])
         except ArchiveError:
             return []
         return [_package(stanza) for stanza in text.split("\n\n") if stanza.strip()]
+
+    def names(self, pattern: str) -> list[str]:
+        """All packages whose whole name matches a regular expression."""
+        names = self._run(["apt-cache", "pkgnames"]).split()
+        return sorted({name for name in names if re.fullmatch(pattern, name)})
 
     def newest(self, name: str) -> Package:
         versions = self.versions(name)

@@ -9,10 +9,12 @@ from one revision.
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -274,8 +276,7 @@ def resolve(
         if last and not refresh and age < archive.refresh_hours * 3600:
             return last
     try:
-        with cache.lock(f"resolved/{pointer.stem}"):
-            key = _ask(wanted, archive, report)
+        key = _ask(wanted, archive, report)
     except InfrastructureError as error:
         if last and not refresh and not isinstance(error, UntrustedArchiveError):
             return last
@@ -286,18 +287,63 @@ def resolve(
     return kernel
 
 
+@contextmanager
+def _asked(wanted: Wanted, archive: Archive, report: Progress) -> Iterator[Apt]:
+    """An apt with the archive's present index, for this process alone."""
+    name = "-".join(wanted.suites) or "host"
+    with cache.lock(f"apt/{name}"):
+        apt = Apt(cache.root() / "apt" / name, in_suites(archive, wanted.suites), "arm64")
+        apt.folder.mkdir(parents=True, exist_ok=True)
+        apt.update(report)
+        yield apt
+
+
 def _ask(wanted: Wanted, archive: Archive, report: Progress) -> str:
     """Ask the archive, fill the cache, and return the entry's name."""
-    apt = Apt(
-        cache.root() / "apt" / ("-".join(wanted.suites) or "host"),
-        in_suites(archive, wanted.suites),
-        "arm64",
-    )
-    apt.folder.mkdir(parents=True, exist_ok=True)
-    apt.update(report)
+    with _asked(wanted, archive, report) as apt:
 
-    def fill(packages: _Set) -> str:
-        cache.entry("debian", packages.key, lambda folder: _unpack(apt, packages, folder, report))
-        return packages.key
+        def fill(packages: _Set) -> str:
+            cache.entry(
+                "debian", packages.key, lambda folder: _unpack(apt, packages, folder, report)
+            )
+            return packages.key
 
-    return _newest(apt, wanted, fill)
+        return _newest(apt, wanted, fill)
+
+
+def releases(
+    spec: str,
+    kernels: Mapping[str, KernelFile],
+    archive: Archive,
+    report: Progress = lambda what, percent: None,
+) -> list[str]:
+    """
+    What the archive has whole of a spec's series and flavour, the oldest first.
+
+    As uname -r has them: "6.1.0-53-cloud-arm64".  None for what is not Debian's; raises
+    ArchiveError.  An archive keeps images longer than their headers.
+    """
+    found = wanted(spec, kernels)
+    if found is None:
+        return []
+    named = (package.removeprefix("linux-image-") for package in FLAVOURS.values())
+    flavour = max((name for name in named if found.package.endswith(f"-{name}")), key=len)
+    release = rf"{re.escape(found.series)}\.\d[\w.+~]*(?:-\d+)?"
+    with _asked(found, archive, report) as apt:
+        images = apt.names(rf"linux-image-{release}-{flavour}")
+        headers = [name.replace("image", "headers", 1) for name in images]
+        commons = apt.names(rf"linux-headers-{release}-common.*")
+        kbuilds = apt.names(rf"linux-kbuild-{re.escape(found.series)}.*")
+        host = host_architecture()
+        apt.learn([*images, *headers, *commons, *(f"{name}:{host}" for name in kbuilds)])
+        whole = [packages for name in images if (packages := _whole(apt, name))]
+    whole.sort(key=lambda packages: numbers(packages.image[0].version))
+    return [packages.release for packages in whole]
+
+
+def _whole(apt: Apt, name: str) -> _Set | None:
+    """The newest revision of an image for which the archive has everything."""
+    for package in apt.versions(name):
+        with contextlib.suppress(ArchiveError):
+            return _complete(apt, package)
+    return None

@@ -26,6 +26,9 @@ class Report:
     results: Sequence[Done]
     # None: nothing was accepted yet, so it is held against its predictions.
     baseline: Baseline | None
+    accepted: Sequence[Done] | None
+    # The percentage by which a hit may cost more.
+    growth: float
     regressions: Sequence[Regression]
 
     @property
@@ -74,10 +77,23 @@ def spend(
             store.add(night, _came(futures[future], future))
             on_done(number, len(units))
     except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
-        stop()
+        _end(executor)
         raise
     store.finish(night)
+
+
+def do(executor: Executor, unit: Unit) -> Done:
+    """What comes of a unit that belongs to no night."""
+    try:
+        return _came(unit, executor.submit(work, unit))
+    except BaseException:
+        _end(executor)
+        raise
+
+
+def _end(executor: Executor) -> None:
+    executor.shutdown(wait=False, cancel_futures=True)
+    stop()
 
 
 def _came(unit: Unit, future: Future[Done]) -> Done:
@@ -99,4 +115,4 @@ def report(store: Store, night: Night) -> Report:
     accepted = store.results(store.night(baseline.night)) if baseline else None
     growth = max((unit.growth for unit in planned), default=0)
     found = compare.regressions(results, accepted, growth)
-    return Report(night, planned, results, baseline, found)
+    return Report(night, planned, results, baseline, accepted, growth, found)

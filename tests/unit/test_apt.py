@@ -126,6 +126,19 @@ def test_a_package_that_is_gone(repository: Repository, tmp_path: Path) -> None:
         apt.newest("other")
 
 
+def test_many_packages_at_once(repository: Repository, tmp_path: Path) -> None:
+    apt = repository.apt(tmp_path / "apt", Trusting)
+    apt.update(ignore)
+    assert apt.names("some-.*") == ["some-package"]
+    assert apt.names("ome-package|other") == []
+    apt.learn(["some-package", "other"])
+    # What was learnt is not asked for again.
+    repository.folder.rename(tmp_path / "gone")
+    (tmp_path / "apt").rename(tmp_path / "gone/apt")
+    assert [package.version for package in apt.versions("some-package")] == ["1.0-1"]
+    assert apt.versions("other") == []
+
+
 def test_a_package_that_is_none(tmp_path: Path) -> None:
     path = tmp_path / "broken.deb"
     path.write_bytes(b"not a package")

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which release of a series was the first with a regression."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from harness.errors import InfrastructureError
+from harness.nightly.compare import Place, Regression, Sort, regressions
+from harness.nightly.night import Report
+from harness.nightly.unit import Done, Facts, Kind, Unit
+
+# Does a unit, here or elsewhere.
+Work = Callable[[Unit], Done]
+# Whether the n-th release has it; None: it cannot be judged.
+IsBad = Callable[[int], bool | None]
+# A series' releases that the archive has, the oldest first; none for any other kernel.
+Releases = Callable[[str], list[str]]
+# Where a regression shows, if not in cells.
+_KINDS = {Sort.FUZZ: Kind.FUZZ, Sort.COST: Kind.COST}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Between which two releases something changed."""
+
+    # None: the oldest that there is has it too.
+    good: int | None
+    bad: int
+    # Releases between these two that cannot be judged.
+    unjudged: tuple[int, ...] = ()
+
+
+def turn(count: int, is_bad: IsBad, *, good: int | None = None) -> Turn:
+    """
+    Where `count` releases, of which the last is bad, go from good to bad.
+
+    `good` is one that is known to be so.  Each release is asked for at most once, about
+    log2(count) of them where all can be judged.
+    """
+    bad = count - 1
+    unjudged: set[int] = set()
+    low = -1 if good is None else good
+    while candidates := [n for n in range(low + 1, bad) if n not in unjudged]:
+        middle = candidates[len(candidates) // 2]
+        answer = is_bad(middle)
+        if answer is None:
+            unjudged.add(middle)
+        elif answer:
+            bad = middle
+        else:
+            low = middle
+    left = tuple(n for n in sorted(unjudged) if low < n < bad)
+    return Turn(low if low >= 0 else None, bad, left)
+
+
+@dataclass(frozen=True)
+class Series:
+    """Releases of one series, the oldest first; the last is the one that was played."""
+
+    # As the matrix names it, and each release as --kernel takes it.
+    spec: str
+    specs: Sequence[str]
+    # Of the release that was accepted; None: it is not among them.
+    good: int | None
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """What one release has."""
+
+    signs: frozenset[tuple[Sort, Place]]
+    # All of it could be had and played.
+    whole: bool
+
+
+class Search:
+    """
+    Tries the releases of a series, each at most once for all regressions.
+
+    What was `played` already is not played again.
+    """
+
+    def __init__(
+        self,
+        series: Series,
+        units: Sequence[Unit],
+        accepted: Sequence[Done] | None,
+        growth: float,
+        played: Sequence[Done],
+        work: Work,
+    ) -> None:
+        self._series = series
+        self._played = played
+        self._units = units
+        self._accepted = accepted
+        self._growth = growth
+        self._work = work
+        self._tried: dict[int, _Tried] = {}
+
+    def turn(self, regression: Regression) -> Turn:
+        """Where a regression came in."""
+
+        def is_bad(number: int) -> bool | None:
+            if number not in self._tried:
+                self._tried[number] = self._try(number)
+            tried = self._tried[number]
+            if _sign(regression) in tried.signs:
+                return True
+            return False if tried.whole else None
+
+        return turn(len(self._series.specs), is_bad, good=self._series.good)
+
+    def _try(self, number: int) -> _Tried:
+        """Play a release, and hold it against what was accepted of the series."""
+        spec = self._series.specs[number]
+        wanted = [replace(unit, kernel=spec) for unit in self._units]
+        played = {done.unit: done for done in self._played}
+        came = [played.get(unit.name) or self._work(unit) for unit in wanted]
+        named = [replace(done, kernel=self._series.spec) for done in came]
+        found = regressions(named, self._accepted, self._growth)
+        whole = all(done.facts and not done.own_trouble for done in came)
+        return _Tried(frozenset(_sign(one) for one in found), whole)
+
+
+def _sign(regression: Regression) -> tuple[Sort, Place]:
+    """What the same regression of two releases has in common."""
+    return regression.sort, regression.place
+
+
+def first_bad(report: Report, releases: Releases, work: Work) -> Report:
+    """The report, in which each regression of a series tells where it came in."""
+    by_kernel: dict[tuple[str, str], list[Regression]] = {}
+    for one in report.regressions:
+        by_kernel.setdefault((one.place.kernel, one.place.compiler), []).append(one)
+    told: dict[Regression, str] = {}
+    for found in by_kernel.values():
+        try:
+            told |= _first_bad(report, found, releases, work)
+        except InfrastructureError as error:
+            told |= dict.fromkeys(found, f"where it came in cannot be told: {error}")
+    return dataclasses.replace(report, regressions=[_told(one, told) for one in report.regressions])
+
+
+def _told(regression: Regression, told: Mapping[Regression, str]) -> Regression:
+    if regression not in told:
+        return regression
+    return dataclasses.replace(regression, details=(told[regression], *regression.details))
+
+
+def _first_bad(
+    report: Report, found: Sequence[Regression], releases: Releases, work: Work
+) -> dict[Regression, str]:
+    """Where those of one kernel and compiler came in; nothing where there is no series."""
+    place = found[0].place
+    now = _facts(report.results, place)
+    before = _facts(report.accepted or (), place)
+    names = releases(place.kernel) if now else []
+    if not now or now.release not in names:
+        return {}
+    if before and before.release == now.release:
+        return dict.fromkeys(found, _same(before, now))
+    names = names[: names.index(now.release) + 1]
+    good = names.index(before.release) if before and before.release in names else None
+    series = Series(place.kernel, [f"debian:{name}" for name in names], good)
+    kinds = {_KINDS.get(one.sort, Kind.CELLS) for one in found}
+    units = [
+        unit
+        for unit in report.planned
+        if (unit.kernel, unit.compiler) == (place.kernel, place.compiler) and unit.kind in kinds
+    ]
+    search = Search(series, units, report.accepted, report.growth, report.results, work)
+    return {one: sentence(series, search.turn(one)) for one in found}
+
+
+def _facts(results: Sequence[Done], place: Place) -> Facts | None:
+    found = (
+        done.facts
+        for done in results
+        if (done.kernel, done.compiler) == (place.kernel, place.compiler)
+    )
+    return next(filter(None, found), None)
+
+
+def _same(before: Facts, now: Facts) -> str:
+    """What else changed, where the kernel did not."""
+    changed = [
+        f"{name} {getattr(before, name)} -> {getattr(now, name)}"
+        for name in ("version", "compiler", "qemu", "harness")
+        if getattr(before, name) != getattr(now, name)
+    ]
+    return f"{now.release} as before; changed: {', '.join(changed) or 'nothing that is recorded'}"
+
+
+def sentence(series: Series, found: Turn) -> str:
+    """It in a sentence."""
+    name = series.specs[found.bad].removeprefix("debian:")
+    if found.good is None:
+        first = f"{name} is the oldest release that the archive has whole, and is bad"
+    else:
+        good = series.specs[found.good].removeprefix("debian:")
+        first = (
+            f"of the releases that the archive has whole, {name} is the first bad one, {good} good"
+        )
+    left = [series.specs[number].removeprefix("debian:") for number in found.unjudged]
+    between = f"; between them {', '.join(left)} cannot be judged" if left else ""
+    return f"{first}{between}"
