@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.options import add_json, count
+from harness.commands.options import add_json, add_store, count
 from harness.commands.output import as_json, write
 from harness.errors import Exit
 
@@ -43,11 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"look at so many nights (default: {NIGHTS})",
     )
-    parser.add_argument(
-        "--store",
-        metavar="URL",
-        help="the database, as SQLAlchemy has it (default: SQLite in the user's state folder)",
-    )
+    add_store(parser)
     parser.add_argument(
         "--keep",
         type=count,

@@ -11,8 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.options import add_json, count
-from harness.commands.output import Progress, as_json, write
+from harness.commands.options import add_store, count
+from harness.commands.output import Progress
+from harness.commands.telling import add_formats, recall, tell
 from harness.errors import ConfigError, Exit, InfrastructureError
 
 if TYPE_CHECKING:
@@ -27,22 +28,9 @@ SUMMARY = "play a matrix of kernels, variants and cases, remember it, and tell r
 EXAMPLE = "jprobe-harness nightly configs/nightly/default.yaml"
 
 
-FORMATS = {
-    "junit": "JUnit XML",
-    "ktap": "KTAP",
-    "kcidb": "KCIDB's JSON",
-    "mail": "plain text for a mailing list",
-    "annotations": "annotations for a GitHub workflow",
-}
-
-
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("matrix", type=Path, metavar="FILE", help="what to play")
-    parser.add_argument(
-        "--store",
-        metavar="URL",
-        help="the database, as SQLAlchemy has it (default: SQLite in the user's state folder)",
-    )
+    add_store(parser)
     parser.add_argument(
         "--jobs",
         type=count,
@@ -72,23 +60,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         " the archive has",
     )
     parser.add_argument(
-        "--origin",
-        metavar="NAME",
-        help="for KCIDB, the CI system that this is (default: jprobe_harness)",
-    )
-    parser.add_argument(
         "--notify",
         metavar="COMMAND",
         help="run this shell command where the status is not 0, with the mail as its input and the"
         " status in NIGHT_STATUS",
     )
-    add_json(parser, "the regressions")
-    for name, what in FORMATS.items():
-        parser.add_argument(f"--{name}", metavar="FILE", help=f"write {what}")
+    add_formats(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.nightly import cluster, matrix, night, told
+    from harness.nightly import cluster, matrix, night
     from harness.nightly.store import Store, default_url
 
     wanted = matrix.load(options.matrix)
@@ -105,16 +86,10 @@ def run(options: argparse.Namespace) -> int:
                 executor,
                 lambda done, planned: progress.step("units", planned, done),
             )
-            found = night.report(store, store.night(now.id))
+            found, past = recall(store, store.night(now.id), options)
             if options.bisect:
                 found = _bisected(found, executor, progress)
-    if "-" not in (options.json, *(getattr(options, name) for name in FORMATS)):
-        told.show(found)
-    if options.json:
-        write(options.json, as_json(told.document(found)))
-    for name in FORMATS:
-        if path := getattr(options, name):
-            write(path, _formatted(name, found, options))
+    tell(options, found, past)
     if options.notify and found.exit_status:
         _notify(options.notify, found)
     return found.exit_status
@@ -153,20 +128,6 @@ def _notify(command: str, found: Report) -> None:
             f" the night's is {status}.",
             "The night itself is stored: see jprobe-harness history nights",
         )
-
-
-def _formatted(name: str, found: Report, options: argparse.Namespace) -> bytes:
-    from harness.nightly import formats, kcidb, mail
-
-    if name == "kcidb":
-        return kcidb.document(found, options.origin or kcidb.ORIGIN)
-    makers = {
-        "junit": formats.as_junit,
-        "ktap": formats.as_ktap,
-        "mail": mail.text,
-        "annotations": formats.as_annotations,
-    }
-    return makers[name](found).encode()
 
 
 def _accept(store: Store, wanted: Matrix, why: str) -> int:

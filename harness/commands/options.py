@@ -172,3 +172,11 @@ def prepare(
         options=kernel_options(options),
         report=progress.percent,
     )
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--store",
+        metavar="URL",
+        help="the database, as SQLAlchemy has it (default: SQLite in the user's state folder)",
+    )

@@ -106,11 +106,11 @@ def _came(unit: Unit, future: Future[Done]) -> Done:
         return result(unit, now, now, own_trouble=[trouble])
 
 
-def report(store: Store, night: Night) -> Report:
-    """Hold a night against the one of its name that was accepted last."""
+def report(store: Store, night: Night, *, looks: bool = False) -> Report:
+    """Hold a night, maybe with all bytes, against the one of its name that was accepted last."""
     planned = store.units(night)
     order = {unit.name: index for index, unit in enumerate(planned)}
-    results = sorted(store.results(night), key=lambda done: order[done.unit])
+    results = sorted(store.results(night, looks=looks), key=lambda done: order[done.unit])
     baseline = next(iter(store.baselines(night.name)), None)
     accepted = store.results(store.night(baseline.night)) if baseline else None
     growth = max((unit.growth for unit in planned), default=0)

@@ -18,10 +18,13 @@ from harness.kernel.compiler import named
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.kernel.options import Options
+from harness.model.arrival import arrives
 from harness.model.observation import Look
 from harness.model.predict import ranges
-from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Unit, result
+from harness.model.verdict import places
+from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Picture, Unit, result
 from harness.report import words
+from harness.report.stack_picture import corrupt, parts
 from harness.run import cost, fuzz, job, repro
 from harness.run.cost import CostResult
 from harness.run.plan import Outcome, Play, Result, plays
@@ -168,20 +171,35 @@ def _cell(outcome: Outcome) -> Cell:
         reasons=list(outcome.reasons),
         damage=damage,
         looks=looks,
+        picture=_picture(outcome),
     )
 
 
 def _looks(outcome: Outcome) -> Iterator[tuple[str, dict[str, str]]]:
     assert outcome.verdict
     observation = outcome.verdict.observation
-    places: dict[str, Look | None] = {"area": observation.area, "object": observation.object}
+    looks: dict[str, Look | None] = {"area": observation.area, "object": observation.object}
     for index, placement in enumerate(outcome.play.case.layout.placements):
         if placement.by_reference:
-            places[f"argument {index}"] = observation.arguments.get(index)
-    for place, look in places.items():
+            looks[f"argument {index}"] = observation.arguments.get(index)
+    predicted = arrives(outcome.verdict)
+    for place, look in looks.items():
         moments = {"before": look.before, "after": look.after, "seen": look.seen} if look else {}
+        moments["predicted"] = predicted.get(place)
         if found := {moment: data.hex() for moment, data in moments.items() if data}:
             yield place, found
+
+
+def _picture(outcome: Outcome) -> Picture | None:
+    if outcome.verdict is None:
+        return None
+    case, prediction = outcome.play.case, outcome.verdict.prediction
+    hit, found = outcome.verdict.observation.hit, places(case, outcome.verdict.observation)
+    return Picture(
+        parts=[(part.start, part.end, part.label) for part in parts(case, hit, found)],
+        saved=prediction.window,
+        corrupt=list(corrupt(case, hit, found, prediction)),
+    )
 
 
 def _complaint(splat: Splat, outcome: Outcome) -> Complaint:

@@ -47,7 +47,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from harness.errors import ConfigError, InfrastructureError
 from harness.nightly.matrix import Matrix
-from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Unit, again
+from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Picture, Unit, again
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -86,7 +86,7 @@ _UNITS = Table(
     Column("logs", Text, nullable=False),
     UniqueConstraint("night", "name"),
 )
-# Most nights see the same bytes again.
+# What most nights see again: bytes and pictures.
 _LOOKS = Table(
     "look",
     _METADATA,
@@ -395,8 +395,15 @@ def _storable(done: Done) -> Done:
     return msgspec.json.decode(data, type=Done)
 
 
+class _Look(msgspec.Struct):
+    """What takes much room of a cell."""
+
+    looks: dict[str, dict[str, str]] = {}
+    picture: Picture | None = None
+
+
 def _packed(cell: Cell) -> bytes:
-    return msgspec.json.encode(cell.looks)
+    return msgspec.json.encode(_Look(cell.looks, cell.picture))
 
 
 def _digest(cell: Cell) -> str:
@@ -418,6 +425,8 @@ def _cell_row(unit: int, cell: Cell) -> dict[str, object]:
 
 def _cell(row: dict[str, object]) -> Cell:
     data = row.get("data")
-    looks = msgspec.json.decode(data) if isinstance(data, bytes) else {}
-    fields = {name: row[name] for name in Cell.__struct_fields__ if name != "looks"}
-    return Cell(**fields, looks=looks)  # type: ignore[arg-type]
+    look = msgspec.json.decode(data, type=_Look) if isinstance(data, bytes) else _Look()
+    fields = {
+        name: row[name] for name in Cell.__struct_fields__ if name not in ("looks", "picture")
+    }
+    return Cell(**fields, looks=look.looks, picture=look.picture)  # type: ignore[arg-type]

@@ -63,6 +63,17 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     harness: str
 
 
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """The stack at the hit; all numbers are bytes from SP."""
+
+    # Start, end and name of what lies there.
+    parts: list[tuple[int, int, str]]
+    # Up to here it was saved; 0 for nothing.
+    saved: int
+    # Ranges that the probed function or the caller is to find wrong.
+    corrupt: list[tuple[int, int]]
+
+
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a case under a variant."""
 
@@ -74,8 +85,9 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[str]
     # Byte ranges that are corrupt, by what they are of: "argument 8", "object".
     damage: dict[str, list[list[int]]]
-    # Bytes in hexadecimal, by place and moment.
-    looks: dict[str, dict[str, str]]
+    # Bytes in hexadecimal, by place and moment: before, after, seen, predicted.
+    looks: dict[str, dict[str, str]] = {}
+    picture: Picture | None = None
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,7 +32,7 @@ _HATCH = (
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """Something on the stack; offsets in bytes from SP."""
 
     start: int
@@ -40,25 +40,26 @@ class _Part:
     label: str
 
 
-def _parts(case: Case, hit: Hit, places: Places) -> Iterator[_Part]:
+def parts(case: Case, hit: Hit, places: Places) -> Iterator[Part]:
+    """What lies at and above SP, as far as it matters to the case."""
     for index, (argument, placement) in enumerate(zip(case.arguments, case.layout.placements)):
         if placement.stack is not None:
             size = WORD if placement.by_reference else argument.type.size
-            yield _Part(placement.stack, placement.stack + size, f"argument {index}")
+            yield Part(placement.stack, placement.stack + size, f"argument {index}")
         if placement.by_reference:
             start = places.pointees[index] - hit.sp
-            yield _Part(start, start + argument.type.size, f"copy of {index}")
+            yield Part(start, start + argument.type.size, f"copy of {index}")
     if hit.sp <= hit.fp < hit.top:
-        yield _Part(hit.fp - hit.sp, hit.fp - hit.sp + FRAME_RECORD, "x29, x30")
+        yield Part(hit.fp - hit.sp, hit.fp - hit.sp + FRAME_RECORD, "x29, x30")
     if case.object:
         start = places.object - hit.sp
-        yield _Part(start, start + case.object.size, "an object")
+        yield Part(start, start + case.object.size, "an object")
 
 
-def _corrupt(
+def corrupt(
     case: Case, hit: Hit, places: Places, prediction: Prediction
 ) -> Iterator[tuple[int, int]]:
-    """Ranges of bytes that the probed function, or the caller, finds wrong."""
+    """Ranges of bytes, from SP, that the probed function or the caller finds wrong."""
     for index, offsets in prediction.corrupt.items():
         placement = case.layout.placements[index]
         base = placement.stack or 0
@@ -75,8 +76,8 @@ def svg(case: Case, variants: Sequence[Variant], hit: Hit, places: Places) -> st
 
     A frame shows what is saved and put back, a hatch what stays corrupt.
     """
-    parts = sorted(_parts(case, hit, places), key=lambda part: part.start)
-    extent = max([part.end for part in parts], default=WORD) + WORD
+    found = sorted(parts(case, hit, places), key=lambda part: part.start)
+    extent = max([part.end for part in found], default=WORD) + WORD
     scale = min(HEIGHT / extent, WORD_MAX / WORD)
     bottom = HEAD + extent * scale
     width, height = MARGIN + COLUMN * len(variants), bottom + FOOT
@@ -94,7 +95,7 @@ def svg(case: Case, variants: Sequence[Variant], hit: Hit, places: Places) -> st
         )
 
     drawn = [text(4, bottom + 12, "SP"), text(4, 16, case.name, "name")]
-    for part in parts:
+    for part in found:
         if (part.end - part.start) * scale >= 10:
             middle = bottom - (part.start + part.end) / 2 * scale
             drawn.append(text(4, middle + 4, part.label))
@@ -102,8 +103,8 @@ def svg(case: Case, variants: Sequence[Variant], hit: Hit, places: Places) -> st
         x = MARGIN + COLUMN * number
         prediction = predict(case, variant.expected, hit, places)
         drawn.append(text(x + BAR / 2, 34, variant.name, "name", "middle"))
-        drawn += [box("part", x, part.start, part.end) for part in parts]
-        drawn += [box("corrupt", x, *span) for span in _corrupt(case, hit, places, prediction)]
+        drawn += [box("part", x, part.start, part.end) for part in found]
+        drawn += [box("corrupt", x, *span) for span in corrupt(case, hit, places, prediction)]
         if prediction.window:
             drawn.append(box("saved", x, 0, min(prediction.window, extent), inset=3))
         drawn.append(text(x + BAR / 2, bottom + 18, prediction.label, "", "middle"))

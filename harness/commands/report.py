@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tells a night that is remembered once more."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.commands.options import add_store, count
+from harness.commands.telling import add_formats, recall, tell
+from harness.errors import ConfigError
+
+SUMMARY = "tell a night that is remembered, in any format"
+EXAMPLE = "jprobe-harness report --html night.html"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "night", type=count, nargs="?", metavar="NIGHT", help="its number (default: the newest)"
+    )
+    add_store(parser)
+    add_formats(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.nightly.store import Store, default_url
+
+    with Store(options.store or default_url()) as store:
+        if options.night:
+            now = store.night(options.night)
+        elif nights := store.nights():
+            now = nights[0]
+        else:
+            raise ConfigError("No night is remembered.", "Play one: jprobe-harness nightly FILE")
+        found, past = recall(store, now, options)
+    tell(options, found, past)
+    return found.exit_status

@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A night as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.nightly import compare, told
+from harness.nightly.compare import Place
+from harness.nightly.night import Report
+from harness.nightly.store import Night
+from harness.nightly.unit import Cell, Complaint, Done, Kind
+
+# What stands between the names of classes.
+_NUMBERS = re.compile(r"[\s\d,+]+")
+# In pixels.
+SPARK_WIDTH, SPARK_HEIGHT = 120, 24
+# Of a number, so much is drawn as the full height at least.
+FLAT = 0.1
+# Regressions that are in sight at once.
+SHOWN = 25
+
+
+@dataclass(frozen=True)
+class Past:
+    """Nights of one matrix, the oldest first; the last is the one that is told."""
+
+    nights: Sequence[Night]
+    results: Sequence[Sequence[Done]]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A number over the nights, drawn; None where a night lacks it."""
+
+    label: str
+    values: tuple[float | None, ...]
+
+    @property
+    def points(self) -> list[tuple[float, float]]:
+        """In pixels from the upper left corner."""
+        known = [value for value in self.values if value is not None]
+        low, high = min(known, default=0), max(known, default=0)
+        # What hardly changes looks like it.
+        span = max(high - low, FLAT * high) or 1
+        step = SPARK_WIDTH / max(1, len(self.values) - 1)
+        return [
+            (number * step, SPARK_HEIGHT - (value - low) / span * SPARK_HEIGHT)
+            for number, value in enumerate(self.values)
+            if value is not None
+        ]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A kernel's row: how many cases each variant leaves intact."""
+
+    column: str
+    release: str
+    # By variant: intact, all, and those that are not as predicted.
+    counts: dict[str, tuple[int, int, int]]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """A bar of the cost plot."""
+
+    variant: str
+    instructions: float
+    saved: int
+    # Of the dearest on this kernel, in per cent.
+    share: float
+    past: Line
+
+
+class _Page:
+    """What the template asks for."""
+
+    def __init__(self, report: Report, past: Past) -> None:
+        self.report = report
+        self.past = past
+
+    @cached_property
+    def cells(self) -> dict[Place, Cell]:
+        """One for each place: of several repetitions, one that is not as predicted."""
+        found: dict[Place, Cell] = {}
+        for done in self.report.results:
+            cells = done.cells if done.kind is Kind.CELLS else []
+            for cell in sorted(cells, key=lambda cell: self._order.get(cell.variant, 0)):
+                place = Place(done.kernel, done.compiler, cell.variant, cell.case)
+                if place not in found or not cell.agrees:
+                    found[place] = cell
+        return found
+
+    @cached_property
+    def _order(self) -> dict[str, int]:
+        """Variants as the matrix has them."""
+        names = dict.fromkeys(name for unit in self.report.planned for name in unit.variants)
+        return {name: number for number, name in enumerate(names)}
+
+    @cached_property
+    def changed(self) -> set[Place]:
+        return {one.place for one in self.report.regressions}
+
+    @property
+    def surveys(self) -> Iterator[Survey]:
+        releases = {(d.kernel, d.compiler): d.facts.release for d in self.report.results if d.facts}
+        by_column: dict[tuple[str, str], dict[str, list[Cell]]] = {}
+        for place, cell in self.cells.items():
+            column = by_column.setdefault((place.kernel, place.compiler), {})
+            column.setdefault(place.variant, []).append(cell)
+        for key, variants in by_column.items():
+            counts = {
+                variant: (
+                    sum(cell.seen == "intact" for cell in cells),
+                    len(cells),
+                    sum(not cell.agrees for cell in cells),
+                )
+                for variant, cells in variants.items()
+            }
+            yield Survey(_column(*key), releases.get(key, "-"), counts)
+
+    @property
+    def variants(self) -> list[str]:
+        return list(dict.fromkeys(place.variant for place in self.cells))
+
+    @property
+    def costs(self) -> Iterator[tuple[str, list[Spent]]]:
+        """By kernel and compiler."""
+        for done in self.report.results:
+            dearest = max((cost.instructions for cost in done.costs), default=0)
+            spent = [
+                Spent(
+                    cost.variant,
+                    cost.instructions,
+                    cost.saved,
+                    100 * cost.instructions / dearest,
+                    self._cost_line(done.unit, cost.variant),
+                )
+                for cost in sorted(done.costs, key=lambda cost: self._order.get(cost.variant, 0))
+            ]
+            if spent:
+                yield _column(done.kernel, done.compiler), spent
+
+    def _cost_line(self, unit: str, variant: str) -> Line:
+        values = [
+            next(
+                (c.instructions for d in night if d.unit == unit for c in d.costs
+                 if c.variant == variant),
+                None,
+            )
+            for night in self.past.results
+        ]  # fmt: skip
+        return Line("instructions a hit", tuple(values))
+
+    @property
+    def lines(self) -> list[Line]:
+        """The nights in two numbers."""
+        odd = [
+            sum(not cell.agrees for done in night for cell in done.cells)
+            for night in self.past.results
+        ]
+        seconds = [sum(done.ended - done.started for done in night) for night in self.past.results]
+        return [Line("cells not as predicted", tuple(odd)), Line("seconds", tuple(seconds))]
+
+    @property
+    def complaints(self) -> Iterator[tuple[Done, Complaint]]:
+        """One of each sort on each kernel."""
+        seen = set()
+        for done in self.report.results:
+            for complaint in done.complaints:
+                key = (done.kernel, complaint.fingerprint)
+                if key not in seen:
+                    seen.add(key)
+                    yield done, complaint
+
+    def link(self, place: Place) -> str:
+        """Opens a cell of this page."""
+        if place not in self.cells:
+            return ""
+        name = [_column(place.kernel, place.compiler), place.variant, place.case]
+        return "#" + urlencode({"cell": "|".join(name)})
+
+    def data(self) -> Markup:
+        """What the script draws, as JSON that cannot end its element."""
+        text = msgspec.json.encode(_data(self)).decode()
+        return Markup(text.replace("<", "\\u003c"))  # noqa: S704
+
+
+def _column(kernel: str, compiler: str) -> str:
+    return f"{kernel} {compiler}"
+
+
+def kind(seen: str) -> str:
+    """What was seen without its numbers: "leak+rollback" of "leak 8 rollback 1"."""
+    return "+".join(word for word in _NUMBERS.split(seen) if word)
+
+
+class _Numbers:
+    """Values by number, each once."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[bytes, int] = {}
+        self.values: list[Any] = []
+
+    def of(self, value: Any) -> int:
+        key = msgspec.json.encode(value)
+        if key not in self._numbers:
+            self._numbers[key] = len(self.values)
+            self.values.append(value)
+        return self._numbers[key]
+
+
+def _data(page: _Page) -> dict[str, Any]:
+    columns, cases, details = _Numbers(), _Numbers(), _Numbers()
+    complaints: dict[Place, list[str]] = {}
+    for done in page.report.results:
+        for one in done.complaints:
+            place = Place(done.kernel, done.compiler, one.variant, one.case)
+            complaints.setdefault(place, []).append(one.text)
+    cells: list[list[int]] = []
+    for place, cell in page.cells.items():
+        detail = {
+            "kind": kind(cell.seen),
+            "seen": cell.seen,
+            "agrees": cell.agrees,
+            "reasons": cell.reasons,
+            "damage": cell.damage,
+            "looks": cell.looks,
+            "picture": cell.picture,
+            "console": complaints.get(place, []),
+        }
+        cells.append(
+            [
+                columns.of([_column(place.kernel, place.compiler), place.variant]),
+                cases.of(place.case),
+                details.of(detail),
+                int(place in page.changed),
+            ]
+        )
+    return {
+        "columns": columns.values,
+        "cases": cases.values,
+        "details": details.values,
+        "cells": cells,
+        "nights": [night.id for night in page.past.nights],
+        "history": {
+            "|".join((_column(p.kernel, p.compiler), p.variant, p.case)): found
+            for p, found in compare.changes(page.past.results).items()
+            if len(found) > 1
+        },
+    }
+
+
+def document(report: Report, past: Past) -> str:
+    """The file; the report's cells come with their bytes."""
+    environment = Environment(
+        loader=PackageLoader("harness.nightly", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+    def inlined(name: str) -> Markup:
+        """One of our own files as it is."""
+        assert environment.loader
+        return Markup(environment.loader.get_source(environment, name)[0])  # noqa: S704
+
+    return environment.get_template("page.html.j2").render(
+        page=_Page(report, past),
+        report=report,
+        sentence=told.sentence(report),
+        rows=[told.row(done) for done in report.results],
+        missing=list(told.missing(report)),
+        inlined=inlined,
+        shown=SHOWN,
+        width=SPARK_WIDTH,
+        height=SPARK_HEIGHT,
+    )

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is said to arrive is what a faithful guest sees."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.catalog import Catalog
+from harness.model.arrival import arrives
+from harness.model.case import Case
+from harness.model.ctype import VA_LIST, value_bytes
+from harness.model.policy import save
+from harness.model.verdict import judge
+from tests.unit.factory import HIT, observe
+
+CATALOG = Catalog()
+CASES = [
+    case
+    for case in CATALOG.cases.values()
+    if all(argument.type != VA_LIST for argument in case.arguments)
+]
+
+
+def named(case: Case) -> set[int]:
+    """Offsets from SP of bytes of which each bit is an argument's."""
+    return {
+        placement.stack + offset
+        for argument, placement in zip(case.arguments, case.layout.placements)
+        if placement.stack is not None and not placement.by_reference
+        if argument.flip_mask == 0xFF
+        for offset in value_bytes(argument.type)
+    }
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_byte_that_the_model_names(case: Case) -> None:
+    for variant in CATALOG.variants.values():
+        seen = observe(case, variant.policy)
+        verdict = judge(case, variant.policy, seen)
+        found = arrives(verdict)
+        if save(variant.policy, HIT) is None:
+            assert set(found) <= {"object"}
+            continue
+        arrived = found.get("area", b"")
+        assert seen.area.seen is not None
+        assert len(arrived) == len(seen.area.seen)
+        # What the stand-in's handler leaves in padding, no argument has.
+        for offset in named(case):
+            assert arrived[offset] == seen.area.seen[offset]
+        for place, data in found.items():
+            if place.startswith("argument "):
+                assert data == seen.arguments[int(place.split()[1])].seen
+        if seen.object:
+            assert found["object"] == seen.object.seen

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A night as one HTML file: all of it is there, and nothing of it is markup."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from harness.nightly import compare, html
+from harness.nightly.compare import Place
+from harness.nightly.html import Line, Past
+from harness.nightly.night import Report
+from harness.nightly.store import Baseline, Night
+from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Picture, Unit, result
+
+NASTY = "</script><img src=x onerror=alert(1)>"
+FACTS = Facts(release="6.1", version="1", key="k", engine="port", compiler="gcc", qemu="7",
+              harness="0")  # fmt: skip
+NIGHT = Night(id=2, name="n", matrix="m", shows="a test", started=0, ended=1)
+UNIT = Unit(kernel="debian:6.1", compiler="gcc", kind=Kind.CELLS, variants=["none", "fixed-128"],
+            deadline=60)  # fmt: skip
+
+
+def cell(variant: str, case: str, size: int) -> Cell:
+    return Cell(
+        variant=variant, case=case, seen=f"leak {size}" if size else "intact", agrees=True,
+        reasons=[], damage={"argument 8": [[0, size]]} if size else {},
+        looks={"area": {"before": "00" * 8, "seen": "ff" * 8, "predicted": "ff" * 8}},
+        picture=Picture(parts=[(0, 8, "argument 8")], saved=0, corrupt=[(0, size)]),
+    )  # fmt: skip
+
+
+def played(*cells: Cell, **fields: Any) -> Done:
+    given = {"facts": FACTS, "cells": list(cells), "planned": len(cells), "played": len(cells)}
+    return result(UNIT, 0.0, 1.0, **given | fields)
+
+
+BEFORE = [played(cell("none", "stack-9", 8), cell("fixed-128", "stack-9", 0))]
+NOW = [played(cell("none", "stack-9", 8), cell("fixed-128", "stack-9", 4))]
+
+
+def report(results: list[Done] = NOW) -> Report:
+    found = compare.regressions(results, BEFORE)
+    baseline = Baseline(night=1, who="me", why="first", accepted=0)
+    return Report(NIGHT, (UNIT,), results, baseline, BEFORE, 0, found)
+
+
+def page(results: list[Done] = NOW) -> str:
+    nights = [replace(NIGHT, id=1), NIGHT]
+    return html.document(report(results), Past(nights, [BEFORE, results]))
+
+
+def embedded(text: str) -> dict[str, Any]:
+    match = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert match
+    data: dict[str, Any] = json.loads(match[1])
+    return data
+
+
+class Elements(HTMLParser):
+    """Which elements a page has, and where they lead."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        for name, value in attributes:
+            if name in ("href", "src"):
+                self.links.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+
+
+def test_all_of_a_night_is_there() -> None:
+    text = page()
+    data = embedded(text)
+    assert data["columns"] == [["debian:6.1 gcc", "none"], ["debian:6.1 gcc", "fixed-128"]]
+    assert data["cases"] == ["stack-9"]
+    # The second one is not as it was.
+    assert [row[3] for row in data["cells"]] == [0, 1]
+    assert data["details"][1]["seen"] == "leak 4"
+    assert data["details"][1]["picture"]["parts"] == [[0, 8, "argument 8"]]
+    assert data["history"] == {"debian:6.1 gcc|fixed-128|stack-9": [[0, "intact"], [1, "leak 4"]]}
+    assert "intact → leak 4" in text
+    assert "1 regression against night 1, accepted by me (first)." in text
+    assert "0 of 1" in text
+
+
+def test_it_needs_nothing_else() -> None:
+    found = Elements(page())
+    assert all(link.startswith(("#", "data:")) for link in found.links), found.links
+    assert len(found.ids) == len(set(found.ids))
+    assert "#cell=debian%3A6.1+gcc%7Cfixed-128%7Cstack-9" in found.links
+
+
+def test_nothing_of_it_is_markup() -> None:
+    one = Complaint(
+        kind="BUG", title=NASTY, fingerprint="f", text=NASTY, variant="none", case=NASTY
+    )
+    nasty = played(
+        replace_cell(cell("none", NASTY, 8), reasons=[NASTY], agrees=False),
+        complaints=[one],
+        own_trouble=[NASTY],
+    )
+    text = page([nasty])
+    assert NASTY not in text
+    clean, dirty = Elements(page()).names, Elements(text).names
+    assert "img" not in dirty
+    assert dirty.count("script") == clean.count("script") == 2
+    (case,) = embedded(text)["cases"]
+    assert case == NASTY
+
+
+def replace_cell(cell: Cell, **fields: Any) -> Cell:
+    import msgspec
+
+    return msgspec.structs.replace(cell, **fields)
+
+
+def test_of_repetitions_the_one_that_differs_is_shown() -> None:
+    odd = replace_cell(cell("none", "stack-9", 6), agrees=False)
+    for results in ([NOW[0], played(odd)], [played(odd), NOW[0]]):
+        found = html._Page(report(results), Past([], []))
+        assert found.cells[Place("debian:6.1", "gcc", "none", "stack-9")] == odd
+
+
+def test_costs_are_drawn() -> None:
+    costs = [Cost(variant="none", instructions=1000, saved=0),
+             Cost(variant="fixed-128", instructions=2000, saved=128)]  # fmt: skip
+    text = page([NOW[0], played(costs=costs)])
+    assert "What a hit costs" in text
+    assert 'style="width: 50.0%"' in text
+    assert "What a hit costs" not in page()
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [("intact", "intact"), ("leak 8", "leak"), ("leak 32 by-ref 64", "leak+by-ref"),
+     ("no verdict", "no+verdict"), ("missed overflow 256", "missed+overflow")],
+)  # fmt: skip
+def test_what_was_seen_without_its_numbers(seen: str, expected: str) -> None:
+    assert html.kind(seen) == expected
+
+
+def test_a_line_over_nights() -> None:
+    assert Line("x", (1.0, None, 3.0)).points == [(0, html.SPARK_HEIGHT), (html.SPARK_WIDTH, 0)]
+    # What hardly changes is not drawn as if it did.
+    (_, first), (_, second) = Line("x", (1000.0, 1001.0)).points
+    assert abs(first - second) < 1
+    assert Line("x", ()).points == []
