@@ -70,6 +70,7 @@ TEST_PROGRAMS = (
     Program("fish", "fish", "its completion"),
     Program("systemd-analyze", "systemd", "checks the nightly job's units"),
     Program("createdb", "postgresql", "a database server to remember nights in"),
+    Program("chromium", "chromium", "a browser for a night's page"),
 )
 
 

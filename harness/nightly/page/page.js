@@ -313,7 +313,7 @@ function picture(found) {
   const scale = Math.min(360 / extent, 2.25), bottom = 12 + extent * scale;
   const box = (kind, start, end, inset = 0) => make("rect", {
     class: kind, x: 100 - inset, y: bottom - end * scale, width: 96 + 2 * inset, height: Math.max(0.5, (end - start) * scale) });
-  const drawn = make("svg", { role: "img", width: 300, height: bottom + 24, "aria-label": `The stack at the hit: ${found.saved} bytes from SP are saved` },
+  const drawn = make("svg", { role: "img", width: 215, height: bottom + 24, "aria-label": `The stack at the hit: ${found.saved} bytes from SP are saved` },
     make("defs", {}, make("pattern", { id: "hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
       make("line", { class: "hatch", x1: 0, y1: 0, x2: 0, y2: 6 }))));
   for (const [start, end, label] of found.parts) {
@@ -380,12 +380,12 @@ function tell() {
   panel.replaceChildren(
     make("div", { class: "top" }, title, close),
     make("p", { class: detail.agrees && !changed ? "good" : "bad" }, words),
-    ...list("Why", detail.reasons),
-    ...list("Corrupt", spans),
     make("h3", {}, "Bytes"),
     make("div", { class: "grid" },
       make("div", {}, ...Object.entries(detail.looks).map(([place, looks]) => dump(place, looks))),
       ...(detail.picture ? [picture(detail.picture)] : [])),
+    ...list("Why", detail.reasons),
+    ...list("Corrupt", spans),
     ...(detail.console.length ? [make("h3", {}, "Console"), ...detail.console.map((text) => make("pre", {}, text))] : []),
     make("h3", {}, "Nights"), past(nameOf(shown.open), detail),
     make("h3", {}, "Again"), make("pre", {}, again(column, row)));

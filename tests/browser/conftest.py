@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Pages of nights, and a browser that notices whatever goes wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+
+from harness.errors import Exit
+from harness.nightly import compare, html
+from harness.nightly.html import Past
+from harness.nightly.night import Report
+from harness.nightly.store import Night
+from harness.nightly.unit import Cell, Facts, Kind, Picture, Unit, result
+from tests.nightly.test_night import copied, play, written
+
+# A hundred thousand cells.
+KERNELS, VARIANTS, CASES = 10, 10, 1000
+SEEN = ("intact", "leak 8", "by-ref 24", "rollback 16", "overflow 256", "skipped", "missed")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshot", type=Path, help="write the picture that the README shows")
+
+
+@pytest.fixture(scope="session")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a real night in which a policy saves less than it should."""
+    folder = tmp_path_factory.mktemp("night")
+    file = written(folder, kernels=["debian:6.1"], cases=[], variants=[], cost={"growth": 2})
+    url = f"sqlite:///{folder}/history.sqlite"
+    for words in ((), ("--accept", "the first one")):
+        status, told, _ = play(file, url, *words)
+        assert status == Exit.AGREES, told
+    project = copied(folder / "project")
+    (header,) = project.rglob("stack_policy.h")
+    text = header.read_text()
+    broken = text.replace("return min(size, room);", "return min(size == 128 ? 64 : size, room);")
+    assert broken != text
+    header.write_text(broken)
+    page = folder / "night.html"
+    status, told, _ = play(file, url, "--html", str(page), project=project)
+    assert status == Exit.DIFFERS, told
+    return page
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a made-up night with a hundred thousand cells."""
+    facts = Facts(release="6.1", version="1", key="k", engine="port", compiler="gcc", qemu="7",
+                  harness="0")  # fmt: skip
+    variants = [f"variant-{number}" for number in range(VARIANTS)]
+    units, results = [], []
+    for kernel in range(KERNELS):
+        unit = Unit(kernel=f"debian:{kernel}", compiler="gcc", kind=Kind.CELLS, variants=variants,
+                    deadline=60)  # fmt: skip
+        cells = [
+            _cell(variant, number, SEEN[(number + index + kernel) % len(SEEN)])
+            for number in range(CASES)
+            for index, variant in enumerate(variants)
+        ]
+        units.append(unit)
+        results.append(
+            result(unit, 0.0, 1.0, facts=facts, cells=cells, planned=len(cells), played=len(cells))
+        )
+    now = Night(id=1, name="n", matrix="m", shows="a large one", started=0, ended=1)
+    report = Report(now, tuple(units), results, None, None, 0, compare.regressions(results, None))
+    page = tmp_path_factory.mktemp("large") / "night.html"
+    page.write_text(html.document(report, Past([now], [results])))
+    return page
+
+
+def _cell(variant: str, number: int, seen: str) -> Cell:
+    return Cell(
+        variant=variant, case=f"case-{number:04}", seen=seen, agrees=number % 97 != 0,
+        reasons=["made up"], damage={}, looks={"area": {"before": f"{number:016x}"}},
+        picture=Picture(parts=[(0, 8, "argument 8")], saved=0, corrupt=[]),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium")
+    assert path, "jprobe-harness doctor --install --tests"
+    # Chromium's own sandbox is not for root.
+    words = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=words)
+        yield running
+        running.close()
+
+
+class Watched:
+    """A page, and what went wrong in it."""
+
+    def __init__(self, page: Page, file: Path) -> None:
+        self.page = page
+        self.wrong: list[str] = []
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        page.on("request", self._request)
+        self.url = file.as_uri()
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.wrong.append(message.text)
+
+    def _request(self, request: Request) -> None:
+        if not request.url.startswith(("file:", "data:")):
+            self.wrong.append(f"asked for {request.url}")
+
+    def open(self, place: str = "") -> Page:
+        self.page.goto(f"{self.url}{place}")
+        return self.page
+
+
+Opener = Callable[..., Watched]
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[Opener]:
+    """Opens files; at its end nothing may have gone wrong in any of them."""
+    opened: list[Watched] = []
+
+    def make(file: Path, *, width: int = 1440, scheme: str = "light") -> Watched:
+        viewport = {"width": width, "height": 1000}
+        page = browser.new_page(viewport=viewport, color_scheme=scheme)  # type: ignore[arg-type]
+        page.set_default_timeout(10_000)
+        opened.append(Watched(page, file))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.page.close()
+        assert one.wrong == []
+
+
+@pytest.fixture
+def night_page(watched: Opener, night: Path) -> Page:
+    return watched(night).open()
