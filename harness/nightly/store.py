@@ -40,6 +40,7 @@ from sqlalchemy import (
     delete,
     event,
     insert,
+    make_url,
     select,
     update,
 )
@@ -181,7 +182,7 @@ class Store:
             _METADATA.create_all(self._engine)
         except (SQLAlchemyError, ImportError) as error:
             raise ConfigError(
-                f"The database {url} cannot be used: {_first_line(error)}.",
+                f"The database {_shown(url)} cannot be used: {_first_line(error)}.",
                 "Give a URL as SQLAlchemy has it, such as sqlite:///history.sqlite.",
             ) from error
 
@@ -376,6 +377,14 @@ def _told() -> Iterator[None]:
         raise InfrastructureError(
             f"The database fails: {_first_line(error)}.", "What was stored before is kept."
         ) from error
+
+
+def _shown(url: str) -> str:
+    """Without its password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        return re.sub(r"//.*@", "//***@", url)
 
 
 def _first_line(error: Exception) -> str:

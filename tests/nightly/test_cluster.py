@@ -3,66 +3,33 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from harness.errors import Exit
 from harness.nightly.store import Store
+from tests.nightly.dask_cluster import Cluster
 from tests.nightly.test_night import children, command, play, stripped, written
 
 SECONDS = 60
 REPETITIONS = 4
 
 
-def start(resources: ExitStack, *words: str, until: str) -> subprocess.Popen[str]:
-    """One of Dask's own commands, once it says that it is ready."""
-    process = resources.enter_context(
-        subprocess.Popen(["dask", *words], stderr=subprocess.PIPE, text=True)
-    )
-    resources.callback(process.kill)
-    assert process.stderr
-    for line in process.stderr:
-        if until in line:
-            return process
-    raise AssertionError(f"dask {words[0]} is not ready")
-
-
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[str]]]]:
-    """The scheduler's address, and the processes: the scheduler, and two workers."""
-    file = tmp_path / "scheduler.json"
-    with ExitStack() as resources:
-        scheduler = start(
-            resources, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
-            "--scheduler-file", str(file), until="Scheduler at:",
-        )  # fmt: skip
-        deadline = time.monotonic() + SECONDS
-        while not file.exists() and time.monotonic() < deadline:
-            select.select([], [], [], 0.1)
-        address = json.loads(file.read_text())["address"]
-        workers = [
-            start(
-                resources, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard",
-                "--local-directory", str(tmp_path), until="Registered to:",
-            )
-            for _ in range(2)
-        ]  # fmt: skip
-        yield address, [scheduler, *workers]
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    with Cluster(tmp_path) as running:
+        yield running
 
 
-def test_a_worker_that_dies_loses_nothing(
-    cluster: tuple[str, list[subprocess.Popen[str]]], tmp_path: Path
-) -> None:
-    address, (_, victim, other) = cluster
+def test_a_worker_that_dies_loses_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    address, (victim, other) = cluster.address, cluster.workers
     file = written(tmp_path, kernels=["debian:6.1"], repetitions=REPETITIONS)
     here, there = (f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("here", "there"))
     assert play(file, here)[0] == Exit.AGREES
@@ -88,10 +55,8 @@ def test_a_worker_that_dies_loses_nothing(
     assert found == expected
 
 
-def test_a_scheduler_that_dies_costs_what_was_at_work(
-    cluster: tuple[str, list[subprocess.Popen[str]]], tmp_path: Path
-) -> None:
-    address, (scheduler, worker, _) = cluster
+def test_a_scheduler_that_dies_costs_what_was_at_work(cluster: Cluster, tmp_path: Path) -> None:
+    address, scheduler, worker = cluster.address, cluster.scheduler, cluster.workers[0]
     file = written(tmp_path, kernels=["debian:6.1"], repetitions=REPETITIONS)
     url = f"sqlite:///{tmp_path}/history.sqlite"
     with subprocess.Popen(command(file, url, "--cluster", address)) as night:

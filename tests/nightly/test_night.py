@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Nights that are sabotaged, and nights that are shot at."""
+"""Nights that are sabotaged."""
 
 from __future__ import annotations
 
 import json
-import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,19 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from harness import resources
 from harness.errors import Exit
-from harness.nightly.store import Store
 from harness.nightly.unit import Done
 
 SECONDS = 300
-SHOTS = 6
-REPETITIONS = 4
-# Within which a shot falls: such a night takes about as long.
-NIGHT_SECONDS = 12.0
 CASES = ["stack-9", "stack-25", "stack-8"]
 VARIANTS = ["none", "fixed-64", "fixed-128"]
 MATRIX = {
@@ -138,47 +129,3 @@ def stripped(results: list[Done]) -> list[Done]:
         for done in results
     ]  # fmt: skip
     return sorted(found, key=lambda done: done.unit)
-
-
-def shoot(process: subprocess.Popen[bytes], dice: random.Random) -> bool:
-    """Kill it, or something that it started, at some time; whether it is still at work then."""
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(dice.uniform(0, NIGHT_SECONDS))
-        return False
-    victim = dice.choice([process.pid, *children(process.pid)])
-    with suppress(ProcessLookupError):
-        os.kill(victim, signal.SIGKILL)
-    return True
-
-
-@pytest.mark.parametrize("seed", [1])
-def test_a_night_that_is_shot_at_ends_as_any_other(tmp_path: Path, seed: int) -> None:
-    file = written(tmp_path, kernels=["debian:6.1"], repetitions=REPETITIONS)
-    quiet, shot = (f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("quiet", "shot"))
-    status, told, _ = play(file, quiet)
-    assert status == Exit.AGREES, told
-    dice = random.Random(seed)
-    hits = 0
-    words: list[str] = []
-    while hits < SHOTS:
-        # Of two shots at one night, the second may find nothing left to hit.
-        with subprocess.Popen(
-            command(file, shot, *words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as process:
-            while shoot(process, dice):
-                hits += 1
-            process.wait(SECONDS)
-        with Store(shot) as store:
-            # None, if it was hit before there was one.
-            left = any(len(store.stored(one)) < REPETITIONS for one in store.nights())
-        words = ["--resume"] if left else []
-    if words:
-        status, told, _ = play(file, shot, *words)
-        assert status == Exit.AGREES, told
-    with Store(quiet) as store:
-        (night,) = store.nights()
-        expected = stripped(store.results(night))
-    with Store(shot) as store:
-        assert store.nights()
-        for night in store.nights():
-            assert stripped(store.results(night)) == expected

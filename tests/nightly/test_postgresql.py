@@ -16,17 +16,7 @@ import pytest
 from harness.errors import Exit
 from harness.nightly.store import Store
 from tests.nightly.test_night import play, written
-from tests.unit.test_nightly import (  # noqa: F401
-    report,
-    test_kcidb_of_a_night,
-    test_old_nights_are_forgotten,
-    test_our_own_failure_is_made_up_for,
-    test_the_mail_is_readable_as_it_stands,
-    test_the_same_unit_is_stored_once,
-    test_what_is_done_is_not_done_again,
-    test_what_is_stored_comes_back,
-    test_what_no_database_can_hold_is_stored_all_the_same,
-)
+from tests.unit.store_contract import StoreContract
 
 BINARIES = Path("/usr/lib/postgresql")
 USER = "postgres"
@@ -74,6 +64,10 @@ def url(server: Path, request: pytest.FixtureRequest) -> str:
 def store(url: str) -> Iterator[Store]:
     with Store(url) as opened:
         yield opened
+
+
+class TestPostgresql(StoreContract):
+    pass
 
 
 def test_a_night(url: str, tmp_path: Path) -> None:

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Nights whose processes are killed at random: they end as any other.
+
+JPROBE_SHOTS says how often, JPROBE_SEED which.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from harness.errors import Exit
+from harness.nightly.store import Store
+from tests.nightly.dask_cluster import Cluster
+from tests.nightly.test_night import children, command, play, stripped, written
+
+SHOTS = int(os.environ.get("JPROBE_SHOTS", "8"))
+SEED = int(os.environ.get("JPROBE_SEED", "1"))
+SECONDS = 300
+REPETITIONS = 4
+# Within which a shot falls: such a night takes about as long.
+NIGHT_SECONDS = 10.0
+VICTIMS = ("nightly", "unit", "QEMU", "worker", "scheduler")
+
+
+def named(pids: Iterator[int]) -> dict[str, list[int]]:
+    """What a process has started: units of work, and QEMUs."""
+    found: dict[str, list[int]] = {"unit": [], "QEMU": []}
+    for pid in pids:
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if words[0] == b"qemu-system-aarch64":
+                found["QEMU"].append(pid)
+            elif b"harness.nightly.worker" in words and b"setpriv" not in words[0]:
+                found["unit"].append(pid)
+    return found
+
+
+def shoot(
+    night: subprocess.Popen[bytes], cluster: Cluster | None, dice: random.Random, hits: Counter[str]
+) -> bool:
+    """Kill the sort that was hit least, if there is one; whether the night was still at work."""
+    with suppress(subprocess.TimeoutExpired):
+        night.wait(dice.uniform(0, NIGHT_SECONDS))
+        return False
+    roots = [night.pid, *(worker.pid for worker in (cluster.workers if cluster else ()))]
+    victims = named(pid for root in roots for pid in children(root))
+    victims["nightly"] = [night.pid]
+    if cluster:
+        victims["worker"] = [worker.pid for worker in cluster.workers]
+        victims["scheduler"] = [cluster.scheduler.pid]
+    there = [name for name in VICTIMS if victims.get(name)]
+    least = min(hits[name] for name in there)
+    name = dice.choice([name for name in there if hits[name] == least])
+    with suppress(ProcessLookupError):
+        os.kill(dice.choice(victims[name]), signal.SIGKILL)
+        hits[name] += 1
+    return True
+
+
+def test_a_night_that_is_shot_at_ends_as_any_other(tmp_path: Path) -> None:
+    file = written(tmp_path, kernels=["debian:6.1"], repetitions=REPETITIONS)
+    quiet, shot = (f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("quiet", "shot"))
+    status, told, _ = play(file, quiet)
+    assert status == Exit.AGREES, told
+    dice = random.Random(SEED)
+    hits: Counter[str] = Counter()
+    words: list[str] = []
+    with Cluster(tmp_path) as cluster:
+        while hits.total() < SHOTS or set(hits) != set(VICTIMS):
+            # On the cluster twice as often: it has more to hit.
+            there = dice.choice([True, True, False])
+            where = ["--cluster", cluster.address] if there else []
+            with subprocess.Popen(
+                command(file, shot, *words, *where),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            ) as night:
+                while shoot(night, cluster if there else None, dice, hits):
+                    cluster.revive()
+                night.wait(SECONDS)
+            cluster.revive()
+            with Store(shot) as store:
+                # None, if it was hit before there was one.
+                left = any(len(store.stored(one)) < REPETITIONS for one in store.nights())
+            words = ["--resume"] if left else []
+    if words:
+        status, told, _ = play(file, shot, *words)
+        assert status == Exit.AGREES, told
+    print(f"seed {SEED}: {dict(hits)}")
+    with Store(quiet) as store:
+        (only,) = store.nights()
+        expected = stripped(store.results(only))
+    with Store(shot) as store:
+        assert store.nights()
+        for one in store.nights():
+            assert stripped(store.results(one)) == expected

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Nights that nobody played: matrices, and what came of their units."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.nightly import night
+from harness.nightly.store import Night, Store
+from harness.nightly.unit import Cell, Done, Facts, Kind, Unit, result
+
+MATRIX = """
+shows: one kernel
+kernels: [debian:6.1]
+variants: [none, fixed-128]
+cases: ["stack-9", "stack-8"]
+"""
+FACTS = Facts(release="6.1", version="1", key="k", engine="port", compiler="gcc", qemu="7",
+              harness="0")  # fmt: skip
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "night.yaml"
+    file.write_text(text)
+    return file
+
+
+def cell(case: str = "stack-9", variant: str = "none", size: int = 8, **fields: Any) -> Cell:
+    given: dict[str, Any] = {
+        "variant": variant,
+        "case": case,
+        "seen": f"leak {size}" if size else "intact",
+        "agrees": True,
+        "reasons": [],
+        "damage": {"argument 8": [[0, size]]} if size else {},
+        "looks": {"area": {"before": "00" * 8, "seen": "ff" * 8}},
+    }
+    return Cell(**given | fields)
+
+
+def done(*cells: Cell, kernel: str = "debian:6.1", repetition: int = 1, **fields: Any) -> Done:
+    unit = Unit(kernel=kernel, compiler="gcc", kind=Kind.CELLS, repetition=repetition,
+                variants=[], deadline=60)  # fmt: skip
+    given = {"facts": FACTS, "cells": list(cells), "planned": len(cells), "played": len(cells)}
+    return result(unit, 1.0, 2.0, **given | fields)
+
+
+class Works:
+    """In place of the process that does a unit."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, dies_after: int = 1000) -> None:
+        self.names: list[str] = []
+        self._dies_after = dies_after
+        self._lock = threading.Lock()
+        monkeypatch.setattr(night, "work", self)
+        monkeypatch.setattr(night, "stop", lambda: None)
+
+    def __call__(self, unit: Unit) -> Done:
+        with self._lock:
+            if len(self.names) == self._dies_after:
+                raise KeyboardInterrupt
+            self.names.append(unit.name)
+        return done(cell(), kernel=unit.kernel, repetition=unit.repetition)
+
+
+def spend(store: Store, now: Night) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        night.spend(store, now, executor)

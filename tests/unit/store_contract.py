@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the memory of nights must do, in whichever database."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from harness.errors import ConfigError, Exit
+from harness.nightly import matrix, night
+from harness.nightly.store import Store
+from harness.nightly.unit import Complaint
+from tests.unit.nights import MATRIX, Works, cell, done, spend, written
+
+
+class StoreContract:
+    """Its tests ask for `store`, a new and empty one."""
+
+    def test_what_is_stored_comes_back(self, store: Store, tmp_path: Path) -> None:
+        now = store.begin(matrix.load(written(tmp_path, MATRIX)))
+        complaint = Complaint(
+            kind="BUG", title="BUG: x", fingerprint="f", text="a\nb", case="stack-9"
+        )
+        brought = done(cell(), cell("stack-8", size=0), complaints=[complaint], boots=2,
+                       retried=["again"], logs="somewhere")  # fmt: skip
+        store.add(now, brought)
+        (found,) = store.results(now, looks=True)
+        key = [(one.case, one.variant) for one in found.cells]
+        assert key == sorted(key)
+        assert replace(found, cells=[]) == replace(brought, cells=[])
+        assert {one.case: one for one in found.cells} == {one.case: one for one in brought.cells}
+        # Without them, the bytes are left where they are.
+        assert store.results(now)[0].cells[0].looks == {}
+
+    def test_no_verdict_is_played_again_into_green(self, store: Store, tmp_path: Path) -> None:
+        now = store.begin(matrix.load(written(tmp_path, MATRIX)))
+        red = cell(size=16, agrees=False, reasons=["not as predicted"])
+        complaint = Complaint(kind="BUG", title="BUG: x", fingerprint="f", text="", case="stack-9")
+        store.add(now, done(red, cell("stack-8"), own_trouble=["no disk"], complaints=[complaint],
+                            kernel_trouble=["KernelDied: once"]))  # fmt: skip
+        store.add(now, done(cell(), cell("stack-8"), cell("stack-10")))
+        (found,) = store.results(now, looks=True)
+        assert {one.case: one for one in found.cells}["stack-9"] == red
+        assert (len(found.cells), found.played, found.planned) == (3, 3, 3)
+        assert found.complaints == [complaint]
+        assert found.kernel_trouble == ["KernelDied: once"]
+        assert (found.retried, found.own_trouble) == (["no disk"], [])
+
+    def test_what_no_database_can_hold_is_stored_all_the_same(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        now = store.begin(matrix.load(written(tmp_path, MATRIX)))
+        store.add(now, done(kernel_trouble=["a\0b", r"\u0000", "\\\0"]))
+        (found,) = store.results(now)
+        assert found.kernel_trouble == ["a\ufffdb", r"\u0000", "\\\ufffd"]
+
+    def test_the_same_unit_is_stored_once(self, store: Store, tmp_path: Path) -> None:
+        now = store.begin(matrix.load(written(tmp_path, MATRIX)))
+        store.add(now, done(cell(size=8)))
+        store.add(now, done(cell(size=16)))
+        (found,) = store.results(now)
+        assert found.cells[0].seen == "leak 8"
+        # The same bytes of another unit are no conflict.
+        store.add(now, done(cell(), repetition=2))
+        assert len(store.results(now)) == 2
+
+    def test_our_own_failure_is_made_up_for(self, store: Store, tmp_path: Path) -> None:
+        wanted = matrix.load(written(tmp_path, MATRIX))
+        now = store.begin(wanted)
+        store.add(now, done(own_trouble=["no disk"]))
+        store.finish(now)
+        failed = night.report(store, now)
+        assert (failed.complete, failed.exit_status) == (False, Exit.INFRASTRUCTURE)
+        assert night.resumed(store, wanted).id == now.id
+        store.add(now, done(cell()))
+        (found,) = store.results(now)
+        assert (found.retried, found.own_trouble, len(found.cells)) == (["no disk"], [], 1)
+        # A kernel's failure is a result: nothing is done again.
+        store.add(now, done(cell(size=16)))
+        assert store.results(now) == [found]
+        with pytest.raises(ConfigError, match="Nothing is left"):
+            night.resumed(store, wanted)
+
+    def test_what_is_done_is_not_done_again(
+        self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wanted = matrix.load(written(tmp_path, MATRIX + "repetitions: 5\n"))
+        with pytest.raises(ConfigError, match="Nothing is left"):
+            night.resumed(store, wanted)
+        first = Works(monkeypatch, dies_after=3)
+        with pytest.raises(KeyboardInterrupt):
+            spend(store, store.begin(wanted))
+        now = night.resumed(store, wanted)
+        before = night.report(store, now)
+        assert (before.complete, before.exit_status) == (False, Exit.INFRASTRUCTURE)
+        second = Works(monkeypatch)
+        spend(store, now)
+        names = [unit.name for unit in wanted.units]
+        stored = [one.unit for one in store.results(now)]
+        assert stored == names
+        assert set(second.names) == set(names) - {one.unit for one in before.results}
+        assert first.names[:2] == names[:2]
+        after = night.report(store, store.night(now.id))
+        assert (after.complete, after.exit_status) == (True, Exit.AGREES)
+        # A night that was brought to its end is not gone on with.
+        with pytest.raises(ConfigError, match="Nothing is left"):
+            night.resumed(store, wanted)
+
+    def test_nights_of_another_matrix_are_not_compared(self, store: Store, tmp_path: Path) -> None:
+        wanted = matrix.load(written(tmp_path, MATRIX))
+        accepted = store.begin(wanted)
+        store.add(accepted, done(cell()))
+        store.accept(accepted, "me", "why not")
+        other = store.begin(dataclasses.replace(wanted, name="other"))
+        assert night.report(store, other).baseline is None
+        # The same one after it was changed is.
+        changed = matrix.load(written(tmp_path, MATRIX + "repetitions: 2\n"))
+        assert changed.digest != wanted.digest
+        found = night.report(store, store.begin(changed)).baseline
+        assert found
+        assert found.night == accepted.id
+
+    def test_old_nights_are_forgotten(self, store: Store, tmp_path: Path) -> None:
+        wanted = matrix.load(written(tmp_path, MATRIX))
+        nights = [store.begin(wanted) for _ in range(5)]
+        for number, one in enumerate(nights):
+            store.add(one, done(cell(looks={"area": {"seen": f"{number:02x}"}})))
+        store.accept(nights[1], "me", "why not")
+        assert store.prune(2) == 2
+        assert [one.id for one in store.nights()] == [nights[i].id for i in (4, 3, 1)]
+        (found,) = store.results(nights[1], looks=True)
+        assert found.cells[0].looks == {"area": {"seen": "01"}}
+        assert store.results(nights[0]) == []
+        assert store.prune(2) == 0

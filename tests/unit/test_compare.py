@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What counts as a regression."""
+
+from __future__ import annotations
+
+from harness.guest.splat import Kind as SplatKind
+from harness.guest.splat import Splat, fingerprint
+from harness.nightly import compare
+from harness.nightly.compare import Place, Sort
+from harness.nightly.unit import Complaint
+from tests.unit.nights import cell, done
+
+
+def test_nothing_changed() -> None:
+    accepted = [done(cell(), cell("stack-8", size=0))]
+    assert compare.regressions(accepted, accepted) == []
+    # Where a boot put things is no change.
+    moved = [done(cell(reasons=["at 0xffff0000"], looks={}), cell("stack-8", size=0))]
+    assert compare.regressions(moved, accepted) == []
+
+
+def test_regressions() -> None:
+    accepted = [done(cell(), cell("stack-8", size=0), cell("stack-10"))]
+    now = [
+        done(
+            cell(size=16),
+            cell("stack-10", agrees=False, reasons=["the count differs"]),
+            cell("stack-11", agrees=False, reasons=["new and wrong"]),
+            cell("stack-12"),
+            complaints=[
+                Complaint(kind="BUG", title="BUG: x", fingerprint="f", text="", case="stack-9")
+            ],
+            kernel_trouble=["KernelDied: at boot\nmore"],
+        )
+    ]
+    found = {(one.sort, one.place.case): one for one in compare.regressions(now, accepted)}
+    assert set(found) == {
+        (Sort.VERDICT, "stack-9"),
+        (Sort.GONE, "stack-8"),
+        (Sort.VERDICT, "stack-10"),
+        (Sort.VERDICT, "stack-11"),
+        (Sort.SPLAT, "stack-9"),
+        (Sort.KERNEL, ""),
+    }
+    changed = found[Sort.VERDICT, "stack-9"]
+    assert (changed.was, changed.is_) == ("leak 8", "leak 16")
+    bytes_ = "corrupt: argument 8: byte 0 to 15 (it was: argument 8: byte 0 to 7)"
+    assert changed.details == (bytes_,)
+
+
+def test_a_night_without_an_accepted_one_is_held_against_predictions() -> None:
+    (found,) = compare.regressions([done(cell(agrees=False, reasons=["x"]), cell("b"))], None)
+    assert found.place == Place("debian:6.1", "gcc", "none", "stack-9")
+    assert found.was == "as predicted"
+
+
+def test_a_kernel_that_is_not_in_both_is_not_compared() -> None:
+    both = [done(cell()), done(cell(), kernel="debian:5.10")]
+    assert compare.regressions(both[:1], both) == []
+    assert compare.regressions(both, both[:1]) == []
+
+
+def test_what_our_own_failure_kept_from_being_played_is_no_regression() -> None:
+    accepted = [done(cell(), cell("stack-8"))]
+    assert [one.sort for one in compare.regressions([done(cell())], accepted)] == [Sort.GONE]
+    assert compare.regressions([done(cell(), own_trouble=["no disk"])], accepted) == []
+
+
+def test_a_cell_that_flaps_is_never_green_by_luck() -> None:
+    steady = [done(cell()), done(cell(), repetition=2)]
+    flaps = [done(cell()), done(cell(size=16), repetition=2)]
+    assert len(compare.regressions(flaps, steady)) == 1
+    # Who accepted that it flaps accepted each of both.
+    assert compare.regressions(flaps, flaps) == []
+    assert compare.regressions(steady, flaps) == []
+
+
+def test_when_a_cell_changed() -> None:
+    nights = [[done(cell(size=size))] for size in (8, 8, 16, 8)]
+    nights.insert(1, [])
+    (found,) = compare.changes(nights).values()
+    assert found == [(0, "leak 8"), (3, "leak 16"), (4, "leak 8")]
+
+
+def test_the_same_complaint_of_another_boot() -> None:
+    def splat(address: str, frame: str) -> Splat:
+        title = f"Unable to handle kernel paging request at virtual address {address}"
+        return Splat(SplatKind.OOPS, title, 3, [title, "Call trace:", f" {frame}+0x5c/0x1000 [m]"])
+
+    one = fingerprint(splat("ffff800009e0bbf0", "probe"))
+    assert one == fingerprint(splat("ffff80000a000000", "probe"))
+    assert one != fingerprint(splat("ffff800009e0bbf0", "other"))

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A night's matrix, as it is written down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ConfigError
+from harness.nightly import matrix
+from harness.nightly.unit import Kind
+from tests.unit.nights import MATRIX, written
+
+
+def test_what_a_matrix_stands_for(tmp_path: Path) -> None:
+    text = MATRIX + "compilers: [gcc, clang]\nrepetitions: 2\nfuzz: {count: 10}\ndeadline: 2\n"
+    found = matrix.load(written(tmp_path, text))
+    assert [unit.name for unit in found.units] == [
+        "debian:6.1 gcc cells 1", "debian:6.1 gcc cells 2", "debian:6.1 gcc fuzz 1",
+        "debian:6.1 clang cells 1", "debian:6.1 clang cells 2", "debian:6.1 clang fuzz 1",
+    ]  # fmt: skip
+    assert {unit.deadline for unit in found.units} == {120}
+    assert set(found.units[0].cases) == {"stack-8", "stack-9"}
+    # The same work is the same matrix, and other work another.
+    assert matrix.load(written(tmp_path, f"# again\n{text}")).digest == found.digest
+    assert matrix.load(written(tmp_path, MATRIX)).digest != found.digest
+
+
+def test_the_one_that_comes_with_the_project() -> None:
+    found = matrix.load(Path(__file__).parents[2] / "configs/nightly/default.yaml")
+    assert {"debian:5.10", "debian:7.2"} <= {unit.kernel for unit in found.units}
+    assert {unit.kind for unit in found.units} == set(Kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("shows: x\nkernels: []\n", "name at least one"),
+        (MATRIX + "repetitions: 0\n", "repetitions: give 1 to"),
+        (MATRIX + "deadline: 0\n", "deadline: give minutes"),
+        (MATRIX.replace("stack-8", "no-such"), "no-such"),
+        (MATRIX.replace("fixed-128", "no-such"), "no-such"),
+        (MATRIX + "kernal: x\n", "kernal"),
+    ],
+)
+def test_a_matrix_that_nobody_could_play(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        matrix.load(written(tmp_path, text))
