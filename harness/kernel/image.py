@@ -99,6 +99,20 @@ def banner_release(image: bytes) -> str | None:
     return match[1].decode(errors="replace") if match else None
 
 
+# An ELF note: the lengths of name and data, NT_GNU_BUILD_ID, the name.
+_BUILD_ID = re.compile(rb"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0(.{20})", re.DOTALL)
+
+
+def build_id(path: Path) -> str:
+    """
+    What the linker calls an Image, in hexadecimal; empty where it was not asked to.
+
+    The vDSOs lie before its own notes, and have one each.
+    """
+    found: list[bytes] = _BUILD_ID.findall(path.read_bytes())
+    return found[-1].hex() if found else ""
+
+
 def check_raw(path: Path) -> None:
     """Refuse a file that is not a raw arm64 Image."""
     with path.open("rb") as file:

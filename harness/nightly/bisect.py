@@ -190,7 +190,7 @@ def _same(before: Facts, now: Facts) -> str:
     """What else changed, where the kernel did not."""
     changed = [
         f"{name} {getattr(before, name)} -> {getattr(now, name)}"
-        for name in ("version", "compiler", "qemu", "harness")
+        for name in ("version", "build_id", "compiler", "qemu", "harness")
         if getattr(before, name) != getattr(now, name)
     ]
     return f"{now.release} as before; changed: {', '.join(changed) or 'nothing that is recorded'}"

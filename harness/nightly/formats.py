@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from harness.nightly.compare import Place, Regression, Sort
 from harness.nightly.night import Report
-from harness.nightly.unit import Cell, Done, Kind
+from harness.nightly.unit import Done, Kind
 from harness.report import junit
 
 
@@ -34,40 +34,64 @@ def tests(report: Report) -> list[tuple[Done, Groups]]:
     by_place: dict[Place, list[Regression]] = {}
     for one in report.regressions:
         by_place.setdefault(one.place, []).append(one)
-    return [(done, list(_groups(done, by_place))) for done in report.results]
+    return [(done, _groups(done, by_place)) for done in report.results]
 
 
 def _groups(
     done: Done, regressions: Mapping[Place, Sequence[Regression]]
-) -> Iterator[tuple[str, list[Test]]]:
-    by_variant: dict[str, list[Test]] = {}
-    played = set()
+) -> list[tuple[str, list[Test]]]:
+    by_name: dict[str, list[Test]] = {}
+    found = (*_played(done, regressions), *_missing(done, regressions), *_whole(done))
+    for name, test in found:
+        by_name.setdefault(name, []).append(test)
+    return list(by_name.items())
+
+
+def _played(
+    done: Done, regressions: Mapping[Place, Sequence[Regression]]
+) -> Iterator[tuple[str, Test]]:
+    """Cells and costs, by variant."""
     for cell in done.cells:
         place = Place(done.kernel, done.compiler, cell.variant, cell.case)
-        played.add(place)
-        found = regressions.get(place, ())
-        by_variant.setdefault(cell.variant, []).append(_test(cell, found))
+        yield cell.variant, Test(cell.case, cell.seen, _reasons(regressions.get(place, ())))
+    for cost in done.costs:
+        place = Place(done.kernel, done.compiler, cost.variant)
+        seen = f"{cost.instructions:,.0f} instructions a hit"
+        yield cost.variant, Test("cost", seen, _reasons(regressions.get(place, ())))
+
+
+def _missing(
+    done: Done, regressions: Mapping[Place, Sequence[Regression]]
+) -> Iterator[tuple[str, Test]]:
+    """What else is held against the kernel of a unit, told with the unit that it is of."""
+    cells = {(cell.variant, cell.case) for cell in done.cells}
+    cells |= {(cost.variant, "") for cost in done.costs}
     for place, found in regressions.items():
-        of_unit = (place.kernel, place.compiler) == (done.kernel, done.compiler)
-        if of_unit and place not in played and done.kind is Kind.CELLS:
-            for one in found:
-                if one.sort is not Sort.FUZZ:
-                    test = Test(place.case or one.sort.value, one.is_, (one.is_, *one.details))
-                    by_variant.setdefault(place.variant or "kernel", []).append(test)
-    yield from by_variant.items()
+        of_cost = bool(place.variant) and not place.case
+        kind = Kind.COST if of_cost else Kind.CELLS
+        of_unit = (place.kernel, place.compiler, kind) == (done.kernel, done.compiler, done.kind)
+        if not of_unit or (place.variant, place.case) in cells:
+            continue
+        for one in found:
+            if one.sort is not Sort.FUZZ:
+                test = Test(place.case or one.sort.value, one.is_, (one.is_, *one.details))
+                yield place.variant or "kernel", test
+
+
+def _whole(done: Done) -> Iterator[tuple[str, Test]]:
+    """What can be said of a unit as a whole."""
     if done.own_trouble:
-        yield "run", [Test("complete", "", tuple(done.own_trouble), error=True)]
+        yield "run", Test("complete", "", tuple(done.own_trouble), error=True)
     elif done.kind is Kind.FUZZ:
-        yield "fuzz", [Test("signatures", f"{done.played} of {done.planned}", ())]
+        yield "fuzz", Test("signatures", f"{done.played} of {done.planned}", ())
 
 
-def _test(cell: Cell, found: Sequence[Regression]) -> Test:
-    reasons = [
+def _reasons(found: Sequence[Regression]) -> tuple[str, ...]:
+    return tuple(
         line
         for one in found
         for line in (f"{one.was} -> {one.is_}" if one.was else one.is_, *one.details)
-    ]
-    return Test(cell.case, cell.seen, tuple(reasons))
+    )
 
 
 def as_ktap(report: Report) -> str:

@@ -15,6 +15,7 @@ from harness.errors import Exit, HarnessError
 from harness.guest.splat import Splat, fingerprint
 from harness.kernel import modules, spec
 from harness.kernel.compiler import named
+from harness.kernel.image import build_id
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.kernel.options import Options
@@ -143,6 +144,7 @@ def _facts(kernel: Kernel, compiler: str) -> Facts:
         release=kernel.release,
         version=kernel.version,
         key=kernel.key,
+        build_id=build_id(kernel.image),
         engine=kernel.engine.value,
         compiler=compiler,
         qemu=version(),

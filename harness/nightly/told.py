@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A night as a table, and as JSON."""
+"""A night as a table, and as JSON; the schema of that is in night.schema.json."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ def _unit(done: Done) -> dict[str, Any]:
         "planned": done.planned,
         "played": done.played,
         "agree": _agree(done),
+        "costs": done.costs,
         "boots": done.boots,
         "seconds": done.ended - done.started,
         "kernel_trouble": done.kernel_trouble,

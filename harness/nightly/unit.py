@@ -55,8 +55,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     release: str
     # Of the package or tree.
     version: str
-    # Of the kernel, as the harness tells kernels apart.
+    # Of the kernel, as the harness tells kernels apart, and as its linker does.
     key: str
+    build_id: str = ""
     engine: str
     compiler: str
     qemu: str

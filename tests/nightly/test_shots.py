@@ -59,9 +59,13 @@ def shoot(
     there = [name for name in VICTIMS if victims.get(name)]
     least = min(hits[name] for name in there)
     name = dice.choice([name for name in there if hits[name] == least])
+    victim = dice.choice(victims[name])
     with suppress(ProcessLookupError):
-        os.kill(dice.choice(victims[name]), signal.SIGKILL)
+        os.kill(victim, signal.SIGKILL)
         hits[name] += 1
+    for process in (cluster.scheduler, *cluster.workers) if cluster else ():
+        if process.pid == victim:
+            process.wait(SECONDS)
     return True
 
 

@@ -10,10 +10,12 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema
+import msgspec
 import pytest
 
 from harness.errors import InfrastructureError
-from harness.nightly import formats, kcidb, mail, matrix, night
+from harness.nightly import formats, kcidb, mail, matrix, night, told
 from harness.nightly.compare import Sort
 from harness.nightly.store import Store
 from harness.nightly.unit import Complaint, Kind, Unit, result
@@ -108,3 +110,20 @@ def test_kcidb_of_a_night(report: night.Report) -> None:
     # Its own schema is what holds it.
     with pytest.raises(InfrastructureError, match="KCIDB would not take"):
         kcidb.document(report, "Not An Origin")
+
+
+def test_json_of_a_night(report: night.Report) -> None:
+    schema = json.loads((Path(night.__file__).parent / "night.schema.json").read_text())
+    check = jsonschema.Draft202012Validator(schema)
+    document = json.loads(msgspec.json.encode(told.document(report)))
+    check.validate(document)
+    assert {sort.value for sort in Sort} == set(
+        schema["$defs"]["regression"]["properties"]["sort"]["enum"]
+    )
+    for broken in (
+        {"exit_status": 2},
+        {"complete": None},
+        {"units": [{**document["units"][0], "more": 1}]},
+        {"regressions": [{**document["regressions"][0], "sort": "other"}]},
+    ):
+        assert not check.is_valid({**document, **broken}), broken

@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from harness.errors import ConfigError
-from harness.kernel.image import banner_release, check_raw, raw_image
+from harness.kernel.image import banner_release, build_id, check_raw, raw_image
 
 RAW = bytes(56) + b"ARM\x64" + bytes(40) + b"Linux version 6.1.0-test (me) #1\0"
 
@@ -75,3 +75,14 @@ def test_an_image_of_another_architecture(tmp_path: Path) -> None:
 def test_the_release_in_the_banner() -> None:
     assert banner_release(RAW) == "6.1.0-test"
     assert banner_release(b"nothing") is None
+
+
+def test_the_build_id_is_the_kernels_own(tmp_path: Path) -> None:
+    def note(octet: int) -> bytes:
+        return struct.pack("<3I", 4, 20, 3) + b"GNU\0" + bytes([octet]) * 20
+
+    image = tmp_path / "Image"
+    image.write_bytes(RAW + note(0x11) + bytes(8) + note(0x22) + RAW)
+    assert build_id(image) == "22" * 20
+    image.write_bytes(RAW)
+    assert build_id(image) == ""
