@@ -20,6 +20,7 @@ from harness.errors import Exit, KernelDied
 from harness.guest.initramfs import Channel
 from harness.guest.protocol import Ran
 from harness.kernel import modules
+from harness.kernel.image import build_id
 from harness.kernel.kernel import Kernel
 from harness.run.guest import Guest
 from harness.run.ssh import Reached, reached
@@ -27,6 +28,8 @@ from harness.vm.ssh import Key, Ssh, SshError, WrongHostKey
 
 SECONDS = 120
 SIZE = 50 << 20
+# The name of an ELF note of the linker's.
+GNU = b"GNU\0".hex()
 
 pytest_plugins = ["pytester"]
 
@@ -118,6 +121,11 @@ def test_the_users_own_clients(guest_by_ssh: Reached, tmp_path: Path) -> None:
     assert run("scp", *config, "guest:/root/a", str(tmp_path / "b")).returncode == 0
     assert (tmp_path / "b").read_text() == "text"
     assert (guest_by_ssh.config.with_name("id_ed25519").stat().st_mode & 0o777) == 0o600
+
+
+def test_the_build_id_is_the_running_kernels(guest_by_ssh: Reached, kernel: Kernel) -> None:
+    notes = guest_by_ssh.ssh.run('hexdump -ve "1/1 \\"%02x\\"" /sys/kernel/notes').output
+    assert f"{GNU}{build_id(kernel.image)}" in notes
 
 
 def test_another_host_key_is_refused(guest_by_ssh: Reached) -> None:
