@@ -3,15 +3,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.errors import ConfigError, InfrastructureError
+from msgspec.structs import replace
+
+from harness.errors import ConfigError, HarnessError, InfrastructureError
+from harness.nightly import parcel
+from harness.nightly.perform import failed, prepared
+from harness.nightly.unit import Done, Parcel, Unit
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 CONNECT_SECONDS = 30
 # Tries of a unit whose worker was lost.
 RETRIES = 2
+# Times that a file may be lost with the worker that held it.
+LOST = 3
+# Units that are on their way; a scheduler with more workers has none to wait for.
+AT_ONCE = 256
+FETCH_SECONDS = 300
+
+
+class Sender(Executor):
+    """Sends units, and what they are played on, to a scheduler's workers."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._threads = ThreadPoolExecutor(AT_ONCE)
+        # By kernel, compiler and variants.
+        self._packing: dict[str, threading.Lock] = {}
+        self._packed: dict[str, list[tuple[Parcel, dict[str, Path]]]] = {}
+        # How many units need a file, by digest.
+        self._users: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def submit(  # type: ignore[override]
+        self, function: Callable[[Unit], Done], unit: Unit
+    ) -> Future[Done]:
+        return self._threads.submit(self._send, function, unit)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._threads.shutdown(wait, cancel_futures=cancel_futures)
+
+    def _send(self, function: Callable[[Unit], Done], unit: Unit) -> Done:
+        started = time.time()
+        try:
+            packed = self._pack(unit)
+        except HarnessError as error:
+            return failed(unit, error, started)
+        sources = {digest: path for _, files in packed for digest, path in files.items()}
+        sent = replace(unit, parcels=[parcel for parcel, _ in packed])
+        with self._held(sources):
+            return self._played(function, sent, sources)
+
+    def _played(
+        self, function: Callable[[Unit], Done], unit: Unit, sources: Mapping[str, Path]
+    ) -> Done:
+        """What a worker makes of a unit; raises InfrastructureError."""
+        from distributed import CancelledError
+
+        for _ in range(LOST):
+            # The same unit of another night is not the same: nothing is taken from a memory.
+            task = self._client.submit(_work, function, unit, pure=False, retries=RETRIES)
+            try:
+                done: Done = task.result()
+                return done
+            except LostFileError as error:
+                self._give(error.digest, sources[error.digest])
+            except CancelledError as error:
+                raise InfrastructureError("The scheduler is gone.", "Go on: --resume") from error
+        raise InfrastructureError("The workers lose what they hold.", "Look at their memory.")
+
+    def _pack(self, unit: Unit) -> list[tuple[Parcel, dict[str, Path]]]:
+        """The parcels of a unit, made once for all that need the same."""
+        key = f"{unit.kernel} {unit.compiler} {unit.kind} {unit.variants}"
+        with self._lock:
+            packing = self._packing.setdefault(key, threading.Lock())
+        with packing:
+            if key not in self._packed:
+                self._packed[key] = [parcel.pack(*image) for image in prepared(unit)]
+            return self._packed[key]
+
+    @contextmanager
+    def _held(self, sources: Mapping[str, Path]) -> Iterator[None]:
+        """Have some worker hold files, for whichever lacks them, while a unit needs them."""
+        with self._lock:
+            new = [digest for digest in sources if not self._users[digest]]
+            self._users.update(sources.keys())
+            for digest in new:
+                self._give(digest, sources[digest])
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users.subtract(sources.keys())
+                unused = [digest for digest in sources if not self._users[digest]]
+                for digest in unused if self._client.status == "running" else ():
+                    self._client.unpublish_dataset(_key(digest))
+
+    def _give(self, digest: str, path: Path) -> None:
+        held = self._client.scatter(path.read_bytes(), hash=False)
+        self._client.publish_dataset(**{_key(digest): held}, override=True)
+
+
+class LostFileError(Exception):
+    """A worker that held a file is gone."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(digest)
+        self.digest = digest
+
+
+def _key(digest: str) -> str:
+    return f"jprobe-{digest}"
+
+
+def _work(function: Callable[[Unit], Done], unit: Unit) -> Done:
+    """On a worker: fetch what its machine lacks, and do the unit."""
+    started = time.time()
+    try:
+        for one in unit.parcels:
+            for digest in parcel.lacks(one):
+                parcel.keep(digest, _fetch(digest))
+    except HarnessError as error:
+        return failed(unit, error, started)
+    return function(unit)
+
+
+def _fetch(digest: str) -> bytes:
+    from distributed import CancelledError, get_client
+
+    try:
+        data: bytes = get_client().get_dataset(_key(digest)).result(FETCH_SECONDS)
+    except (OSError, CancelledError, KeyError) as error:
+        raise LostFileError(digest) from error
+    return data
 
 
 @contextmanager
@@ -39,6 +173,6 @@ def executor(address: str | None, jobs: int) -> Iterator[Executor]:
         raise InfrastructureError(
             f"No scheduler answers at {address}: {error}.", "Start one: dask scheduler"
         ) from error
-    with client:
-        # The same unit of another night is not the same: nothing is taken from a memory.
-        yield client.get_executor(pure=False, retries=RETRIES)
+    # The client ends first, and with it whatever the sender waits for.
+    with Sender(client) as sender, client:
+        yield sender

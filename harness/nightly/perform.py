@@ -14,6 +14,7 @@ from harness.catalog import Catalog
 from harness.errors import Exit, HarnessError
 from harness.guest.splat import Splat, fingerprint
 from harness.kernel import modules, spec
+from harness.kernel.apt import Progress
 from harness.kernel.compiler import named
 from harness.kernel.image import build_id
 from harness.kernel.kernel import Kernel
@@ -23,6 +24,7 @@ from harness.model.arrival import arrives
 from harness.model.observation import Look
 from harness.model.predict import ranges
 from harness.model.verdict import places
+from harness.nightly.parcel import unpack
 from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Picture, Unit, result
 from harness.report import words
 from harness.report.stack_picture import corrupt, parts
@@ -42,10 +44,47 @@ def perform(unit: Unit) -> Done:
     try:
         found = _MAKERS[unit.kind](unit)
     except HarnessError as error:
-        # A kernel that cannot be built is the kernel's fault.
-        whose = "kernel_trouble" if error.exit_status is Exit.UNJUDGED else "own_trouble"
-        found = {whose: [str(error)]}
+        return failed(unit, error, started)
     return result(unit, started, time.time(), **found)
+
+
+def failed(unit: Unit, error: HarnessError, started: float) -> Done:
+    """What came of a unit that could not be begun."""
+    # A kernel that cannot be built is the kernel's fault.
+    whose = "kernel_trouble" if error.exit_status is Exit.UNJUDGED else "own_trouble"
+    return result(unit, started, time.time(), **{whose: [str(error)]})
+
+
+def prepared(unit: Unit) -> list[tuple[Kernel, Modules]]:
+    """
+    The images that a unit is played on, one for each of job.images().
+
+    None for random signatures: they are compiled as they are played.
+    """
+    if unit.kind is Kind.FUZZ:
+        return []
+    catalog = _catalog(unit)
+    variants = catalog.select_variants(unit.variants)
+    return [
+        job.prepare(unit.kernel, catalog, options=image)
+        for image, _ in job.images(variants, _options(unit), exact=False)
+    ]
+
+
+def _prepare(unit: Unit) -> job.Prepare:
+    """What brings the images: from parcels, where the unit has them."""
+    parcels = iter(unit.parcels)
+
+    def unpacked(
+        kernel_spec: str, catalog: Catalog, *, options: Options, report: Progress
+    ) -> tuple[Kernel, Modules]:
+        return unpack(next(parcels))
+
+    return unpacked if unit.parcels else job.prepare
+
+
+def _quietly(what: str, percent: float) -> None:
+    """Nobody watches a unit."""
 
 
 def _options(unit: Unit) -> Options:
@@ -67,7 +106,9 @@ def _cells(unit: Unit) -> dict[str, Any]:
         kernels.append(kernel)
         return repro.run(kernel, built, chosen)
 
-    judged = job.judge(unit.kernel, catalog, plan, run, options=_options(unit))
+    judged = job.judge(
+        unit.kernel, catalog, plan, run, options=_options(unit), prepare=_prepare(unit)
+    )
     return {
         "facts": _facts(kernels[0], judged.compiler),
         "cells": [_cell(outcome) for outcome in judged.outcomes],
@@ -109,9 +150,10 @@ def _fuzz(unit: Unit) -> dict[str, Any]:
 def _cost(unit: Unit) -> dict[str, Any]:
     catalog = _catalog(unit)
     variants = catalog.select_variants(unit.variants)
+    prepare = _prepare(unit)
     measured: list[tuple[Kernel, CostResult]] = []
     for image, carried in job.images(variants, _options(unit), exact=False):
-        kernel, built = job.prepare(unit.kernel, catalog, options=image)
+        kernel, built = prepare(unit.kernel, catalog, options=image, report=_quietly)
         measured.append((kernel, cost.run(kernel, built, carried)))
     outcomes = [outcome for _, result in measured for outcome in result.outcomes]
     wrong = [f"{o.variant.name}: {reason}" for o in outcomes for reason in o.reasons]

@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from harness.model.policy import Policy
+
 
 class Kind(enum.Enum):
     """Of work."""
@@ -19,6 +21,22 @@ class Kind(enum.Enum):
     CELLS = "cells"
     FUZZ = "fuzz"
     COST = "cost"
+
+
+class Parcel(msgspec.Struct, frozen=True, kw_only=True):
+    """A kernel and its test modules; files are named by the SHA-256 of their content."""
+
+    spec: str
+    release: str
+    version: str
+    # Of the kernel, as the harness tells kernels apart, and of the modules.
+    key: str
+    modules_key: str
+    engine: str
+    jprobes: str
+    own_policy: Policy | None
+    # Digests by path.
+    files: dict[str, str]
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +58,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 0
     # Of a cost: the percentage by which a hit may cost more than it did.
     growth: float = 0
+    # The images that it is played on; none: whoever plays it fetches and builds them.
+    parcels: list[Parcel] = []
     # Seconds that it may take, builds included.
     deadline: float
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from harness import settings
 from harness.catalog import Catalog
@@ -36,6 +37,14 @@ def prepare(
     kernel = spec.resolve(kernel_spec, catalog, settings.load(), options=options, report=report)
     cases = list(catalog.cases.values())
     return kernel, modules.build(kernel, cases, compiler=options.compiler, report=report)
+
+
+class Prepare(Protocol):
+    """prepare(), or what stands in for it."""
+
+    def __call__(
+        self, kernel_spec: str, catalog: Catalog, *, options: Options, report: Progress
+    ) -> tuple[Kernel, Modules]: ...
 
 
 def images(
@@ -79,6 +88,7 @@ def prepare_plan(
     exact: bool = False,
     expect: Policy | None = None,
     report: Progress = lambda what, percent: None,
+    prepare: Prepare = prepare,
 ) -> list[Prepared]:
     """
     As many images of one kernel as a plan's variants need.
@@ -105,6 +115,7 @@ def judge(
     exact: bool = False,
     expect: Policy | None = None,
     report: Progress = lambda what, percent: None,
+    prepare: Prepare = prepare,
 ) -> Result:
     """
     prepare_plan(), and play it.
@@ -113,7 +124,14 @@ def judge(
     """
     # Build first: a tree that does not build is known before the first boot.
     prepared = prepare_plan(
-        kernel_spec, catalog, plan, options=options, exact=exact, expect=expect, report=report
+        kernel_spec,
+        catalog,
+        plan,
+        options=options,
+        exact=exact,
+        expect=expect,
+        report=report,
+        prepare=prepare,
     )
     results: list[Result] = []
     for image in prepared:

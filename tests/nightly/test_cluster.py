@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +55,35 @@ def test_a_worker_that_dies_loses_nothing(cluster: Cluster, tmp_path: Path) -> N
         expected, found = (stripped(s.results(s.nights()[0])) for s in (one, two))
     assert len(found) == REPETITIONS
     assert found == expected
+
+
+def test_a_worker_without_an_archive(tmp_path: Path) -> None:
+    """It has QEMU and an empty cache; what it boots is sent to it, once."""
+    programs, cache = tmp_path / "bin", tmp_path / "cache"
+    programs.mkdir()
+    for name in ("qemu-system-aarch64", "setpriv"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    python = Path(sys.executable).parent
+    environment = {"PATH": f"{python}:{programs}", "HOME": "/root", "XDG_CACHE_HOME": str(cache)}
+    file = written(tmp_path, kernels=["debian:6.1"], repetitions=2, cost={"growth": 2})
+    here, there = (f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("here", "there"))
+    assert play(file, here)[0] == Exit.AGREES
+    with Cluster(tmp_path, workers=1, environment=environment) as cluster:
+        status, told, _ = play(file, there, "--cluster", cluster.address)
+        assert status == Exit.AGREES, told
+        blobs = {path.name: path.stat().st_mtime_ns for path in cache.rglob("blobs/*/")}
+        assert len(blobs) >= len(("Image", "config", "busybox", "two modules", "kept", "compiler"))
+        # Nothing was fetched or built there.
+        kinds = {path.name for path in (cache / "jprobe-harness").iterdir() if path.is_dir()}
+        assert kinds == {"blobs", "parcels", "initramfs"}
+        status, told, _ = play(file, there, "--cluster", cluster.address)
+        assert status == Exit.AGREES, told
+        assert blobs == {path.name: path.stat().st_mtime_ns for path in cache.rglob("blobs/*/")}
+    with Store(here) as one, Store(there) as two:
+        expected, *found = (
+            stripped(store.results(night)) for store in (one, two) for night in store.nights()
+        )
+    assert found == [expected, expected]
 
 
 def test_a_scheduler_that_dies_costs_what_was_at_work(cluster: Cluster, tmp_path: Path) -> None:

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+What a boot needs of a kernel and its test modules, for a machine that has neither.
+
+Files travel by the SHA-256 of their content, and are kept by it: what is there is
+never fetched again, whichever kernel, night or process it came for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from harness import cache
+from harness.errors import InfrastructureError
+from harness.guest import recipe
+from harness.guest.initramfs import VIRTIO_SERIAL
+from harness.kernel.kernel import Engine, Kernel, module_order
+from harness.kernel.modules import Modules
+from harness.nightly.unit import Parcel
+from harness.run.boot import MINIMAL
+
+# Parcels, and files, that a worker keeps; a file is a kernel's image at the most.
+KEPT = 200
+_BLOB = "blob"
+
+
+def pack(kernel: Kernel, modules: Modules) -> tuple[Parcel, dict[str, Path]]:
+    """A parcel, and where on this machine the files are that it names, by digest."""
+    files = {
+        "kernel/Image": kernel.image,
+        "kernel/config": kernel.config,
+        "kernel/busybox": kernel.busybox,
+        **{f"kernel/modules/{path.name}": path for path in _drivers(kernel)},
+        **{f"modules/guest/{path.name}": path for path in modules.files},
+        **{f"modules/{name}": modules.folder / name for name in ("kept.json", "compiler")},
+    }
+    digests = {name: _digest(path.read_bytes()) for name, path in files.items()}
+    parcel = Parcel(
+        spec=kernel.spec,
+        release=kernel.release,
+        version=kernel.version,
+        key=kernel.key,
+        engine=kernel.engine.value,
+        jprobes=kernel.jprobes,
+        own_policy=kernel.own_policy,
+        modules_key=modules.key,
+        files=digests,
+    )
+    return parcel, {digests[name]: path for name, path in files.items()}
+
+
+def _drivers(kernel: Kernel) -> list[Path]:
+    wanted = (VIRTIO_SERIAL, recipe.load(MINIMAL).drivers)
+    return [path for names in wanted for path in module_order(kernel, names) or ()]
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def lacks(parcel: Parcel) -> list[str]:
+    """Digests of the files that this machine does not have yet."""
+    folder = cache.root() / "blobs"
+    return [digest for digest in parcel.files.values() if not (folder / digest).is_dir()]
+
+
+def keep(digest: str, data: bytes) -> None:
+    """Put a file where unpack() finds it; raises InfrastructureError for a damaged one."""
+    if _digest(data) != digest:
+        raise InfrastructureError(
+            f"A file was damaged on its way: it is not {digest[:12]}.",
+            "Go on with the night: --resume",
+        )
+    cache.entry("blobs", digest, lambda folder: _write(folder, data))
+
+
+def _write(folder: Path, data: bytes) -> None:
+    (folder / _BLOB).write_bytes(data)
+
+
+def unpack(parcel: Parcel) -> tuple[Kernel, Modules]:
+    """The kernel and its modules, as far as a boot needs them; all files must be there."""
+
+    def make(folder: Path) -> None:
+        for name, digest in parcel.files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.link(cache.root() / "blobs" / digest / _BLOB, path)
+
+    key = cache.digest(msgspec.json.encode(parcel))
+    home = cache.used(cache.entry("parcels", key, make))
+    for kind in ("parcels", "blobs"):
+        cache.trim(kind, KEPT)
+    engine = Engine(parcel.engine)
+    kernel = Kernel(
+        spec=parcel.spec,
+        release=parcel.release,
+        version=parcel.version,
+        image=home / "kernel/Image",
+        config=home / "kernel/config",
+        # Nothing is built from a parcel.
+        build=home,
+        modules=home / "kernel/modules",
+        busybox=home / "kernel/busybox",
+        key=parcel.key,
+        home=home,
+        engine=engine,
+        jprobes=parcel.jprobes,
+        own_policy=parcel.own_policy,
+    )
+    return kernel, Modules(home / "modules", parcel.modules_key, engine)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A parcel brings what a boot needs, once, and nothing that was damaged."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from harness.errors import InfrastructureError
+from harness.guest.initramfs import Channel, build
+from harness.guest.recipe import load
+from harness.kernel.kernel import Engine, Kernel
+from harness.kernel.modules import Modules, names
+from harness.nightly import cluster, parcel
+from harness.nightly.unit import Done, Kind, Parcel, Unit, result
+from harness.run.boot import MINIMAL
+
+CONFIG = "CONFIG_ARM64=y\nCONFIG_VIRTIO_MMIO=y\nCONFIG_VIRTIO_CONSOLE=y\n"
+UNIT = Unit(kernel="debian:6.1", compiler="gcc", kind=Kind.CELLS, variants=[], deadline=60)
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Kernel, Modules]:
+    """On a machine whose cache has nothing to do with the one that is unpacked into."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    here = tmp_path / "here"
+    (here / "drivers").mkdir(parents=True)
+    for name, text in (("Image", "image"), ("config", CONFIG), ("busybox", "busybox")):
+        (here / name).write_text(text)
+    folder = here / "modules"
+    (folder / "guest").mkdir(parents=True)
+    for name in names(Engine.PORT):
+        (folder / "guest" / f"{name}.ko").write_text(name)
+    (folder / "kept.json").write_text('{"stack-9": [8]}')
+    (folder / "compiler").write_text("gcc 12")
+    kernel = Kernel(
+        spec="debian:6.1", release="6.1", version="1", image=here / "Image",
+        config=here / "config", build=here, modules=here / "drivers", busybox=here / "busybox",
+        key="k", home=here,
+    )  # fmt: skip
+    return kernel, Modules(folder, "m")
+
+
+def sent(made: tuple[Kernel, Modules]) -> tuple[Parcel, dict[str, bytes]]:
+    """A parcel as it comes, and the files as they travel."""
+    packed, files = parcel.pack(*made)
+    came = msgspec.json.decode(msgspec.json.encode(packed), type=Parcel)
+    return came, {digest: path.read_bytes() for digest, path in files.items()}
+
+
+def test_what_was_packed_is_unpacked(made: tuple[Kernel, Modules]) -> None:
+    came, files = sent(made)
+    assert sorted(parcel.lacks(came)) == sorted(files)
+    for digest, data in files.items():
+        assert digest == hashlib.sha256(data).hexdigest()
+        parcel.keep(digest, data)
+    assert parcel.lacks(came) == []
+    kernel, modules = parcel.unpack(came)
+    before, built = made
+    assert kernel.image.read_bytes() == b"image"
+    assert (kernel.spec, kernel.release, kernel.key) == (before.spec, before.release, before.key)
+    assert kernel.has("CONFIG_ARM64")
+    assert (modules.key, modules.kept, modules.compiler) == ("m", built.kept, "gcc 12")
+    # The guest's files are the same as here.
+    recipe = load(MINIMAL)
+    there = build(kernel, modules.files, recipe)
+    assert there == build(before, built.files, recipe)
+    assert there[1] is Channel.VIRTIO
+
+
+def test_a_file_that_was_damaged(made: tuple[Kernel, Modules]) -> None:
+    came, files = sent(made)
+    for digest, data in files.items():
+        with pytest.raises(InfrastructureError, match="damaged on its way"):
+            parcel.keep(digest, data + b"x")
+    assert len(parcel.lacks(came)) == len(files)
+
+
+def test_a_file_comes_once(made: tuple[Kernel, Modules], monkeypatch: pytest.MonkeyPatch) -> None:
+    came, files = sent(made)
+    fetched: list[str] = []
+
+    def fetch(digest: str) -> bytes:
+        fetched.append(digest)
+        return files[digest]
+
+    def work(unit: Unit) -> Done:
+        return result(unit, 0.0, 1.0, planned=1, played=1)
+
+    monkeypatch.setattr(cluster, "_fetch", fetch)
+    unit = msgspec.structs.replace(UNIT, parcels=[came])
+    assert cluster._work(work, unit).complete
+    assert sorted(fetched) == sorted(files)
+    # Another kernel that has all but one file in common.
+    other = msgspec.structs.replace(came, files={**came.files, "kernel/Image": "0" * 64})
+    again = cluster._work(work, msgspec.structs.replace(UNIT, parcels=[came]))
+    assert (again.complete, len(fetched)) == (True, len(files))
+    count = len(fetched)
+    files["0" * 64] = b"not it"
+    bad = cluster._work(work, msgspec.structs.replace(UNIT, parcels=[other]))
+    assert fetched[count:] == ["0" * 64]
+    assert "damaged on its way" in bad.own_trouble[0]
+    assert not bad.complete
