@@ -22,6 +22,7 @@ import msgspec
 import platformdirs
 from sqlalchemy import (
     JSON,
+    URL,
     Boolean,
     Column,
     Connection,
@@ -173,17 +174,25 @@ def default_url() -> str:
     return f"sqlite:///{platformdirs.user_state_path('jprobe-harness') / 'history.sqlite'}"
 
 
+_HIDDEN = "***"
+_URL_HINT = (
+    "Give a URL as SQLAlchemy has it, such as sqlite:///history.sqlite;"
+    " an @ of a password is written %40."
+)
+
+
 class Store:
     """The database; raises InfrastructureError where it does not do what it should."""
 
     def __init__(self, url: str) -> None:
+        parsed = _parsed(url)
         try:
-            self._engine = _engine(url)
+            self._engine = _engine(parsed)
             _METADATA.create_all(self._engine)
         except (SQLAlchemyError, ImportError) as error:
+            why = _first_line(error).replace(parsed.password or _HIDDEN, _HIDDEN)
             raise ConfigError(
-                f"The database {_shown(url)} cannot be used: {_first_line(error)}.",
-                "Give a URL as SQLAlchemy has it, such as sqlite:///history.sqlite.",
+                f"The database {_shown(parsed)} cannot be used: {why}.", _URL_HINT
             ) from error
 
     def __enter__(self) -> Store:
@@ -347,7 +356,17 @@ class Store:
             return [Baseline(*row) for row in connection.execute(query).all()]
 
 
-def _engine(url: str) -> Engine:
+def _parsed(url: str) -> URL:
+    """Raises ConfigError, which shows nothing of a URL whose password nobody can find."""
+    with contextlib.suppress(SQLAlchemyError, ValueError):
+        parsed = make_url(url)
+        # One in a host is of a password, of which the rest would pass for the host.
+        if "@" not in (parsed.host or ""):
+            return parsed
+    raise ConfigError("The database cannot be used: its URL cannot be read.", _URL_HINT)
+
+
+def _engine(url: URL) -> Engine:
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
         if file := engine.url.database:
@@ -379,12 +398,9 @@ def _told() -> Iterator[None]:
         ) from error
 
 
-def _shown(url: str) -> str:
-    """Without its password."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except SQLAlchemyError:
-        return re.sub(r"//.*@", "//***@", url)
+def _shown(url: URL) -> str:
+    """Without its password, and its query, which may hold another."""
+    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def _first_line(error: Exception) -> str:
