@@ -7,8 +7,9 @@ import dataclasses
 import json
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import msgspec
@@ -18,7 +19,7 @@ from harness.errors import InfrastructureError
 from harness.nightly import formats, kcidb, mail, matrix, night, told
 from harness.nightly.compare import Sort
 from harness.nightly.store import Store
-from harness.nightly.unit import Complaint, Kind, Unit, result
+from harness.nightly.unit import Complaint, Cost, Kind, Unit, result
 from tests.unit.nights import FACTS, MATRIX, cell, done, written
 from tests.unit.test_reports import check_ktap
 
@@ -46,6 +47,21 @@ def report(store: Store, tmp_path: Path) -> night.Report:
     failure = cell("fuzz-1", agrees=False, reasons=["one byte"])
     store.add(now, result(fuzzed, 1.0, 2.0, cells=[failure], planned=3, played=3, facts=FACTS))
     return night.report(store, now)
+
+
+@pytest.fixture
+def dearer(store: Store, tmp_path: Path) -> night.Report:
+    """A night whose cells are as they were, with a hit that costs more and one not measured."""
+    wanted = matrix.load(written(tmp_path, MATRIX + "cost: {growth: 2}\n"))
+    (unit,) = [one for one in wanted.units if one.kind is Kind.COST]
+    accepted, now = store.begin(wanted), store.begin(wanted)
+    for one, costs in ((accepted, {"none": 100, "fixed-128": 100}), (now, {"none": 110})):
+        store.add(one, done(cell()))
+        spent = [Cost(variant=name, instructions=count, saved=0) for name, count in costs.items()]
+        store.add(one, result(unit, 1.0, 2.0, costs=spent, planned=2, played=2, facts=FACTS))
+    store.finish(now)
+    store.accept(accepted, "me", "why not")
+    return night.report(store, store.night(now.id))
 
 
 def test_the_mail_is_readable_as_it_stands(report: night.Report) -> None:
@@ -77,6 +93,19 @@ def test_ktap_of_a_night(report: night.Report) -> None:
     assert "    ok 1 stack-10 - leak 8" in lines
     assert "    not ok 1 signatures - 2 of 3" not in lines
     assert sum(line.startswith("not ok") for line in lines) == 3
+    # What random signatures found is not told a second time, with the kernel's cells.
+    assert sum(" fuzz-1 - " in line for line in lines) == 1
+
+
+def test_costs_are_told_with_the_unit_that_measured_them(dearer: night.Report) -> None:
+    cells, costs = formats.tests(dearer)
+    assert cells == (cells[0], [("none", [formats.Test("stack-9", "leak 8", ())])])
+    risen = "100 instructions a hit -> 110"
+    dear = formats.Test(
+        "cost", "110 instructions a hit", (risen, "10.0 % more, where 2 % are allowed")
+    )
+    gone = formats.Test("gone", "not measured", ("not measured",))
+    assert costs[1] == [("none", [dear]), ("fixed-128", [gone])]
 
 
 def test_junit_of_a_night(report: night.Report) -> None:
@@ -112,18 +141,44 @@ def test_kcidb_of_a_night(report: night.Report) -> None:
         kcidb.document(report, "Not An Origin")
 
 
-def test_json_of_a_night(report: night.Report) -> None:
-    schema = json.loads((Path(night.__file__).parent / "night.schema.json").read_text())
-    check = jsonschema.Draft202012Validator(schema)
-    document = json.loads(msgspec.json.encode(told.document(report)))
-    check.validate(document)
-    assert {sort.value for sort in Sort} == set(
-        schema["$defs"]["regression"]["properties"]["sort"]["enum"]
-    )
-    for broken in (
-        {"exit_status": 2},
-        {"complete": None},
-        {"units": [{**document["units"][0], "more": 1}]},
-        {"regressions": [{**document["regressions"][0], "sort": "other"}]},
-    ):
-        assert not check.is_valid({**document, **broken}), broken
+Json = dict[str, Any]
+SCHEMA = json.loads((Path(night.__file__).parent / "night.schema.json").read_text())
+
+
+def as_json(report: night.Report) -> Json:
+    found: Json = json.loads(msgspec.json.encode(told.document(report)))
+    return found
+
+
+def test_json_of_a_night(report: night.Report, dearer: night.Report) -> None:
+    check = jsonschema.Draft202012Validator(SCHEMA)
+    unheld = dataclasses.replace(report, baseline=None, accepted=None)
+    unbuilt = dataclasses.replace(report, results=[done(kernel_trouble=["no"], facts=None)])
+    for one in (report, dearer, unheld, unbuilt):
+        check.validate(as_json(one))
+    sorts = SCHEMA["$defs"]["regression"]["properties"]["sort"]["enum"]
+    assert {sort.value for sort in Sort} == set(sorts)
+
+
+def test_json_that_is_no_night(dearer: night.Report) -> None:
+    check = jsonschema.Draft202012Validator(SCHEMA)
+    whole = as_json(dearer)
+    unit, regression = whole["units"][-1], whole["regressions"][0]
+    parts: list[tuple[Json, Callable[[Json], Json]]] = [
+        (whole, lambda part: part),
+        (whole["baseline"], lambda part: {**whole, "baseline": part}),
+        (unit, lambda part: {**whole, "units": [part]}),
+        (unit["facts"], lambda part: {**whole, "units": [{**unit, "facts": part}]}),
+        (unit["costs"][0], lambda part: {**whole, "units": [{**unit, "costs": [part]}]}),
+        (regression, lambda part: {**whole, "regressions": [part]}),
+    ]
+    for part, within in parts:
+        assert check.is_valid(within(part))
+        assert not check.is_valid(within({**part, "more": 1}))
+        for name in part:
+            less = {key: value for key, value in part.items() if key != name}
+            assert not check.is_valid(within(less)), name
+            assert not check.is_valid(within({**part, name: [None]})), name
+    for broken in ({"exit_status": 2}, {"schema": 2}, {"night": 0}):
+        assert not check.is_valid({**whole, **broken}), broken
+    assert not check.is_valid({**whole, "regressions": [{**regression, "sort": "other"}]})
