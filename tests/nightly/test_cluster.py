@@ -52,7 +52,7 @@ def test_a_worker_that_dies_loses_nothing(cluster: Cluster, tmp_path: Path) -> N
     assert not any(Path(f"/proc/{pid}").exists() for pid in work)
     assert other.poll() is None
     with Store(here) as one, Store(there) as two:
-        expected, found = (stripped(s.results(s.nights()[0])) for s in (one, two))
+        expected, found = (stripped(s.results(s.nights()[0], looks=True)) for s in (one, two))
     assert len(found) == REPETITIONS
     assert found == expected
 

@@ -124,8 +124,7 @@ def children(pid: int) -> Iterator[int]:
 def stripped(results: list[Done]) -> list[Done]:
     """What does not depend on when and how often something was done, nor on a tick of a clock."""
     found = [
-        replace(done, started=0, ended=0, logs="", boots=0, retried=[], costs=[],
-                cells=[replace(cell, looks={}) for cell in done.cells])
+        replace(done, started=0, ended=0, logs="", boots=0, retried=[], costs=[])
         for done in results
-    ]  # fmt: skip
+    ]
     return sorted(found, key=lambda done: done.unit)
