@@ -5,30 +5,31 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from harness.model import place
 from harness.model.observation import Look
 from harness.model.verdict import Verdict
 
 
 def arrives(verdict: Verdict) -> dict[str, bytes]:
     """
-    By place ("area", "argument 8", "object") what arrives there.
+    By place what arrives there.
 
     Left out is what the handler was not seen to find.
     """
     prediction, observation = verdict.prediction, verdict.observation
     sp = observation.hit.sp
     restored = range(sp, sp + prediction.window)
-    found = {"area": _arrives(observation.area, prediction.area_writes, restored, sp)}
+    found = {place.AREA: _arrives(observation.area, prediction.area_writes, restored, sp)}
     for index, writes in prediction.copy_writes.items():
         look = observation.arguments.get(index)
         if look:
-            found[f"argument {index}"] = _arrives(look, writes, restored, look.at)
+            found[place.argument(index)] = _arrives(look, writes, restored, look.at)
     if observation.object and observation.object.before:
         before, after = observation.object.before, prediction.object_after
-        found["object"] = bytes(
+        found[place.OBJECT] = bytes(
             before[i] if i in prediction.lost else after[i] for i in range(len(after))
         )
-    return {place: data for place, data in found.items() if data}
+    return {name: data for name, data in found.items() if data}
 
 
 def _arrives(look: Look, writes: Collection[int], restored: range, start: int) -> bytes:

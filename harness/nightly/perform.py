@@ -20,9 +20,9 @@ from harness.kernel.image import build_id
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.kernel.options import Options
+from harness.model import place
 from harness.model.arrival import arrives
 from harness.model.observation import Look
-from harness.model.predict import ranges
 from harness.model.verdict import places
 from harness.nightly.parcel import unpack
 from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Picture, Unit, result
@@ -200,12 +200,12 @@ def _cell(outcome: Outcome) -> Cell:
     looks: dict[str, dict[str, str]] = {}
     if verdict:
         damage = {
-            f"argument {index}": [list(one) for one in ranges(offsets)]
+            place.argument(index): words.spans(offsets)
             for index, offsets in sorted(verdict.corrupt.items())
             if offsets
         }
         if verdict.lost:
-            damage["object"] = [list(one) for one in ranges(verdict.lost)]
+            damage[place.OBJECT] = words.spans(verdict.lost)
         looks = dict(_looks(outcome))
     return Cell(
         variant=outcome.play.variant.name,
@@ -222,16 +222,19 @@ def _cell(outcome: Outcome) -> Cell:
 def _looks(outcome: Outcome) -> Iterator[tuple[str, dict[str, str]]]:
     assert outcome.verdict
     observation = outcome.verdict.observation
-    looks: dict[str, Look | None] = {"area": observation.area, "object": observation.object}
+    looks: dict[str, Look | None] = {
+        place.AREA: observation.area,
+        place.OBJECT: observation.object,
+    }
     for index, placement in enumerate(outcome.play.case.layout.placements):
         if placement.by_reference:
-            looks[f"argument {index}"] = observation.arguments.get(index)
+            looks[place.argument(index)] = observation.arguments.get(index)
     predicted = arrives(outcome.verdict)
-    for place, look in looks.items():
+    for name, look in looks.items():
         moments = {"before": look.before, "after": look.after, "seen": look.seen} if look else {}
-        moments["predicted"] = predicted.get(place)
+        moments["predicted"] = predicted.get(name)
         if found := {moment: data.hex() for moment, data in moments.items() if data}:
-            yield place, found
+            yield name, found
 
 
 def _picture(outcome: Outcome) -> Picture | None:

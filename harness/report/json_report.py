@@ -11,15 +11,10 @@ import dataclasses
 from typing import Any
 
 from harness.model.facts import measured
-from harness.model.predict import Offsets, ranges
 from harness.report import words
 from harness.run.plan import Outcome, Result
 
 SCHEMA = 1
-
-
-def _ranges(offsets: Offsets) -> list[list[int]]:
-    return [[start, end] for start, end in ranges(offsets)]
 
 
 def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
@@ -43,15 +38,15 @@ def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
             {
                 "index": index,
                 "type": play.case.arguments[index].type.spelling,
-                "predicted": _ranges(prediction.corrupt.get(index, frozenset())),
-                "observed": _ranges(verdict.corrupt.get(index, frozenset())),
+                "predicted": words.spans(prediction.corrupt.get(index, frozenset())),
+                "observed": words.spans(verdict.corrupt.get(index, frozenset())),
             }
             for index in arguments
         ],
         "context": play.case.context.value,
         "object": {
-            "predicted": _ranges(prediction.lost),
-            "observed": _ranges(verdict.lost),
+            "predicted": words.spans(prediction.lost),
+            "observed": words.spans(verdict.lost),
         },
         "overflow": {"predicted": prediction.overflow, "observed": observation.overflow},
         "saved": {

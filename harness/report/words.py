@@ -11,7 +11,7 @@ from typing import Any
 from harness.model.case import Case
 from harness.model.facts import Facts
 from harness.model.policy import Variant
-from harness.model.predict import Damage, Prediction, ranges
+from harness.model.predict import Damage, Offsets, Prediction, ranges
 from harness.run.plan import Outcome, Result
 
 
@@ -136,13 +136,18 @@ def summary(result: Result) -> str:
     return text + "."
 
 
+def spans(offsets: Offsets) -> list[list[int]]:
+    """Half-open byte ranges, as JSON has them."""
+    return [[start, end] for start, end in ranges(offsets)]
+
+
 def prediction_row(case: Case, variant: Variant, prediction: Prediction) -> dict[str, Any]:
     """A prediction, for JSON and for a table."""
     arguments: list[dict[str, Any]] = [
         {
             "index": index,
             "type": case.arguments[index].type.spelling,
-            "predicted": [list(span) for span in ranges(offsets)],
+            "predicted": spans(offsets),
         }
         for index, offsets in sorted(prediction.corrupt.items())
     ]
@@ -151,8 +156,8 @@ def prediction_row(case: Case, variant: Variant, prediction: Prediction) -> dict
         for row in arguments
     ]
     if prediction.lost:
-        spans = ", ".join(f"{a}:{b}" for a, b in ranges(prediction.lost))
-        words.append(f"the object [{spans}]")
+        lost = ", ".join(f"{a}:{b}" for a, b in ranges(prediction.lost))
+        words.append(f"the object [{lost}]")
     if prediction.overflow:
         words.append(f"{prediction.overflow} past the buffer")
     return {
@@ -161,7 +166,7 @@ def prediction_row(case: Case, variant: Variant, prediction: Prediction) -> dict
         "class": prediction.label,
         "window": prediction.window,
         "arguments": arguments,
-        "object": [list(span) for span in ranges(prediction.lost)],
+        "object": spans(prediction.lost),
         "overflow": prediction.overflow,
         "text": ", ".join(words) or "none",
     }
