@@ -81,7 +81,9 @@ def test_a_worker_without_an_archive(tmp_path: Path) -> None:
         assert blobs == {path.name: path.stat().st_mtime_ns for path in cache.rglob("blobs/*/")}
     with Store(here) as one, Store(there) as two:
         expected, *found = (
-            stripped(store.results(night)) for store in (one, two) for night in store.nights()
+            stripped(store.results(night, looks=True))
+            for store in (one, two)
+            for night in store.nights()
         )
     assert found == [expected, expected]
 
