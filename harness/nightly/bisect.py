@@ -20,8 +20,6 @@ Work = Callable[[Unit], Done]
 IsBad = Callable[[int], bool | None]
 # A series' releases that the archive has, the oldest first; none for any other kernel.
 Releases = Callable[[str], list[str]]
-# Where a regression shows, if not in cells.
-_KINDS = {Sort.FUZZ: Kind.FUZZ, Sort.COST: Kind.COST}
 
 
 @dataclass(frozen=True)
@@ -123,13 +121,21 @@ class Search:
         came = [played.get(unit.name) or self._work(unit) for unit in wanted]
         named = [replace(done, kernel=self._series.spec) for done in came]
         found = regressions(named, self._accepted, self._growth)
-        whole = all(done.facts and not done.own_trouble for done in came)
+        whole = all(done.facts and done.complete for done in came)
         return _Tried(frozenset(_sign(one) for one in found), whole)
 
 
 def _sign(regression: Regression) -> tuple[Sort, Place]:
     """What the same regression of two releases has in common."""
     return regression.sort, regression.place
+
+
+def _kind(regression: Regression) -> Kind:
+    """Of the units that it shows in."""
+    if regression.sort is Sort.FUZZ:
+        return Kind.FUZZ
+    place = regression.place
+    return Kind.COST if place.variant and not place.case else Kind.CELLS
 
 
 def first_bad(report: Report, releases: Releases, work: Work) -> Report:
@@ -167,7 +173,7 @@ def _first_bad(
     names = names[: names.index(now.release) + 1]
     good = names.index(before.release) if before and before.release in names else None
     series = Series(place.kernel, [f"debian:{name}" for name in names], good)
-    kinds = {_KINDS.get(one.sort, Kind.CELLS) for one in found}
+    kinds = {_kind(one) for one in found}
     units = [
         unit
         for unit in report.planned

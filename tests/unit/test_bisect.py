@@ -17,7 +17,7 @@ from harness.nightly import compare
 from harness.nightly.bisect import Turn, first_bad, turn
 from harness.nightly.night import Report
 from harness.nightly.store import Night
-from harness.nightly.unit import Cell, Done, Facts, Kind, Unit, result
+from harness.nightly.unit import Cell, Cost, Done, Facts, Kind, Unit, result
 
 SPEC = "debian:6.1"
 RELEASES = [f"6.1.0-{number}-cloud-arm64" for number in range(10, 23)]
@@ -121,6 +121,42 @@ def test_releases_that_the_archive_has_lost() -> None:
     (one,) = first_bad(report(RELEASES[0]), lambda spec: RELEASES, archive.work).regressions
     between = f"between them {RELEASES[5]}, {RELEASES[6]} cannot be judged"
     assert one.details[0] == f"{named(7, 4)}; {between}"
+
+
+def test_a_release_whose_kernel_died_is_not_good() -> None:
+    """Against predictions, a cell that was not played is no regression."""
+    archive = Archive(6)
+
+    def work(unit: Unit) -> Done:
+        came = archive.work(unit)
+        dead = unit.kernel == f"debian:{RELEASES[6]}"
+        return replace(came, cells=[], played=0, kernel_trouble=["It died."]) if dead else came
+
+    (one,) = first_bad(report(RELEASES[3]), lambda spec: RELEASES, work).regressions
+    assert one.details[0].startswith(named(7, 5))
+    assert f"{RELEASES[6]} cannot be judged" in one.details[0]
+
+
+def test_a_cost_is_looked_for_where_costs_are() -> None:
+    costs = replace(UNIT, kind=Kind.COST)
+    kinds: list[Kind] = []
+
+    def spent(unit: Unit, release: str, instructions: float) -> Done:
+        facts = played(SPEC, release, bad=False).facts
+        cost = Cost(variant="none", instructions=instructions, saved=0)
+        return result(unit, 0.0, 1.0, facts=facts, costs=[cost], planned=1, played=1)
+
+    def work(unit: Unit) -> Done:
+        kinds.append(unit.kind)
+        release = unit.kernel.removeprefix("debian:")
+        return spent(unit, release, 2000 if RELEASES.index(release) >= 5 else 1000)
+
+    held, now = [spent(costs, RELEASES[0], 1000)], [spent(costs, RELEASES[-1], 2000)]
+    found = compare.regressions(now, held, 2)
+    before = Report(NIGHT, (UNIT, costs), now, None, held, 2, found)
+    (one,) = first_bad(before, lambda spec: RELEASES, work).regressions
+    assert one.details[0] == named(5, 4)
+    assert set(kinds) == {Kind.COST}
 
 
 def test_releases_that_the_night_has_played() -> None:
