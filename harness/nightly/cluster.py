@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,8 +68,6 @@ class Sender(Executor):
         self, function: Callable[[Unit], Done], unit: Unit, sources: Mapping[str, Path]
     ) -> Done:
         """What a worker makes of a unit; raises InfrastructureError."""
-        from distributed import CancelledError
-
         for _ in range(LOST):
             # The same unit of another night is not the same: nothing is taken from a memory.
             task = self._client.submit(_work, function, unit, pure=False, retries=RETRIES)
@@ -139,7 +137,7 @@ def _work(function: Callable[[Unit], Done], unit: Unit) -> Done:
 
 
 def _fetch(digest: str) -> bytes:
-    from distributed import CancelledError, get_client
+    from distributed import get_client
 
     try:
         data: bytes = get_client().get_dataset(_key(digest)).result(FETCH_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -104,3 +105,54 @@ def test_a_file_comes_once(made: tuple[Kernel, Modules], monkeypatch: pytest.Mon
     assert fetched[count:] == ["0" * 64]
     assert "damaged on its way" in bad.own_trouble[0]
     assert not bad.complete
+
+
+class Scheduler:
+    """In place of a client: its workers lose a file so often, and then do the unit."""
+
+    status = "running"
+
+    def __init__(self, losses: int) -> None:
+        self.losses = losses
+        self.published: list[str] = []
+        self.holds: set[str] = set()
+
+    def scatter(self, data: bytes, hash: bool) -> bytes:  # noqa: A002
+        return data
+
+    def publish_dataset(self, *, override: bool, **held: bytes) -> None:
+        self.published += held
+        self.holds |= held.keys()
+
+    def unpublish_dataset(self, name: str) -> None:
+        self.holds.remove(name)
+
+    def submit(self, *words: Any, **options: Any) -> Scheduler:
+        self.unit: Unit = words[2]
+        return self
+
+    def result(self) -> Done:
+        if self.losses:
+            self.losses -= 1
+            raise cluster.LostFileError(self.unit.parcels[0].files["kernel/Image"])
+        return result(self.unit, 0.0, 1.0, planned=1, played=1)
+
+
+@pytest.mark.parametrize("losses", range(cluster.LOST + 1))
+def test_a_file_that_is_lost_with_its_worker_is_sent_again(
+    made: tuple[Kernel, Modules], monkeypatch: pytest.MonkeyPatch, losses: int
+) -> None:
+    monkeypatch.setattr(cluster, "prepared", lambda unit: [made])
+    _, files = parcel.pack(*made)
+    scheduler = Scheduler(losses)
+    with cluster.Sender(cast(Any, scheduler)) as sender:
+        future = sender.submit(lambda unit: result(unit, 0.0, 1.0), UNIT)
+        if losses < cluster.LOST:
+            assert future.result().complete
+        else:
+            with pytest.raises(InfrastructureError, match="lose what they hold"):
+                future.result()
+    # Each file once, and what was lost once more each time.
+    assert len(scheduler.published) == len(files) + losses
+    # Nobody holds what nobody needs any more.
+    assert not scheduler.holds
