@@ -109,7 +109,10 @@ def _bisected(found: Report, executor: Executor, progress: Progress) -> Report:
         progress.percent(f"looking for the first bad release: {unit.kernel}", 100)
         return done
 
-    return bisect.first_bad(found, lambda spec: debian.releases(spec, kernels, archive), work)
+    def releases(spec: str) -> list[str]:
+        return debian.releases(spec, kernels, archive, progress.percent)
+
+    return bisect.first_bad(found, releases, work)
 
 
 def _notify(command: str, found: Report) -> None:

@@ -309,13 +309,18 @@ def _caller(fields: dict[str, str]) -> Caller:
     )
 
 
+_COST_NUMBERS = (
+    "hits", "handler", "target", "bare", "probed", "frequency", "instructions", "ticks",
+)  # fmt: skip
+
+
 def _cost(by_word: _Words, guest: Guest) -> Cost:
     play, stack, cost, taint = (_one(by_word, word) for word in ("play", "stack", "cost", "taint"))
     return Cost(
         seq=int(play["seq"]),
         line=play["line"],
         hit=_hit(stack, guest),
-        **{field.name: int(cost[field.name]) for field in dataclasses.fields(Cost)[3:-1]},
+        **{name: int(cost[name]) for name in _COST_NUMBERS},
         new_taint=_new_taint(taint),
     )
 

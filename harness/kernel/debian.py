@@ -315,19 +315,20 @@ def releases(
     spec: str,
     kernels: Mapping[str, KernelFile],
     archive: Archive,
-    report: Progress = lambda what, percent: None,
+    report: Progress,
 ) -> list[str]:
     """
     What the archive has whole of a spec's series and flavour, the oldest first.
 
-    As uname -r has them: "6.1.0-53-cloud-arm64".  None for what is not Debian's; raises
+    As uname -r has them: "6.1.0-53-cloud-arm64"; nothing for what is not Debian's.  Raises
     ArchiveError.  An archive keeps images longer than their headers.
     """
     found = wanted(spec, kernels)
-    if found is None:
-        return []
     named = (package.removeprefix("linux-image-") for package in FLAVOURS.values())
-    flavour = max((name for name in named if found.package.endswith(f"-{name}")), key=len)
+    fitting = [name for name in named if found and found.package.endswith(f"-{name}")]
+    if found is None or not fitting:
+        return []
+    flavour = max(fitting, key=len)
     release = rf"{re.escape(found.series)}\.\d[\w.+~]*(?:-\d+)?"
     with _asked(found, archive, report) as apt:
         images = apt.names(rf"linux-image-{release}-{flavour}")

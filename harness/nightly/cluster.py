@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from harness.errors import ConfigError, HarnessError, InfrastructureError
 from harness.nightly import parcel
 from harness.nightly.perform import failed, prepared
-from harness.nightly.unit import Done, Parcel, Unit
+from harness.nightly.unit import Done, Kind, Parcel, Unit
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -30,6 +30,8 @@ LOST = 3
 # Units that are on their way; a scheduler with more workers has none to wait for.
 AT_ONCE = 256
 FETCH_SECONDS = 300
+# What decides on a unit's parcels: kernel, compiler, kind and variants.
+_Key = tuple[str | Kind, ...]
 
 
 class Sender(Executor):
@@ -38,13 +40,13 @@ class Sender(Executor):
     def __init__(self, client: Client) -> None:
         self._client = client
         self._threads = ThreadPoolExecutor(AT_ONCE)
-        # By kernel, compiler and variants.
-        self._packing: dict[str, threading.Lock] = {}
-        self._packed: dict[str, list[tuple[Parcel, dict[str, Path]]]] = {}
+        self._packing: dict[_Key, threading.Lock] = {}
+        self._packed: dict[_Key, list[tuple[Parcel, dict[str, Path]]]] = {}
         # How many units need a file, by digest.
         self._users: Counter[str] = Counter()
         self._lock = threading.Lock()
 
+    # Nothing but units: a night submits nothing else.
     def submit(  # type: ignore[override]
         self, function: Callable[[Unit], Done], unit: Unit
     ) -> Future[Done]:
@@ -82,7 +84,7 @@ class Sender(Executor):
 
     def _pack(self, unit: Unit) -> list[tuple[Parcel, dict[str, Path]]]:
         """The parcels of a unit, made once for all that need the same."""
-        key = f"{unit.kernel} {unit.compiler} {unit.kind} {unit.variants}"
+        key: _Key = (unit.kernel, unit.compiler, unit.kind, *unit.variants)
         with self._lock:
             packing = self._packing.setdefault(key, threading.Lock())
         with packing:

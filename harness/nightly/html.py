@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from harness.nightly import compare, told
 from harness.nightly.compare import Place
@@ -190,11 +189,6 @@ class _Page:
         name = [_column(place.kernel, place.compiler), place.variant, place.case]
         return "#" + urlencode({"cell": "|".join(name)})
 
-    def data(self) -> Markup:
-        """What the script draws, as JSON that cannot end its element."""
-        text = msgspec.json.encode(_data(self)).decode()
-        return Markup(text.replace("<", "\\u003c"))  # noqa: S704
-
 
 def _column(kernel: str, compiler: str) -> str:
     return f"{kernel} {compiler}"
@@ -221,6 +215,7 @@ class _Numbers:
 
 
 def _data(page: _Page) -> dict[str, Any]:
+    """What the script draws."""
     columns, cases, details = _Numbers(), _Numbers(), _Numbers()
     complaints: dict[Place, list[str]] = {}
     for done in page.report.results:
@@ -270,19 +265,14 @@ def document(report: Report, past: Past) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-
-    def inlined(name: str) -> Markup:
-        """One of our own files as it is."""
-        assert environment.loader
-        return Markup(environment.loader.get_source(environment, name)[0])  # noqa: S704
-
+    page = _Page(report, past)
     return environment.get_template("page.html.j2").render(
-        page=_Page(report, past),
+        page=page,
+        data=msgspec.to_builtins(_data(page)),
         report=report,
         sentence=told.sentence(report),
         rows=[told.row(done) for done in report.results],
         missing=list(told.missing(report)),
-        inlined=inlined,
         shown=SHOWN,
         width=SPARK_WIDTH,
         height=SPARK_HEIGHT,

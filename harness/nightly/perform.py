@@ -160,9 +160,9 @@ def _cost(unit: Unit) -> dict[str, Any]:
     return {
         "facts": _facts(measured[0][0], measured[0][1].compiler),
         "costs": [
-            Cost(variant=o.variant.name, instructions=round(o.cost.per_hit, 2), saved=o.saved)
+            Cost(variant=o.variant.name, instructions=round(o.instructions, 2), saved=o.saved)
             for o in outcomes
-            if o.cost and not o.reasons
+            if o.instructions is not None
         ],
         "planned": len(variants),
         "played": len(outcomes),

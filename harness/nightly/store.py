@@ -12,11 +12,11 @@ import contextlib
 import hashlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import platformdirs
@@ -302,7 +302,7 @@ class Store:
             ).mappings()
             return [self._result(connection, dict(row), looks) for row in units.all()]
 
-    def _result(self, connection: Connection, row: dict[str, object], looks: bool) -> Done:
+    def _result(self, connection: Connection, row: dict[str, Any], looks: bool) -> Done:
         unit = row["id"]
         source = _CELLS.join(_LOOKS) if looks else _CELLS
         columns = [*_CELLS.c, *([_LOOKS.c.data] if looks else [])]
@@ -323,10 +323,10 @@ class Store:
             unit=str(row["name"]),
             kind=Kind(row["kind"]),
             facts=msgspec.convert(facts, type=Facts) if facts else None,
-            cells=[_cell(dict(cell)) for cell in cells],
+            cells=[_cell(cell) for cell in cells],
             complaints=[_made(Complaint, row) for row in complaints],
             costs=[_made(Cost, row) for row in costs],
-            **{name: row[name] for name in _PLAIN},  # type: ignore[arg-type]
+            **{name: row[name] for name in _PLAIN},
         )
 
     def prune(self, keep: int) -> int:
@@ -411,7 +411,7 @@ def _first_line(error: Exception) -> str:
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
-def _made(kind: type[T], row: RowMapping) -> T:
+def _made(kind: type[T], row: Mapping[Any, Any]) -> T:
     return kind(**{name: row[name] for name in kind.__struct_fields__})
 
 
@@ -448,10 +448,7 @@ def _cell_row(unit: int, cell: Cell) -> dict[str, object]:
     }
 
 
-def _cell(row: dict[str, object]) -> Cell:
+def _cell(row: RowMapping) -> Cell:
     data = row.get("data")
-    look = msgspec.json.decode(data, type=_Look) if isinstance(data, bytes) else _Look()
-    fields = {
-        name: row[name] for name in Cell.__struct_fields__ if name not in ("looks", "picture")
-    }
-    return Cell(**fields, looks=look.looks, picture=look.picture)  # type: ignore[arg-type]
+    look = msgspec.json.decode(data, type=_Look) if data else _Look()
+    return _made(Cell, {**row, "looks": look.looks, "picture": look.picture})

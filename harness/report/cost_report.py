@@ -25,7 +25,7 @@ def document(result: CostResult) -> dict[str, Any]:
         "costs": [
             {
                 "variant": outcome.variant.name,
-                "instructions": round(outcome.cost.per_hit, 2) if outcome.cost else None,
+                "instructions": _rounded(outcome.instructions),
                 "saved": outcome.saved,
                 "agrees": not outcome.reasons,
                 "reasons": list(outcome.reasons),
@@ -35,12 +35,16 @@ def document(result: CostResult) -> dict[str, Any]:
     }
 
 
+def _rounded(instructions: float | None) -> float | None:
+    return None if instructions is None else round(instructions, 2)
+
+
 def _row(outcome: CostOutcome) -> tuple[str, ...]:
-    cost = outcome.cost
+    instructions = outcome.instructions
     return (
         outcome.variant.name,
-        f"{outcome.saved:,} bytes" if cost else "-",
-        f"{cost.per_hit:,.0f}" if cost else "-",
+        f"{outcome.saved:,} bytes" if outcome.cost else "-",
+        "-" if instructions is None else f"{instructions:,.0f}",
         f"{MISMATCH}no" if outcome.reasons else "yes",
     )
 

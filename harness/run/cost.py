@@ -35,6 +35,11 @@ class CostOutcome:
     reasons: tuple[str, ...]
 
     @property
+    def instructions(self) -> float | None:
+        """What a hit costs; None where the calls were not as they must be."""
+        return self.cost.per_hit if self.cost and not self.reasons else None
+
+    @property
     def saved(self) -> int:
         """Bytes copied at the hit, and put back."""
         found = save(self.variant.policy, self.cost.hit) if self.cost else None

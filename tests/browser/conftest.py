@@ -7,9 +7,17 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Request,
+    ViewportSize,
+    sync_playwright,
+)
 
 from harness.errors import Exit
 from harness.nightly import compare, html
@@ -17,7 +25,7 @@ from harness.nightly.html import Past
 from harness.nightly.night import Report
 from harness.nightly.store import Night
 from harness.nightly.unit import Cell, Facts, Kind, Picture, Unit, result
-from tests.nightly.test_night import copied, play, written
+from tests.nightly.test_night import play, sabotaged, written
 
 # A hundred thousand cells.
 KERNELS, VARIANTS, CASES = 10, 10, 1000
@@ -37,12 +45,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for words in ((), ("--accept", "the first one")):
         status, told, _ = play(file, url, *words)
         assert status == Exit.AGREES, told
-    project = copied(folder / "project")
-    (header,) = project.rglob("stack_policy.h")
-    text = header.read_text()
-    broken = text.replace("return min(size, room);", "return min(size == 128 ? 64 : size, room);")
-    assert broken != text
-    header.write_text(broken)
+    project = sabotaged(folder / "project")
     page = folder / "night.html"
     status, told, _ = play(file, url, "--html", str(page), project=project)
     assert status == Exit.DIFFERS, told
@@ -127,9 +130,11 @@ def watched(browser: Browser) -> Iterator[Opener]:
     """Opens files; at its end nothing may have gone wrong in any of them."""
     opened: list[Watched] = []
 
-    def make(file: Path, *, width: int = 1440, scheme: str = "light") -> Watched:
-        viewport = {"width": width, "height": 1000}
-        page = browser.new_page(viewport=viewport, color_scheme=scheme)  # type: ignore[arg-type]
+    def make(
+        file: Path, *, width: int = 1440, scheme: Literal["light", "dark"] = "light"
+    ) -> Watched:
+        viewport = ViewportSize(width=width, height=1000)
+        page = browser.new_page(viewport=viewport, color_scheme=scheme)
         page.set_default_timeout(10_000)
         opened.append(Watched(page, file))
         return opened[-1]

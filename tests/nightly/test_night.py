@@ -52,14 +52,26 @@ def play(
     return done.returncode, done.stdout + done.stderr, document
 
 
-def copied(folder: Path) -> Path:
-    """A copy of the project that can be run from its folder."""
+def broken(folder: Path, name: str, *changes: tuple[str, str]) -> Path:
+    """A copy of the project, to be run from its folder, in which one file is changed."""
     skip = shutil.ignore_patterns("__pycache__")
     shutil.copytree(resources.PACKAGE, folder / "harness", ignore=skip)
     if resources.data_root().parent != resources.PACKAGE:
         for part in (resources.configs(), resources.kernel_modules(), resources.images()):
             shutil.copytree(part, folder / part.name, ignore=skip)
+    (file,) = folder.rglob(name)
+    text = file.read_text()
+    for old, new in changes:
+        assert text.count(old) == 1, f"{old!r} is {text.count(old)} times in {name}"
+        text = text.replace(old, new)
+    file.write_text(text)
     return folder
+
+
+def sabotaged(folder: Path) -> Path:
+    """One in which a policy of 128 bytes saves 64."""
+    change = ("return min(size, room);", "return min(size == 128 ? 64 : size, room);")
+    return broken(folder, "stack_policy.h", change)
 
 
 def test_a_sabotaged_policy_is_named_cell_by_cell(tmp_path: Path) -> None:
@@ -69,12 +81,7 @@ def test_a_sabotaged_policy_is_named_cell_by_cell(tmp_path: Path) -> None:
     status, told, _ = play(file, url, "--accept", "the first one")
     assert status == Exit.AGREES, told
 
-    project = copied(tmp_path / "project")
-    (header,) = project.rglob("stack_policy.h")
-    text = header.read_text()
-    broken = text.replace("return min(size, room);", "return min(size == 128 ? 64 : size, room);")
-    assert broken != text
-    header.write_text(broken)
+    project = sabotaged(tmp_path / "project")
     status, told, second = play(file, url, project=project)
     assert status == Exit.DIFFERS, told
     assert {(one["kernel"], one["variant"], one["case"]) for one in second["regressions"]} == {
@@ -97,13 +104,9 @@ def test_an_engine_that_got_slower(tmp_path: Path) -> None:
     status, told, _ = play(file, url, "--accept", "the first one")
     assert status == Exit.AGREES, told
 
-    project = copied(tmp_path / "project")
-    (engine,) = project.rglob("jprobe_port.c")
     line = "\tsaved = stack_policy_window(&jp->policy, &hit);\n"
     loop = '\tfor (int i = 0; i < 100; i++)\n\t\tasm volatile("nop");\n'
-    text = engine.read_text()
-    assert text.count(line) == 1
-    engine.write_text(text.replace(line, line + loop))
+    project = broken(tmp_path / "project", "jprobe_port.c", (line, line + loop))
     status, told, second = play(file, url, project=project)
     assert status == Exit.DIFFERS, told
     assert [(one["sort"], one["variant"]) for one in second["regressions"]] == [

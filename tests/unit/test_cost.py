@@ -83,6 +83,15 @@ def test_reports(capsys: pytest.CaptureFixture[str]) -> None:
     assert "fixed-128: The guest did not play it" in out
 
 
+def test_a_function_that_did_not_run_has_no_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    cost = replace(measured(), target=0)
+    outcome = CostOutcome(Catalog().variants["fixed-128"], cost, judge(FIXED, cost, CALLS))
+    cost_report.print_costs(result(outcome))
+    assert "target: 0 in 1000 calls" in capsys.readouterr().out
+    (one,) = cost_report.document(result(outcome))["costs"]
+    assert one["instructions"] is None
+
+
 MATRIX = """
 shows: costs
 kernels: [debian:6.1]
