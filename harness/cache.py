@@ -100,11 +100,16 @@ def trim(kind: str, kept: int) -> None:
             ages[folder] = time.time() - folder.stat().st_mtime
     for folder in sorted(ages, key=lambda folder: ages[folder])[kept:]:
         if ages[folder] > IN_USE_SECONDS:
-            with lock(f"{kind}/{folder.name}"), contextlib.suppress(FileNotFoundError):
-                # Out of sight at once: an entry is whole or not there.
-                gone = folder.with_name(f".tmp-{folder.name}")
-                folder.rename(gone)
-                shutil.rmtree(gone, ignore_errors=True)
+            discard(folder)
+
+
+def discard(folder: Path) -> None:
+    """Remove an entry, to be made anew when it is asked for."""
+    with lock(f"{folder.parent.name}/{folder.name}"), contextlib.suppress(FileNotFoundError):
+        # Out of sight at once: an entry is whole or not there.
+        gone = folder.with_name(f".tmp-{folder.name}")
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def used(folder: Path) -> Path:

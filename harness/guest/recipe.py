@@ -28,7 +28,7 @@ class Needs(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     drivers: list[str] = []
     # Debian's, for arm64; theirs are the programs, with whatever they are linked with.
     packages: list[str] = []
-    # By path in the packages: the path in the guest.
+    # By name in the packages: the path in the guest.
     programs: dict[str, str] = {}
 
 
@@ -72,8 +72,9 @@ def _programs(needs: Needs, report: Progress) -> dict[str, bytes]:
         return {}
     root = programs.fetch(needs.packages, settings.load().archive, report)
     files: dict[str, bytes] = {}
-    for source, target in needs.programs.items():
-        files[target] = (root / source).read_bytes()
-        for name, path in programs.libraries(root, root / source).items():
-            files[f"lib/{name}"] = path.read_bytes()
+    for name, target in needs.programs.items():
+        program = programs.find(root, name)
+        files[target] = program.read_bytes()
+        for library, path in programs.libraries(root, program).items():
+            files[f"lib/{library}"] = path.read_bytes()
     return files

@@ -95,11 +95,15 @@ class _Set:
         return f"{self.image[0].file_stem}_{self.kbuild.architecture}".replace(":", ".")
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """kernel.json in a cache entry."""
 
     release: str
     version: str
+    # Where the packages have them, below their common root.
+    image: str
+    build: str
+    modules: str
     # The package of the kernel's tools, and the glibc that they were linked with.
     kbuild: str
     libc: str
@@ -192,13 +196,18 @@ def _unpack(apt: Apt, packages: _Set, folder: Path, report: Progress) -> None:
         unpack(package, folder / "root")
         package.unlink()
     (folder / "apt.log").unlink()
+    root = folder / "root"
+    image, build, modules = _places(root, packages.release)
     # Debian's header trees name each other by absolute path.
-    makefile = folder / "root/usr/src" / packages.headers.name / "Makefile"
+    makefile = build / "Makefile"
     text = makefile.read_text().replace("/usr/src", "$(SRC)")
     makefile.write_text(f"SRC := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)\n{text}")
     manifest = Manifest(
         release=packages.release,
         version=packages.image[0].version,
+        image=str(image.relative_to(root)),
+        build=str(build.relative_to(root)),
+        modules=str(modules.relative_to(root)),
         kbuild=packages.kbuild.name,
         libc=_dependency(packages.kbuild, r"libc6 \(>= ").partition(">= ")[2].rstrip(")"),
         compiler=_dependency(packages.headers, r"gcc-\d").removesuffix("-for-host"),
@@ -209,23 +218,32 @@ def _unpack(apt: Apt, packages: _Set, folder: Path, report: Progress) -> None:
     check_config(packages.release, kernel.config)
 
 
+def _places(root: Path, release: str) -> tuple[Path, Path, Path]:
+    """
+    The image, the headers and the modules' folder, wherever a release's packages have them.
+
+    Raises ArchiveError.
+    """
+    images = [*root.rglob(f"vmlinuz-{release}"), *root.rglob(f"modules/{release}/vmlinuz")]
+    builds = [path.parent for path in root.rglob(f"linux-headers-{release}/Makefile")]
+    modules = [path for path in root.rglob(f"modules/{release}") if path.is_dir()]
+    for what, found in (("image", images), ("headers", builds), ("modules", modules)):
+        if not found:
+            raise ArchiveError(f"The packages of {release} have no {what} of that release.")
+    return images[0], builds[0], modules[0]
+
+
 def _kernel(spec: str, manifest: Manifest, folder: Path, busybox: Path) -> Kernel:
     root = folder / "root"
-    build = root / f"usr/src/linux-headers-{manifest.release}"
-    modules = root / f"lib/modules/{manifest.release}"
-    if not modules.exists():
-        modules = root / f"usr/lib/modules/{manifest.release}"
-    image = root / f"boot/vmlinuz-{manifest.release}"
-    if not image.exists():
-        image = modules / "vmlinuz"
+    build = root / manifest.build
     return Kernel(
         spec=spec,
         release=manifest.release,
         version=manifest.version,
-        image=image,
+        image=root / manifest.image,
         config=build / ".config",
         build=build,
-        modules=modules,
+        modules=root / manifest.modules,
         busybox=busybox,
         key=folder.name,
         home=root,
@@ -238,7 +256,12 @@ def _cached(spec: str, key: str, wanted: Wanted, archive: Archive, busybox: Path
         data = (folder / "kernel.json").read_bytes()
     except FileNotFoundError:
         return None
-    manifest = msgspec.json.decode(data, type=Manifest)
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except msgspec.MsgspecError:
+        # Cut short, or of another version of ours.
+        cache.discard(folder)
+        return None
     kernel = _kernel(spec, manifest, folder, busybox)
     if numbers(platform.libc_ver()[1]) >= numbers(manifest.libc):
         return kernel

@@ -13,11 +13,28 @@ from harness.settings import Archive
 
 ARCHITECTURE = "arm64"
 BUSYBOX = "busybox-static"
+_ELF = b"\x7fELF"
 
 
 def busybox(archive: Archive, report: Progress) -> Path:
     """The program that every guest has."""
-    return fetch([BUSYBOX], archive, report) / "bin/busybox"
+    return find(fetch([BUSYBOX], archive, report), "busybox")
+
+
+def find(root: Path, name: str) -> Path:
+    """
+    The program of that name in unpacked packages, wherever a release keeps it.
+
+    Raises ArchiveError.
+    """
+    # Manual pages and completions bear a program's name too.
+    for path in sorted(root.rglob(name)):
+        if path.is_file() and path.read_bytes()[: len(_ELF)] == _ELF:
+            return path
+    raise ArchiveError(
+        f"None of the packages has the program {name}.",
+        "They may have changed: see the recipe in images/ that asks for it.",
+    )
 
 
 def fetch(packages: Sequence[str], archive: Archive, report: Progress) -> Path:
