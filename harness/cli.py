@@ -7,6 +7,7 @@ import argparse
 import io
 import os
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import NoReturn, Protocol
 
@@ -106,15 +107,22 @@ def parser() -> argparse.ArgumentParser:
         command.arguments(added)
         # Some commands tell of the others.
         added.set_defaults(run=command.run, parser=top)
+    # The status as a command's caller is told it; repro has an option for another way.
+    top.set_defaults(ends=int)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    options = parser().parse_args(arguments)
-    status = _run(options)
-    if getattr(options, "bisect", False) and status in (Exit.USAGE, Exit.INFRASTRUCTURE):
-        return repro.BISECT_STOP
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        options = parser().parse_args(words)
+    except SystemExit as error:
+        if words[:1] == ["repro"] and "--bisect" in words:
+            # It was not understood, so there are no options to tell.
+            raise SystemExit(repro.for_git(int(error.code or 0))) from None
+        raise
+    status: int = options.ends(_run(options))
     return status
 
 
@@ -142,6 +150,11 @@ def _run(options: argparse.Namespace) -> int:
         return Exit.INFRASTRUCTURE
     except OSError as error:
         print(f"jprobe-harness: {error}.\n  Check the disk and its permissions.", file=sys.stderr)
+        return Exit.INFRASTRUCTURE
+    except Exception:
+        # Python's own status for it, 1, says that a verdict differs.
+        traceback.print_exc()
+        print("jprobe-harness: this is a fault of the program's own.", file=sys.stderr)
         return Exit.INFRASTRUCTURE
     return status
 

@@ -60,7 +60,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--bisect",
-        action="store_true",
+        action="store_const",
+        dest="ends",
+        const=for_git,
+        default=int,
         help=f"end with {BISECT_STOP} in place of 2 and 3, which is no kernel's fault and stops"
         " git bisect run",
     )
@@ -142,6 +145,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=("gdb",),
         help="a debugger looks on, and must have seen what the guest tells",
     )
+
+
+def for_git(status: int) -> int:
+    """What git bisect run is told in place of an exit status."""
+    return BISECT_STOP if status in (Exit.USAGE, Exit.INFRASTRUCTURE) else status
 
 
 def run(options: argparse.Namespace) -> int:

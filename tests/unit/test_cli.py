@@ -12,7 +12,7 @@ import pytest
 
 from harness import cli, doctor
 from harness.cli import main
-from harness.commands import repro
+from harness.commands import nightly, repro
 from harness.errors import Exit
 
 
@@ -34,7 +34,7 @@ def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -
             "There is no kernel 'debian:6.2'. The nearest: debian:6.1",
         ),
         (["repro", "--json", "/nowhere/at/all.json"], "there is no such directory"),
-        (["predict", "--case-dir", "/nowhere"], "/nowhere: no such directory"),
+        (["predict", "--case-dir", "/no/such"], "/no/such: no such directory"),
         (["bench", "--runs", "0"], "--runs: give at least 1"),
     ],
 )
@@ -127,6 +127,30 @@ def test_what_git_bisect_is_told(
     monkeypatch.setattr(repro, "run", lambda options: status)
     assert cli.main(["repro", "--bisect"]) == expected
     assert cli.main(["repro"]) == status
+
+
+@pytest.mark.parametrize("words", [["--bisect", "--witness", "me"], ["--no-such", "--bisect"]])
+def test_a_command_line_that_is_not_understood_stops_a_bisection(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["repro", *words])
+    assert caught.value.code == 128
+
+
+@pytest.mark.parametrize("status", list(Exit))
+def test_bisect_of_another_command_is_no_bisection_of_gits(
+    monkeypatch: pytest.MonkeyPatch, status: Exit
+) -> None:
+    monkeypatch.setattr(nightly, "run", lambda options: status)
+    assert cli.main(["nightly", "night.yaml", "--bisect"]) == status
+
+
+def test_a_mistake_of_ours_is_not_told_as_a_verdict(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(repro, "run", lambda options: [][0])
+    assert cli.main(["repro"]) == Exit.INFRASTRUCTURE
+    assert "IndexError" in capsys.readouterr().err
+    assert cli.main(["repro", "--bisect"]) == 128
 
 
 def test_an_unknown_kernel_stops_a_bisection(capsys: pytest.CaptureFixture[str]) -> None:
