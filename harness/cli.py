@@ -140,6 +140,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"jprobe-harness: {error.sentence}", file=sys.stderr)
         if error.hint:
             print(f"  {error.hint}", file=sys.stderr)
+        _tell_notes(error)
         return error.exit_status
     except KeyboardInterrupt:
         print("jprobe-harness: interrupted.", file=sys.stderr)
@@ -150,6 +151,7 @@ def _run(options: argparse.Namespace) -> int:
         return Exit.INFRASTRUCTURE
     except OSError as error:
         print(f"jprobe-harness: {error}.\n  Check the disk and its permissions.", file=sys.stderr)
+        _tell_notes(error)
         return Exit.INFRASTRUCTURE
     except Exception:
         # Python's own status for it, 1, says that a verdict differs.
@@ -157,6 +159,12 @@ def _run(options: argparse.Namespace) -> int:
         print("jprobe-harness: this is a fault of the program's own.", file=sys.stderr)
         return Exit.INFRASTRUCTURE
     return status
+
+
+def _tell_notes(error: Exception) -> None:
+    """What else failed, after the first."""
+    for note in getattr(error, "__notes__", ()):
+        print(f"jprobe-harness: {note}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import argparse
 from contextlib import ExitStack
 
 from harness.commands.options import add_json, add_kernel, kernel_options
-from harness.commands.output import Progress, as_json, write
+from harness.commands.output import Progress, tell_json
 from harness.errors import ConfigError, Exit
 
 SUMMARY = "measure the whole job against a bare boot of the same kernel"
@@ -37,10 +37,10 @@ def run(options: argparse.Namespace) -> int:
             report=progress.percent,
             step=lambda done: progress.step("paired runs", options.runs, done),
         )
-    if options.json:
-        write(options.json, as_json({"schema": 1, "runs": options.runs, "rows": rows}))
-    if options.json != "-":
-        terminal.print_rows(
+    tell_json(
+        options,
+        lambda: {"schema": 1, "runs": options.runs, "rows": rows},
+        lambda: terminal.print_rows(
             f"median of {options.runs} paired runs",
             ("name", "seconds", "ratio to bare", "peak MiB"),
             [
@@ -52,5 +52,6 @@ def run(options: argparse.Namespace) -> int:
                 )
                 for row in rows
             ],
-        )
+        ),
+    )
     return Exit.AGREES

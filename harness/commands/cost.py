@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from harness.catalog import Catalog
 from harness.commands.options import add_cc, add_json, add_kernel, add_variants, prepare
-from harness.commands.output import Progress, as_json, write
+from harness.commands.output import Progress, tell_json
 
 SUMMARY = "count the instructions that a jprobe's hit costs under each stack policy"
 EXAMPLE = "jprobe-harness cost --variant none --variant fixed-128 --variant thread-size"
@@ -31,8 +31,7 @@ def run(options: argparse.Namespace) -> int:
         progress = Progress(resources)
         kernel, modules = prepare(options, catalog, progress)
         result = cost.run(kernel, modules, variants)
-    if options.json:
-        write(options.json, as_json(cost_report.document(result)))
-    if options.json != "-":
-        cost_report.print_costs(result)
+    tell_json(
+        options, lambda: cost_report.document(result), lambda: cost_report.print_costs(result)
+    )
     return result.exit_status

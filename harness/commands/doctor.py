@@ -7,7 +7,7 @@ import argparse
 
 from harness import doctor as examination
 from harness.commands.options import add_json
-from harness.commands.output import as_json, write
+from harness.commands.output import tell_json
 from harness.errors import Exit
 
 SUMMARY = "check the system programs that are needed"
@@ -41,18 +41,17 @@ def run(options: argparse.Namespace) -> int:
         examination.install(missing)
         findings = examination.examine(programs)
         missing = examination.missing_packages(findings)
-    if options.json:
-        rows = [
-            {
-                "program": f.program.name,
-                "version": f.version,
-                "package": f.program.package,
-                "purpose": f.program.purpose,
-            }
-            for f in findings
-        ]
-        write(options.json, as_json({"programs": rows, "missing_packages": missing}))
-    if options.json != "-":
+    rows = [
+        {
+            "program": f.program.name,
+            "version": f.version,
+            "package": f.program.package,
+            "purpose": f.program.purpose,
+        }
+        for f in findings
+    ]
+
+    def show() -> None:
         terminal.print_rows(
             "system programs",
             ("program", "version", "what it is for"),
@@ -62,4 +61,6 @@ def run(options: argparse.Namespace) -> int:
             print(
                 f"\nInstall what is missing with: {' '.join(examination.install_command(missing))}"
             )
+
+    tell_json(options, lambda: {"programs": rows, "missing_packages": missing}, show)
     return Exit.INFRASTRUCTURE if missing else Exit.AGREES

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.catalog import Catalog
 from harness.commands.options import add_case_dir, add_json
-from harness.commands.output import as_json, write
+from harness.commands.output import tell_json
 from harness.errors import Exit
 
 if TYPE_CHECKING:
@@ -46,10 +46,11 @@ def run(options: argparse.Namespace) -> int:
     found = crash.read(folder, boot)
     catalog = Catalog(options.case_dir)
     rows = [_row(catalog, found, cpu) for cpu in found.cpus]
-    if options.json:
-        write(options.json, as_json({"schema": 1, "case": found.case, "cpus": rows}))
-    if options.json != "-":
-        _print(found, rows)
+    tell_json(
+        options,
+        lambda: {"schema": 1, "case": found.case, "cpus": rows},
+        lambda: _print(found, rows),
+    )
     return Exit.AGREES
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import argparse
 import functools
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 from harness.catalog import Catalog
 from harness.commands.options import add_cc, add_json, add_kernel, add_variants, count, resolve
-from harness.commands.output import Progress, as_json, write
+from harness.commands.output import Progress, each, tell_json, unwritable_folder, write
 from harness.errors import ConfigError
 from harness.kernel.compiler import named
 
@@ -52,8 +53,9 @@ def run(options: argparse.Namespace) -> int:
 
     catalog = Catalog()
     build = functools.partial(modules.build, compiler=named(options.cc))
-    if not options.out.is_dir():
-        raise ConfigError(f"{options.out}: no such directory.", "Check --out.")
+    variants = catalog.select_variants(options.variant)
+    if why := unwritable_folder(options.out):
+        raise ConfigError(f"No case can be written to {options.out}: {why}.", "Check --out.")
     with ExitStack() as resources:
         progress = Progress(resources)
         kernel = resolve(options, catalog, progress)
@@ -62,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
             kernel,
             options.seed,
             options.count,
-            catalog.select_variants(options.variant),
+            variants,
             compiled=compiled,
             build=build,
             on_played=lambda played: progress.step("playing", options.count, played),
@@ -76,16 +78,21 @@ def run(options: argparse.Namespace) -> int:
                 on_round=lambda done: progress.step("simplifying", fuzzing.SHRINK_ROUNDS, done),
             )
     command = ""
+    steps: list[Callable[[], None]] = []
     if shrunk:
         play = shrunk.play
-        path = options.out / f"{play.case.name}.yaml"
-        write(str(path), casefile.text(play.case).encode())
+        path = str(options.out / f"{play.case.name}.yaml")
+        steps.append(functools.partial(write, path, casefile.text(play.case).encode()))
         command = (
             f"jprobe-harness repro --kernel {options.kernel} --cc {options.cc}"
             f" --case-dir {options.out} --case {play.case.name} --variant {play.variant.name}"
         )
-    if options.json:
-        write(options.json, as_json(fuzz_report.document(campaign)))
-    if options.json != "-":
-        fuzz_report.print_campaign(campaign, shrunk, command)
+    each(
+        *steps,
+        lambda: tell_json(
+            options,
+            lambda: fuzz_report.document(campaign),
+            lambda: fuzz_report.print_campaign(campaign, shrunk, command),
+        ),
+    )
     return campaign.exit_status

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from harness.commands.options import add_json, add_store, count
-from harness.commands.output import as_json, write
+from harness.commands.output import tell_json
 from harness.errors import Exit
 
 if TYPE_CHECKING:
@@ -60,10 +60,11 @@ def run(options: argparse.Namespace) -> int:
 
     with Store(options.store or default_url()) as store:
         title, header, rows = QUESTIONS[options.what](store, options)
-    if options.json:
-        write(options.json, as_json({"schema": 1, "rows": [dict(zip(header, r)) for r in rows]}))
-    if options.json != "-":
-        terminal.print_rows(title, header, rows)
+    tell_json(
+        options,
+        lambda: {"schema": 1, "rows": [dict(zip(header, row)) for row in rows]},
+        lambda: terminal.print_rows(title, header, rows),
+    )
     return Exit.AGREES
 
 

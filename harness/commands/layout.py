@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.catalog import Catalog
 from harness.commands.options import add_json, add_kernel, add_selection, resolve
-from harness.commands.output import Progress, as_json, write
+from harness.commands.output import Progress, tell_json
 from harness.errors import Exit
 from harness.kernel.compiler import named
 
@@ -52,9 +52,10 @@ def run(options: argparse.Namespace) -> int:
             progress.step("compilers", len(compilers), len(results))
             built = modules.build(kernel, cases, compiler=compiler, report=progress.percent)
             results[name] = run(kernel, built, plan)
-    if options.json:
-        write(options.json, as_json(layout_report.document(results)))
-    if options.json != "-":
-        layout_report.print_layouts(results)
+    tell_json(
+        options,
+        lambda: layout_report.document(results),
+        lambda: layout_report.print_layouts(results),
+    )
     statuses = [result.exit_status for result in results.values()]
     return Exit.DIFFERS if Exit.DIFFERS in statuses else max(statuses)

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands.options import add_store, count
-from harness.commands.output import Progress
+from harness.commands.output import Progress, each
 from harness.commands.telling import add_formats, recall, tell
-from harness.errors import ConfigError, Exit, InfrastructureError
+from harness.errors import ConfigError, Exit, HarnessError, InfrastructureError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from harness.nightly.html import Past
     from harness.nightly.matrix import Matrix
     from harness.nightly.night import Report
-    from harness.nightly.store import Store
+    from harness.nightly.store import Night, Store
     from harness.nightly.unit import Done, Unit
 
 SUMMARY = "play a matrix of kernels, variants and cases, remember it, and tell regressions"
@@ -69,30 +70,54 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.nightly import cluster, matrix, night
+    from harness.nightly import matrix, night
     from harness.nightly.store import Store, default_url
 
     wanted = matrix.load(options.matrix)
+    found: Report | None = None
+    failure: Exception | None = None
     with Store(options.store or default_url()) as store:
         if options.accept is not None:
             return _accept(store, wanted, options.accept)
-        with ExitStack() as resources:
-            executor = resources.enter_context(cluster.executor(options.cluster, options.jobs))
-            now = night.resumed(store, wanted) if options.resume else store.begin(wanted)
-            progress = Progress(resources)
-            night.spend(
-                store,
-                now,
-                executor,
-                lambda done, planned: progress.step("units", planned, done),
-            )
-            found, past = recall(store, store.night(now.id), options)
-            if options.bisect:
-                found = _bisected(found, executor, progress)
-    tell(options, found, past)
-    if options.notify and found.exit_status:
-        _notify(options.notify, found)
+        left = night.resumed(store, wanted) if options.resume else None
+        try:
+            found, past = _played(options, store, wanted, left)
+            tell(options, found, past)
+        except Exception as error:
+            failure = error
+    each(
+        lambda: _raise(failure),
+        lambda: _alarm(options.notify, wanted, found, failure),
+    )
+    assert found
     return found.exit_status
+
+
+def _raise(failure: Exception | None) -> None:
+    if failure:
+        raise failure
+
+
+def _played(
+    options: argparse.Namespace, store: Store, wanted: Matrix, left: Night | None
+) -> tuple[Report, Past]:
+    """A new night, or what was left of one, with what its formats need."""
+    from harness.nightly import cluster, night
+
+    with ExitStack() as resources:
+        executor = resources.enter_context(cluster.executor(options.cluster, options.jobs))
+        now = left or store.begin(wanted)
+        progress = Progress(resources)
+        night.spend(
+            store,
+            now,
+            executor,
+            lambda done, planned: progress.step("units", planned, done),
+        )
+        found, past = recall(store, store.night(now.id), options)
+        if options.bisect:
+            found = _bisected(found, executor, progress)
+        return found, past
 
 
 def _bisected(found: Report, executor: Executor, progress: Progress) -> Report:
@@ -115,15 +140,29 @@ def _bisected(found: Report, executor: Executor, progress: Progress) -> Report:
     return bisect.first_bad(found, releases, work)
 
 
-def _notify(command: str, found: Report) -> None:
-    """Raises InfrastructureError: an alarm that nobody hears is none."""
+def _status(found: Report | None, failure: Exception | None) -> Exit:
+    """What the command ends with."""
+    if isinstance(failure, HarnessError):
+        return failure.exit_status
+    return found.exit_status if found and not failure else Exit.INFRASTRUCTURE
+
+
+def _alarm(
+    command: str | None, wanted: Matrix, found: Report | None, failure: Exception | None
+) -> None:
+    """
+    Have the user told of a night that does not end with status 0.
+
+    Raises InfrastructureError: an alarm that nobody hears is none.
+    """
     from harness.nightly import mail
 
-    status = int(found.exit_status)
+    status = int(_status(found, failure))
+    if not command or not status:
+        return
+    text = mail.text(found, failure) if found else mail.failed(wanted.name, failure)
     done = subprocess.run(
-        ["sh", "-c", command],
-        input=mail.text(found).encode(),
-        env={**os.environ, "NIGHT_STATUS": str(status)},
+        ["sh", "-c", command], input=text.encode(), env={**os.environ, "NIGHT_STATUS": str(status)}
     )
     if done.returncode:
         raise InfrastructureError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness import settings
 from harness.catalog import Catalog
-from harness.commands.output import Progress
+from harness.commands.output import Progress, Target
 from harness.kernel import spec
 from harness.kernel.compiler import named
 from harness.kernel.options import Options
@@ -113,7 +113,7 @@ def add_share(parser: argparse.ArgumentParser) -> None:
 
 def add_json(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
-        "--json", metavar="FILE", help=f"write {what} as JSON; '-' for standard output"
+        "--json", type=Target, metavar="FILE", help=f"write {what} as JSON; '-' for standard output"
     )
 
 

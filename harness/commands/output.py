@@ -4,24 +4,112 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import os
+import stat
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from harness.errors import ConfigError, InfrastructureError
+
+T = TypeVar("T")
+
+STDOUT = "-"
+
+
+class Target(str):
+    """What an option names for a command to write: a file, or "-" for standard output."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Output(Generic[T]):
+    """A form that a result can be written in."""
+
+    # The option --NAME gives the file.
+    name: str
+    # For its help.
+    shows: str
+    make: Callable[[T], bytes]
+
+    def add(self, parser: argparse.ArgumentParser) -> None:
+        """The option."""
+        parser.add_argument(
+            f"--{self.name}",
+            type=Target,
+            metavar="FILE",
+            help=f"write {self.shows}; '-' for standard output",
+        )
+
+
+def tell(
+    options: argparse.Namespace, outputs: Sequence[Output[T]], result: T, show: Callable[[T], None]
+) -> None:
+    """
+    Write the forms that were asked for; show the result too, unless that is in their way.
+
+    What fails does not stop the rest, and is raised at the end.
+    """
+    asked = {one: target for one in outputs if (target := getattr(options, one.name)) is not None}
+    steps = [] if STDOUT in asked.values() else [functools.partial(_shown, show, result)]
+    each(
+        *steps,
+        *(functools.partial(_made, target, one, result) for one, target in asked.items()),
+    )
+
+
+def tell_json(
+    options: argparse.Namespace, document: Callable[[], object], show: Callable[[], None]
+) -> None:
+    """The same for a command with no form but --json."""
+    json = Output[None]("json", "", lambda _: as_json(document()))
+    tell(options, (json,), None, lambda _: show())
+
+
+def each(*steps: Callable[[], None]) -> None:
+    """Take all steps, whatever becomes of one; raises the first failure, with notes of others."""
+    failures = []
+    for step in steps:
+        try:
+            step()
+        except Exception as error:
+            failures.append(error)
+    if failures:
+        first, *others = failures
+        for other in others:
+            first.add_note(str(other))
+        raise first
+
+
+def _shown(show: Callable[[T], None], result: T) -> None:
+    show(result)
+    # A full disk, or a reader that is gone, is known now.
+    sys.stdout.flush()
+
+
+def _made(target: str, output: Output[T], result: T) -> None:
+    write(target, output.make(result))
 
 
 def write(path: str, data: bytes) -> None:
     """Write a report, to standard output for "-"."""
-    if path == "-":
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        return
     try:
-        Path(path).write_bytes(data)
+        if path == STDOUT:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.flush()
+        else:
+            Path(path).write_bytes(data)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise InfrastructureError(f"{path} cannot be written: {error.strerror}.") from error
+        name = "standard output" if path == STDOUT else path
+        raise InfrastructureError(f"{name} cannot be written: {error.strerror}.") from error
 
 
 def as_json(document: object) -> bytes:
@@ -31,15 +119,60 @@ def as_json(document: object) -> bytes:
 
 
 def check_writable(options: argparse.Namespace) -> None:
-    """Find out before a long run, not after it."""
-    for name in ("json", "junit", "ktap", "svg", "kcidb", "mail", "annotations"):
-        path = getattr(options, name, None)
-        if path in (None, "-"):
-            continue
-        if not Path(path).resolve().parent.is_dir():
-            raise ConfigError(f"{path} cannot be written: there is no such directory.")
-        if Path(path).is_dir():
-            raise ConfigError(f"{path} cannot be written: it is a directory.")
+    """Find out before a long run, not after it, what cannot be written; raises ConfigError."""
+    targets = {name: one for name, one in vars(options).items() if isinstance(one, Target)}
+    for name, target in targets.items():
+        if not target:
+            raise ConfigError(f"--{name}: give a file, or '-' for standard output.")
+    check_files(list(targets.values()))
+
+
+def check_files(targets: Sequence[str]) -> None:
+    """Refuse what cannot be written, or would be written over by another."""
+    seen: dict[object, str] = {}
+    for target in targets:
+        if target != STDOUT and (why := _unwritable(target)):
+            raise ConfigError(f"{target} cannot be written: {why}.")
+        if (place := _place(target)) in seen:
+            name = "standard output" if target == STDOUT else target
+            raise ConfigError(
+                f"Two outputs go to {name}, and one would be lost.", "Give each a file of its own."
+            )
+        if place is not None:
+            seen[place] = target
+
+
+def _unwritable(path: str) -> str:
+    """Why nothing can be written to a file, which is left as it is; or nothing."""
+    try:
+        if stat.S_ISDIR(Path(path).stat().st_mode):
+            return "it is a directory"
+        return "" if os.access(path, os.W_OK) else "you may not write to it"
+    except FileNotFoundError:
+        return unwritable_folder(os.path.dirname(os.path.realpath(path)))  # noqa: PTH120
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+
+
+def unwritable_folder(path: str | Path) -> str:
+    """Why no file can be made in a folder; or nothing."""
+    if not Path(path).is_dir():
+        return "there is no such directory"
+    if not os.access(path, os.W_OK | os.X_OK):
+        return f"you may make no file in {path}"
+    return ""
+
+
+def _place(target: str) -> object:
+    """The same for all names of one file; None for what takes more than one output."""
+    if target == STDOUT:
+        return STDOUT
+    try:
+        status = Path(target).stat()
+    except OSError:
+        return os.path.realpath(target)
+    regular = stat.S_ISREG(status.st_mode)
+    return (status.st_dev, status.st_ino) if regular else None
 
 
 class Progress:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.catalog import Catalog
 from harness.commands.options import add_json, add_selection
-from harness.commands.output import as_json, write
+from harness.commands.output import Target, tell_json, write
 from harness.errors import ConfigError, Exit
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_selection(parser)
     add_json(parser, "the predictions")
     parser.add_argument(
-        "--svg", metavar="FILE", help="draw the stack of one case under the variants"
+        "--svg", type=Target, metavar="FILE", help="draw the stack of one case under the variants"
     )
     parser.add_argument(
         "--frame",
@@ -46,14 +46,15 @@ def run(options: argparse.Namespace) -> int:
         for variant in catalog.select_variants(options.variant):
             prediction = nominal(case, variant.policy, frame)
             rows.append(words.prediction_row(case, variant, prediction))
-    if options.json:
-        write(options.json, as_json({"schema": 1, "frame": frame.value, "predictions": rows}))
-    if options.json != "-":
-        terminal.print_rows(
+    tell_json(
+        options,
+        lambda: {"schema": 1, "frame": frame.value, "predictions": rows},
+        lambda: terminal.print_rows(
             f"predicted with the frame record {frame.value.removeprefix('record-')} the locals",
             ("case", "variant", "class", "corrupt bytes"),
             [(r["case"], r["variant"], r["class"], r["text"]) for r in rows],
-        )
+        ),
+    )
     return Exit.AGREES
 
 

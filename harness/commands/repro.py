@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness import settings
 from harness.catalog import Catalog
+from harness.commands import output
 from harness.commands.options import (
     add_cc,
-    add_json,
     add_kernel,
     add_selection,
     add_share,
@@ -25,8 +25,8 @@ from harness.commands.options import (
     port,
     seconds,
 )
-from harness.commands.output import Progress, as_json, write
-from harness.errors import ConfigError, Exit, HarnessError, InfrastructureError
+from harness.commands.output import Output, Progress, as_json
+from harness.errors import ConfigError, Exit, HarnessError
 
 if TYPE_CHECKING:
     from harness.model.policy import Policy, Variant
@@ -87,9 +87,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a further variant: the tree's own jprobes with a macro set, such as"
         " MAX_STACK_SIZE=THREAD_SIZE",
     )
-    add_json(parser, "the verdicts")
-    parser.add_argument("--junit", metavar="FILE", help="write JUnit XML")
-    parser.add_argument("--ktap", metavar="FILE", help="write KTAP")
+    for one in OUTPUTS:
+        one.add(parser)
     parser.add_argument(
         "--deadline",
         type=seconds,
@@ -205,7 +204,7 @@ def _patched(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]
         options.variant = ["tree"]
     judge = functools.partial(_judge, options, catalog, name)
     survey = _survey({name: judge, f"{name} + patch": functools.partial(judge, options.patch)})
-    _report(options, survey, patch_report.print_patch, patch_report.as_json)
+    _report(options, survey, patch_report.print_patch, PATCH_OUTPUTS)
     return patch_report.exit_status(survey) if len(survey.results) == 2 else survey.exit_status
 
 
@@ -355,45 +354,6 @@ def _judge(
         )
 
 
-def _report(
-    options: argparse.Namespace,
-    result: Result | Survey,
-    show: Callable[[Any], None] | None = None,
-    document: Callable[[Any], Any] | None = None,
-) -> None:
-    """Tell the result everywhere; what cannot be written does not stop the rest."""
-    if options.keep:
-        _keep(result)
-    if "-" not in (options.json, options.junit, options.ktap):
-        (show or _print)(result)
-    failure = None
-
-    def in_json(result: Result | Survey) -> bytes:
-        return as_json(document(result)) if document else _as_json(result)
-
-    for path, make in (
-        (options.json, in_json),
-        (options.junit, _as_junit),
-        (options.ktap, _as_ktap),
-    ):
-        try:
-            if path:
-                write(path, make(result))
-        except InfrastructureError as error:
-            failure = error
-    if failure:
-        raise failure
-
-
-def _keep(result: Result | Survey) -> None:
-    from harness.run import logs
-    from harness.run.plan import Survey
-
-    for one in result.results if isinstance(result, Survey) else (result,):
-        for folder in one.logs.split(", "):
-            logs.keep(Path(folder))
-
-
 def _print(result: Result | Survey) -> None:
     from harness.report import kernels_report, terminal
     from harness.run.plan import Survey
@@ -431,3 +391,42 @@ def _as_ktap(result: Result | Survey) -> bytes:
     if isinstance(result, Survey):
         return kernels_report.as_ktap(result).encode()
     return ktap.document(result).encode()
+
+
+def _patch_as_json(survey: Survey) -> bytes:
+    from harness.report import patch_report
+
+    return as_json(patch_report.as_json(survey))
+
+
+_FURTHER: tuple[Output[Any], ...] = (
+    Output("junit", "JUnit XML", _as_junit),
+    Output("ktap", "KTAP", _as_ktap),
+)
+OUTPUTS: tuple[Output[Any], ...] = (Output("json", "the verdicts as JSON", _as_json), *_FURTHER)
+PATCH_OUTPUTS: tuple[Output[Any], ...] = (
+    Output("json", "the verdicts as JSON", _patch_as_json),
+    *_FURTHER,
+)
+
+
+def _report(
+    options: argparse.Namespace,
+    result: Result | Survey,
+    show: Callable[[Any], None] = _print,
+    outputs: Sequence[Output[Any]] = OUTPUTS,
+) -> None:
+    """Tell the result everywhere; what cannot be written does not stop the rest."""
+    output.each(
+        lambda: _keep(result) if options.keep else None,
+        lambda: output.tell(options, outputs, result, show),
+    )
+
+
+def _keep(result: Result | Survey) -> None:
+    from harness.run import logs
+    from harness.run.plan import Survey
+
+    for one in result.results if isinstance(result, Survey) else (result,):
+        for folder in one.logs.split(", "):
+            logs.keep(Path(folder))

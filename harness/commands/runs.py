@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands.options import add_json
-from harness.commands.output import as_json, write
+from harness.commands.output import tell_json
 from harness.errors import Exit
 
 if TYPE_CHECKING:
@@ -39,16 +39,17 @@ def run(options: argparse.Namespace) -> int:
         folder, _ = logs.find(name)
         logs.keep(folder)
     found = list(logs.runs())
-    if options.json:
-        rows = [{"name": f.name, "folder": str(f), "kept": logs.is_kept(f), "about": a}
-                for f, a in found]  # fmt: skip
-        write(options.json, as_json({"schema": 1, "runs": rows}))
-    if options.json != "-":
-        terminal.print_rows(
+    rows = [{"name": f.name, "folder": str(f), "kept": logs.is_kept(f), "about": a}
+            for f, a in found]  # fmt: skip
+    tell_json(
+        options,
+        lambda: {"schema": 1, "runs": rows},
+        lambda: terminal.print_rows(
             "the last runs, the newest first",
             ("run", "kernel", "as predicted", "took", "", "command"),
             [_row(folder, about) for folder, about in found],
-        )
+        ),
+    )
     return Exit.AGREES
 
 

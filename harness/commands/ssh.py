@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from harness.catalog import Catalog
 from harness.commands.options import add_case_dir, add_cc, add_kernel, add_share, prepare
-from harness.commands.output import Progress
+from harness.commands.output import Progress, check_files
 from harness.commands.shell import GREETING, disks, terminal_type
 from harness.errors import ConfigError, Exit
 
@@ -71,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
     for file in options.put:
         if not file.is_file():
             raise ConfigError(f"{file} cannot be copied: there is no such file.")
+    check_files([file.name for file in options.get])
     terminal = None if options.remote or options.config else Terminal(WITHOUT)
     shares = share.named(options.share)
     catalog = Catalog(options.case_dir)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from harness.catalog import Catalog
 from harness.commands.options import add_cc, add_json, add_kernel, add_variants, prepare, seconds
-from harness.commands.output import Progress, as_json, write
+from harness.commands.output import Progress, tell_json
 
 # As many as QEMU's virt machine has room for with its default interrupt controller.
 CPUS_MAX = 8
@@ -60,8 +60,7 @@ def run(options: argparse.Namespace) -> int:
             seconds=options.seconds,
             on_outcome=on_outcome,
         )
-    if options.json:
-        write(options.json, as_json(storm_report.document(result)))
-    if options.json != "-":
-        storm_report.print_storms(result)
+    tell_json(
+        options, lambda: storm_report.document(result), lambda: storm_report.print_storms(result)
+    )
     return result.exit_status

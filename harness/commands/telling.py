@@ -4,37 +4,102 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.commands.options import add_json
-from harness.commands.output import as_json, write
+from harness.commands import output
+from harness.commands.output import Output, as_json
 
 if TYPE_CHECKING:
     from harness.nightly.html import Past
     from harness.nightly.night import Report
     from harness.nightly.store import Night, Store
 
-FORMATS = {
-    "html": "one HTML file with every cell",
-    "junit": "JUnit XML",
-    "ktap": "KTAP",
-    "kcidb": "KCIDB's JSON",
-    "mail": "plain text for a mailing list",
-    "annotations": "annotations for a GitHub workflow",
-}
 # Nights that a page looks back on.
 PAST = 30
 
 
+@dataclass(frozen=True)
+class Telling:
+    """What the formats are made from."""
+
+    report: Report
+    past: Past
+    # For KCIDB, the CI system that this is; "" for this program itself.
+    origin: str
+
+
+def _json(night: Telling) -> bytes:
+    from harness.nightly import told
+
+    return as_json(told.document(night.report))
+
+
+def _html(night: Telling) -> bytes:
+    from harness.nightly import html
+
+    return html.document(night.report, night.past).encode()
+
+
+def _junit(night: Telling) -> bytes:
+    from harness.nightly import formats
+
+    return formats.as_junit(night.report).encode()
+
+
+def _ktap(night: Telling) -> bytes:
+    from harness.nightly import formats
+
+    return formats.as_ktap(night.report).encode()
+
+
+def _kcidb(night: Telling) -> bytes:
+    from harness.nightly import kcidb
+
+    return kcidb.document(night.report, night.origin or kcidb.ORIGIN)
+
+
+def _mail(night: Telling) -> bytes:
+    from harness.nightly import mail
+
+    return mail.text(night.report).encode()
+
+
+def _annotations(night: Telling) -> bytes:
+    from harness.nightly import formats
+
+    return formats.as_annotations(night.report).encode()
+
+
+OUTPUTS: Sequence[Output[Telling]] = (
+    Output("json", "the regressions as JSON", _json),
+    Output("html", "one HTML file with every cell", _html),
+    Output("junit", "JUnit XML", _junit),
+    Output("ktap", "KTAP", _ktap),
+    Output("kcidb", "KCIDB's JSON", _kcidb),
+    Output("mail", "plain text for a mailing list", _mail),
+    Output("annotations", "annotations for a GitHub workflow", _annotations),
+)
+
+
+def _origin(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_]+", text):
+        raise ValueError
+    return text
+
+
 def add_formats(parser: argparse.ArgumentParser) -> None:
-    """--json, one option for each format, and what they need."""
-    add_json(parser, "the regressions")
-    for name, what in FORMATS.items():
-        parser.add_argument(f"--{name}", metavar="FILE", help=f"write {what}")
+    """An option for each format, and what they need."""
+    for one in OUTPUTS:
+        one.add(parser)
     parser.add_argument(
         "--origin",
+        type=_origin,
         metavar="NAME",
-        help="for KCIDB, the CI system that this is (default: jprobe_harness)",
+        help="for KCIDB, the CI system that this is, in small letters, digits and underscores"
+        " (default: jprobe_harness)",
     )
 
 
@@ -54,26 +119,5 @@ def tell(options: argparse.Namespace, found: Report, past: Past) -> None:
     """Write what was asked for; the table too, unless that would be in its way."""
     from harness.nightly import told
 
-    if "-" not in (options.json, *(getattr(options, name) for name in FORMATS)):
-        told.show(found)
-    if options.json:
-        write(options.json, as_json(told.document(found)))
-    for name in FORMATS:
-        if path := getattr(options, name):
-            write(path, _formatted(name, found, past, options))
-
-
-def _formatted(name: str, found: Report, past: Past, options: argparse.Namespace) -> bytes:
-    from harness.nightly import formats, html, kcidb, mail
-
-    if name == "kcidb":
-        return kcidb.document(found, options.origin or kcidb.ORIGIN)
-    if name == "html":
-        return html.document(found, past).encode()
-    makers = {
-        "junit": formats.as_junit,
-        "ktap": formats.as_ktap,
-        "mail": mail.text,
-        "annotations": formats.as_annotations,
-    }
-    return makers[name](found).encode()
+    night = Telling(found, past, options.origin or "")
+    output.tell(options, OUTPUTS, night, lambda night: told.show(night.report))

@@ -18,9 +18,22 @@ COLUMNS = 78
 NAMED = 50
 
 
-def text(report: Report) -> str:
-    """Subject and body."""
-    return "".join(f"{line}\n" for line in _lines(report))
+def text(report: Report, failure: Exception | None = None) -> str:
+    """Subject and body, and what failed after the night itself."""
+    return "".join(f"{line}\n" for line in (*_lines(report), *_failed(failure)))
+
+
+def failed(name: str, failure: Exception | None) -> str:
+    """Subject and body for a night that did not come to its end."""
+    subject = f"Subject: [jprobe-harness] a night over {name} failed"
+    return "".join(f"{line}\n" for line in (subject, *_failed(failure)))
+
+
+def _failed(failure: Exception | None) -> Iterator[str]:
+    if failure:
+        yield ""
+        for line in (*str(failure).splitlines(), *getattr(failure, "__notes__", ())):
+            yield from _wrapped(line)
 
 
 def _lines(report: Report) -> Iterator[str]:

@@ -79,3 +79,49 @@ def test_the_user_is_told(
     assert heard.read_text().startswith("1\nSubject: [jprobe-harness] 1 regression in night 2\n")
     assert main([*words[:-1], "exit 7"]) == Exit.INFRASTRUCTURE
     assert "ended with status 7; the night's is 1" in capsys.readouterr().err
+
+
+def test_what_cannot_be_written_keeps_nothing_else_from_being_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Works(monkeypatch)
+    file, url = str(written(tmp_path, MATRIX)), f"sqlite:///{tmp_path}/h.sqlite"
+    heard, mail = tmp_path / "heard", tmp_path / "mail"
+    words = ["nightly", file, "--store", url, "--notify", f"(echo $NIGHT_STATUS; cat) >{heard}"]
+    outputs = ["--html", "/dev/full", "--mail", str(mail)]
+    assert main([*words, *outputs]) == Exit.INFRASTRUCTURE
+    assert "/dev/full cannot be written: No space left" in capsys.readouterr().err
+    assert mail.read_text().startswith("Subject: [jprobe-harness] no regression in night 1\n")
+    # The night is as it should be, but not all that was to be made of it.
+    assert heard.read_text().startswith("3\nSubject: [jprobe-harness] no regression in night 1\n")
+    assert "/dev/full cannot be written" in heard.read_text()
+    # What is found by looking needs no night.
+    heard.unlink()
+    assert main([*words, "--html", str(tmp_path / "no/such")]) == Exit.USAGE
+    assert main([*words, "--html", "-", "--mail", "-"]) == Exit.USAGE
+    assert not heard.exists()
+
+
+def test_a_night_that_does_not_come_to_its_end_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def spend(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(night, "spend", spend)
+    file, url = str(written(tmp_path, MATRIX)), f"sqlite:///{tmp_path}/h.sqlite"
+    heard = tmp_path / "heard"
+    words = ["nightly", file, "--store", url, "--notify", f"(echo $NIGHT_STATUS; cat) >{heard}"]
+    assert main(words) == Exit.INFRASTRUCTURE
+    assert heard.read_text().startswith("3\nSubject: [jprobe-harness] a night over night failed\n")
+    assert "No space left" in heard.read_text()
+    assert main([*words[:-1], "exit 7"]) == Exit.INFRASTRUCTURE
+    error = capsys.readouterr().err
+    assert "No space left" in error
+    assert "ended with status 7; the night's is 3" in error
+
+
+def test_an_origin_that_kcidb_would_not_take(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["report", "--origin", "My CI"])
+    assert caught.value.code == Exit.USAGE

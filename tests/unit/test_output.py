@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What commands write: checked before anything runs, and written whatever else fails."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.commands import output, repro, telling
+from harness.commands.output import Output, Target, each, tell
+from harness.errors import Exit, InfrastructureError
+
+# What a command cannot do without.
+NEEDED = {"nightly": ["night.yaml"], "history": ["nights"], "list": ["cases"]}
+
+
+def targets() -> Iterator[tuple[str, str]]:
+    """Each command with each option that names a file to write."""
+    top = cli.parser()
+    (commands,) = (one for one in top._actions if isinstance(one, argparse._SubParsersAction))
+    for name, parser in commands.choices.items():
+        for action in parser._actions:
+            if action.type is Target:
+                yield name, action.option_strings[0]
+
+
+def test_every_option_that_writes_is_known() -> None:
+    found = set(targets())
+    assert {name for name, option in found if option == "--json"} == {
+        "repro", "fuzz", "storm", "cost", "nightly", "report", "history", "dump", "layout",
+        "predict", "list", "runs", "log", "doctor", "bench",
+    }  # fmt: skip
+    for command, outputs in (("repro", repro.OUTPUTS), ("nightly", telling.OUTPUTS)):
+        assert {(command, f"--{one.name}") for one in outputs} <= found
+    assert {("report", "--html"), ("predict", "--svg")} <= found
+
+
+@pytest.fixture
+def never(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No command runs."""
+
+    def run(options: argparse.Namespace) -> int:
+        raise AssertionError("it ran")
+
+    for command in cli.COMMANDS.values():
+        monkeypatch.setattr(command, "run", run)
+
+
+@pytest.mark.usefixtures("never")
+@pytest.mark.parametrize(("command", "option"), sorted(targets()))
+def test_an_output_is_checked_before_anything_runs(
+    command: str, option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [command, *NEEDED.get(command, []), option, str(tmp_path / "no/x")]
+    assert cli.main(words) == Exit.USAGE
+    assert "no/x cannot be written: there is no such directory" in capsys.readouterr().err
+
+
+def dangling(folder: Path) -> str:
+    (folder / "link").symlink_to(folder / "no/x")
+    return str(folder / "link")
+
+
+def below_a_file(folder: Path) -> str:
+    (folder / "file").touch()
+    return str(folder / "file/x")
+
+
+def loop(folder: Path) -> str:
+    (folder / "loop").symlink_to(folder / "loop")
+    return str(folder / "loop")
+
+
+@pytest.mark.usefixtures("never")
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (str, "it is a directory"),
+        (lambda folder: "", "--html: give a file"),
+        (lambda folder: str(folder / ("x" * 300)), "file name too long"),
+        (dangling, "there is no such directory"),
+        (below_a_file, "not a directory"),
+        (loop, "symbolic links"),
+    ],
+)
+def test_what_cannot_be_written(
+    make: object, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert callable(make)
+    assert cli.main(["report", "--html", make(tmp_path)]) == Exit.USAGE
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("never")
+def test_what_this_user_may_not_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Root, which tests may run as, may write everywhere.
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    assert cli.main(["repro", "--json", str(tmp_path / "x")]) == Exit.USAGE
+    assert f"you may make no file in {tmp_path}" in capsys.readouterr().err
+    (tmp_path / "x").touch()
+    assert cli.main(["repro", "--json", str(tmp_path / "x")]) == Exit.USAGE
+    assert "x cannot be written: you may not write to it" in capsys.readouterr().err
+
+
+def test_a_check_changes_nothing(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text("as it was")
+    before = old.stat()
+    output.check_files([str(old), str(new), "-"])
+    assert old.read_text() == "as it was"
+    assert old.stat() == before
+    assert not new.exists()
+
+
+@pytest.mark.usefixtures("never")
+def test_two_outputs_are_not_written_to_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for one, other in (("-", "-"), ("new", f"{tmp_path}/new"), ("link", "old"), ("hard", "old")):
+        for name in ("old", "link", "hard"):
+            (tmp_path / name).unlink(missing_ok=True)
+        (tmp_path / "old").touch()
+        (tmp_path / "link").symlink_to("old")
+        (tmp_path / "hard").hardlink_to("old")
+        assert cli.main(["repro", "--junit", one, "--ktap", other]) == Exit.USAGE
+        assert "Two outputs go to" in capsys.readouterr().err
+    output.check_files(["/dev/null", "/dev/null", "-", "old", "other"])
+
+
+def test_all_steps_are_taken() -> None:
+    taken = []
+
+    def fail(name: str) -> None:
+        taken.append(name)
+        raise InfrastructureError(f"{name} failed.")
+
+    with pytest.raises(InfrastructureError, match="a failed") as caught:
+        each(lambda: fail("a"), lambda: taken.append("b"), lambda: fail("c"))
+    assert taken == ["a", "b", "c"]
+    assert caught.value.__notes__ == ["c failed."]
+    each()
+
+
+def test_a_form_that_fails_does_not_stop_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def wrong(result: str) -> bytes:
+        raise KeyError(result)
+
+    outputs = (
+        Output("html", "", wrong),
+        Output("junit", "", str.encode),
+        Output("ktap", "", str.encode),
+        Output("mail", "", str.encode),
+    )
+    options = argparse.Namespace(
+        html=Target(tmp_path / "html"),
+        junit=Target("/dev/full"),
+        ktap=Target(tmp_path / "ktap"),
+        mail=None,
+    )
+    with pytest.raises(KeyError):
+        tell(options, outputs, "found", print)
+    assert (tmp_path / "ktap").read_text() == "found"
+    assert capsys.readouterr().out == "found\n"
+    with pytest.raises(InfrastructureError, match="/dev/full cannot be written: No space left"):
+        tell(options, outputs[1:], "found", print)
