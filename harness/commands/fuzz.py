@@ -52,13 +52,14 @@ def run(options: argparse.Namespace) -> int:
     from harness.run import fuzz as fuzzing
 
     catalog = Catalog()
-    build = functools.partial(modules.build, compiler=named(options.cc))
+    compiler = named(options.cc)
+    build = functools.partial(modules.build, compiler=compiler)
     variants = catalog.select_variants(options.variant)
     if why := unwritable_folder(options.out):
         raise ConfigError(f"No case can be written to {options.out}: {why}.", "Check --out.")
     with ExitStack() as resources:
         progress = Progress(resources)
-        kernel = resolve(options, catalog, progress)
+        kernel = resolve(options, catalog, progress, [compiler])
         compiled = fuzzing.COMPILED if options.compiled is None else options.compiled
         campaign = fuzzing.run(
             kernel,

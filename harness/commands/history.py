@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.nightly.store import Store, default_url
     from harness.report import terminal
 
-    with Store(options.store or default_url()) as store:
+    with Store(default_url() if options.store is None else options.store) as store:
         title, header, rows = QUESTIONS[options.what](store, options)
     tell_json(
         options,

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     results: dict[str, Result] = {}
     with ExitStack() as resources:
         progress = Progress(resources)
-        kernel = resolve(options, catalog, progress)
+        kernel = resolve(options, catalog, progress, list(compilers.values()))
         for name, compiler in compilers.items():
             progress.step("compilers", len(compilers), len(results))
             built = modules.build(kernel, cases, compiler=compiler, report=progress.percent)

@@ -74,9 +74,11 @@ def run(options: argparse.Namespace) -> int:
     from harness.nightly.store import Store, default_url
 
     wanted = matrix.load(options.matrix)
+    if options.accept is None:
+        matrix.check(options.matrix, wanted)
     found: Report | None = None
     failure: Exception | None = None
-    with Store(options.store or default_url()) as store:
+    with Store(default_url() if options.store is None else options.store) as store:
         if options.accept is not None:
             return _accept(store, wanted, options.accept)
         left = night.resumed(store, wanted) if options.resume else None

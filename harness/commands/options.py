@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from harness import settings
 from harness.catalog import Catalog
 from harness.commands.output import Progress, Target
 from harness.kernel import spec
-from harness.kernel.compiler import named
+from harness.kernel.compiler import Compiler, named
 from harness.kernel.options import Options
 from harness.kernel.spec import ALL, DEFAULT
 from harness.model.policy import Changes
@@ -150,14 +151,17 @@ def kernel_options(options: argparse.Namespace, patches: Sequence[str] = ()) -> 
     )
 
 
-def resolve(options: argparse.Namespace, catalog: Catalog, progress: Progress) -> Kernel:
-    return spec.resolve(
-        options.kernel,
-        catalog,
-        settings.load(),
-        options=kernel_options(options),
-        report=progress.percent,
-    )
+def resolve(
+    options: argparse.Namespace,
+    catalog: Catalog,
+    progress: Progress,
+    compilers: Sequence[Compiler],
+) -> Kernel:
+    """The kernel, once it is known that modules for it may be built by some compilers."""
+    given, loaded = kernel_options(options), settings.load()
+    for compiler in compilers:
+        spec.check(options.kernel, catalog, loaded, options=replace(given, compiler=compiler))
+    return spec.resolve(options.kernel, catalog, loaded, options=given, report=progress.percent)
 
 
 def prepare(

@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from harness.nightly.store import Store, default_url
 
-    with Store(options.store or default_url()) as store:
+    with Store(default_url() if options.store is None else options.store) as store:
         if options.night:
             now = store.night(options.night)
         elif nights := store.nights():

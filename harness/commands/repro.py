@@ -157,9 +157,10 @@ def run(options: argparse.Namespace) -> int:
 
     catalog = Catalog(options.case_dir)
     specs = spec.expand(options.kernel, catalog)
+    _check(options, catalog, specs)
     if options.shell:
         return _in_shell(options, catalog, specs)
-    if options.gdb or options.gdb_wait is not None:
+    if _debugs(options):
         return _in_gdb(options, catalog, specs)
     if options.patch:
         return _patched(options, catalog, specs)
@@ -173,6 +174,34 @@ def run(options: argparse.Namespace) -> int:
     survey = _survey({name: functools.partial(_judge, options, catalog, name) for name in specs})
     _report(options, survey)
     return survey.exit_status
+
+
+def _debugs(options: argparse.Namespace) -> bool:
+    return options.gdb or options.gdb_wait is not None
+
+
+def _check(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]) -> None:
+    """Raise ConfigError for what can be known to be wrong before the first kernel is fetched."""
+    from harness.run import job
+
+    if options.share and not options.shell:
+        raise ConfigError("--share is for a guest that you get a prompt of.", "Give --shell too.")
+    if options.vmlinux and not options.vmlinux.is_file():
+        raise ConfigError(f"--vmlinux: there is no file {options.vmlinux}.")
+    if len(specs) > 1 and (options.shell or _debugs(options)):
+        raise ConfigError("Only one guest can be handed to you.", "Give --kernel once.")
+    if len(specs) > 1 and options.patch:
+        raise ConfigError("--patch is for one kernel at a time.", "Give --kernel once.")
+    plan = _plan(options, catalog)
+    if _debugs(options) and len(plan) != 1:
+        raise ConfigError(
+            f"A debugger is for one play, and these are {len(plan)}.",
+            "Choose one with --case and --variant.",
+        )
+    _expectation(options, catalog)
+    given = kernel_options(options, options.patch)
+    for name in specs:
+        job.check(name, catalog, _variants(options, catalog), options=given, exact=options.exact)
 
 
 def _survey(runs: Mapping[str, Callable[[], Result]]) -> Survey:
@@ -196,8 +225,6 @@ def _patched(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]
     from harness.kernel import spec
     from harness.report import patch_report
 
-    if len(specs) != 1:
-        raise ConfigError("--patch is for one kernel at a time.", "Give --kernel once.")
     (name,) = specs
     if not options.variant and spec.has_own_jprobes(name, catalog, settings.load()):
         # Under our policies the patch would hardly have a say.
@@ -231,11 +258,6 @@ def _in_gdb(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str])
         with ExitStack() as preparing:
             progress = Progress(preparing)
             image = _one_image(options, catalog, specs, progress)
-            if len(image.plays) != 1:
-                raise ConfigError(
-                    f"A debugger is for one play, and these are {len(image.plays)}.",
-                    "Choose one with --case and --variant.",
-                )
             config = Config(gdb=True, gdb_port=options.gdb_wait or 0, kaslr=options.kaslr)
             progress.step("booting", 1, 0)
             guest = resources.enter_context(Guest(image.kernel, image.modules, config))
@@ -261,9 +283,14 @@ def _one_image(
     """What is played in a single guest."""
     from harness.run import job
 
-    if len(specs) > 1:
-        raise ConfigError("Only one guest can be handed to you.", "Give --kernel once.")
-    images = job.prepare_plan(
+    needed = job.images(_variants(options, catalog), kernel_options(options), exact=options.exact)
+    if len(needed) > 1:
+        raise ConfigError(
+            f"These variants need {len(needed)} images of the kernel, and only one guest can be"
+            " handed to you.",
+            "Choose among them with --variant.",
+        )
+    (image,) = job.prepare_plan(
         specs[0],
         catalog,
         _plan(options, catalog),
@@ -272,13 +299,7 @@ def _one_image(
         expect=_expectation(options, catalog),
         report=progress.percent,
     )
-    if len(images) > 1:
-        raise ConfigError(
-            f"These variants need {len(images)} images of the kernel, and only one guest can be"
-            " handed to you.",
-            "Choose among them with --variant.",
-        )
-    return images[0]
+    return image
 
 
 def _plan(options: argparse.Namespace, catalog: Catalog) -> list[Play]:

@@ -66,8 +66,8 @@ def prompt(
     from harness.vm.machine import Config
     from harness.vm.terminal import Terminal
 
-    terminal = Terminal(WITHOUT)
     shares = share.named(folders)
+    terminal = Terminal(WITHOUT)
     rows, columns = terminal.size
     with ExitStack() as resources:
         with ExitStack() as preparing:

@@ -72,8 +72,8 @@ def run(options: argparse.Namespace) -> int:
         if not file.is_file():
             raise ConfigError(f"{file} cannot be copied: there is no such file.")
     check_files([file.name for file in options.get])
-    terminal = None if options.remote or options.config else Terminal(WITHOUT)
     shares = share.named(options.share)
+    terminal = None if options.remote or options.config else Terminal(WITHOUT)
     catalog = Catalog(options.case_dir)
     columns = terminal.size[1] if terminal else PIPE_WIDTH
     with ExitStack() as resources:

@@ -25,10 +25,17 @@ class Compiler:
 
     @property
     def stamp(self) -> str:
-        """Tells compilers apart without running one."""
+        """
+        Tells compilers apart without running one.
+
+        Raises InfrastructureError where the default one is missing, ConfigError for any other.
+        """
         path = shutil.which(self.program)
         if path is None:
-            raise InfrastructureError(f"The compiler {self.program} is not installed.", tool.DOCTOR)
+            sentence = f"The compiler {self.program} is not installed."
+            if self == GCC:
+                raise InfrastructureError(sentence, tool.DOCTOR)
+            raise ConfigError(sentence, "Install it, or name another with --cc.")
         status = Path(path).stat()
         return f"{os.path.realpath(path)} {status.st_size} {status.st_mtime_ns}"
 

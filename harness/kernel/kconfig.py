@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import ConfigError, UnfitTree
+from harness.kernel import given
 
 _LINE = re.compile(r"(CONFIG_\w+)=(.*)$|# (CONFIG_\w+) is not set$")
 
@@ -24,8 +25,8 @@ def parse(text: str) -> dict[str, str]:
 def read(path: Path) -> dict[str, str]:
     """A fragment; raises ConfigError for one that asks for nothing."""
     try:
-        options = parse(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
+        options = parse(given.read(str(path)).decode())
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: cannot be read: {error}.") from error
     if not options:
         raise ConfigError(

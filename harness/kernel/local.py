@@ -11,12 +11,13 @@ from harness import cache
 from harness.errors import ConfigError, UnfitTree
 from harness.kernel import kconfig, native, tree, treebuild
 from harness.kernel.apt import Progress
-from harness.kernel.changes import at_revision, changed
+from harness.kernel.changes import at_revision, changed, check, check_revision
 from harness.kernel.compiler import Compiler
 from harness.kernel.image import banner_release, raw_image
 from harness.kernel.kernel import Engine, Kernel, check_config, numbers
 from harness.kernel.native import Carried
 from harness.kernel.options import Options
+from harness.model.policy import NO_CHANGES
 
 # struct proc_ops, and what the port takes from kprobes.
 PORT_FIRST = (5, 6)
@@ -47,15 +48,8 @@ def _check_module_build(build: Path) -> None:
             )
 
 
-def from_image(spec: str, image: Path, build: Path | None, busybox: Path) -> Kernel:
-    """An image, and the folder that modules for it are built in."""
-    status = image.stat()
-    key = cache.digest(str(image), f"{status.st_size} {status.st_mtime_ns}")
-
-    def make(folder: Path) -> None:
-        (folder / "Image.raw").write_bytes(raw_image(image, folder))
-
-    raw = cache.entry("images", key, make) / "Image.raw"
+def check_image(spec: str, image: Path, build: Path | None) -> tuple[Path, str]:
+    """The folder that modules for an image are built in, and its release; raises ConfigError."""
     if build is None:
         raise ConfigError(
             f"No modules can be built for {image} alone.",
@@ -69,6 +63,19 @@ def from_image(spec: str, image: Path, build: Path | None, busybox: Path) -> Ker
             "If it has jprobes of its own (v4.8 to v4.14), give its source tree.",
         )
     check_config(spec, build / ".config", Engine.PORT)
+    return build, release
+
+
+def from_image(spec: str, image: Path, build: Path | None, busybox: Path) -> Kernel:
+    """An image, and the folder that modules for it are built in."""
+    build, release = check_image(spec, image, build)
+    status = image.stat()
+    key = cache.digest(str(image), f"{status.st_size} {status.st_mtime_ns}")
+
+    def make(folder: Path) -> None:
+        (folder / "Image.raw").write_bytes(raw_image(image, folder))
+
+    raw = cache.entry("images", key, make) / "Image.raw"
     banner = banner_release(raw.read_bytes())
     if banner and banner != release:
         raise ConfigError(
@@ -92,9 +99,14 @@ def from_image(spec: str, image: Path, build: Path | None, busybox: Path) -> Ker
 
 def from_output(spec: str, build: Path, busybox: Path) -> Kernel:
     """A folder that a kernel was built in."""
+    return from_image(spec, built_image(build), build, busybox)
+
+
+def built_image(build: Path) -> Path:
+    """What was built in a folder; raises ConfigError."""
     for name in ("arch/arm64/boot/Image", "vmlinux"):
         if (build / name).is_file():
-            return from_image(spec, build / name, build, busybox)
+            return build / name
     raise ConfigError(
         f"{build} has no arch/arm64/boot/Image and no vmlinux.", "Finish the build there first."
     )
@@ -103,6 +115,40 @@ def from_output(spec: str, build: Path, busybox: Path) -> Kernel:
 def opened(path: Path, revision: str, report: Progress) -> tree.Tree:
     """A source tree as it is, or with `revision` that of a git repository."""
     return at_revision(path, revision, report) if revision else tree.opened(path, report)
+
+
+def check_tree(spec: str, path: Path, revision: str, options: Options) -> None:
+    """Raise ConfigError for what can be known to be wrong with a tree before it is read whole."""
+    fragments(options)
+    check(options.changes)
+    if revision:
+        check_revision(path, revision)
+        return
+    tree.check(path)
+    if options.changes == NO_CHANGES:
+        _jprobes(spec, tree.Tree(path, ""), options)
+
+
+def fragments(options: Options) -> dict[str, str]:
+    """What the user's fragments ask for, the last one of an option; raises ConfigError."""
+    wanted: dict[str, str] = {}
+    for fragment in options.fragments:
+        own = str(fragment) in treebuild.OWN_FRAGMENTS and not fragment.exists()
+        wanted |= treebuild.own_fragment(str(fragment)) if own else kconfig.read(fragment)
+    return wanted
+
+
+def _jprobes(spec: str, source: tree.Tree, options: Options) -> native.Jprobes | None:
+    """A tree's own; raises UnfitTree where it takes no others, ConfigError where it has to have."""
+    jprobes = native.detect(source)
+    if not jprobes:
+        _check_port(source)
+    if not jprobes and options.carried != "any":
+        raise ConfigError(
+            f"{spec} has no jprobes of its own, whose policy could be built in or left alone.",
+            "Leave --exact, --set, and the variants 'tree' and 'patch:FILE' to trees that have.",
+        )
+    return jprobes
 
 
 def from_tree(
@@ -115,19 +161,10 @@ def from_tree(
     """
     carried, compiler = options.carried, options.compiler
     source = changed(source, options.changes, report)
-    jprobes = native.detect(source)
+    jprobes = _jprobes(spec, source, options)
     engine = Engine.NATIVE if jprobes else Engine.PORT
-    if not jprobes:
-        _check_port(source)
     required = treebuild.own_fragment("base") | treebuild.own_fragment(engine.value)
-    for fragment in options.fragments:
-        own = str(fragment) in treebuild.OWN_FRAGMENTS and not fragment.exists()
-        required |= treebuild.own_fragment(str(fragment)) if own else kconfig.read(fragment)
-    if not jprobes and carried != "any":
-        raise ConfigError(
-            f"{spec} has no jprobes of its own, whose policy could be built in or left alone.",
-            "Leave --exact, --set, and the variants 'tree' and 'patch:FILE' to trees that have.",
-        )
+    required |= fragments(options)
     if jprobes and carried != "own":
         source = native.with_policies(source, jprobes, report)
         built = _with_policy(source, carried, required, compiler, report)

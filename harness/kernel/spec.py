@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from harness.catalog import Catalog, KernelFile, nearest
-from harness.errors import ConfigError
+from harness.errors import ConfigError, UnfitTree
 from harness.kernel import debian, local, native, programs, tree
 from harness.kernel.apt import Progress
 from harness.kernel.kernel import Kernel
@@ -43,6 +45,11 @@ class Request:
             return self.path, ""
         return Path(name).expanduser().resolve(), revision
 
+    @property
+    def modules_build(self) -> Path | None:
+        build = self.options.modules_build
+        return build and build.expanduser().resolve()
+
     def busybox(self) -> Path:
         """The guest's programs."""
         return programs.busybox(self.settings.archive, self.report)
@@ -61,6 +68,9 @@ class Source(Protocol):
     def takes(self, request: Request) -> bool:
         """Whether a spec is of this kind."""
 
+    def check(self, request: Request) -> None:
+        """Raise ConfigError or UnfitTree for what is known before anything is fetched or built."""
+
     def resolve(self, request: Request) -> Kernel:
         """The kernel; raises ConfigError, ArchiveError or UnfitTree."""
 
@@ -75,6 +85,18 @@ class Debian:
 
     def takes(self, request: Request) -> bool:
         return debian.wanted(request.spec, request.kernels) is not None
+
+    def check(self, request: Request) -> None:
+        """Whether the archive has it is not known here."""
+
+    def may_need_root(self, request: Request) -> bool:
+        """Whether its modules may be built by another suite's compiler than this machine's."""
+        wanted = debian.wanted(request.spec, request.kernels)
+        try:
+            own = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+        except OSError:
+            own = ""
+        return bool(wanted and wanted.suites and own not in wanted.suites)
 
     def resolve(self, request: Request) -> Kernel:
         archive = request.settings.archive
@@ -101,10 +123,12 @@ class Image:
     def takes(self, request: Request) -> bool:
         return request.path.is_file()
 
+    def check(self, request: Request) -> None:
+        local.check_image(request.spec, request.path, request.modules_build)
+
     def resolve(self, request: Request) -> Kernel:
-        build = request.options.modules_build
         return local.from_image(
-            request.spec, request.path, build and build.resolve(), request.busybox()
+            request.spec, request.path, request.modules_build, request.busybox()
         )
 
 
@@ -118,6 +142,9 @@ class Output:
 
     def takes(self, request: Request) -> bool:
         return tree.is_output(request.path)
+
+    def check(self, request: Request) -> None:
+        local.check_image(request.spec, local.built_image(request.path), request.path)
 
     def resolve(self, request: Request) -> Kernel:
         return local.from_output(request.spec, request.path, request.busybox())
@@ -134,6 +161,10 @@ class Tree:
     def takes(self, request: Request) -> bool:
         path, revision = request.at
         return path.is_dir() if revision else tree.is_source(path)
+
+    def check(self, request: Request) -> None:
+        path, revision = request.at
+        local.check_tree(request.spec, path, revision, request.options)
 
     def resolve(self, request: Request) -> Kernel:
         path, revision = request.at
@@ -182,23 +213,47 @@ def resolve(
     and UnfitTree when it does not build.
     """
     request = Request(spec, catalog.kernels, settings, options, report)
+    return _source(request).resolve(request)
+
+
+def check(spec: str, catalog: Catalog, settings: Settings, *, options: Options = DEFAULTS) -> None:
+    """
+    Find out what can be known without fetching or building anything.
+
+    Raises ConfigError where no kernel, or no modules for it, can come of the
+    request.  What is wrong with a tree itself is left to whoever builds it.
+    """
+    request = Request(spec, catalog.kernels, settings, options, lambda what, percent: None)
+    source = _source(request)
+    if options.modules_build and not options.modules_build.expanduser().is_dir():
+        raise ConfigError(f"--modules-build: there is no directory {options.modules_build}.")
+    with contextlib.suppress(UnfitTree):
+        source.check(request)
+    if not (isinstance(source, Debian) and source.may_need_root(request)):
+        # It names what is missing.
+        _ = options.compiler.stamp
+
+
+def _source(request: Request) -> Source:
+    """Of which kind a request is; raises ConfigError where that is none, or cannot be changed."""
     for source in SOURCES:
         if source.takes(request):
             if not source.built_here:
                 _refuse_tree_options(request)
-            return source.resolve(request)
-    raise _unknown(spec, catalog)
+            return source
+    raise _unknown(request)
 
 
-def _unknown(spec: str, catalog: Catalog) -> ConfigError:
+def _unknown(request: Request) -> ConfigError:
     """The error for a spec that is of no kind."""
+    spec = request.spec
     if "/" in spec and not spec.startswith("debian:"):
         return ConfigError(
             f"{spec} is neither a kernel image nor a kernel's source or output tree.",
             "See: jprobe-harness list kernels",
         )
     return ConfigError(
-        f"There is no kernel '{spec}'.{nearest(spec, catalog.kernels)}",
+        f"There is no kernel '{spec}'.{nearest(spec, request.kernels)}",
         "See: jprobe-harness list kernels",
     )
 

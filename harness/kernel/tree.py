@@ -26,6 +26,8 @@ from harness.kernel.apt import Progress
 # What a build inside of the tree leaves there; a build elsewhere refuses such a tree.
 _PRODUCTS = (".config", "include/config", "include/generated", "arch/arm64/include/generated")
 _OBJECT = re.compile(r".*\.(o|ko|cmd|a|order|mod|symvers)$|vmlinux$|System\.map$")
+# Files that every kernel's sources have.
+MARKS = ("Makefile", "Kconfig", "kernel/kprobes.c")
 COPY_SECONDS = 900
 # Each has up to 2 GB.
 COPIES_KEPT = 6
@@ -33,7 +35,7 @@ COPIES_KEPT = 6
 
 def is_source(path: Path) -> bool:
     """Whether a folder holds a kernel's sources."""
-    return all((path / name).is_file() for name in ("Makefile", "Kconfig", "kernel/kprobes.c"))
+    return all((path / name).is_file() for name in MARKS)
 
 
 def is_output(path: Path) -> bool:
@@ -64,10 +66,15 @@ class Tree:
         return not any((self.path / name).exists() for name in _PRODUCTS)
 
 
-def opened(path: Path, report: Progress) -> Tree:
-    """The tree at `path`; raises ConfigError when it is not one for arm64."""
+def check(path: Path) -> None:
+    """Raise ConfigError for sources that are not arm64's."""
     if not (path / "arch/arm64/Makefile").is_file():
         raise ConfigError(f"{path} has no arch/arm64.", "Give a tree of Linux for arm64.")
+
+
+def opened(path: Path, report: Progress) -> Tree:
+    """The tree at `path`; raises ConfigError when it is not one for arm64."""
+    check(path)
     return Tree(path, _digest(path, report))
 
 

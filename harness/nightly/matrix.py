@@ -92,6 +92,22 @@ def load(path: Path) -> Matrix:
     return Matrix(path.stem, file.shows, tuple(_units(file, catalog, variants, cases)))
 
 
+def check(path: Path, matrix: Matrix) -> None:
+    """
+    Raise ConfigError for a kernel, compiler, patch or fragment of a matrix that is none.
+
+    It names the matrix.  What was checked of a kernel with a compiler is not again.
+    """
+    from harness.nightly import perform
+
+    units = {(unit.kernel, unit.compiler): unit for unit in matrix.units}
+    for unit in units.values():
+        try:
+            perform.check(unit)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error.sentence}", error.hint) from error
+
+
 def _units(file: File, catalog: Catalog, variants: list[str], cases: list[str]) -> Iterator[Unit]:
     for kernel in spec.expand(file.kernels, catalog):
         for compiler in file.compilers:

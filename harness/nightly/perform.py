@@ -48,6 +48,13 @@ def perform(unit: Unit) -> Done:
     return result(unit, started, time.time(), **found)
 
 
+def check(unit: Unit) -> None:
+    """Raise ConfigError for a unit that nobody could do, before any is begun."""
+    catalog = _catalog(unit)
+    variants = catalog.select_variants(unit.variants)
+    job.check(unit.kernel, catalog, variants, options=_options(unit))
+
+
 def failed(unit: Unit, error: HarnessError, started: float) -> Done:
     """What came of a unit that could not be begun."""
     # A kernel that cannot be built is the kernel's fault.

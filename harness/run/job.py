@@ -34,6 +34,7 @@ def prepare(
     The modules carry every case of the catalog, so that the choice of cases
     does not lead to another build.
     """
+    spec.check(kernel_spec, catalog, settings.load(), options=options)
     kernel = spec.resolve(kernel_spec, catalog, settings.load(), options=options, report=report)
     cases = list(catalog.cases.values())
     return kernel, modules.build(kernel, cases, compiler=options.compiler, report=report)
@@ -68,6 +69,19 @@ def images(
             image = replace(options, carried=variant.policy if exact else "any")
         needed.setdefault(image, []).append(variant)
     return list(needed.items())
+
+
+def check(
+    kernel_spec: str,
+    catalog: Catalog,
+    variants: Sequence[Variant],
+    *,
+    options: Options = DEFAULTS,
+    exact: bool = False,
+) -> None:
+    """Raise ConfigError for what spec.check() finds of any image that variants need."""
+    for image, _ in images(variants, options, exact=exact):
+        spec.check(kernel_spec, catalog, settings.load(), options=image)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 # Configures and "builds" as far as harness/kernel/treebuild.py can tell.
@@ -164,4 +166,12 @@ def jprobe_tree(
     for name, text in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(text)
+    return path
+
+
+def pipe(folder: Path, text: str) -> Path:
+    """What the shell makes of <(command): it can be read once."""
+    path = folder / "pipe"
+    os.mkfifo(path)
+    threading.Thread(target=path.write_text, args=(text,), daemon=True).start()
     return path

@@ -14,7 +14,7 @@ from harness.kernel import native, tree
 from harness.kernel.changes import at_revision, changed
 from harness.kernel.tree import Tree
 from harness.model.policy import NO_CHANGES, Changes, Policy, Rule
-from tests.unit.standin import COPYING, EARLY, OLD_LAYOUT, REMOVED, jprobe_tree, source_tree
+from tests.unit.standin import COPYING, EARLY, OLD_LAYOUT, REMOVED, jprobe_tree, pipe, source_tree
 
 HEADER = "#define MAX_STACK_SIZE 128\n"
 
@@ -81,7 +81,6 @@ def test_a_series_is_applied_in_order(tmp_path: Path, source: Tree) -> None:
     [
         (PATCH.replace("128", "256"), r"hunk at line 1 of arch/arm64/include/asm/kprobes\.h"),
         (PATCH.replace("asm/kprobes.h", "asm/none.h"), "No such file"),
-        ("no patch\n", "does not apply: No valid patches"),
     ],
 )
 def test_a_patch_that_does_not_apply(tmp_path: Path, source: Tree, text: str, message: str) -> None:
@@ -92,8 +91,23 @@ def test_a_patch_that_does_not_apply(tmp_path: Path, source: Tree, text: str, me
 
 
 def test_a_patch_that_is_not_there(source: Tree) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"no-such\.patch: cannot be read: No such file"):
         changed(source, Changes(patches=("no-such.patch",)), ignore)
+
+
+def test_a_patch_that_is_none(tmp_path: Path, source: Tree) -> None:
+    with pytest.raises(ConfigError, match=r"my\.patch is not a patch"):
+        changed(source, patch(tmp_path, "prose\n"), ignore)
+
+
+def test_a_patch_comes_through_a_pipe(tmp_path: Path, source: Tree) -> None:
+    """As of --patch <(git diff), for more than one image."""
+    piped = Changes(patches=(str(pipe(tmp_path, PATCH)),))
+    first = changed(source, piped, ignore)
+    again = changed(source, Changes(piped.patches, ("MAX_STACK_SIZE=32",)), ignore)
+    assert [(made.path / "arch/arm64/include/asm/kprobes.h").read_text() for made in (first, again)
+            ] == ["#define MAX_STACK_SIZE 64\n", "#define MAX_STACK_SIZE 32\n"]  # fmt: skip
+    assert not [path for path in first.path.parent.iterdir() if path != first.path]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Files of the user's: what is a patch, and pipes."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ConfigError, Exit
+from harness.kernel import given, kconfig
+from tests.unit.standin import pipe
+
+DIFF = """\
+--- a/kernel/kprobes.c
++++ b/kernel/kprobes.c
+@@ -1 +1 @@
+-one
++two
+"""
+RENAME = """\
+diff --git a/one.c b/other.c
+similarity index 100%
+rename from one.c
+rename to other.c
+"""
+MAIL = f"""\
+From 0123456789012345678901234567890123456789 Mon Sep 17 00:00:00 2001
+From: Me <me@localhost>
+Subject: [PATCH] kprobes: two
+
+Why it is so.
+---
+ kernel/kprobes.c | 2 +-
+
+{DIFF}-- \n2.39.0
+"""
+ENCODED = f"""\
+From: Me <me@localhost>
+Subject: [PATCH] kprobes: two
+Content-Transfer-Encoding: base64
+
+{base64.encodebytes(DIFF.encode()).decode()}"""
+
+
+@pytest.mark.parametrize("text", [DIFF, RENAME, MAIL, MAIL + MAIL, ENCODED])
+def test_what_is_a_patch(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "my.patch"
+    file.write_text(text)
+    assert given.patch(str(file)) == text.encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "detail"),
+    [
+        (b"", "No valid patches"),
+        (b"Dear all,\n\nplease apply.\n", "No valid patches"),
+        (bytes(range(256)) * 9, "No valid patches"),
+        (DIFF.replace("@@ -1 +1 @@", "@@ -1,7 +1,7 @@").encode(), "corrupt patch at"),
+    ],
+)
+def test_what_is_none(tmp_path: Path, data: bytes, detail: str) -> None:
+    file = tmp_path / "my.patch"
+    file.write_bytes(data)
+    with pytest.raises(ConfigError, match=rf"/my\.patch is not a patch: {detail}") as caught:
+        given.patch(str(file))
+    assert caught.value.exit_status is Exit.USAGE
+    assert "jprobe-" not in caught.value.sentence
+
+
+def test_a_patch_is_looked_at_in_a_repository_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which takes no part: it is not the tree."""
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    (folder / "my.patch").write_text(DIFF)
+    assert given.patch("my.patch") == DIFF.encode()
+
+
+def test_what_cannot_be_read(tmp_path: Path) -> None:
+    for name in (str(tmp_path), str(tmp_path / "none")):
+        with pytest.raises(ConfigError, match=f"{name}: cannot be read"):
+            given.patch(name)
+
+
+def test_a_fragment_comes_through_a_pipe(tmp_path: Path) -> None:
+    fragment = pipe(tmp_path, "CONFIG_PREEMPT=y\n")
+    assert kconfig.read(fragment) == kconfig.read(fragment) == {"CONFIG_PREEMPT": "y"}
