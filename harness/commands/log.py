@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands.options import add_json
-from harness.commands.output import as_json, write
+from harness.commands.output import tell_json
 from harness.errors import ConfigError, Exit
 
 if TYPE_CHECKING:
@@ -49,25 +49,27 @@ def run(options: argparse.Namespace) -> int:
     from harness.run import logs
 
     folder, about = logs.find(options.name)
-    if options.json:
-        write(
-            options.json,
-            as_json({"schema": 1, "name": folder.name, "folder": folder, "about": about}),
-        )
-    if options.json == "-":
-        return Exit.AGREES
-    if options.part:
-        files = sorted(folder.glob(PARTS[options.part]))
-        if not files:
-            raise ConfigError(f"The run {folder.name} has no {options.part}.", f"See: {folder}")
-        for file in files:
-            _copy(file)
-        return Exit.AGREES
+    tell_json(
+        options,
+        lambda: {"schema": 1, "name": folder.name, "folder": folder, "about": about},
+        lambda: _print_part(folder, options.part) if options.part else _print(folder, about),
+    )
+    return Exit.AGREES
+
+
+def _print_part(folder: Path, part: str) -> None:
+    files = sorted(folder.glob(PARTS[part]))
+    if not files:
+        raise ConfigError(f"The run {folder.name} has no {part}.", f"See: {folder}")
+    for file in files:
+        _copy(file)
+
+
+def _print(folder: Path, about: About) -> None:
     _print_about(folder, about)
     for file in sorted(folder.glob(PARTS["console"])):
         print(f"\n{file.name}")
         _copy(file)
-    return Exit.AGREES
 
 
 def _copy(file: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from harness.catalog import Catalog
 from harness.commands.options import add_case_dir, add_cc, add_kernel, add_share, prepare
-from harness.commands.output import Progress
+from harness.commands.output import Progress, each
 from harness.errors import Exit
 
 if TYPE_CHECKING:
@@ -89,13 +89,17 @@ def prompt(
             result = play_all(
                 guest, image.plays, lambda done: progress.step("playing", len(image.plays), done)
             )
-        if image.plays:
-            report(result)
-        if guest.lives:
+
+        def hand_over() -> None:
             print(GREETING, flush=True)
             with terminal:
                 host = Host(guest, catalog, lambda o: lines(o, terminal.size[1]))
                 interact(guest, terminal, host)
+
+        each(
+            lambda: report(result) if image.plays else None,
+            lambda: hand_over() if guest.lives else None,
+        )
         return result
 
 

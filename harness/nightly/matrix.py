@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,10 +86,11 @@ def load(path: Path) -> Matrix:
         raise ConfigError(f"{path}: cost: growth: give a percentage.")
     if file.deadline <= 0:
         raise ConfigError(f"{path}: deadline: give minutes.")
-    catalog = Catalog([Path(folder) for folder in file.case_dirs])
     # A misspelt name is known now, not at midnight.
-    variants = [variant.name for variant in catalog.select_variants(file.variants)]
-    cases = [case.name for case in catalog.select_cases(file.cases)]
+    with _of(path):
+        catalog = Catalog([Path(folder) for folder in file.case_dirs])
+        variants = [variant.name for variant in catalog.select_variants(file.variants)]
+        cases = [case.name for case in catalog.select_cases(file.cases)]
     return Matrix(path.stem, file.shows, tuple(_units(file, catalog, variants, cases)))
 
 
@@ -102,10 +104,17 @@ def check(path: Path, matrix: Matrix) -> None:
 
     units = {(unit.kernel, unit.compiler): unit for unit in matrix.units}
     for unit in units.values():
-        try:
+        with _of(path):
             perform.check(unit)
-        except ConfigError as error:
-            raise ConfigError(f"{path}: {error.sentence}", error.hint) from error
+
+
+@contextmanager
+def _of(path: Path) -> Iterator[None]:
+    """Have what is refused name the matrix that asks for it."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.sentence}", error.hint) from error
 
 
 def _units(file: File, catalog: Catalog, variants: list[str], cases: list[str]) -> Iterator[Unit]:

@@ -42,8 +42,11 @@ def test_the_one_that_comes_with_the_project() -> None:
         (MATRIX.replace("stack-8", "no-such"), "no-such"),
         (MATRIX.replace("fixed-128", "no-such"), "no-such"),
         (MATRIX + "kernal: x\n", "kernal"),
+        (MATRIX + "case_dirs: [no/such]\n", "no/such: no such directory"),
     ],
 )
 def test_a_matrix_that_nobody_could_play(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        matrix.load(written(tmp_path, text))
+    file = written(tmp_path, text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        matrix.load(file)
+    assert caught.value.sentence.startswith(f"{file}: ")

@@ -173,3 +173,13 @@ def test_a_form_that_fails_does_not_stop_the_others(
     assert capsys.readouterr().out == "found\n"
     with pytest.raises(InfrastructureError, match="/dev/full cannot be written: No space left"):
         tell(options, outputs[1:], "found", print)
+
+
+@pytest.mark.parametrize("command", [["list", "variants"], ["predict", "--case", "stack-9"]])
+def test_the_table_is_shown_where_json_cannot_be_written(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*command, "--json", "/dev/full"]) == Exit.INFRASTRUCTURE
+    told = capsys.readouterr()
+    assert "fixed-128" in told.out
+    assert "/dev/full cannot be written: No space left on device." in told.err
