@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness import cache
 from harness.errors import ConfigError, UnfitTree
-from harness.kernel import kconfig, native, tree, treebuild
+from harness.kernel import kconfig, native, plain, tree, treebuild
 from harness.kernel.apt import Progress
 from harness.kernel.changes import at_revision, changed
 from harness.kernel.compiler import Compiler
@@ -151,7 +151,12 @@ def from_tree(
         jprobes=jprobes.state if jprobes else "",
         own_policy=jprobes.policy if jprobes and carried == "own" else None,
         # The output folder's own Makefile names the tree that it was built from first.
-        make=("-C", str(source.path), f"O={built.output}", f"HOSTCC={values['HOSTCC']}"),
+        make=(
+            "-C",
+            str(plain.name(source.path)),
+            f"O={plain.name(built.output)}",
+            f"HOSTCC={values['HOSTCC']}",
+        ),
         flags=tuple(values.get("KCFLAGS", "").split()),
     )
 
@@ -198,8 +203,7 @@ def _with_policy(
 
 
 def _buildable(source: tree.Tree, report: Progress) -> tree.Tree:
-    """The tree, or a copy of it where something was built in it."""
-    if source.clean:
+    """The tree, or a copy of it where it cannot be built in place."""
+    if source.clean and plain.is_plain(source.path):
         return source
-
     return tree.cached(source.digest, lambda folder: tree.copy(source, folder, report))

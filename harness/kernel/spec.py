@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from harness import cache
 from harness.catalog import Catalog, KernelFile, nearest
 from harness.errors import ConfigError
-from harness.kernel import debian, local, native, programs, tree
+from harness.kernel import debian, local, native, plain, programs, tree
 from harness.kernel.apt import Progress
 from harness.kernel.kernel import Kernel
 from harness.kernel.options import DEFAULTS, Options
@@ -181,6 +182,7 @@ def resolve(
     Raises ConfigError for an unknown name, ArchiveError when it cannot be had
     and UnfitTree when it does not build.
     """
+    plain.check(cache.root())
     request = Request(spec, catalog.kernels, settings, options, report)
     for source in SOURCES:
         if source.takes(request):
