@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -18,26 +19,63 @@ GIT_SECONDS = 600
 _HEADERS = ("arch/arm64/include/asm/kprobes.h", "arch/arm64/kernel")
 
 
+# Files as their hash names them, whatever the user or the machine likes in a checkout.
+# The rest of the user's configuration holds, as it says which owners to trust.
+_AS_STORED = (
+    "-c", "core.autocrlf=false", "-c", "core.eol=lf", "-c", f"core.attributesFile={os.devnull}",
+)  # fmt: skip
+_NO_ATTRIBUTES = {"GIT_ATTR_NOSYSTEM": "1"}
+# For what has to do with no repository of the user's.
+_NO_SETTINGS = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+# git's words for a name that it has nothing for.
+_UNKNOWN = "Needed a single revision"
+
+
+def is_repository(path: Path) -> bool:
+    """Whether it looks like one of git's, bare or not."""
+    return (path / ".git").exists() or ((path / "HEAD").is_file() and (path / "objects").is_dir())
+
+
 def _git(path: Path, *words: str) -> str:
-    """What git says, empty where it fails."""
+    """What git says of a repository; raises ConfigError with git's own sentence."""
     done = tool.run(["git", "-C", path, *words], seconds=GIT_SECONDS)
-    return done.stdout.strip() if done.returncode == 0 else ""
+    if done.returncode == 0:
+        return done.stdout.strip()
+    sentence, *more = [line.strip() for line in done.stderr.splitlines() if line.strip()] or [""]
+    detail = re.sub(r"^(error|fatal): ", "", sentence).rstrip(".")
+    raise ConfigError(f"{path}: git says: {detail}.", " ".join(more))
+
+
+def _tree(path: Path, revision: str) -> str:
+    """The hash of a revision's tree; a name such as :/text takes no ^{tree} after it."""
+    _git(path, "rev-parse", "--git-dir")
+    try:
+        found = _git(path, "rev-parse", "--verify", "--end-of-options", revision)
+        return _git(path, "rev-parse", "--verify", f"{found}^{{tree}}")
+    except ConfigError as error:
+        why = "" if _UNKNOWN in error.sentence else error.sentence.partition(": git says")[2]
+        raise ConfigError(
+            f"{path} has no revision '{revision}'{why.rstrip('.')}.",
+            f"See: git -C {path} log --oneline",
+        ) from error
 
 
 def at_revision(path: Path, revision: str, report: Progress) -> Tree:
-    """The sources of a git repository, bare or not, at a revision."""
-    digest = _git(path, "rev-parse", "--verify", "--quiet", f"{revision}^{{tree}}")
-    if not digest:
-        raise ConfigError(
-            f"{path} has no revision '{revision}'.", f"See: git -C {path} log --oneline"
-        )
+    """
+    The sources of a git repository, bare or not, at whatever git rev-parse takes.
+
+    Raises ConfigError.
+    """
+    digest = _tree(path, revision)
 
     def fill(folder: Path) -> None:
         what = f"taking {path.name} at {revision}"
         report(what, 0)
         archive = folder.with_name("archive.tar")
         tool.check(
-            ["git", "-C", path, "archive", f"--output={archive}", digest], seconds=GIT_SECONDS
+            ["git", "-C", path, *_AS_STORED, "archive", f"--output={archive}", digest],
+            environment=_NO_ATTRIBUTES,
+            seconds=GIT_SECONDS,
         )
         folder.mkdir()
         tool.check(["tar", "-x", "-f", archive, "-C", folder], seconds=GIT_SECONDS)
@@ -80,7 +118,7 @@ def _apply(patch: Path, folder: Path) -> None:
     done = tool.run(
         ["git", "-C", folder, "apply", "--whitespace=nowarn", patch],
         # Not a part of a repository that the cache may lie in.
-        environment={"GIT_CEILING_DIRECTORIES": str(folder.parent)},
+        environment={**_NO_SETTINGS, "GIT_CEILING_DIRECTORIES": str(folder.parent)},
         seconds=GIT_SECONDS,
     )
     if done.returncode == 0:

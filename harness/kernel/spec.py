@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from harness.catalog import Catalog, KernelFile, nearest
 from harness.errors import ConfigError
 from harness.kernel import debian, local, native, plain, programs, tree
 from harness.kernel.apt import Progress
+from harness.kernel.changes import is_repository
 from harness.kernel.kernel import Kernel
 from harness.kernel.options import DEFAULTS, Options
 from harness.model.policy import NO_CHANGES
@@ -39,10 +41,14 @@ class Request:
     @property
     def at(self) -> tuple[Path, str]:
         """A path, and the revision that PATH@REV names or ""."""
-        name, at, revision = self.spec.rpartition("@")
-        if not at or self.path.exists():
+        if self.path.exists():
             return self.path, ""
-        return Path(name).expanduser().resolve(), revision
+        # A folder's name may have one, and so may a revision, as in HEAD@{1}.
+        ends = [found.start() for found in re.finditer("@", self.spec)]
+        splits = [(Path(self.spec[:end]).expanduser(), self.spec[end + 1 :]) for end in ends]
+        folders = [(path.resolve(), revision) for path, revision in splits if path.is_dir()]
+        repositories = [split for split in folders if is_repository(split[0])]
+        return next(iter(repositories or folders), (self.path, ""))
 
     def busybox(self) -> Path:
         """The guest's programs."""
