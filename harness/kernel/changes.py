@@ -27,6 +27,7 @@ _AS_STORED = (
 _NO_ATTRIBUTES = {"GIT_ATTR_NOSYSTEM": "1"}
 # For what has to do with no repository of the user's.
 _NO_SETTINGS = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+_GIVE = "Give a patch made by git diff or git format-patch."
 # git's words for a name that it has nothing for.
 _UNKNOWN = "Needed a single revision"
 
@@ -42,8 +43,7 @@ def _git(path: Path, *words: str) -> str:
     if done.returncode == 0:
         return done.stdout.strip()
     sentence, *more = [line.strip() for line in done.stderr.splitlines() if line.strip()] or [""]
-    detail = re.sub(r"^(error|fatal): ", "", sentence).rstrip(".")
-    raise ConfigError(f"{path}: git says: {detail}.", " ".join(more))
+    raise ConfigError(f"{path}: git says: {_detail(sentence)}.", " ".join(more))
 
 
 def _tree(path: Path, revision: str) -> str:
@@ -102,19 +102,67 @@ def changed(source: Tree, changes: Changes, report: Progress) -> Tree:
         texts = [patch.read_bytes() for patch in patches]
     except OSError as error:
         raise ConfigError(f"{error.filename}: cannot be read: {error.strerror}.") from error
-    digest = cache.digest(source.digest, *texts, *changes.settings)
+    digest = cache.digest(source.digest, Path(__file__).read_bytes(), *texts, *changes.settings)
 
     def fill(folder: Path) -> None:
         tree.copy(source, folder, report)
-        for patch in patches:
-            _apply(patch, folder)
+        for patch, text in zip(patches, texts):
+            _apply(patch, text, folder)
         for setting in changes.settings:
             _set(setting, folder)
 
     return tree.cached(digest, fill)
 
 
-def _apply(patch: Path, folder: Path) -> None:
+def is_mail(text: bytes) -> bool:
+    """Whether a patch comes as a mail or a mailbox, whose body may be encoded."""
+    head = re.split(rb"\r?\n\r?\n", text.lstrip(), maxsplit=1)[0]
+    named = re.search(rb"^(From|Subject): ", head, re.MULTILINE)
+    lines = re.sub(rb"^From .*\n", b"", head).splitlines()
+    return bool(named) and all(re.match(rb"[!-9;-~]+:|[ \t]|>From ", line) for line in lines)
+
+
+def _from_mails(patch: Path, folder: Path) -> list[Path]:
+    """The patch of each mail that has one, decoded, in `folder`."""
+    split = tool.run(["git", "mailsplit", "-b", f"-o{folder}", patch], environment=_NO_SETTINGS)
+    if split.returncode:
+        raise UnfitTree(f"{patch} does not apply: {_detail(split.stderr)}.", _GIVE)
+    patches = []
+    for mail in sorted(path for path in folder.iterdir() if path.name.isdecimal()):
+        diff = mail.with_suffix(".diff")
+        read = 'git mailinfo --no-scissors --quoted-cr=strip "$1" "$2" <"$3"'
+        done = tool.run(
+            ["sh", "-c", read, "sh", folder / "message", diff, mail], environment=_NO_SETTINGS
+        )
+        if done.returncode:
+            raise UnfitTree(f"{patch} does not apply: {_detail(done.stderr)}.", _GIVE)
+        # A cover letter has none, though it may list files.
+        if re.search(rb"^(diff --git|---) ", diff.read_bytes(), re.MULTILINE):
+            patches.append(diff)
+    if not patches:
+        raise UnfitTree(f"{patch} does not apply: none of its mails has a patch.", _GIVE)
+    return patches
+
+
+def _apply(patch: Path, text: bytes, folder: Path) -> None:
+    """Apply a diff, or what a mailbox has of them."""
+    if not is_mail(text):
+        _apply_diff(patch, str(patch), folder)
+        return
+    with cache.scratch(folder.parent) as mails:
+        patches = _from_mails(patch, mails)
+        for number, diff in enumerate(patches, start=1):
+            which = f" ({number} of its {len(patches)} patches)" if len(patches) > 1 else ""
+            _apply_diff(diff, f"{patch}{which}", folder)
+
+
+def _detail(output: str) -> str:
+    """The first complaint of git's."""
+    first = next(iter(output.strip().splitlines()), "git says nothing")
+    return re.sub(r"^(error|fatal): ", "", first).rstrip(".")
+
+
+def _apply_diff(patch: Path, name: str, folder: Path) -> None:
     done = tool.run(
         ["git", "-C", folder, "apply", "--whitespace=nowarn", patch],
         # Not a part of a repository that the cache may lie in.
@@ -125,12 +173,10 @@ def _apply(patch: Path, folder: Path) -> None:
         return
     if failed := re.search(r"patch failed: (.+):(\d+)", done.stderr):
         raise UnfitTree(
-            f"{patch} does not apply: its hunk at line {failed[2]} of {failed[1]} finds"
-            " other text.",
+            f"{name} does not apply: its hunk at line {failed[2]} of {failed[1]} finds other text.",
             "Rebase the patch on the tree that --kernel names.",
         )
-    detail = re.sub(r"^(error|fatal): ", "", done.stderr.strip().splitlines()[0])
-    raise UnfitTree(f"{patch} does not apply: {detail}.", "Give a patch made by git diff.")
+    raise UnfitTree(f"{name} does not apply: {_detail(done.stderr)}.", _GIVE)
 
 
 def _set(setting: str, folder: Path) -> None:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import quopri
 import shutil
 import subprocess
 from pathlib import Path
@@ -54,9 +56,9 @@ PATCH = """\
 """
 
 
-def patch(tmp_path: Path, text: str) -> Changes:
+def patch(tmp_path: Path, text: str | bytes) -> Changes:
     file = tmp_path / "my.patch"
-    file.write_text(text)
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
     return Changes(patches=(str(file),))
 
 
@@ -99,6 +101,75 @@ def test_a_patch_that_does_not_apply(tmp_path: Path, source: Tree, text: str, me
 def test_a_patch_that_is_not_there(source: Tree) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         changed(source, Changes(patches=("no-such.patch",)), ignore)
+
+
+HEAD = """\
+From: =?utf-8?q?A_B=C3=A9?= <ab@example.org>
+Date: Fri, 27 Nov 2026 00:00:00 +0000
+Subject: [PATCH] arm64: keep less
+MIME-Version: 1.0
+Content-Type: text/plain; charset=utf-8
+"""
+# A line of the source that quoted-printable would change.
+ODD = "#define MAX_STACK_SIZE (64 +=3D 0) /* \N{LATIN SMALL LETTER E WITH ACUTE} */\n"
+ODD_PATCH = PATCH.replace("#define MAX_STACK_SIZE 64\n", ODD)
+
+
+def mail(diff: str, encoding: str = "8bit", start: str = "") -> bytes:
+    body = f"Why.\n\n---\n a file | 2 +-\n\n{diff}-- \n2.39\n".encode()
+    if encoding == "quoted-printable":
+        body = quopri.encodestring(body)
+    elif encoding == "base64":
+        body = base64.encodebytes(body)
+    return f"{start}{HEAD}Content-Transfer-Encoding: {encoding}\n\n".encode() + body
+
+
+START = "From 0123456789abcdef0123456789abcdef01234567 Mon Sep 17 00:00:00 2001\n"
+
+
+@pytest.mark.parametrize("start", ["", START])
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("encoding", ["8bit", "quoted-printable", "base64"])
+def test_a_patch_as_mail(
+    tmp_path: Path, source: Tree, encoding: str, line_end: bytes, start: str
+) -> None:
+    data = mail(ODD_PATCH, encoding, start).replace(b"\n", line_end)
+    patched = changed(source, patch(tmp_path, data), ignore)
+    header = patched.path / "arch/arm64/include/asm/kprobes.h"
+    assert header.read_text() == ODD
+
+
+def test_lines_of_a_mail_that_are_encoded_with_their_returns(tmp_path: Path, source: Tree) -> None:
+    data = mail(ODD_PATCH.replace("\n", "\r\n"), "base64")
+    patched = changed(source, patch(tmp_path, data), ignore)
+    assert (patched.path / "arch/arm64/include/asm/kprobes.h").read_bytes() == ODD.encode()
+
+
+SECOND = PATCH.replace("SIZE 64", "SIZE 32").replace("SIZE 128", "SIZE 64")
+
+
+def test_a_mailbox_is_a_series(tmp_path: Path, source: Tree) -> None:
+    letter = mail("", "8bit", START)
+    mails = [letter, mail(PATCH, "base64", START), mail(SECOND, "quoted-printable", START)]
+    jprobes = native.detect(changed(source, patch(tmp_path, b"\n".join(mails)), ignore))
+    assert jprobes
+    assert jprobes.max_stack_size == "32"
+    with pytest.raises(
+        UnfitTree, match=r"my\.patch \(2 of its 2 patches\) does not apply: its hunk"
+    ):
+        changed(source, patch(tmp_path, b"\n".join([mails[1], mails[1]])), ignore)
+    with pytest.raises(UnfitTree, match="none of its mails has a patch"):
+        changed(source, patch(tmp_path, letter), ignore)
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["", "Index: a/file\n=====\n", "commit 0123\nAuthor: me\n\n    Subject: none\n\n",
+     "From: a reviewer, who wrote\nno mail\n\n"],
+)  # fmt: skip
+def test_a_plain_diff_is_taken_as_it_is(tmp_path: Path, source: Tree, head: str) -> None:
+    patched = changed(source, patch(tmp_path, head + ODD_PATCH), ignore)
+    assert (patched.path / "arch/arm64/include/asm/kprobes.h").read_text() == ODD
 
 
 @pytest.mark.parametrize(
