@@ -19,8 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import platformdirs
-
+from harness import home
 from harness.errors import InfrastructureError
 
 # Longer than any download that another run may be at.
@@ -31,7 +30,7 @@ IN_USE_SECONDS = 4 * 3600
 
 def root() -> Path:
     """The cache directory; created on first use."""
-    path = platformdirs.user_cache_path("jprobe-harness")
+    path = home.cache()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

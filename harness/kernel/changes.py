@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from harness import cache, tool
+from harness import cache, home, tool
 from harness.errors import ConfigError, UnfitTree
 from harness.kernel import tree
 from harness.kernel.apt import Progress
@@ -97,7 +97,7 @@ def changed(source: Tree, changes: Changes, report: Progress) -> Tree:
     """
     if changes == NO_CHANGES:
         return source
-    patches = [Path(name).expanduser().resolve() for name in changes.patches]
+    patches = [home.expanded(name) for name in changes.patches]
     try:
         texts = [patch.read_bytes() for patch in patches]
     except OSError as error:

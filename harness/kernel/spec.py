@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from harness import cache
+from harness import cache, home
 from harness.catalog import Catalog, KernelFile, nearest
 from harness.errors import ConfigError
 from harness.kernel import debian, local, native, plain, programs, tree
@@ -36,7 +36,7 @@ class Request:
 
     @property
     def path(self) -> Path:
-        return Path(self.spec).expanduser().resolve()
+        return home.expanded(self.spec)
 
     @property
     def at(self) -> tuple[Path, str]:
@@ -44,11 +44,11 @@ class Request:
         if self.path.exists():
             return self.path, ""
         # A folder's name may have one, and so may a revision, as in HEAD@{1}.
-        ends = [found.start() for found in re.finditer("@", self.spec)]
-        splits = [(Path(self.spec[:end]).expanduser(), self.spec[end + 1 :]) for end in ends]
-        folders = [(path.resolve(), revision) for path, revision in splits if path.is_dir()]
-        repositories = [split for split in folders if is_repository(split[0])]
-        return next(iter(repositories or folders), (self.path, ""))
+        ends = [at.start() for at in re.finditer("@", self.spec)]
+        splits = [(home.expanded(self.spec[:end]), self.spec[end + 1 :]) for end in ends if end]
+        found = [split for split in splits if split[0].is_dir()]
+        repositories = [split for split in found if is_repository(split[0])]
+        return next(iter(repositories or found), (self.path, ""))
 
     def busybox(self) -> Path:
         """The guest's programs."""

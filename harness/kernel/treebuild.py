@@ -16,9 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
-from harness import cache, doctor, resources, tool
+from harness import cache, doctor, home, resources, tool
 from harness.errors import InfrastructureError, UnfitTree
 from harness.kernel import kconfig, plain
 from harness.kernel.apt import Progress
@@ -242,7 +240,7 @@ def _compile(tree: Tree, command: Sequence[str | Path], key: str, report: Progre
 
 def _log(key: str) -> Path:
     """Where a build's output goes; the oldest ones are removed."""
-    folder = platformdirs.user_state_path("jprobe-harness") / "builds"
+    folder = home.state() / "builds"
     folder.mkdir(parents=True, exist_ok=True)
     logs = sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime)
     for old in logs[:-LOGS_KEPT]:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import platformdirs
 from sqlalchemy import (
     JSON,
     URL,
@@ -47,6 +46,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from harness import home
 from harness.errors import ConfigError, InfrastructureError
 from harness.nightly.matrix import Matrix
 from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Picture, Unit, again
@@ -171,7 +171,7 @@ _PLAIN = (
 
 def default_url() -> str:
     """Where results are kept unless the user says otherwise."""
-    return f"sqlite:///{platformdirs.user_state_path('jprobe-harness') / 'history.sqlite'}"
+    return f"sqlite:///{home.state() / 'history.sqlite'}"
 
 
 _HIDDEN = "***"

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 import msgspec
-import platformdirs
 
 import harness
+from harness import home
 from harness.errors import ConfigError, InfrastructureError
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
@@ -154,7 +154,7 @@ class Run:
 
 
 def _root() -> Path:
-    return platformdirs.user_state_path("jprobe-harness") / "runs"
+    return home.state() / "runs"
 
 
 def _new_folder() -> Path:
