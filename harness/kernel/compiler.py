@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import tool
+from harness import cache, tool
 from harness.errors import ConfigError, InfrastructureError
 
 CROSS_COMPILE = "aarch64-linux-gnu-"
@@ -29,8 +29,8 @@ class Compiler:
         path = shutil.which(self.program)
         if path is None:
             raise InfrastructureError(f"The compiler {self.program} is not installed.", tool.DOCTOR)
-        status = Path(path).stat()
-        return f"{os.path.realpath(path)} {status.st_size} {status.st_mtime_ns}"
+        # What it runs in turn lies beside it.
+        return f"{os.path.realpath(path)} {cache.content(Path(path))}"
 
     @property
     def flags(self) -> list[str]:

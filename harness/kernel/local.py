@@ -49,8 +49,7 @@ def _check_module_build(build: Path) -> None:
 
 def from_image(spec: str, image: Path, build: Path | None, busybox: Path) -> Kernel:
     """An image, and the folder that modules for it are built in."""
-    status = image.stat()
-    key = cache.digest(str(image), f"{status.st_size} {status.st_mtime_ns}")
+    key = cache.content(image)
 
     def make(folder: Path) -> None:
         (folder / "Image.raw").write_bytes(raw_image(image, folder))

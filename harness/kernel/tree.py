@@ -8,7 +8,6 @@ here has seen is treated like any other.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -16,8 +15,6 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import msgspec
 
 from harness import cache, tool
 from harness.errors import ConfigError
@@ -90,29 +87,10 @@ def _left_by_a_build(entry: os.DirEntry[str], root: Path) -> bool:
 
 
 def _digest(path: Path, report: Progress) -> str:
-    """
-    Of all contents; read again only when a file's size or time of change differs.
-
-    A tree has a gigabyte, so what was computed is kept with what the files looked like.
-    """
+    """Of all contents; a tree has a gigabyte, so it is read only when a file looks different."""
     entries = sorted(_files(path), key=lambda entry: entry.path)
-    memo = cache.root() / "digests" / f"{_look(entries)}.json"
-    # A power cut may leave the file empty.
-    with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
-        return msgspec.json.decode(memo.read_bytes(), type=str)
-    content = _content(path, entries, report)
-    cache.write(memo, msgspec.json.encode(content))
-    return content
-
-
-def _look(entries: Sequence[os.DirEntry[str]]) -> str:
-    """What a listing shows of the files."""
-    look = hashlib.sha256()
-    for entry in entries:
-        status = entry.stat(follow_symlinks=False)
-        words = (entry.path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode)
-        look.update(repr(words).encode())
-    return look.hexdigest()[:20]
+    looks = [(entry.path, entry.stat(follow_symlinks=False)) for entry in entries]
+    return cache.remembered(looks, lambda: _content(path, entries, report))
 
 
 def _content(path: Path, entries: Sequence[os.DirEntry[str]], report: Progress) -> str:
