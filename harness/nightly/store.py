@@ -50,6 +50,7 @@ from harness import home
 from harness.errors import ConfigError, InfrastructureError
 from harness.nightly.matrix import Matrix
 from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Picture, Unit, again
+from harness.run import logs
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -330,14 +331,23 @@ class Store:
         )
 
     def prune(self, keep: int) -> int:
-        """Forget all nights but the last so many, and those that were accepted; how many went."""
+        """
+        Forget all nights but the last so many, and those that were accepted; how many went.
+
+        Their logs go with them, where they are this machine's.
+        """
         newest = select(_NIGHTS.c.id).order_by(_NIGHTS.c.id.desc()).limit(keep)
         kept = [newest, select(_BASELINES.c.night)]
         with self._transaction() as connection:
             known = {key for query in kept for key in connection.execute(query).scalars()}
+            pairs = connection.execute(select(_UNITS.c.night, _UNITS.c.logs)).all()
             gone = connection.execute(delete(_NIGHTS).where(_NIGHTS.c.id.not_in(known))).rowcount
             used = select(_CELLS.c.looks)
             connection.execute(delete(_LOOKS).where(_LOOKS.c.digest.not_in(used)))
+        folders = [(night, folder) for night, text in pairs for folder in logs.named(text)]
+        held = {folder for night, folder in folders if night in known}
+        for folder in {folder for _, folder in folders} - held:
+            logs.release(folder)
         return int(gone)
 
     def accept(self, night: Night, who: str, why: str) -> None:
