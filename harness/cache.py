@@ -15,23 +15,26 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import platformdirs
+import msgspec
 
+from harness import home
 from harness.errors import InfrastructureError
 
 # Longer than any download that another run may be at.
 LOCK_SECONDS = 1800
 # Longer than any run that an entry was given to.
 IN_USE_SECONDS = 4 * 3600
+# More than a tick of a file system's clock.
+SETTLED_SECONDS = 1
 
 
 def root() -> Path:
     """The cache directory; created on first use."""
-    path = platformdirs.user_cache_path("jprobe-harness")
+    path = home.cache()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -44,6 +47,44 @@ def _unwritable(path: Path, error: OSError) -> InfrastructureError:
         f"The cache cannot be written: {error.strerror}.",
         f"Make room in {path}, or set XDG_CACHE_HOME to another disk.",
     )
+
+
+def look(status: os.stat_result) -> str:
+    """
+    What shows that a file may have changed, without a look at its content.
+
+    Size and time of change can be had again, as by a build that clamps times; a file
+    that was replaced has another inode, and one that was written to another ctime.
+    """
+    return repr((
+        status.st_dev, status.st_ino, status.st_mode,
+        status.st_size, status.st_mtime_ns, status.st_ctime_ns,
+    ))  # fmt: skip
+
+
+def remembered(looks: Sequence[tuple[str, os.stat_result]], read: Callable[[], str]) -> str:
+    """What `read()` says of files' contents, read again only when one looks different."""
+    name = digest(*(part for path, status in looks for part in (os.fsencode(path), look(status))))
+    memo = root() / "digests" / f"{name}.json"
+    # A power cut may leave the file empty.
+    with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+        return msgspec.json.decode(memo.read_bytes(), type=str)
+    content = read()
+    newest = max((status.st_ctime for _, status in looks), default=0.0)
+    # A file that was just written to may be again within one tick of the clock.
+    if time.time() - newest > SETTLED_SECONDS:
+        write(memo, msgspec.json.encode(content))
+    return content
+
+
+def content(file: Path) -> str:
+    """Tells a file's content from others', wherever it lies."""
+
+    def read() -> str:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()[:20]
+
+    return remembered([(str(file), file.stat())], read)
 
 
 def digest(*parts: bytes | str) -> str:

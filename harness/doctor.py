@@ -51,7 +51,11 @@ EXTRA_PROGRAMS = (
     Program("clang", "clang", "a second compiler: --cc clang, and the tests"),
     Program("mmdebstrap", "mmdebstrap", "makes the root that builds for a newer kernel"),
     Program("newuidmap", "uidmap", "lets an ordinary user make it"),
-    Program("bwrap", "bubblewrap", "runs that root's programs"),
+    Program(
+        "bwrap",
+        "bubblewrap",
+        "runs that root's programs, and builds in odd paths",
+    ),
     Program("gcc", "gcc", "builds a source tree's own tools"),
     Program("stdio.h", "libc6-dev", "builds a source tree's own tools"),
     Program("xz", "xz-utils", "unpacks a source tree"),

@@ -6,7 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-import platformdirs
+
+from harness import home
 
 
 class Source(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -36,7 +37,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 def path() -> Path:
-    return platformdirs.user_config_path("jprobe-harness") / "config.yaml"
+    return home.config() / "config.yaml"
 
 
 def load() -> Settings:

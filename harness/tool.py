@@ -52,9 +52,14 @@ def _too_long(command: Sequence[str | Path], seconds: float) -> InfrastructureEr
     )
 
 
-def check(command: Sequence[str | Path], *, seconds: float = SECONDS) -> str:
+def check(
+    command: Sequence[str | Path],
+    *,
+    seconds: float = SECONDS,
+    environment: Mapping[str, str] | None = None,
+) -> str:
     """The output of a program that must succeed."""
-    done = run(command, seconds=seconds)
+    done = run(command, seconds=seconds, environment=environment)
     if done.returncode:
         raise InfrastructureError(
             f"{command[0]} failed with status {done.returncode}: {done.stderr.strip()[-300:]}",

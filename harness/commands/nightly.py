@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness import home
 from harness.commands.options import add_store, count
 from harness.commands.output import Progress, each
 from harness.commands.telling import add_formats, recall, tell
@@ -182,6 +182,6 @@ def _accept(store: Store, wanted: Matrix, why: str) -> int:
         raise ConfigError("No night over this matrix is remembered.", "Play one first.")
     if len(store.stored(nights[0])) < len(wanted.units):
         raise ConfigError(f"Night {nights[0].id} is incomplete.", "Go on with it: --resume")
-    store.accept(nights[0], getpass.getuser(), why)
+    store.accept(nights[0], home.user(), why)
     print(f"Night {nights[0].id} is what later ones are held against.")
     return Exit.AGREES

@@ -63,5 +63,5 @@ def _row(folder: Path, about: About) -> tuple[str, ...]:
     else:
         took = "was killed"
     judged = f"{about.agree} of {about.planned}" if about.planned else ""
-    kept = "kept" if logs.is_kept(folder) else ""
+    kept = "kept" if logs.is_kept(folder) else "of a night" if logs.is_held(folder) else ""
     return folder.name, about.kernel, judged, took, kept, shlex.join(about.command)

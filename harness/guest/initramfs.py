@@ -123,7 +123,8 @@ def cached(
 
     wanted = channel.name if channel else ""
     makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
-    key = cache.digest(kernel.key, str(kernel.busybox), modules.key, recipe.stamp, wanted, *makers)
+    inside = (kernel.key, cache.content(kernel.busybox), modules.key, recipe.stamp)
+    key = cache.digest(*inside, wanted, *makers)
     folder = cache.entry("initramfs", key, make)
     used = Channel[(folder / "channel").read_text()]
     return (folder / "initramfs").read_bytes(), used

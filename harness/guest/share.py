@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import tool
+from harness import home, tool
 from harness.errors import ConfigError
 
 # A virtio disk's serial has room for so many characters.
@@ -33,7 +33,7 @@ def named(folders: Sequence[Path]) -> list[Share]:
     """Shares with the folders' own names; raises ConfigError."""
     shares: dict[str, Share] = {}
     for folder in folders:
-        path = folder.expanduser().resolve()
+        path = home.resolved(folder)
         name = re.sub(r"[^\w.-]", "_", path.name)[:NAME_MAX]
         if not path.is_dir():
             raise ConfigError(f"{folder} cannot be shared: it is not a directory.")

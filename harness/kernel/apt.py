@@ -12,6 +12,7 @@ import os
 import re
 import select
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from harness.settings import Archive, Source
 Progress = Callable[[str, float], None]
 DOWNLOAD_SECONDS = 900
 EXIT_SECONDS = 30
+# Of a suite that has debugging symbols alone.
+_DEBUG = "-debug"
 # Suffixes of a suite's sister archives.
 _SUITE_SUFFIX = re.compile(r"-(security|updates|proposed-updates|backports)$")
 
@@ -52,9 +55,11 @@ def host_sources() -> list[Source]:
     suites: dict[str, list[str]] = {}
     for line in done.stdout.splitlines():
         origin, uri, codename = line.split("|", 2)
-        if origin == "Debian" and codename not in suites.setdefault(uri, []):
+        if origin != "Debian" or uri.startswith("cdrom:") or codename.endswith(_DEBUG):
+            continue
+        if codename not in suites.setdefault(uri, []):
             suites[uri].append(codename)
-    if not any(suites.values()):
+    if not suites:
         raise ArchiveError(
             "This machine's apt knows no Debian archive.",
             "Run 'apt-get update' as root, or name one under archive.sources in"
@@ -67,21 +72,32 @@ def in_suites(archive: Archive, suites: Sequence[str]) -> Archive:
     """The archive with `suites` and their sisters in place of the machine's own."""
     sources = archive.sources or host_sources()
     if suites and not archive.sources:
-        sources = [
-            Source(
-                uri=source.uri,
-                keyring=source.keyring,
-                suites=sorted(
-                    {
-                        suite + (match[0] if (match := _SUITE_SUFFIX.search(name)) else "")
-                        for name in source.suites
-                        for suite in suites
-                    }
-                ),
-            )
-            for source in sources
-        ]
+        sources = _held([_moved(source, suites) for source in sources])
     return Archive(sources=sources, allow_expired=archive.allow_expired)
+
+
+def _moved(source: Source, suites: Sequence[str]) -> Source:
+    """The source with `suites` in place of its own."""
+    ends = {match[0] if (match := _SUITE_SUFFIX.search(name)) else "" for name in source.suites}
+    names = sorted(suite + end for suite in suites for end in ends)
+    return Source(uri=source.uri, keyring=source.keyring, suites=names)
+
+
+def _held(sources: list[Source]) -> list[Source]:
+    """The sources less the suites that they lack, as a third party's archive may."""
+    with tempfile.TemporaryDirectory(prefix="jprobe-") as folder:
+        apt = Apt(Path(folder), Archive(sources=sources), host_architecture())
+        lacking = apt.lacking()
+
+    def has(source: Source, suite: str) -> bool:
+        return (source.uri.rstrip("/"), suite) not in lacking
+
+    held = [
+        Source(source.uri, [suite for suite in source.suites if has(source, suite)], source.keyring)
+        for source in sources
+    ]
+    # Of none at all, apt itself says why.
+    return [source for source in held if source.suites] or sources
 
 
 def host_architecture() -> str:
@@ -165,8 +181,21 @@ class Apt:
         architectures = ",".join(self._architectures)
         return f"arch={architectures} signed-by={source.keyring}"
 
+    def lacking(self) -> set[tuple[str, str]]:
+        """Address and suite of the sources that are not there; no index is fetched."""
+        self._write_sources()
+        words = ["-o", "Acquire::IndexTargets::deb::Packages::DefaultEnabled=false", "update"]
+        done = tool.run(["apt-get", *self._options(), *words], seconds=DOWNLOAD_SECONDS)
+        found = re.findall(r"'(\S+) (\S+) Release' does not have a Release file", done.stderr)
+        return {(uri.rstrip("/"), suite) for uri, suite in found}
+
     def update(self, report: Progress) -> None:
         """Fetch the index of every configured suite."""
+        self._write_sources()
+        self._fetch(["apt-get", "--error-on=any", "update"], self.folder, "package index", report)
+        self._known.clear()
+
+    def _write_sources(self) -> None:
         for folder in ("state/lists/partial", "cache/archives/partial"):
             (self.folder / folder).mkdir(parents=True, exist_ok=True)
         lines = [
@@ -175,8 +204,6 @@ class Apt:
             for suite in source.suites
         ]
         (self.folder / "sources.list").write_text("".join(lines))
-        self._fetch(["apt-get", "--error-on=any", "update"], self.folder, "package index", report)
-        self._known.clear()
 
     def versions(self, name: str) -> list[Package]:
         """All versions of a package in the archive, newest first; maybe none."""

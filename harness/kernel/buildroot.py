@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import cache, tool
+from harness.kernel import plain
 from harness.kernel.apt import Progress, accepts_expired, explain, in_suites
 from harness.settings import Archive
 
@@ -79,7 +80,7 @@ class BuildRoot:
 def command(
     root: Path, words: Sequence[str | Path], *, readable: Sequence[Path], writable: Sequence[Path]
 ) -> list[str | Path]:
-    """`words` as a command in `root`, which sees some folders of the machine's."""
+    """`words` as a command in `root`, which sees some folders of the machine's as plain.name()."""
     return [
         "bwrap",
         "--ro-bind", root / "usr", "/usr",
@@ -89,8 +90,8 @@ def command(
         "--proc", "/proc",
         "--dev", "/dev",
         "--tmpfs", "/tmp",  # noqa: S108 - not the machine's
-        *(word for path in readable for word in ("--ro-bind", path, path)),
-        *(word for path in writable for word in ("--bind", path, path)),
+        *(word for path in readable for word in ("--ro-bind", path, plain.name(path))),
+        *(word for path in writable for word in ("--bind", path, plain.name(path))),
         "--chdir", "/",
         "--unshare-net", "--unshare-pid", "--die-with-parent",
         "--setenv", "PATH", os.defpath,

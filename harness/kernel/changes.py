@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 from harness import cache, tool
 from harness.errors import ConfigError, UnfitTree
-from harness.kernel import given, tree
+from harness.kernel import patches, tree
 from harness.kernel.apt import Progress
 from harness.kernel.tree import Tree
 from harness.model.policy import NO_CHANGES, Changes
@@ -19,19 +20,47 @@ _SETTING = re.compile(r"\w+=.+", re.DOTALL)
 _HEADERS = ("arch/arm64/include/asm/kprobes.h", "arch/arm64/kernel")
 
 
+# Files as their hash names them, whatever the user or the machine likes in a checkout.
+# The rest of the user's configuration holds, as it says which owners to trust.
+_AS_STORED = (
+    "-c", "core.autocrlf=false", "-c", "core.eol=lf", "-c", f"core.attributesFile={os.devnull}",
+)  # fmt: skip
+_NO_ATTRIBUTES = {"GIT_ATTR_NOSYSTEM": "1"}
+# git's words for a name that it has nothing for.
+_UNKNOWN = "Needed a single revision"
+
+
+def is_repository(path: Path) -> bool:
+    """Whether it looks like one of git's, bare or not."""
+    return (path / ".git").exists() or ((path / "HEAD").is_file() and (path / "objects").is_dir())
+
+
 def _git(path: Path, *words: str) -> str:
-    """What git says, empty where it fails."""
+    """What git says of a repository; raises ConfigError with git's own sentence."""
     done = tool.run(["git", "-C", path, *words], seconds=GIT_SECONDS)
-    return done.stdout.strip() if done.returncode == 0 else ""
+    if done.returncode == 0:
+        return done.stdout.strip()
+    sentence, *more = [line.strip() for line in done.stderr.splitlines() if line.strip()] or [""]
+    raise ConfigError(f"{path}: git says: {patches.detail(sentence)}.", " ".join(more))
+
+
+def _tree(path: Path, revision: str) -> str:
+    """The hash of a revision's tree; a name such as :/text takes no ^{tree} after it."""
+    _git(path, "rev-parse", "--git-dir")
+    try:
+        found = _git(path, "rev-parse", "--verify", "--end-of-options", revision)
+        return _git(path, "rev-parse", "--verify", f"{found}^{{tree}}")
+    except ConfigError as error:
+        why = "" if _UNKNOWN in error.sentence else error.sentence.partition(": git says")[2]
+        raise ConfigError(
+            f"{path} has no revision '{revision}'{why.rstrip('.')}.",
+            f"See: git -C {path} log --oneline",
+        ) from error
 
 
 def check_revision(path: Path, revision: str) -> str:
     """The hash of the sources at a revision; raises ConfigError where there are none."""
-    digest = _git(path, "rev-parse", "--verify", "--quiet", f"{revision}^{{tree}}")
-    if not digest:
-        raise ConfigError(
-            f"{path} has no revision '{revision}'.", f"See: git -C {path} log --oneline"
-        )
+    digest = _tree(path, revision)
     found = _git(path, "ls-tree", "--full-tree", "--name-only", digest, *tree.MARKS).splitlines()
     if len(found) != len(tree.MARKS):
         raise ConfigError(f"{path} at {revision} is not a kernel's source tree.")
@@ -39,7 +68,11 @@ def check_revision(path: Path, revision: str) -> str:
 
 
 def at_revision(path: Path, revision: str, report: Progress) -> Tree:
-    """The sources of a git repository, bare or not, at a revision."""
+    """
+    The sources of a git repository, bare or not, at whatever git rev-parse takes.
+
+    Raises ConfigError.
+    """
     digest = check_revision(path, revision)
 
     def fill(folder: Path) -> None:
@@ -47,7 +80,9 @@ def at_revision(path: Path, revision: str, report: Progress) -> Tree:
         report(what, 0)
         archive = folder.with_name("archive.tar")
         tool.check(
-            ["git", "-C", path, "archive", f"--output={archive}", digest], seconds=GIT_SECONDS
+            ["git", "-C", path, *_AS_STORED, "archive", f"--output={archive}", digest],
+            environment=_NO_ATTRIBUTES,
+            seconds=GIT_SECONDS,
         )
         folder.mkdir()
         tool.check(["tar", "-x", "-f", archive, "-C", folder], seconds=GIT_SECONDS)
@@ -67,15 +102,13 @@ def changed(source: Tree, changes: Changes, report: Progress) -> Tree:
     if changes == NO_CHANGES:
         return source
     check(changes)
-    patches = {name: given.patch(name) for name in changes.patches}
-    digest = cache.digest(source.digest, *patches.values(), *changes.settings)
+    diffs = [diff for name in changes.patches for diff in patches.diffs(name)]
+    digest = cache.digest(source.digest, *diffs, *changes.settings)
 
     def fill(folder: Path) -> None:
         tree.copy(source, folder, report)
-        file = folder.with_name("patch")
         for name in changes.patches:
-            file.write_bytes(patches[name])
-            _apply(name, file, folder)
+            patches.apply(name, folder)
         for setting in changes.settings:
             _set(setting, folder)
 
@@ -85,31 +118,10 @@ def changed(source: Tree, changes: Changes, report: Progress) -> Tree:
 def check(changes: Changes) -> None:
     """Raise ConfigError for a patch that is none, or a setting that sets nothing."""
     for name in changes.patches:
-        given.patch(name)
+        patches.diffs(name)
     for setting in changes.settings:
         if not _SETTING.fullmatch(setting):
             raise ConfigError(f"'{setting}' sets nothing.", "Give NAME=VALUE.")
-
-
-def _apply(patch: str, file: Path, folder: Path) -> None:
-    """Apply what a file has of a patch of the user's."""
-    done = tool.run(
-        ["git", "-C", folder, "apply", "--whitespace=nowarn", file],
-        # Not a part of a repository that the cache may lie in.
-        environment={"GIT_CEILING_DIRECTORIES": str(folder.parent)},
-        seconds=GIT_SECONDS,
-    )
-    file.unlink()
-    if done.returncode == 0:
-        return
-    if failed := re.search(r"patch failed: (.+):(\d+)", done.stderr):
-        raise UnfitTree(
-            f"{patch} does not apply: its hunk at line {failed[2]} of {failed[1]} finds"
-            " other text.",
-            "Rebase the patch on the tree that --kernel names.",
-        )
-    detail = re.sub(r"^(error|fatal): ", "", done.stderr.strip().splitlines()[0])
-    raise UnfitTree(f"{patch} does not apply: {detail}.", "Give a patch made by git diff.")
 
 
 def _set(setting: str, folder: Path) -> None:

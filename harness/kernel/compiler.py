@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import tool
+from harness import cache, tool
 from harness.errors import ConfigError, InfrastructureError
 
 CROSS_COMPILE = "aarch64-linux-gnu-"
@@ -36,8 +36,8 @@ class Compiler:
             if self == GCC:
                 raise InfrastructureError(sentence, tool.DOCTOR)
             raise ConfigError(sentence, "Install it, or name another with --cc.")
-        status = Path(path).stat()
-        return f"{os.path.realpath(path)} {status.st_size} {status.st_mtime_ns}"
+        # What it runs in turn lies beside it.
+        return f"{os.path.realpath(path)} {cache.content(Path(path))}"
 
     @property
     def flags(self) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness import cache
 from harness.errors import ConfigError, UnfitTree
-from harness.kernel import kconfig, native, tree, treebuild
+from harness.kernel import kconfig, native, plain, tree, treebuild
 from harness.kernel.apt import Progress
 from harness.kernel.changes import at_revision, changed, check, check_revision
 from harness.kernel.compiler import Compiler
@@ -69,8 +69,7 @@ def check_image(spec: str, image: Path, build: Path | None) -> tuple[Path, str]:
 def from_image(spec: str, image: Path, build: Path | None, busybox: Path) -> Kernel:
     """An image, and the folder that modules for it are built in."""
     build, release = check_image(spec, image, build)
-    status = image.stat()
-    key = cache.digest(str(image), f"{status.st_size} {status.st_mtime_ns}")
+    key = cache.content(image)
 
     def make(folder: Path) -> None:
         (folder / "Image.raw").write_bytes(raw_image(image, folder))
@@ -188,7 +187,12 @@ def from_tree(
         jprobes=jprobes.state if jprobes else "",
         own_policy=jprobes.policy if jprobes and carried == "own" else None,
         # The output folder's own Makefile names the tree that it was built from first.
-        make=("-C", str(source.path), f"O={built.output}", f"HOSTCC={values['HOSTCC']}"),
+        make=(
+            "-C",
+            str(plain.name(source.path)),
+            f"O={plain.name(built.output)}",
+            f"HOSTCC={values['HOSTCC']}",
+        ),
         flags=tuple(values.get("KCFLAGS", "").split()),
     )
 
@@ -235,8 +239,7 @@ def _with_policy(
 
 
 def _buildable(source: tree.Tree, report: Progress) -> tree.Tree:
-    """The tree, or a copy of it where something was built in it."""
-    if source.clean:
+    """The tree, or a copy of it where it cannot be built in place."""
+    if source.clean and plain.is_plain(source.path):
         return source
-
     return tree.cached(source.digest, lambda folder: tree.copy(source, folder, report))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness import cache, resources, tool
 from harness.errors import BuildError, HarnessError, UnfitTree
-from harness.kernel import casegen
+from harness.kernel import casegen, plain
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import CROSS_COMPILE, GCC, Compiler
 from harness.kernel.kernel import Engine, Kernel
@@ -128,14 +128,15 @@ def kbuild(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
     Raises BuildError where a case is at fault, UnfitTree otherwise.
     """
     # The same sources give the same modules, wherever they are built.
-    prefixes = [f"-ffile-prefix-map={folder}/=", f"-ffile-prefix-map={kernel.build}=kernel"]
+    place, build = plain.name(folder), plain.name(kernel.build)
+    prefixes = [f"-ffile-prefix-map={place}/=", f"-ffile-prefix-map={build}=kernel"]
     # What a debugger reads; the guest gets a copy without.
     debug = [] if kernel.has("CONFIG_DEBUG_INFO") else ["-g"]
     flags = " ".join([*prefixes, *debug, *toolchain.compiler.flags, *kernel.flags])
     variables = toolchain.make_variables | {"KCFLAGS": flags, "KAFLAGS": flags}
     done = toolchain.run(
         [
-            "make", *(kernel.make or ("-C", kernel.build)), f"M={folder}", f"-j{os.cpu_count()}",
+            "make", *(kernel.make or ("-C", build)), f"M={place}", f"-j{os.cpu_count()}",
             "ARCH=arm64", f"CROSS_COMPILE={CROSS_COMPILE}",
             f"JPROBE_ENGINE={kernel.engine.value}",
             *(f"{name}={value}" for name, value in variables.items()),

@@ -92,7 +92,7 @@ def detect(source: Tree) -> Jprobes | None:
     if not re.search(r"^(?:extern )?int register_jprobe\(", declared, re.MULTILINE):
         return None
     for file in sorted((source.path / "arch/arm64/kernel").rglob("*.c")):
-        text = file.read_text(errors="replace")
+        text = file.read_text(errors="replace") if file.is_file() else ""
         if "setjmp_pre_handler" in text and (body := _function(text, "setjmp_pre_handler")):
             return Jprobes(
                 file.relative_to(source.path),

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from harness import cache, home
 from harness.catalog import Catalog, KernelFile, nearest
 from harness.errors import ConfigError, UnfitTree
-from harness.kernel import debian, local, native, programs, tree
+from harness.kernel import debian, local, native, plain, programs, tree
 from harness.kernel.apt import Progress
+from harness.kernel.changes import is_repository
 from harness.kernel.kernel import Kernel
 from harness.kernel.options import DEFAULTS, Options
 from harness.model.policy import NO_CHANGES
@@ -35,20 +38,24 @@ class Request:
 
     @property
     def path(self) -> Path:
-        return Path(self.spec).expanduser().resolve()
+        return home.resolved(self.spec)
 
     @property
     def at(self) -> tuple[Path, str]:
         """A path, and the revision that PATH@REV names or ""."""
-        name, at, revision = self.spec.rpartition("@")
-        if not at or self.path.exists():
+        if self.path.exists():
             return self.path, ""
-        return Path(name).expanduser().resolve(), revision
+        # A folder's name may have one, and so may a revision, as in HEAD@{1}.
+        ends = [at.start() for at in re.finditer("@", self.spec)]
+        splits = [(home.resolved(self.spec[:end]), self.spec[end + 1 :]) for end in ends if end]
+        found = [split for split in splits if split[0].is_dir()]
+        repositories = [split for split in found if is_repository(split[0])]
+        return next(iter(repositories or found), (self.path, ""))
 
     @property
     def modules_build(self) -> Path | None:
         build = self.options.modules_build
-        return build and build.expanduser().resolve()
+        return build and home.resolved(build)
 
     def busybox(self) -> Path:
         """The guest's programs."""
@@ -212,6 +219,7 @@ def resolve(
     Raises ConfigError for an unknown name, ArchiveError when it cannot be had
     and UnfitTree when it does not build.
     """
+    plain.check(cache.root())
     request = Request(spec, catalog.kernels, settings, options, report)
     return _source(request).resolve(request)
 
@@ -225,7 +233,7 @@ def check(spec: str, catalog: Catalog, settings: Settings, *, options: Options =
     """
     request = Request(spec, catalog.kernels, settings, options, lambda what, percent: None)
     source = _source(request)
-    if options.modules_build and not options.modules_build.expanduser().is_dir():
+    if request.modules_build and not request.modules_build.is_dir():
         raise ConfigError(f"--modules-build: there is no directory {options.modules_build}.")
     with contextlib.suppress(UnfitTree):
         source.check(request)

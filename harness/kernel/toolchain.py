@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import tool
-from harness.kernel import buildroot
+from harness.kernel import buildroot, plain
 from harness.kernel.apt import Progress
 from harness.kernel.buildroot import BuildRoot
 from harness.kernel.compiler import CROSS_COMPILE, GCC, Compiler
@@ -52,10 +52,16 @@ class Toolchain:
         writable: Sequence[Path] = (),
         seconds: float = tool.SECONDS,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program, which in a build root sees only the folders that are named."""
+        """
+        Run a program, which calls folders by their plain.name().
+
+        In a build root it sees only those that are named here.
+        """
         if self.root:
             folder = self.root.make()
             words = buildroot.command(folder, words, readable=readable, writable=writable)
+        else:
+            words = plain.command(words, [*readable, *writable])
         return tool.run(words, seconds=seconds)
 
     @property

@@ -8,7 +8,6 @@ here has seen is treated like any other.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -17,10 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from harness import cache, tool
-from harness.errors import ConfigError
+from harness.errors import ConfigError, InfrastructureError
 from harness.kernel.apt import Progress
 
 # What a build inside of the tree leaves there; a build elsewhere refuses such a tree.
@@ -28,6 +25,9 @@ _PRODUCTS = (".config", "include/config", "include/generated", "arch/arm64/inclu
 _OBJECT = re.compile(r".*\.(o|ko|cmd|a|order|mod|symvers)$|vmlinux$|System\.map$")
 # Files that every kernel's sources have.
 MARKS = ("Makefile", "Kconfig", "kernel/kprobes.c")
+# What a build may read; anything else that this user cannot read, such as somebody's
+# signing key, is not missed.
+_SOURCE = re.compile(r".*\.([chsS]|dtsi?|lds|sh|pl|py|awk|y|l|tbl)$|Makefile|Kbuild|Kconfig")
 COPY_SECONDS = 900
 # Each has up to 2 GB.
 COPIES_KEPT = 6
@@ -79,17 +79,46 @@ def opened(path: Path, report: Progress) -> Tree:
 
 
 def _files(path: Path) -> Iterator[os.DirEntry[str]]:
-    """All files but git's own and what a build left, in no order."""
+    """
+    All files and links but git's own and what a build left, in no order.
+
+    Raises ConfigError for sources that cannot be read.
+    """
     stack = [str(path)]
     while stack:
-        with os.scandir(stack.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    relative = os.path.relpath(entry.path, path)
-                    if entry.name != ".git" and relative not in _PRODUCTS:
-                        stack.append(entry.path)
-                elif entry.name != ".git" and not _left_by_a_build(entry, path):
-                    yield entry
+        for entry in _listed(stack.pop()):
+            if entry.name == ".git":
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if os.path.relpath(entry.path, path) not in _PRODUCTS:
+                    stack.append(entry.path)
+            elif not _left_by_a_build(entry, path) and _can_be_read(entry):
+                yield entry
+
+
+def _listed(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except PermissionError as error:
+        raise _unreadable(folder) from error
+
+
+def _can_be_read(entry: os.DirEntry[str]) -> bool:
+    """A pipe would be waited for for ever, and a device or a socket is no source."""
+    if entry.is_symlink():
+        return True
+    if not entry.is_file():
+        return False
+    if os.access(entry.path, os.R_OK):
+        return True
+    if _SOURCE.match(entry.name):
+        raise _unreadable(entry.path)
+    return False
+
+
+def _unreadable(path: str) -> ConfigError:
+    return ConfigError(f"{path} cannot be read: permission denied.", "Give this user the right to.")
 
 
 def _left_by_a_build(entry: os.DirEntry[str], root: Path) -> bool:
@@ -97,29 +126,10 @@ def _left_by_a_build(entry: os.DirEntry[str], root: Path) -> bool:
 
 
 def _digest(path: Path, report: Progress) -> str:
-    """
-    Of all contents; read again only when a file's size or time of change differs.
-
-    A tree has a gigabyte, so what was computed is kept with what the files looked like.
-    """
+    """Of all contents; a tree has a gigabyte, so it is read only when a file looks different."""
     entries = sorted(_files(path), key=lambda entry: entry.path)
-    memo = cache.root() / "digests" / f"{_look(entries)}.json"
-    # A power cut may leave the file empty.
-    with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
-        return msgspec.json.decode(memo.read_bytes(), type=str)
-    content = _content(path, entries, report)
-    cache.write(memo, msgspec.json.encode(content))
-    return content
-
-
-def _look(entries: Sequence[os.DirEntry[str]]) -> str:
-    """What a listing shows of the files."""
-    look = hashlib.sha256()
-    for entry in entries:
-        status = entry.stat(follow_symlinks=False)
-        words = (entry.path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode)
-        look.update(repr(words).encode())
-    return look.hexdigest()[:20]
+    looks = [(entry.path, entry.stat(follow_symlinks=False)) for entry in entries]
+    return cache.remembered(looks, lambda: _content(path, entries, report))
 
 
 def _content(path: Path, entries: Sequence[os.DirEntry[str]], report: Progress) -> str:
@@ -143,21 +153,29 @@ def _content(path: Path, entries: Sequence[os.DirEntry[str]], report: Progress) 
 def copy(tree: Tree, folder: Path, report: Progress) -> None:
     """A copy without git's own files and without what was built in it."""
     report(f"copying {tree.path}", 0)
-    tool.check(
+    keep = {os.path.relpath(entry.path, tree.path) for entry in _files(tree.path)}
+    # It may fail for what is not kept, and copies the rest all the same.
+    done = tool.run(
         ["cp", "--archive", "--reflink=auto", "--no-target-directory", tree.path, folder],
         seconds=COPY_SECONDS,
     )
     shutil.rmtree(folder / ".git", ignore_errors=True)
-    (folder / ".git").unlink(missing_ok=True)
-    if not tree.clean:
-        keep = {os.path.relpath(entry.path, tree.path) for entry in _files(tree.path)}
-        for place, _, names in os.walk(folder):
-            for name in names:
-                file = Path(place, name)
-                if str(file.relative_to(folder)) not in keep:
-                    file.unlink()
-        for name in _PRODUCTS:
-            shutil.rmtree(folder / name, ignore_errors=True)
+    for place, folders, names in os.walk(folder):
+        # A link to a folder is named among those.
+        for name in (*names, *(name for name in folders if Path(place, name).is_symlink())):
+            file = Path(place, name)
+            relative = str(file.relative_to(folder))
+            if relative in keep:
+                keep.remove(relative)
+            elif not (tree.clean and file.is_file()):
+                file.unlink()
+    if keep:
+        raise InfrastructureError(
+            f"{tree.path} cannot be copied: {done.stderr.strip()[-300:] or min(keep)}.",
+            f"Make room in {folder.parent}, or set XDG_CACHE_HOME to another disk.",
+        )
+    for name in _PRODUCTS:
+        shutil.rmtree(folder / name, ignore_errors=True)
     report(f"copying {tree.path}", 100)
 
 

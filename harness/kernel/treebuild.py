@@ -16,11 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
-from harness import cache, doctor, resources, tool
+from harness import cache, doctor, home, resources, tool
 from harness.errors import InfrastructureError, UnfitTree
-from harness.kernel import kconfig
+from harness.kernel import kconfig, plain
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import CROSS_COMPILE, Compiler
 from harness.kernel.image import check_raw
@@ -190,9 +188,10 @@ def build(
     return Built(folder / "output", key)
 
 
-def _command(tree: Tree, output: Path, values: Mapping[str, str]) -> list[str]:
+def _command(tree: Tree, output: Path, values: Mapping[str, str]) -> list[str | Path]:
     words = [f"{name}={value}" for name, value in values.items()]
-    return ["make", "-C", str(tree.path), f"O={output}", f"-j{os.cpu_count()}", *words]
+    make = ["make", "-C", str(plain.name(tree.path)), f"O={plain.name(output)}"]
+    return plain.command([*make, f"-j{os.cpu_count()}", *words], [tree.path, output])
 
 
 def _add_compiler_header(tree: Tree, output: Path, compiler: Compiler) -> None:
@@ -212,13 +211,14 @@ def _add_compiler_header(tree: Tree, output: Path, compiler: Compiler) -> None:
 
 
 def _configure(
-    tree: Tree, output: Path, command: Sequence[str], asked: str, required: Mapping[str, str]
+    tree: Tree, output: Path, command: Sequence[str | Path], asked: str, required: Mapping[str, str]
 ) -> None:
     check_needs(tree, {})
     fragment = output.with_name("fragment.config")
     fragment.write_text(asked)
     done = tool.run(
-        [*command, f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig"], seconds=CONFIGURE_SECONDS
+        [*command, f"KCONFIG_ALLCONFIG={plain.name(fragment)}", "allnoconfig"],
+        seconds=CONFIGURE_SECONDS,
     )
     if done.returncode:
         detail = _first_error(done.stdout + done.stderr)
@@ -227,7 +227,7 @@ def _configure(
     check_needs(tree, kconfig.parse((output / ".config").read_text()))
 
 
-def _compile(tree: Tree, command: Sequence[str], key: str, report: Progress) -> None:
+def _compile(tree: Tree, command: Sequence[str | Path], key: str, report: Progress) -> None:
     what = f"building {tree.path.name}"
     report(what, 0)
     log = _log(key)
@@ -240,7 +240,7 @@ def _compile(tree: Tree, command: Sequence[str], key: str, report: Progress) -> 
 
 def _log(key: str) -> Path:
     """Where a build's output goes; the oldest ones are removed."""
-    folder = platformdirs.user_state_path("jprobe-harness") / "builds"
+    folder = home.state() / "builds"
     folder.mkdir(parents=True, exist_ok=True)
     logs = sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime)
     for old in logs[:-LOGS_KEPT]:

@@ -15,6 +15,7 @@ from harness.nightly.matrix import Matrix
 from harness.nightly.store import Baseline, Night, Store
 from harness.nightly.unit import Done, Unit, result
 from harness.nightly.worker import stop, work
+from harness.run import logs
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ def spend(
     futures = {executor.submit(work, unit): unit for unit in units if unit.name not in stored}
     try:
         for number, future in enumerate(as_completed(futures), len(stored) + 1):
-            store.add(night, _came(futures[future], future))
+            came = _came(futures[future], future)
+            store.add(night, came)
+            logs.hold(came.logs)
             on_done(number, len(units))
     except BaseException:
         _end(executor)

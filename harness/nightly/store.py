@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import platformdirs
 from sqlalchemy import (
     JSON,
     URL,
@@ -47,9 +46,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from harness import home
 from harness.errors import ConfigError, InfrastructureError
 from harness.nightly.matrix import Matrix
 from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Picture, Unit, again
+from harness.run import logs
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -171,7 +172,7 @@ _PLAIN = (
 
 def default_url() -> str:
     """Where results are kept unless the user says otherwise."""
-    return f"sqlite:///{platformdirs.user_state_path('jprobe-harness') / 'history.sqlite'}"
+    return f"sqlite:///{home.state() / 'history.sqlite'}"
 
 
 _HIDDEN = "***"
@@ -330,14 +331,23 @@ class Store:
         )
 
     def prune(self, keep: int) -> int:
-        """Forget all nights but the last so many, and those that were accepted; how many went."""
+        """
+        Forget all nights but the last so many, and those that were accepted; how many went.
+
+        Their logs go with them, where they are this machine's.
+        """
         newest = select(_NIGHTS.c.id).order_by(_NIGHTS.c.id.desc()).limit(keep)
         kept = [newest, select(_BASELINES.c.night)]
         with self._transaction() as connection:
             known = {key for query in kept for key in connection.execute(query).scalars()}
+            pairs = connection.execute(select(_UNITS.c.night, _UNITS.c.logs)).all()
             gone = connection.execute(delete(_NIGHTS).where(_NIGHTS.c.id.not_in(known))).rowcount
             used = select(_CELLS.c.looks)
             connection.execute(delete(_LOOKS).where(_LOOKS.c.digest.not_in(used)))
+        folders = [(night, folder) for night, text in pairs for folder in logs.named(text)]
+        held = {folder for night, folder in folders if night in known}
+        for folder in {folder for _, folder in folders} - held:
+            logs.release(folder)
         return int(gone)
 
     def accept(self, night: Night, who: str, why: str) -> None:

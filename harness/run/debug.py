@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import select
 import shutil
 import signal
@@ -123,7 +124,7 @@ class Debugged:
 
     @property
     def _symbol_file(self) -> str:
-        return f"symbol-file -o {self._offset:#x} {self._kernel}"
+        return f"symbol-file -o {self._offset:#x} {word(self._kernel)}"
 
     @property
     def _server(self) -> str:
@@ -145,7 +146,7 @@ class Debugged:
         handler = symbol(play.case, "handler")
         return [
             *(self._add_module(name) for name in self._files),
-            f"directory {self._guest.modules.folder}",
+            f"directory {word(self._guest.modules.folder)}",
             "set confirm on",
             f"source {COMMANDS}",
             f"jp-load {self._folder}/play.json",
@@ -176,7 +177,7 @@ class Debugged:
         places = self._places[name]
         kept = [one for one in self._files[name].sections if one in _SECTIONS and one in places]
         words = " ".join(f"-s {one} {places[one]:#x}" for one in kept)
-        return f"add-symbol-file {self._guest.modules.folder}/{name}.ko {words}"
+        return f"add-symbol-file {word(self._guest.modules.folder / name)}.ko {words}"
 
     def _attend(self) -> None:
         session = self._guest.session
@@ -203,6 +204,11 @@ class Debugged:
         while not session.ended:
             select.select([session], [], [])
             self._attend()
+
+
+def word(path: Path) -> str:
+    """A path as one word of a command of GDB's that takes several."""
+    return re.sub(r"""([\s\\'"])""", r"\\\1", str(path))
 
 
 def check_installed() -> None:

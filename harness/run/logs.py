@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -17,9 +19,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 import msgspec
-import platformdirs
 
 import harness
+from harness import home
 from harness.errors import ConfigError, InfrastructureError
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
@@ -29,6 +31,10 @@ KEPT = 20
 _ABOUT = "run.json"
 # Its presence keeps the folder.
 _KEEP = "keep"
+# The same, for as long as a night names it and such folders take no more room than this:
+# some ten nights of the default matrix.
+_NIGHT = "night"
+NIGHTS_BYTES = 2 << 30
 # The newest run, for a user who names one.
 LAST = "last"
 LIST = "See: jprobe-harness runs"
@@ -154,7 +160,7 @@ class Run:
 
 
 def _root() -> Path:
-    return platformdirs.user_state_path("jprobe-harness") / "runs"
+    return home.state() / "runs"
 
 
 def _new_folder() -> Path:
@@ -162,18 +168,61 @@ def _new_folder() -> Path:
     runs = _root()
     try:
         runs.mkdir(parents=True, exist_ok=True)
-        prefix = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-"
+        prefix = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.getpid()}-"
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=runs))
     except OSError as error:
         raise InfrastructureError(
             f"The run's logs cannot be written: {error.strerror}.",
             f"Make room in {runs}, or set XDG_STATE_HOME to another disk.",
         ) from error
-    removable = [path for path in sorted(runs.iterdir()) if not (path / _KEEP).exists()]
-    for old in removable[:-KEPT]:
+    for old in _outlived():
         if not _is_running(old):
             shutil.rmtree(old, ignore_errors=True)
     return folder
+
+
+def _outlived() -> Iterator[Path]:
+    """What is to be removed: all but the last runs, and the last ones of nights."""
+    others, room = KEPT, NIGHTS_BYTES
+    for folder in sorted(_root().iterdir(), key=_started, reverse=True):
+        if is_kept(folder):
+            continue
+        if is_held(folder):
+            room -= _size(folder)
+            if room < 0:
+                yield folder
+        else:
+            others -= 1
+            if others < 0:
+                yield folder
+
+
+def _started(folder: Path) -> float:
+    """When a run began; names are in UTC today, and may be in any time zone."""
+    about = _about(folder)
+    if about:
+        return about.started
+    # Another run may remove it meanwhile.
+    with contextlib.suppress(OSError):
+        return folder.stat().st_mtime
+    return 0.0
+
+
+def _about(folder: Path) -> About | None:
+    """What a run tells of itself; None for what is no run's, or not yet."""
+    try:
+        return msgspec.json.decode((folder / _ABOUT).read_bytes(), type=About)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _size(folder: Path) -> int:
+    """The room that a folder's files take; a dump has holes."""
+    size = 0
+    with contextlib.suppress(OSError):
+        for file in folder.iterdir():
+            size += file.stat().st_blocks * 512
+    return size
 
 
 def _is_running(folder: Path) -> bool:
@@ -187,6 +236,31 @@ def keep(folder: Path) -> None:
     (folder / _KEEP).touch()
 
 
+def hold(logs: str) -> None:
+    """A night names these folders; those of another machine are not ours to hold."""
+    for folder in named(logs):
+        if folder.parent == _root() and folder.is_dir():
+            (folder / _NIGHT).touch()
+
+
+def release(folder: Path) -> None:
+    """No night names it any longer, so it goes, unless the user keeps it."""
+    if folder.parent == _root() and is_held(folder):
+        (folder / _NIGHT).unlink()
+        if not is_kept(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a night names it."""
+    return (folder / _NIGHT).exists()
+
+
+def named(logs: str) -> list[Path]:
+    """The folders that a result names."""
+    return [Path(path) for path in re.split(r", (?=/)", logs) if path]
+
+
 def is_kept(folder: Path) -> bool:
     return (folder / _KEEP).exists()
 
@@ -198,11 +272,8 @@ def is_running(folder: Path, about: About) -> bool:
 
 def runs() -> Iterator[tuple[Path, About]]:
     """All folders that there are, the newest first; what is no run's is passed over."""
-    for folder in sorted(_root().glob("*/"), reverse=True):
-        try:
-            yield folder, msgspec.json.decode((folder / _ABOUT).read_bytes(), type=About)
-        except (FileNotFoundError, msgspec.MsgspecError):
-            continue
+    found = [(folder, about) for folder in _root().glob("*/") if (about := _about(folder))]
+    return iter(sorted(found, key=lambda run: (run[1].started, run[0]), reverse=True))
 
 
 def find(name: str) -> tuple[Path, About]:
@@ -223,5 +294,5 @@ def find(name: str) -> tuple[Path, About]:
 
 def see(logs: str) -> str:
     """What to do next with the folders that a result names."""
-    commands = (f"jprobe-harness log {Path(path).name}" for path in logs.split(", "))
+    commands = (f"jprobe-harness log {folder.name}" for folder in named(logs))
     return f"See: {'; '.join(commands)}"

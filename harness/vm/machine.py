@@ -26,9 +26,12 @@ QEMU = "qemu-system-aarch64"
 # QEMU connects before it starts the guest; on a loaded machine after seconds.
 CONNECT_SECONDS = 30
 EXIT_SECONDS = 5
-# sizeof(sun_path), less the final zero.
-SOCKET_PATH_MAX = 107
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+
+
+def escaped(file: Path) -> str:
+    """A file's name as a value of an option of QEMU's, in which a comma ends a value."""
+    return str(file).replace(",", ",,")
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,8 @@ class Disk:
 
     def arguments(self) -> list[str]:
         """QEMU's."""
-        file = str(self.file).replace(",", ",,")
         return [
-            "-drive", f"if=none,id={self.name},file={file},format=raw,readonly=on",
+            "-drive", f"if=none,id={self.name},file={escaped(self.file)},format=raw,readonly=on",
             "-device", f"virtio-blk-device,drive={self.name},serial={self.name}",
         ]  # fmt: skip
 
@@ -136,20 +138,19 @@ class Machine:
                 f"The guest's initrd cannot be written: {error}.",
                 f"Make room in {self.folder.parent}, or set TMPDIR.",
             ) from error
-        self.qmp = self.folder / "qmp"
-        self.gdb = self.folder / "gdb"
-        if len(os.fsencode(self.folder / "records")) > SOCKET_PATH_MAX:
-            raise InfrastructureError(
-                f"{self.folder.parent} is too long a path for a socket.",
-                "Set TMPDIR to a shorter one.",
-            )
+        # The address of a socket has room for 107 bytes only, so no path of the user's is in it.
+        handle = os.open(self.folder, os.O_PATH | os.O_DIRECTORY)
+        self._resources.callback(os.close, handle)
+        self._sockets = Path(f"/proc/{os.getpid()}/fd/{handle}")
+        self.qmp = self._sockets / "qmp"
+        self.gdb = self._sockets / "gdb"
         listeners = {name: self._listen(name) for name in ("console", "records")}
         self.command = [
             # The guest must not outlive this process, however that one ends.
             "setpriv", "--pdeathsig", "KILL",
             *self._qemu(self.folder / "initrd"),
-            "-chardev", f"socket,id=console,path={self.folder}/console",
-            "-chardev", f"socket,id=records,path={self.folder}/records",
+            "-chardev", f"socket,id=console,path={self._sockets}/console",
+            "-chardev", f"socket,id=records,path={self._sockets}/records",
             "-qmp", f"unix:{self.qmp},server=on,wait=off",
             *(["-gdb", self._stub] if self.config.gdb else []),
             *(word for disk in self.config.disks for word in disk.arguments()),
@@ -173,7 +174,7 @@ class Machine:
 
     def _listen(self, name: str) -> socket.socket:
         listener = self._resources.enter_context(socket.socket(socket.AF_UNIX))
-        listener.bind(str(self.folder / name))
+        listener.bind(str(self._sockets / name))
         listener.listen(1)
         return listener
 
@@ -193,7 +194,7 @@ class Machine:
         return [
             *self._qemu(initrd),
             "-chardev", "stdio,id=console,mux=on,signal=off", "-mon", "chardev=console",
-            "-chardev", f"file,id=records,path={records}",
+            "-chardev", f"file,id=records,path={escaped(records)}",
         ]  # fmt: skip
 
     def _qemu(self, initrd: Path) -> list[str]:

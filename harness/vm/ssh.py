@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
+import re
 import shlex
 import time
 from collections.abc import Callable
@@ -71,6 +72,12 @@ def _host(port: int) -> str:
     return f"[127.0.0.1]:{port}"
 
 
+def _word(path: Path) -> str:
+    """A path as ssh_config(5) has it, where a percent sign begins a token."""
+    text = re.sub(r'(["\\])', r"\\\1", str(path)).replace("%", "%%")
+    return f'"{text}"'
+
+
 def write_config(folder: Path, port: int, host_key: str, key: Path) -> Path:
     """What the user's own ssh, scp and sftp need to reach "guest": ssh -F FILE guest."""
     known = folder / "known_hosts"
@@ -81,9 +88,9 @@ def write_config(folder: Path, port: int, host_key: str, key: Path) -> Path:
         "    HostName 127.0.0.1\n"
         f"    Port {port}\n"
         f"    User {USER}\n"
-        f'    IdentityFile "{key}"\n'
+        f"    IdentityFile {_word(key)}\n"
         "    IdentitiesOnly yes\n"
-        f'    UserKnownHostsFile "{known}"\n'
+        f"    UserKnownHostsFile {_word(known)}\n"
         "    StrictHostKeyChecking yes\n"
     )
     return config

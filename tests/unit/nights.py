@@ -53,9 +53,12 @@ def done(*cells: Cell, kernel: str = "debian:6.1", repetition: int = 1, **fields
 class Works:
     """In place of the process that does a unit."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, dies_after: int = 1000) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, dies_after: int = 1000, logs: str = ""
+    ) -> None:
         self.names: list[str] = []
         self._dies_after = dies_after
+        self._logs = logs
         self._lock = threading.Lock()
         monkeypatch.setattr(night, "work", self)
         monkeypatch.setattr(night, "stop", lambda: None)
@@ -65,7 +68,7 @@ class Works:
             if len(self.names) == self._dies_after:
                 raise KeyboardInterrupt
             self.names.append(unit.name)
-        return done(cell(), kernel=unit.kernel, repetition=unit.repetition)
+        return done(cell(), kernel=unit.kernel, repetition=unit.repetition, logs=self._logs)
 
 
 def spend(store: Store, now: Night) -> None:

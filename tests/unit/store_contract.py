@@ -13,6 +13,7 @@ from harness.errors import ConfigError, Exit
 from harness.nightly import matrix, night
 from harness.nightly.store import Store
 from harness.nightly.unit import Complaint
+from harness.run import logs
 from tests.unit.nights import MATRIX, Works, cell, done, spend, written
 
 
@@ -122,6 +123,23 @@ class StoreContract:
         found = night.report(store, store.begin(changed)).baseline
         assert found
         assert found.night == accepted.id
+
+    def test_logs_stay_as_long_as_their_night(
+        self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+        wanted = matrix.load(written(tmp_path, MATRIX))
+        folders = [tmp_path / f"jprobe-harness/runs/{number}" for number in range(4)]
+        for folder in folders:
+            folder.mkdir(parents=True)
+        for named in (folders[:2], folders[1:3]):
+            now = store.begin(wanted)
+            Works(monkeypatch, logs=", ".join(map(str, named)))
+            spend(store, now)
+        store.prune(1)
+        # The last one is no night's.
+        assert [folder.exists() for folder in folders] == [False, True, True, True]
+        assert [logs.is_held(folder) for folder in folders[1:]] == [True, True, False]
 
     def test_old_nights_are_forgotten(self, store: Store, tmp_path: Path) -> None:
         wanted = matrix.load(written(tmp_path, MATRIX))

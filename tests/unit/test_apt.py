@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import subprocess
+from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 
 from harness.errors import ArchiveError
-from harness.kernel.apt import Apt, unpack
+from harness.kernel.apt import Apt, host_sources, in_suites, unpack
 from harness.settings import Archive, Source
 
 
@@ -137,6 +140,59 @@ def test_many_packages_at_once(repository: Repository, tmp_path: Path) -> None:
     (tmp_path / "apt").rename(tmp_path / "gone/apt")
     assert [package.version for package in apt.versions("some-package")] == ["1.0-1"]
     assert apt.versions("other") == []
+
+
+TARGETS = """\
+Debian|http://one/debian/|trixie
+Debian|http://one/debian/|trixie
+Debian|http://one/debian/|trixie-updates
+Debian|http://one/debian-debug/|trixie-debug
+Debian|http://one/debian-debug/|trixie-proposed-updates-debug
+Debian|cdrom:[Debian GNU/Linux 13 _Trixie_ - Official]/|trixie
+Other|http://two/debian/|trixie
+"""
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Give the machine's own apt sources, as it tells them."""
+    real = shutil.which("apt-get")
+
+    def make(targets: str) -> None:
+        (tmp_path / "targets").write_text(targets)
+        program = tmp_path / "bin/apt-get"
+        program.parent.mkdir()
+        program.write_text(
+            f'#!/bin/sh\n[ "$1" = indextargets ] && exec cat {tmp_path}/targets\nexec {real} "$@"\n'
+        )
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+    return make
+
+
+def test_what_the_machine_has_that_carries_kernels(machine: Callable[[str], None]) -> None:
+    machine(TARGETS)
+    assert host_sources() == [Source("http://one/debian/", ["trixie", "trixie-updates"])]
+
+
+def test_a_machine_with_no_archive_but_a_disc(machine: Callable[[str], None]) -> None:
+    machine("Debian|cdrom:[Debian]/|trixie\n")
+    with pytest.raises(ArchiveError, match="knows no Debian archive"):
+        host_sources()
+
+
+def test_an_archive_that_lacks_a_suite_is_left_out(
+    repository: Repository, tmp_path: Path, machine: Callable[[str], None]
+) -> None:
+    (tmp_path / "third/dists/host").mkdir(parents=True)
+    uri = f"file:{repository.folder}/"
+    machine(f"Debian|{uri}|host\nDebian|{uri}|host-updates\nDebian|file:{tmp_path}/third/|host\n")
+    assert in_suites(Archive(), ["some"]).sources == [Source(uri, ["some"])]
+    # Where none has it, the error is apt's own.
+    assert len(in_suites(Archive(), ["none"]).sources) == 2
+    named = Archive(sources=[Source(f"file:{tmp_path}/third", ["host"])])
+    assert in_suites(named, ["some"]).sources == named.sources
 
 
 def test_a_package_that_is_none(tmp_path: Path) -> None:

@@ -101,3 +101,43 @@ def test_an_entry_that_may_be_in_use_stays() -> None:
     entries = [cache.entry("kind", f"key{number}", lambda folder: None) for number in range(3)]
     cache.trim("kind", 1)
     assert all(entry.exists() for entry in entries)
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One that was written to long enough ago to be remembered."""
+    monkeypatch.setattr(cache, "SETTLED_SECONDS", -1)
+    (tmp_path / "file").write_text("one")
+    return tmp_path / "file"
+
+
+def test_a_content_is_remembered(file: Path) -> None:
+    looks = [(str(file), file.stat())]
+    assert cache.remembered(looks, lambda: "read") == "read"
+    assert cache.remembered(looks, lambda: "again") == "read"
+
+
+def test_a_file_with_the_size_and_times_of_another(file: Path, tmp_path: Path) -> None:
+    first = cache.content(file)
+    status = file.stat()
+    other = tmp_path / "other"
+    other.write_text("two")
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.replace(file)
+    second = cache.content(file)
+    changed = file.stat().st_ctime_ns
+    # Until a tick of the file system's clock has passed.
+    while file.stat().st_ctime_ns == changed:
+        file.write_text("six")
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert len({first, second, cache.content(file)}) == 3
+
+
+def test_what_was_just_written_is_not_remembered(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within one tick of the clock, a second change would not show."""
+    monkeypatch.setattr(cache, "SETTLED_SECONDS", 3600)
+    looks = [(str(file), file.stat())]
+    assert cache.remembered(looks, lambda: "read") == "read"
+    assert cache.remembered(looks, lambda: "again") == "again"

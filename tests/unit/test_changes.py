@@ -3,7 +3,12 @@
 
 from __future__ import annotations
 
+import base64
+import os
+import quopri
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,8 +17,11 @@ from harness import cache
 from harness.errors import ConfigError, Exit, UnfitTree
 from harness.kernel import native, tree
 from harness.kernel.changes import at_revision, changed
+from harness.kernel.options import DEFAULTS
+from harness.kernel.spec import Request
 from harness.kernel.tree import Tree
 from harness.model.policy import NO_CHANGES, Changes, Policy, Rule
+from harness.settings import Settings
 from tests.unit.standin import COPYING, EARLY, OLD_LAYOUT, REMOVED, jprobe_tree, pipe, source_tree
 
 HEADER = "#define MAX_STACK_SIZE 128\n"
@@ -49,9 +57,10 @@ PATCH = """\
 """
 
 
-def patch(tmp_path: Path, text: str) -> Changes:
-    file = tmp_path / "my.patch"
-    file.write_text(text)
+def patch(tmp_path: Path, text: str | bytes) -> Changes:
+    # Of a name of its own: a file is read once.
+    file = Path(tempfile.mkdtemp(dir=tmp_path), "my.patch")
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
     return Changes(patches=(str(file),))
 
 
@@ -110,6 +119,75 @@ def test_a_patch_comes_through_a_pipe(tmp_path: Path, source: Tree) -> None:
     assert not [path for path in first.path.parent.iterdir() if path != first.path]
 
 
+HEAD = """\
+From: =?utf-8?q?A_B=C3=A9?= <ab@example.org>
+Date: Fri, 27 Nov 2026 00:00:00 +0000
+Subject: [PATCH] arm64: keep less
+MIME-Version: 1.0
+Content-Type: text/plain; charset=utf-8
+"""
+# A line of the source that quoted-printable would change.
+ODD = "#define MAX_STACK_SIZE (64 +=3D 0) /* \N{LATIN SMALL LETTER E WITH ACUTE} */\n"
+ODD_PATCH = PATCH.replace("#define MAX_STACK_SIZE 64\n", ODD)
+
+
+def mail(diff: str, encoding: str = "8bit", start: str = "") -> bytes:
+    body = f"Why.\n\n---\n a file | 2 +-\n\n{diff}-- \n2.39\n".encode()
+    if encoding == "quoted-printable":
+        body = quopri.encodestring(body)
+    elif encoding == "base64":
+        body = base64.encodebytes(body)
+    return f"{start}{HEAD}Content-Transfer-Encoding: {encoding}\n\n".encode() + body
+
+
+START = "From 0123456789abcdef0123456789abcdef01234567 Mon Sep 17 00:00:00 2001\n"
+
+
+@pytest.mark.parametrize("start", ["", START])
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("encoding", ["8bit", "quoted-printable", "base64"])
+def test_a_patch_as_mail(
+    tmp_path: Path, source: Tree, encoding: str, line_end: bytes, start: str
+) -> None:
+    data = mail(ODD_PATCH, encoding, start).replace(b"\n", line_end)
+    patched = changed(source, patch(tmp_path, data), ignore)
+    header = patched.path / "arch/arm64/include/asm/kprobes.h"
+    assert header.read_text() == ODD
+
+
+def test_lines_of_a_mail_that_are_encoded_with_their_returns(tmp_path: Path, source: Tree) -> None:
+    data = mail(ODD_PATCH.replace("\n", "\r\n"), "base64")
+    patched = changed(source, patch(tmp_path, data), ignore)
+    assert (patched.path / "arch/arm64/include/asm/kprobes.h").read_bytes() == ODD.encode()
+
+
+SECOND = PATCH.replace("SIZE 64", "SIZE 32").replace("SIZE 128", "SIZE 64")
+
+
+def test_a_mailbox_is_a_series(tmp_path: Path, source: Tree) -> None:
+    letter = mail("", "8bit", START)
+    mails = [letter, mail(PATCH, "base64", START), mail(SECOND, "quoted-printable", START)]
+    jprobes = native.detect(changed(source, patch(tmp_path, b"\n".join(mails)), ignore))
+    assert jprobes
+    assert jprobes.max_stack_size == "32"
+    with pytest.raises(
+        UnfitTree, match=r"my\.patch \(2 of its 2 patches\) does not apply: its hunk"
+    ):
+        changed(source, patch(tmp_path, b"\n".join([mails[1], mails[1]])), ignore)
+    with pytest.raises(ConfigError, match="none of its mails has one"):
+        changed(source, patch(tmp_path, letter), ignore)
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["", "Index: a/file\n=====\n", "commit 0123\nAuthor: me\n\n    Subject: none\n\n",
+     "From: a reviewer, who wrote\nno mail\n\n"],
+)  # fmt: skip
+def test_a_plain_diff_is_taken_as_it_is(tmp_path: Path, source: Tree, head: str) -> None:
+    patched = changed(source, patch(tmp_path, head + ODD_PATCH), ignore)
+    assert (patched.path / "arch/arm64/include/asm/kprobes.h").read_text() == ODD
+
+
 @pytest.mark.parametrize(
     ("value", "policy"),
     [("256", Policy(Rule.FIXED, 256)), ("THREAD_SIZE", Policy(Rule.THREAD_SIZE))],
@@ -157,18 +235,106 @@ def test_a_size_that_says_nothing_here(source: Tree) -> None:
     assert jprobes.policy is None
 
 
-def test_a_tree_at_a_revision(tmp_path: Path) -> None:
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """With two commits on main, the first of which has a tag."""
     path = source_tree(tmp_path / "linux", "4.8")
     git(path, "init", "--quiet", "--initial-branch=main")
     git(path, "add", "-A")
     git(path, "commit", "--quiet", "-m", "first")
+    git(path, "tag", "-a", "-m", "a release", "v1")
     (path / "kernel/kprobes.c").write_text("/* second */\n")
     git(path, "commit", "--quiet", "-a", "-m", "second")
-    first = at_revision(path, "HEAD~1", ignore)
+    return path
+
+
+@pytest.mark.parametrize(
+    "revision", ["HEAD~1", "main~1", "main@{1}", "HEAD@{1}", ":/first", "v1", "v1^{}", "v1^{tree}"]
+)
+def test_a_tree_at_a_revision(repository: Path, revision: str) -> None:
+    first = at_revision(repository, revision, ignore)
     assert (first.path / "kernel/kprobes.c").read_text() == "/* stand-in */\n"
-    assert at_revision(path, "main", ignore) != first
-    assert at_revision(path / ".git", "main~1", ignore) == first
-    with pytest.raises(ConfigError, match=r"has no revision 'v9\.9'"):
-        at_revision(path, "v9.9", ignore)
-    with pytest.raises(ConfigError, match="has no revision"):
-        at_revision(tmp_path, "HEAD", ignore)
+    assert at_revision(repository, "main", ignore) != first
+    if "@" not in revision:
+        bare = repository.with_name("bare.git")
+        git(repository, "clone", "--quiet", "--bare", str(repository), str(bare))
+        assert at_revision(bare, revision, ignore) == first
+
+
+@pytest.mark.parametrize(
+    ("revision", "why"),
+    [
+        ("v9.9", "'v9.9'."),
+        (":/third", "':/third'."),
+        ("--all", "'--all'."),
+        ("HEAD@{9}", "'HEAD@{9}': log for 'HEAD' only has 2 entries."),
+        ("main@{u}", "'main@{u}': no upstream configured for branch 'main'."),
+    ],
+)
+def test_no_such_revision(repository: Path, revision: str, why: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        at_revision(repository, revision, ignore)
+    assert caught.value.sentence == f"{repository} has no revision {why}"
+
+
+def test_git_says_itself_what_keeps_it_from_a_repository(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="git says: not a git repository"):
+        at_revision(repository.parent, "HEAD", ignore)
+    # As if it were somebody else's.
+    other = tmp_path / "bin/git"
+    other.parent.mkdir()
+    other.write_text(
+        f'#!/bin/sh\nGIT_TEST_ASSUME_DIFFERENT_OWNER=1 exec {shutil.which("git")} "$@"\n'
+    )
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{other.parent}:{os.environ['PATH']}")
+    with pytest.raises(ConfigError, match="git says: detected dubious ownership") as caught:
+        at_revision(repository, "HEAD", ignore)
+    assert f"git config --global --add safe.directory {repository}" in caught.value.hint
+
+
+@pytest.fixture
+def checkouts_with_crlf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's configuration that changes what git writes and reads."""
+    attributes = tmp_path / "attributes"
+    attributes.write_text("* text eol=crlf\n")
+    config = tmp_path / ".gitconfig"
+    config.write_text(f"[core]\nautocrlf = true\neol = crlf\nattributesFile = {attributes}\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
+
+
+def test_a_users_settings_change_no_content(
+    repository: Path, checkouts_with_crlf: None, tmp_path: Path
+) -> None:
+    taken = at_revision(repository, "HEAD", ignore)
+    assert (taken.path / "kernel/kprobes.c").read_bytes() == b"/* second */\n"
+    git(repository, "config", "core.autocrlf", "true")
+    (tmp_path / "cache").rename(tmp_path / "old")
+    taken = at_revision(repository, "HEAD", ignore)
+    assert (taken.path / "kernel/kprobes.c").read_bytes() == b"/* second */\n"
+
+
+def test_a_users_settings_change_no_patch(
+    tmp_path: Path, source: Tree, checkouts_with_crlf: None
+) -> None:
+    patched = changed(source, patch(tmp_path, PATCH), ignore)
+    header = patched.path / "arch/arm64/include/asm/kprobes.h"
+    assert header.read_bytes() == HEADER.replace("128", "64").encode()
+
+
+@pytest.mark.parametrize("name", ["linux", "me@work", "linux@v4.8"])
+@pytest.mark.parametrize("revision", ["HEAD", "HEAD@{1}", "main@{u}", ":/a@b.c"])
+def test_where_a_path_ends_and_a_revision_begins(tmp_path: Path, name: str, revision: str) -> None:
+    path = tmp_path / name
+    (path / ".git").mkdir(parents=True)
+    (tmp_path / name.partition("@")[0]).mkdir(exist_ok=True)
+    assert request(f"{path}@{revision}").at == (path, revision)
+    assert request(str(path)).at == (path, "")
+    assert request(f"{tmp_path}/none@{revision}").at == (tmp_path / f"none@{revision}", "")
+
+
+def request(spec: str) -> Request:
+    return Request(spec, {}, Settings(), DEFAULTS, ignore)

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from harness.errors import ConfigError
 from harness.kernel import local
+from harness.kernel.compiler import Compiler
 
 CONFIG = "CONFIG_ARM64=y\nCONFIG_MODULES=y\nCONFIG_KPROBES=y\nCONFIG_VMAP_STACK=y\n"
 IMAGE = bytes(56) + b"ARM\x64" + bytes(40) + b"Linux version 6.1.0-mine (me) #1\0"
@@ -42,6 +44,37 @@ def test_an_output_tree(build: Path) -> None:
     kernel = local.from_output("mine", build, Path("busybox"))
     assert (kernel.release, kernel.build) == ("6.1.0-mine", build)
     assert kernel.image.read_bytes() == IMAGE
+
+
+def overwrite(file: Path, data: bytes) -> None:
+    """As a build does that clamps times: size and time of change are what they were."""
+    before = file.stat()
+    assert len(data) == before.st_size
+    file.write_bytes(data)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_an_image_that_looks_like_the_one_before(build: Path) -> None:
+    first = local.from_output("mine", build, Path("busybox"))
+    other = IMAGE[:-1] + b"x"
+    overwrite(build / "arch/arm64/boot/Image", other)
+    second = local.from_output("mine", build, Path("busybox"))
+    assert second.image.read_bytes() == other
+    assert second.key != first.key
+    # One that was moved there is the same as before.
+    (build / "arch/arm64/boot/Image").unlink()
+    (build / "arch/arm64/boot/Image").write_bytes(IMAGE)
+    assert local.from_output("mine", build, Path("busybox")) == first
+
+
+def test_a_compiler_that_looks_like_the_one_before(tmp_path: Path) -> None:
+    program = tmp_path / "gcc"
+    program.write_text("#!/bin/sh\nexec gcc-12\n")
+    program.chmod(0o755)
+    first = Compiler(str(program)).stamp
+    assert Compiler(str(program)).stamp == first
+    overwrite(program, b"#!/bin/sh\nexec gcc-13\n")
+    assert Compiler(str(program)).stamp != first
 
 
 def test_an_image_alone(build: Path) -> None:

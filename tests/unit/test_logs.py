@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import calendar
 import dataclasses
 import io
 import json
+import os
 import re
 import shlex
+import time
 from pathlib import Path
 
 import pytest
@@ -135,10 +138,77 @@ def test_old_runs_go_but_those_that_are_kept(run: Run) -> None:
     for folder in old:
         folder.mkdir()
     logs.keep(old[0])
+    # None tells when it began, so it is told by its own time.
+    for age, folder in enumerate(old):
+        os.utime(folder, (age, age))
     logs._new_folder()
     # Of the others, so many stay that with the two newer ones there are KEPT.
     assert [folder.exists() for folder in old[:6]] == [True, *4 * [False], True]
     assert run.folder.exists()
+
+
+def test_the_newest_run_is_the_newest_in_any_time_zone(
+    modules: Modules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A traveller's clock shows an earlier hour than that of the run before."""
+    made = []
+    for zone in ("UTC-12", "UTC+11"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        made.append(Run(KERNEL, modules).folder)
+    monkeypatch.undo()
+    time.tzset()
+    assert abs(_stamp(made[0]) - _stamp(made[1])) < 60
+
+
+def _stamp(folder: Path) -> int:
+    """Seconds since the epoch, as its name has them."""
+    return calendar.timegm(time.strptime(folder.name[:15], "%Y%m%d-%H%M%S"))
+
+
+def test_runs_are_told_by_when_they_began_not_by_their_names(modules: Modules) -> None:
+    folders = [Run(KERNEL, modules).folder for _ in range(logs.KEPT + 2)]
+    # As if the names were in local time, of zones from east to west.
+    renamed = [
+        folder.rename(folder.with_name(f"2026-{99 - number}-999999999-x"))
+        for number, folder in enumerate(folders)
+    ]
+    assert logs.find("last")[0] == renamed[-1]
+    assert [folder for folder, _ in logs.runs()] == renamed[::-1]
+    logs._new_folder()
+    assert [folder.exists() for folder in renamed[:4]] == [False, False, False, True]
+
+
+def ended(run: Run) -> Path:
+    """The folder of a run, as if its process had ended."""
+    words = run.folder.name.split("-")
+    return run.folder.rename(run.folder.with_name(f"{'-'.join(words[:2])}-999999999-{words[3]}"))
+
+
+def test_the_logs_of_a_night_stay_as_long_as_it(
+    modules: Modules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights = [ended(Run(KERNEL, modules)) for _ in range(3)]
+    plain = ended(Run(KERNEL, modules))
+    logs.hold(f"{nights[0]}, {nights[1]}, /elsewhere/run")
+    logs.hold(str(nights[2]))
+    for _ in range(logs.KEPT):
+        Run(KERNEL, modules)
+    assert [folder.exists() for folder in (*nights, plain)] == [True, True, True, False]
+    logs.keep(nights[1])
+    for folder in nights[:2]:
+        logs.release(folder)
+    assert [folder.exists() for folder in nights] == [False, True, True]
+
+
+def test_the_logs_of_nights_have_a_bound(modules: Modules, monkeypatch: pytest.MonkeyPatch) -> None:
+    nights = [ended(Run(KERNEL, modules)) for _ in range(3)]
+    for folder in nights:
+        (folder / "console-1.log").write_bytes(bytes(100_000))
+        logs.hold(str(folder))
+    monkeypatch.setattr(logs, "NIGHTS_BYTES", 250_000)
+    logs._new_folder()
+    assert [folder.exists() for folder in nights] == [False, True, True]
 
 
 def test_a_folder_that_cannot_be_made(state: Path) -> None:
@@ -148,7 +218,9 @@ def test_a_folder_that_cannot_be_made(state: Path) -> None:
 
 
 def test_what_is_next() -> None:
-    assert logs.see("/a/one, /b/two") == "See: jprobe-harness log one; jprobe-harness log two"
+    told = "See: jprobe-harness log one; jprobe-harness log two"
+    assert logs.see("/a/one, /b/two") == told
+    assert logs.see("/a, b/one, /a, b/two") == told
 
 
 def test_a_kernel_that_no_dump_could_be_read_of(tmp_path: Path, modules: Modules) -> None:

@@ -23,7 +23,7 @@ from harness.errors import (
 )
 from harness.guest.protocol import Parser
 from harness.run.session import Deadlines, Session
-from harness.vm.machine import Machine
+from harness.vm.machine import Disk, Machine
 
 RECORDS = Path(__file__).parent / "data/records.txt"
 PANIC = Path(__file__).parent / "data/console/panic.log"
@@ -79,6 +79,30 @@ def test_the_sockets_are_private(qemu: Qemu) -> None:
         process = machine.process
     assert process.returncode == -9
     assert not machine.folder.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "a,b", "a,,b", "a:b", "a%20#b", "a'b\"c", "$HOME", "é", "x" * 150]
+)
+def test_any_folder_takes_the_sockets(
+    qemu: Qemu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    with qemu("records.sendall(data); console.sendall(bye)") as machine:
+        assert machine.folder.parent == folder
+        assert list(Session(machine, deadlines=SHORT).records(10))
+    assert not list(folder.iterdir())
+
+
+def test_a_comma_ends_no_value(tmp_path: Path) -> None:
+    """As QEMU's documentation has it: a comma in a value is written twice."""
+    odd = tmp_path / "a,b"
+    command = Machine(tmp_path / "Image", b"").standalone(odd / "initrd", odd / "records")
+    assert command[command.index("-initrd") + 1] == f"{tmp_path}/a,b/initrd"
+    assert f"file,id=records,path={tmp_path}/a,,b/records" in command
+    assert f"if=none,id=d,file={tmp_path}/a,,b,format=raw,readonly=on" in Disk("d", odd).arguments()
 
 
 def test_records_to_the_end(qemu: Qemu) -> None:

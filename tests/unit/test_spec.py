@@ -21,7 +21,7 @@ from harness.run import job
 from harness.settings import Settings
 from tests.unit.nights import MATRIX, written
 from tests.unit.standin import COPYING, jprobe_tree, source_tree
-from tests.unit.test_given import DIFF
+from tests.unit.test_patches import DIFF
 
 # Git's own name for a tree without a file.
 EMPTY = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"

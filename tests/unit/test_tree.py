@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.errors import ConfigError
-from harness.kernel import tree
+from harness.errors import ConfigError, InfrastructureError
+from harness.kernel import native, tree
 from tests.unit.standin import source_tree
 
 
@@ -94,3 +98,80 @@ def test_a_copy_has_no_more_than_the_sources(tmp_path: Path) -> None:
     assert not (copied / ".git").exists()
     assert not (copied / "kernel/kprobes.o").exists()
     assert (path / "kernel/kprobes.o").exists()
+
+
+def replace_cp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str) -> None:
+    """Put a cp first on PATH that does something after its work."""
+    program = tmp_path / "bin/cp"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\n{shutil.which("cp")} "$@"\nfor to; do :; done\n{then}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+
+def test_what_is_no_file_is_no_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = source_tree(tmp_path / "linux", "4.8")
+    first = digest(path)
+    (path / "arch/arm64/kernel").mkdir()
+    # It would be read for ever.
+    os.mkfifo(path / "arch/arm64/kernel/pipe.c")
+    monkeypatch.chdir(path)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket")
+    (path / "link").symlink_to("nowhere")
+    (path / "folder").symlink_to("kernel")
+    opened = tree.opened(path, ignore)
+    assert opened.digest != first
+    for name in ("link", "folder"):
+        (path / name).unlink()
+    opened = tree.opened(path, ignore)
+    assert opened.digest == first
+    (path / "folder").symlink_to("kernel")
+    # As for another user, who may not make such files.
+    replace_cp(tmp_path, monkeypatch, "rm $to/socket; exit 1")
+    tree.copy(tree.opened(path, ignore), tmp_path / "copy", ignore)
+    assert not (tmp_path / "copy/arch/arm64/kernel/pipe.c").exists()
+    assert (tmp_path / "copy/folder").is_symlink()
+    (path / "include/linux").mkdir(parents=True)
+    (path / "include/linux/kprobes.h").write_text("int register_jprobe(struct jprobe *p);\n")
+    assert native.detect(opened) is None
+
+
+def test_a_copy_that_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = source_tree(tmp_path / "linux", "4.8")
+    replace_cp(tmp_path, monkeypatch, "rm $to/Kconfig; echo 'No space left' >&2; exit 1")
+    with pytest.raises(InfrastructureError, match=r"cannot be copied: No space left\."):
+        tree.copy(tree.opened(path, ignore), tmp_path / "copy", ignore)
+
+
+@pytest.fixture
+def secret(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Names of files that another user keeps to himself."""
+    names: set[str] = set()
+    scandir = os.scandir
+
+    def scanned(path: str) -> Any:
+        if Path(path).name in names:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path).name not in names)
+    monkeypatch.setattr("os.scandir", scanned)
+    return names
+
+
+def test_a_key_of_somebody_elses_is_not_missed(tmp_path: Path, secret: set[str]) -> None:
+    path = source_tree(tmp_path / "linux", "4.8")
+    first = digest(path)
+    (path / "certs").mkdir()
+    (path / "certs/mine.pem").write_text("key")
+    secret.add("mine.pem")
+    assert digest(path) == first
+
+
+@pytest.mark.parametrize("name", ["kprobes.c", "Makefile", "kernel"])
+def test_sources_of_somebody_elses(tmp_path: Path, secret: set[str], name: str) -> None:
+    path = source_tree(tmp_path / "linux", "4.8")
+    secret.add(name)
+    with pytest.raises(ConfigError, match=rf"linux/.*{name} cannot be read: permission denied"):
+        tree.opened(path, ignore)

@@ -161,3 +161,19 @@ def test_fragments(tmp_path: Path) -> None:
     kconfig.check({"CONFIG_A": "y", "CONFIG_B": "n"}, config)
     with pytest.raises(UnfitTree, match="CONFIG_A=n"):
         kconfig.check({"CONFIG_A": "n"}, config)
+
+
+@pytest.mark.parametrize("place", ["a, b:c", "50%#'$x\"é"])
+def test_a_tree_is_built_wherever_it_and_the_cache_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    path = source_tree(tmp_path / "linux", "6.1")
+    first = build(path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / place / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / place / "state"))
+    (tmp_path / place).mkdir()
+    odd = path.rename(tmp_path / place / "my linux")
+    built = build(odd)
+    assert built.key == first.key
+    assert built.release == "6.1.0"
+    assert (built.output / "builds").read_text().strip() != str(odd)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Files of the user's: what is a patch, and pipes."""
+"""What is a patch, as a diff or as mail, and files that can be read once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError, Exit
-from harness.kernel import given, kconfig
+from harness.kernel import kconfig, patches
 from tests.unit.standin import pipe
 
 DIFF = """\
@@ -45,11 +45,20 @@ Content-Transfer-Encoding: base64
 {base64.encodebytes(DIFF.encode()).decode()}"""
 
 
-@pytest.mark.parametrize("text", [DIFF, RENAME, MAIL, MAIL + MAIL, ENCODED])
-def test_what_is_a_patch(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", [DIFF, RENAME])
+def test_a_diff_is_taken_as_it_is(tmp_path: Path, text: str) -> None:
     file = tmp_path / "my.patch"
     file.write_text(text)
-    assert given.patch(str(file)) == text.encode()
+    assert patches.diffs(str(file)) == (text.encode(),)
+
+
+@pytest.mark.parametrize(("text", "count"), [(MAIL, 1), (MAIL + MAIL, 2), (ENCODED, 1)])
+def test_mail_is_decoded(tmp_path: Path, text: str, count: int) -> None:
+    file = tmp_path / "my.patch"
+    file.write_text(text)
+    found = patches.diffs(str(file))
+    assert len(found) == count
+    assert all(DIFF.encode() in diff for diff in found)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +74,7 @@ def test_what_is_none(tmp_path: Path, data: bytes, detail: str) -> None:
     file = tmp_path / "my.patch"
     file.write_bytes(data)
     with pytest.raises(ConfigError, match=rf"/my\.patch is not a patch: {detail}") as caught:
-        given.patch(str(file))
+        patches.diffs(str(file))
     assert caught.value.exit_status is Exit.USAGE
     assert "jprobe-" not in caught.value.sentence
 
@@ -79,13 +88,13 @@ def test_a_patch_is_looked_at_in_a_repository_of_another(
     folder.mkdir()
     monkeypatch.chdir(folder)
     (folder / "my.patch").write_text(DIFF)
-    assert given.patch("my.patch") == DIFF.encode()
+    assert patches.diffs("my.patch") == (DIFF.encode(),)
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     for name in (str(tmp_path), str(tmp_path / "none")):
         with pytest.raises(ConfigError, match=f"{name}: cannot be read"):
-            given.patch(name)
+            patches.diffs(name)
 
 
 def test_a_fragment_comes_through_a_pipe(tmp_path: Path) -> None:

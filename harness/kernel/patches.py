@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A user's patches, as diffs or as mail, and what applies them to a tree."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from harness import tool
+from harness.errors import ConfigError, UnfitTree
+from harness.kernel import given
+
+_GIVE = "Give what git diff or git format-patch writes."
+# Neither a repository of the user's nor what is configured for one has a say.
+_ALONE = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+
+
+def detail(output: str) -> str:
+    """The first complaint of git's."""
+    first = next(iter(output.strip().splitlines()), "git says nothing")
+    return re.sub(r"^(error|fatal): ", "", first).rstrip(".")
+
+
+def is_mail(text: bytes) -> bool:
+    """Whether a patch comes as a mail or a mailbox, whose body may be encoded."""
+    head = re.split(rb"\r?\n\r?\n", text.lstrip(), maxsplit=1)[0]
+    named = re.search(rb"^(From|Subject): ", head, re.MULTILINE)
+    lines = re.sub(rb"^From .*\n", b"", head).splitlines()
+    return bool(named) and all(re.match(rb"[!-9;-~]+:|[ \t]|>From ", line) for line in lines)
+
+
+@functools.cache
+def diffs(name: str) -> tuple[bytes, ...]:
+    """
+    The diffs of a file: one, or that of each mail which has one, decoded.
+
+    Raises ConfigError for what no tree could take.
+    """
+    data = given.read(name)
+    with tempfile.TemporaryDirectory(prefix="jprobe-") as place:
+        folder = Path(place)
+        (folder / "given").write_bytes(data)
+        found = _from_mails(name, folder) if is_mail(data) else (data,)
+        for diff in found:
+            _check(name, diff, folder)
+    return found
+
+
+def _from_mails(name: str, folder: Path) -> tuple[bytes, ...]:
+    mails = folder / "mails"
+    mails.mkdir()
+    split = tool.run(["git", "mailsplit", "-b", f"-o{mails}", folder / "given"], environment=_ALONE)
+    if split.returncode:
+        raise ConfigError(f"{name} is not a mailbox: {detail(split.stderr)}.", _GIVE)
+    found = []
+    for mail in sorted(mails.iterdir()):
+        diff = folder / "diff"
+        read = 'git mailinfo --no-scissors --quoted-cr=strip "$1" "$2" <"$3"'
+        done = tool.run(
+            ["sh", "-c", read, "sh", folder / "message", diff, mail], environment=_ALONE
+        )
+        if done.returncode:
+            raise ConfigError(f"{name} is not mail: {detail(done.stderr)}.", _GIVE)
+        # A cover letter has none, though it may list files.
+        if re.search(rb"^(diff --git|---) ", diff.read_bytes(), re.MULTILINE):
+            found.append(diff.read_bytes())
+    if not found:
+        raise ConfigError(f"{name} is not a patch: none of its mails has one.", _GIVE)
+    return tuple(found)
+
+
+def _git_apply(folder: Path, diff: Path, *words: str) -> str:
+    """What git apply complains of, empty where it succeeds."""
+    done = tool.run(
+        ["git", "-C", folder, "apply", *words, diff],
+        # Not a part of a repository that the folder may lie in.
+        environment={**_ALONE, "GIT_CEILING_DIRECTORIES": str(folder.parent)},
+    )
+    return done.stderr or "git says nothing" if done.returncode else ""
+
+
+def _check(name: str, diff: bytes, folder: Path) -> None:
+    file = folder / "diff"
+    file.write_bytes(diff)
+    if complaint := _git_apply(folder, file, "--numstat"):
+        why = re.sub(r" \(allow with .*\)$", "", detail(complaint)).replace(str(file), name)
+        raise ConfigError(f"{name} is not a patch: {why}.", _GIVE)
+
+
+def apply(name: str, folder: Path) -> None:
+    """Apply a file's diffs to the tree in `folder`; raises ConfigError as diffs(), UnfitTree."""
+    found = diffs(name)
+    for number, diff in enumerate(found, start=1):
+        which = f"{name} ({number} of its {len(found)} patches)" if len(found) > 1 else name
+        with tempfile.TemporaryDirectory(prefix="jprobe-") as place:
+            file = Path(place, "diff")
+            file.write_bytes(diff)
+            complaint = _git_apply(folder, file, "--whitespace=nowarn")
+        if failed := re.search(r"patch failed: (.+):(\d+)", complaint):
+            raise UnfitTree(
+                f"{which} does not apply: its hunk at line {failed[2]} of {failed[1]} finds"
+                " other text.",
+                "Rebase the patch on the tree that --kernel names.",
+            )
+        if complaint:
+            raise UnfitTree(f"{which} does not apply: {detail(complaint)}.", _GIVE)

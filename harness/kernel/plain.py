@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Names that a build can take, for folders whose own it cannot.
+
+Kbuild refuses a path with a space or a colon; to make, to the shell and to gcc's
+-Wp, more characters have a meaning.  A build below such a folder runs where
+bubblewrap shows it under a name of ours, beside all that the machine has.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from harness import cache, tool
+from harness.errors import ConfigError, InfrastructureError
+
+_PLAIN = re.compile(r"[\w.+@~-]*")
+
+
+def _odd(path: Path) -> Path | None:
+    """The part of a path up to the last name that is not plain."""
+    real = path.resolve()
+    return next((p for p in (real, *real.parents) if not _PLAIN.fullmatch(p.name)), None)
+
+
+def is_plain(path: Path) -> bool:
+    """Whether a build takes the path as it is."""
+    return _odd(path) is None
+
+
+def name(path: Path) -> Path:
+    """What a build that command() starts is to call a path."""
+    odd = _odd(path)
+    if odd is None:
+        return path
+    return Path(f"/jprobe-{cache.digest(os.fsencode(odd))}") / path.resolve().relative_to(odd)
+
+
+def _machine() -> Iterator[str]:
+    """For bubblewrap: whatever lies in the root directory, at its own place."""
+    with os.scandir("/") as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                yield from ("--symlink", str(Path(entry.path).readlink()), entry.path)
+            elif entry.is_dir():
+                yield from ("--dev-bind-try", entry.path, entry.path)
+
+
+def command(words: Sequence[str | Path], folders: Iterable[Path]) -> list[str | Path]:
+    """`words`, which may use the name() of what lies below `folders`, as a command."""
+    odd = {part for folder in folders if (part := _odd(folder))}
+    if not odd:
+        return list(words)
+    binds = [word for part in sorted(odd) for word in ("--bind", part, name(part))]
+    return ["bwrap", *_machine(), *binds, "--die-with-parent", *words]
+
+
+def check(folder: Path) -> None:
+    """Raise ConfigError where nothing could be built below a folder."""
+    if is_plain(folder):
+        return
+    try:
+        done = tool.run(command(["true"], [folder]))
+        why = done.stderr.strip().rstrip(".")
+    except InfrastructureError as error:
+        why = error.sentence.rstrip(".")
+    if why:
+        raise ConfigError(
+            f"Nothing can be built below {folder}, whose path make cannot take: {why}.",
+            "Set XDG_CACHE_HOME to a path of letters and digits, or install bubblewrap.",
+        )

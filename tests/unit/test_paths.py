@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Paths of the user's in files that other programs read."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.run.debug import word
+from harness.vm.ssh import write_config
+
+ODD = ["a b", "a,b", "a:b", "100%h", "a#b", "it's", 'a"b', "a\\b", "$HOME", "é"]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_ssh_finds_what_a_config_names(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    config = write_config(folder, 2222, "AAAA", folder / "key")
+    words = ["ssh", "-G", "-F", str(config), "guest"]
+    told = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert f"identityfile {folder}/key" in [line.replace("%%", "%") for line in told]
+    assert f"userknownhostsfile {folder}/known_hosts" in [line.replace("%%", "%") for line in told]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_gdb_takes_a_path_as_one_word(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    file = folder / "symbols"
+    file.write_bytes(Path("/bin/true").read_bytes())
+    script = tmp_path / "script"
+    script.write_text(f"symbol-file -o 0x0 {word(file)}\ninfo files\n")
+    words = ["gdb-multiarch", "--nx", "--batch", "-x", str(script)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert "Symbols from" in done.stdout + done.stderr
