@@ -25,6 +25,7 @@ from harness.kernel.kernel import Kernel
 from harness.model.case import Context
 from harness.run import repro
 from harness.run.guest import Guest
+from harness.run.nominal import Frame, nominal
 from harness.run.plan import plays
 
 
@@ -62,6 +63,23 @@ def test_every_verdict_agrees(full_run: dict[str, Any]) -> None:
     assert contexts == {context.value for context in Context}
     seen = {name for label in summary["classes"] for name in label.split("+")}
     assert damage <= seen
+
+
+def test_predict_without_a_guest_says_the_same(full_run: dict[str, Any], catalog: Catalog) -> None:
+    wrong = [
+        (seen["case"], seen["variant"], seen["class"], labels)
+        for seen in full_run["verdicts"]
+        if seen["class"]
+        not in (
+            labels := {
+                nominal(
+                    catalog.cases[seen["case"]], catalog.variants[seen["variant"]].policy, frame
+                ).label
+                for frame in Frame
+            }
+        )
+    ]
+    assert wrong == []
 
 
 def test_the_reports(full_run: dict[str, Any]) -> None:
