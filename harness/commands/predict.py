@@ -10,8 +10,11 @@ from harness.catalog import Catalog
 from harness.commands.options import add_json, add_selection
 from harness.commands.output import Target, tell_json, write
 from harness.errors import ConfigError, Exit
+from harness.model.policy import Rule
 
 if TYPE_CHECKING:
+    from harness.model.case import Case
+    from harness.model.policy import Variant
     from harness.run.nominal import Frame
 
 SUMMARY = "say what a variant does to a case, without a guest"
@@ -38,19 +41,30 @@ def run(options: argparse.Namespace) -> int:
     from harness.run.nominal import Frame, nominal
 
     catalog = Catalog(options.case_dir)
+    cases = catalog.select_cases(options.case)
+    variants = catalog.select_variants(options.variant)
     frame = Frame(options.frame)
+    for variant in variants:
+        if variant.expected.rule is Rule.KERNEL:
+            raise ConfigError(
+                f"Nothing is predicted of '{variant.name}': what a tree's jprobes do is found"
+                " in the tree.",
+                "Play it: jprobe-harness repro --kernel TREE",
+            )
     if options.svg:
-        return _draw(options, catalog, frame)
-    rows = []
-    for case in catalog.select_cases(options.case):
-        for variant in catalog.select_variants(options.variant):
-            prediction = nominal(case, variant.policy, frame)
-            rows.append(words.prediction_row(case, variant, prediction))
+        return _draw(options.svg, cases, variants, frame)
+    rows = [
+        words.prediction_row(case, variant, nominal(case, variant.expected, frame))
+        for case in cases
+        for variant in variants
+    ]
+    document = {"schema": 1, "frame": frame.value, "softirq_stack": "interrupt"}
     tell_json(
         options,
-        lambda: {"schema": 1, "frame": frame.value, "predictions": rows},
+        lambda: {**document, "predictions": rows},
         lambda: terminal.print_rows(
-            f"predicted with the frame record {frame.value.removeprefix('record-')} the locals",
+            f"predicted with the frame record {frame.value.removeprefix('record-')} the locals,"
+            " and softirqs on the interrupt stack (6.1 and later)",
             ("case", "variant", "class", "corrupt bytes"),
             [(r["case"], r["variant"], r["class"], r["text"]) for r in rows],
         ),
@@ -58,14 +72,12 @@ def run(options: argparse.Namespace) -> int:
     return Exit.AGREES
 
 
-def _draw(options: argparse.Namespace, catalog: Catalog, frame: Frame) -> int:
+def _draw(file: str, cases: list[Case], variants: list[Variant], frame: Frame) -> int:
     from harness.report.stack_picture import svg
     from harness.run.nominal import lay_out
 
-    cases = catalog.select_cases(options.case)
     if len(cases) != 1:
         raise ConfigError(f"A picture is of one case, and these are {len(cases)}.", "Give --case.")
     (case,) = cases
-    picture = svg(case, catalog.select_variants(options.variant), *lay_out(case, frame))
-    write(options.svg, picture.encode())
+    write(file, svg(case, variants, *lay_out(case, frame)).encode())
     return Exit.AGREES

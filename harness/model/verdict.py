@@ -25,6 +25,8 @@ class Verdict:
     lost: Offsets
     # What differs, in sentences; empty where all is as predicted.
     mismatches: tuple[str, ...]
+    # False: not played as planned, so that nothing was compared.
+    judged: bool = True
 
     @property
     def agrees(self) -> bool:
@@ -290,7 +292,7 @@ def judge(
         prediction = predict(case, policy, observation.hit, where)
     planned = tuple(_plan_mismatches(case, prediction.runs, observation))
     if planned:
-        return Verdict(prediction, observation, {}, frozenset(), planned)
+        return Verdict(prediction, observation, {}, frozenset(), planned, judged=False)
 
     mismatches = [
         *_handed_mismatches(case, observation),

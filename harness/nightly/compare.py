@@ -68,6 +68,16 @@ class _Seen:
     def words(self) -> str:
         return " or ".join(sorted({cell.seen for cell in self.cells}))
 
+    @property
+    def judged(self) -> str:
+        """The same, and whether it was predicted."""
+        words = (f"{c.seen}, {'' if c.agrees else 'not '}as predicted" for c in self.cells)
+        return " or ".join(sorted(set(words)))
+
+    def beside(self, other: _Seen | None) -> str:
+        """In words that tell it from what it is compared with."""
+        return self.judged if other and other.words == self.words else self.words
+
 
 def _sign(cell: Cell) -> str:
     """What two nights must have in common; reasons may name addresses."""
@@ -140,15 +150,16 @@ def _fuzz(night: Sequence[Done]) -> Iterator[Regression]:
     for done in night:
         for cell in done.cells if done.kind is Kind.FUZZ else ():
             place = Place(done.kernel, done.compiler, cell.variant, cell.case)
-            yield Regression(Sort.FUZZ, place, "as predicted", cell.seen, tuple(cell.reasons))
+            is_, details = _Seen((cell,)).judged, tuple(cell.reasons)
+            yield Regression(Sort.FUZZ, place, "as predicted", is_, details)
 
 
 def _unpredicted(night: Sequence[Done]) -> Iterator[Regression]:
     for place, seen in _cells(night).items():
         for cell in seen.cells:
             if not cell.agrees:
-                details = tuple(cell.reasons)
-                yield Regression(Sort.VERDICT, place, "as predicted", cell.seen, details)
+                is_, details = _Seen((cell,)).judged, tuple(cell.reasons)
+                yield Regression(Sort.VERDICT, place, "as predicted", is_, details)
                 break
 
 
@@ -163,14 +174,13 @@ def _verdicts(night: Sequence[Done], accepted: Sequence[Done]) -> Iterator[Regre
                 continue
             yield Regression(Sort.GONE, place, before.words, "not played")
         elif not seen.signs <= before.signs:
-            yield Regression(
-                Sort.VERDICT, place, before.words, seen.words, tuple(_details(before, seen))
-            )
+            was, is_ = before.beside(seen), seen.beside(before)
+            yield Regression(Sort.VERDICT, place, was, is_, tuple(_details(before, seen)))
     # A cell that is new is held against its prediction.
     for place, seen in now.items():
         if not all(cell.agrees for cell in seen.cells):
             reasons = tuple(dict.fromkeys(text for c in seen.cells for text in c.reasons))
-            yield Regression(Sort.VERDICT, place, "new", seen.words, reasons)
+            yield Regression(Sort.VERDICT, place, "new", seen.judged, reasons)
 
 
 def _unfinished(night: Sequence[Done]) -> set[tuple[str, str]]:
@@ -206,8 +216,13 @@ def _details(before: _Seen, now: _Seen) -> Iterator[str]:
     was = " or ".join(sorted({_spans(cell) for cell in before.cells})) or "nothing"
     for cell in now.cells:
         if _sign(cell) not in known:
-            yield f"corrupt: {_spans(cell) or 'nothing'} (it was: {was})"
+            is_ = _spans(cell) or "nothing"
+            if is_ != was:
+                yield f"corrupt: {is_} (it was: {was})"
             yield from cell.reasons
+            if cell.agrees:
+                reasons = dict.fromkeys(text for one in before.cells for text in one.reasons)
+                yield from (f"it was: {text}" for text in reasons)
             return
 
 
@@ -226,10 +241,11 @@ def changes(nights: Sequence[Sequence[Done]]) -> dict[Place, list[tuple[int, str
     Nights come the oldest first; one that did not play a cell is passed over.
     """
     found: dict[Place, list[tuple[int, str]]] = {}
-    last: dict[Place, frozenset[str]] = {}
+    last: dict[Place, _Seen] = {}
     for index, night in enumerate(nights):
         for place, seen in _cells(night).items():
-            if last.get(place) != seen.signs:
-                last[place] = seen.signs
-                found.setdefault(place, []).append((index, seen.words))
+            before = last.get(place)
+            if before is None or before.signs != seen.signs:
+                last[place] = seen
+                found.setdefault(place, []).append((index, seen.beside(before)))
     return found

@@ -27,7 +27,7 @@ from harness.model.verdict import places
 from harness.nightly.parcel import unpack
 from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Picture, Unit, result
 from harness.report import words
-from harness.report.stack_picture import corrupt, parts
+from harness.report.stack_picture import damaged, parts
 from harness.run import cost, fuzz, job, repro
 from harness.run.cost import CostResult
 from harness.run.plan import Outcome, Play, Result, plays
@@ -245,14 +245,14 @@ def _looks(outcome: Outcome) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _picture(outcome: Outcome) -> Picture | None:
-    if outcome.verdict is None:
+    verdict, case = words.judged(outcome), outcome.play.case
+    if verdict is None:
         return None
-    case, prediction = outcome.play.case, outcome.verdict.prediction
-    hit, found = outcome.verdict.observation.hit, places(case, outcome.verdict.observation)
+    hit, found = verdict.observation.hit, places(case, verdict.observation)
     return Picture(
         parts=[(part.start, part.end, part.label) for part in parts(case, hit, found)],
-        saved=prediction.window,
-        corrupt=list(corrupt(case, hit, found, prediction)),
+        saved=verdict.observation.saved,
+        corrupt=list(damaged(case, hit, found, verdict.corrupt, verdict.lost)),
     )
 
 

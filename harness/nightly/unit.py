@@ -89,9 +89,9 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
 
     # Start, end and name of what lies there.
     parts: list[tuple[int, int, str]]
-    # Up to here it was saved; 0 for nothing.
-    saved: int
-    # Ranges that the probed function or the caller is to find wrong.
+    # Up to here it was saved; -1 where the handler was skipped, None: not told.
+    saved: int | None
+    # Ranges that the probed function or the caller found wrong.
     corrupt: list[tuple[int, int]]
 
 

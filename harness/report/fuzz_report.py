@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
+from harness.report import words
 from harness.report.terminal import MISMATCH, console
 from harness.run.fuzz import Campaign
 from harness.run.logs import see
@@ -15,11 +16,15 @@ from harness.run.plan import Outcome
 
 def summary(campaign: Campaign) -> str:
     """A fuzz run in one sentence."""
-    classes = ", ".join(f"{count} {name}" for name, count in campaign.classes.most_common())
-    return (
-        f"{campaign.played - len(campaign.failures)} of {campaign.count} signatures of seed"
-        f" {campaign.seed} as predicted, {campaign.compiled} of them compiled ({classes})."
-    )
+    agreeing = campaign.classes.total()
+    unplayed = campaign.count - agreeing - len(campaign.failures)
+    text = f"{agreeing} of {campaign.count} signatures of seed {campaign.seed} as predicted"
+    text += words.classes(dict(campaign.classes.most_common()))
+    if campaign.failures:
+        text += f"; {len(campaign.failures)} not as predicted"
+    if unplayed > 0:
+        text += f"; {unplayed} not played"
+    return f"{text}; {campaign.compiled} went through a compiler."
 
 
 def document(campaign: Campaign) -> dict[str, Any]:

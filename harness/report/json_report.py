@@ -18,7 +18,7 @@ SCHEMA = 1
 
 
 def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
-    play, verdict = outcome.play, outcome.verdict
+    play, verdict = outcome.play, words.judged(outcome)
     row: dict[str, Any] = {
         "kernel": result.release,
         "engine": result.engine,

@@ -36,8 +36,7 @@ def differences(results: Sequence[Result]) -> list[Difference]:
     for result in results:
         for outcome in result.outcomes:
             cell = cells.setdefault((outcome.play.variant.name, outcome.play.case.name), {})
-            label = outcome.verdict.label if outcome.verdict else "no verdict"
-            cell.setdefault(label, []).append(result.spec)
+            cell.setdefault(words.label(outcome), []).append(result.spec)
     variants = list(dict.fromkeys(variant for variant, _ in cells))
     alike: dict[tuple[str, str], Difference] = {}
     for variant in variants:

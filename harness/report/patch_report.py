@@ -37,9 +37,9 @@ class Change:
 
 
 def _effect(before: Outcome | None, after: Outcome | None) -> Effect:
-    if not (before and before.verdict) or not (after and after.verdict):
+    was, is_ = bool(words.judged(before)), bool(words.judged(after))
+    if not (before and was and after and is_):
         # A play that had a verdict and lost it, as when the kernel dies, is worse.
-        was, is_ = bool(before and before.verdict), bool(after and after.verdict)
         return Effect.SAME if was == is_ else Effect.WORSE if was else Effect.BETTER
     one, other = words.damage_bytes(before), words.damage_bytes(after)
     signs = set()

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 from harness.model.case import Case
 from harness.model.policy import Hit, Variant
-from harness.model.predict import Places, Prediction, predict, ranges
+from harness.model.predict import Offsets, Places, predict, ranges
 
 # In pixels.
 COLUMN, BAR, MARGIN, HEAD, FOOT = 150, 96, 90, 44, 40
@@ -56,18 +56,22 @@ def parts(case: Case, hit: Hit, places: Places) -> Iterator[Part]:
         yield Part(start, start + case.object.size, "an object")
 
 
-def corrupt(
-    case: Case, hit: Hit, places: Places, prediction: Prediction
+def damaged(
+    case: Case, hit: Hit, places: Places, corrupt: Mapping[int, Offsets], lost: Offsets
 ) -> Iterator[tuple[int, int]]:
-    """Ranges of bytes, from SP, that the probed function or the caller finds wrong."""
-    for index, offsets in prediction.corrupt.items():
+    """
+    Ranges of bytes, from SP, that the probed function or the caller finds wrong.
+
+    `corrupt` and `lost` are a prediction's, or what was seen.
+    """
+    for index, offsets in corrupt.items():
         placement = case.layout.placements[index]
         base = placement.stack or 0
         if placement.by_reference:
             base = places.pointees[index] - hit.sp
         yield from ((base + start, base + end) for start, end in ranges(offsets))
     base = places.object - hit.sp
-    yield from ((base + start, base + end) for start, end in ranges(prediction.lost))
+    yield from ((base + start, base + end) for start, end in ranges(lost))
 
 
 def svg(case: Case, variants: Sequence[Variant], hit: Hit, places: Places) -> str:
@@ -104,7 +108,8 @@ def svg(case: Case, variants: Sequence[Variant], hit: Hit, places: Places) -> st
         prediction = predict(case, variant.expected, hit, places)
         drawn.append(text(x + BAR / 2, 34, variant.name, "name", "middle"))
         drawn += [box("part", x, part.start, part.end) for part in found]
-        drawn += [box("corrupt", x, *span) for span in corrupt(case, hit, places, prediction)]
+        wrong = damaged(case, hit, places, prediction.corrupt, prediction.lost)
+        drawn += [box("corrupt", x, *span) for span in wrong]
         if prediction.window:
             drawn.append(box("saved", x, 0, min(prediction.window, extent), inset=3))
         drawn.append(text(x + BAR / 2, bottom + 18, prediction.label, "", "middle"))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,31 +12,49 @@ from harness.model.case import Case
 from harness.model.facts import Facts
 from harness.model.policy import Variant
 from harness.model.predict import Damage, Offsets, Prediction, ranges
+from harness.model.verdict import Verdict
 from harness.run.plan import Outcome, Result
 
 
+def judged(outcome: Outcome | None) -> Verdict | None:
+    """The verdict, of a play that was as planned."""
+    verdict = outcome.verdict if outcome else None
+    return verdict if verdict and verdict.judged else None
+
+
 def damage_bytes(outcome: Outcome) -> dict[Damage, int]:
-    """Observed bytes of damage by predicted class; 0 for a skipped handler."""
-    verdict = outcome.verdict
+    """Observed bytes of damage by class; 0 for a handler that did not run."""
+    verdict = judged(outcome)
     if verdict is None:
         return {}
-    placements = outcome.play.case.layout.placements
+    observation, placements = verdict.observation, outcome.play.case.layout.placements
     sizes = Counter[Damage]()
     for index, offsets in verdict.corrupt.items():
         by_reference = placements[index].by_reference
         sizes[Damage.BY_REF if by_reference else Damage.LEAK] += len(offsets)
     sizes[Damage.ROLLBACK] += len(verdict.lost)
-    sizes[Damage.OVERFLOW] += verdict.observation.overflow or 0
-    return {
-        damage: sizes[damage]
-        for damage in Damage
-        if sizes[damage] or damage in verdict.prediction.damage
-    }
+    sizes[Damage.OVERFLOW] += observation.overflow or 0
+    found = {damage for damage in Damage if sizes[damage]}
+    if observation.overflow is None:
+        # What an engine does not tell can only be taken from the prediction.
+        found |= verdict.prediction.damage & {Damage.OVERFLOW}
+    if observation.counts.skipped:
+        found.add(Damage.SKIPPED)
+    if observation.nested and observation.nested.counts.missed:
+        found.add(Damage.MISSED)
+    return {damage: sizes[damage] for damage in Damage if damage in found}
+
+
+def label(outcome: Outcome) -> str:
+    """The observed classes of corruption joined by "+", "intact", or "no verdict"."""
+    if judged(outcome) is None:
+        return "no verdict"
+    return "+".join(sorted(damage.value for damage in damage_bytes(outcome))) or "intact"
 
 
 def cell(outcome: Outcome) -> str:
     """A few words such as "leak 8"."""
-    if outcome.verdict is None:
+    if judged(outcome) is None:
         return "no verdict"
     if outcome.witness:
         return "witness-disagrees"
@@ -48,8 +66,8 @@ def cell(outcome: Outcome) -> str:
 
 
 def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
-    """How many cells were predicted to be of each class."""
-    labels = Counter(o.verdict.label for o in outcomes if o.verdict)
+    """How many of the cells that agree are of each class."""
+    labels = Counter(label(outcome) for outcome in outcomes if outcome.agrees)
     return dict(sorted(labels.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -99,8 +117,8 @@ def prices(outcomes: Sequence[Outcome]) -> list[Price]:
 def _price(variant: str, outcomes: Sequence[Outcome]) -> Price:
     saved, writes, undone = [], 0, 0
     for outcome in outcomes:
-        verdict, written = outcome.verdict, outcome.play.case.object
-        if verdict is None or not verdict.prediction.runs:
+        verdict, written = judged(outcome), outcome.play.case.object
+        if verdict is None or not verdict.observation.counts.handler:
             continue
         if verdict.observation.saved is not None:
             saved.append(verdict.observation.saved)
@@ -125,8 +143,10 @@ def run_complaints(result: Result) -> list[str]:
 def summary(result: Result) -> str:
     """The run in one sentence."""
     agreeing = len(result.outcomes) - len(result.differing)
-    classes = ", ".join(f"{count} {name}" for name, count in counts(result.outcomes).items())
-    text = f"{agreeing} of {result.planned} verdicts as predicted ({classes})"
+    text = f"{agreeing} of {result.planned} verdicts as predicted"
+    text += classes(counts(result.outcomes))
+    if result.differing:
+        text += f"; {len(result.differing)} not as predicted"
     if result.witness:
         heard = [outcome for outcome in result.outcomes if outcome.witness is not None]
         agreeing = sum(1 for outcome in heard if not outcome.witness)
@@ -134,6 +154,12 @@ def summary(result: Result) -> str:
     if not result.complete:
         text += f"; {result.planned - len(result.outcomes)} not played"
     return text + "."
+
+
+def classes(numbers: Mapping[str, int]) -> str:
+    """How many there are of each class, in brackets behind their sum."""
+    listed = ", ".join(f"{count} {name}" for name, count in numbers.items())
+    return f" ({listed})" if listed else ""
 
 
 def spans(offsets: Offsets) -> list[list[int]]:

@@ -52,7 +52,7 @@ class Campaign:
     played: int = 0
     # Of these, through a compiler.
     compiled: int = 0
-    # By predicted class.
+    # Of those that agree, by class.
     classes: Counter[str] = field(default_factory=Counter)
     failures: list[Outcome] = field(default_factory=list)
     # The kernel's faults and complaints that belong to no single play.
@@ -124,7 +124,8 @@ def run(
     for start in range(0, count, BATCH):
         chosen = plays(seed, range(start, min(start + BATCH, count)), variants, compiled)
         result = repro.run(kernel, built, chosen, on_outcome=on_outcome)
-        campaign.classes.update(o.verdict.label for o in result.outcomes if o.verdict)
+        agreeing = (o.verdict for o in result.outcomes if o.agrees)
+        campaign.classes.update(verdict.label for verdict in agreeing if verdict)
         campaign.failures += result.differing
         campaign.kernel_trouble += result.kernel_trouble
         campaign.own_trouble += result.own_trouble

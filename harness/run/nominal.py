@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Predictions without a guest: a nominal frame stands in for a measured one.
+Predictions without a guest: a nominal stack stands in for a measured one.
 
 The two layouts are those that compilers in use have: gcc 12 keeps the frame
 record below the locals, right above the outgoing arguments; gcc 16 above them.
@@ -9,6 +9,7 @@ record below the locals, right above the outgoing arguments; gcc 16 above them.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 
 from harness.model import case as cases
 from harness.model.case import Case, Context
@@ -17,16 +18,27 @@ from harness.model.policy import Hit, Policy
 from harness.model.predict import Places, Prediction, predict
 
 STACK_SIZE = 16384
-# Bytes between SP at the hit and the stack's top, in a system call and in an
-# interrupt: enough for the frames in between.
-DEPTH = 1024
 FRAME_RECORD = 16
-# Bytes of the caller's frame, as seen from the caller's caller.
-OUTER = 256
+# The stack protector's word, above the locals.
+CANARY = 8
+# Bytes between the case's own frames and the stack's top, about as Debian's 6.1 has them.
+DEPTH = {
+    Context.PROCESS: 1024,
+    Context.DEEP: 12288,
+    Context.KTHREAD_TOP: 0,
+    Context.SOFTIRQ: 320,
+    Context.HARDIRQ: 320,
+}
+# 6.1 and later; on an older arm64 kernel a softirq runs on the stack of the task
+# that it interrupts.
+ON_IRQ_STACK = (Context.SOFTIRQ, Context.HARDIRQ)
+_SP = 0xFFFF800008000000
+# Stands beside the arguments' indices.
+_OBJECT = -1
 
 
 class Frame(enum.Enum):
-    """Where the caller keeps its frame record."""
+    """Where a function keeps its frame record."""
 
     BELOW = "record-below"
     ABOVE = "record-above"
@@ -38,49 +50,55 @@ def nominal(case: Case, policy: Policy, frame: Frame) -> Prediction:
 
 
 def lay_out(case: Case, frame: Frame) -> tuple[Hit, Places]:
-    """The stack at a hit, copies and objects one above the other, as a caller lays them."""
-    sp = 0xFFFF800008004000 - DEPTH - _locals_size(case)
-    cursor = align_up(sp + case.layout.stack_size, 16)
-    fp = cursor
-    if frame is Frame.BELOW:
-        cursor += FRAME_RECORD
-    pointees = {}
-    for index, placement in enumerate(case.layout.placements):
-        if placement.by_reference and index not in case.forwarded:
-            pointees[index] = cursor
-            cursor = align_up(cursor + case.arguments[index].type.size, 16)
-    object_at = 0
-    if case.object and case.object.frame is cases.Frame.CALLER:
-        object_at = cursor
-        cursor = align_up(cursor + case.object.size, 16)
-    if frame is Frame.ABOVE:
-        fp = cursor
-        cursor += FRAME_RECORD
-    cursor += OUTER
-    for index in case.forwarded:
-        pointees[index] = cursor
-        cursor = align_up(cursor + case.arguments[index].type.size, 16)
-    if case.object and case.object.frame is cases.Frame.OUTER:
-        object_at = cursor
+    """The stack at a hit: the frame of the caller, and of its caller where the case has one."""
+    copies = [
+        index
+        for index, placement in enumerate(case.layout.placements)
+        if placement.by_reference and index not in case.forwarded
+    ]
+    area = _SP + align_up(case.layout.stack_size, 16)
+    fp, found, end = _frame(case, frame, cases.Frame.CALLER, copies, area)
+    if case.forwarded or (case.object and case.object.frame is cases.Frame.OUTER):
+        _, outer, end = _frame(case, frame, cases.Frame.OUTER, case.forwarded, end)
+        found |= outer
     hit = Hit(
-        sp=sp,
+        sp=_SP,
         fp=fp if case.valid_fp else 16,
-        top=0xFFFF800008004000,
-        irq=case.context is not Context.PROCESS,
+        top=end + DEPTH[case.context],
+        irq=case.context in ON_IRQ_STACK,
         irq_stack_size=STACK_SIZE,
     )
     va_lists = {
-        index: _va_list(cursor)
+        index: _va_list(end)
         for index, argument in enumerate(case.arguments)
         if argument.type == VA_LIST
     }
-    return hit, Places(pointees, va_lists, object_at)
+    object_at = found.pop(_OBJECT, 0)
+    return hit, Places(found, va_lists, object_at)
 
 
-def _locals_size(case: Case) -> int:
-    sizes = [argument.type.size for argument in case.arguments]
-    total = sum(sizes) + (case.object.size if case.object else 0)
-    return align_up(total + case.layout.stack_size + OUTER, 16)
+def _frame(
+    case: Case, frame: Frame, whose: cases.Frame, copies: Iterable[int], start: int
+) -> tuple[int, dict[int, int], int]:
+    """Above outgoing arguments: the frame record, the locals, and the frame's end."""
+    locals_ = {
+        index: (case.arguments[index].type.size, max(8, case.arguments[index].type.align))
+        for index in copies
+    }
+    if case.object and case.object.frame is whose:
+        locals_[_OBJECT] = (case.object.size, 8)
+    # The first one is the topmost.
+    cursor, offsets = -CANARY, {}
+    for index, (size, align) in locals_.items():
+        cursor = (cursor - size) // align * align
+        offsets[index] = cursor
+    room = align_up(-cursor, 16) if locals_ else 0
+    end = start + room + FRAME_RECORD
+    if frame is Frame.BELOW:
+        record, top = start, end
+    else:
+        record = top = start + room
+    return record, {index: top + offset for index, offset in offsets.items()}, end
 
 
 def _va_list(stack: int) -> bytes:

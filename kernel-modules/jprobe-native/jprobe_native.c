@@ -69,13 +69,19 @@ int register_policy_jprobe(struct policy_jprobe *jp)
 
 	if (err)
 		return err;
-	jp->observer.addr = jp->addr;
-	jp->observer.pre_handler = observe;
+	/* A kprobe that was unregistered stays disabled. */
+	jp->observer = (struct kprobe){
+		.addr = jp->addr,
+		.pre_handler = observe,
+	};
+	jp->jprobe = (struct jprobe){
+		.kp.addr = jp->addr,
+		.entry = jp->entry,
+	};
+	memset(&jp->stat, 0, sizeof(jp->stat));
 	err = register_kprobe(&jp->observer);
 	if (err)
 		return err;
-	jp->jprobe.kp.addr = jp->addr;
-	jp->jprobe.entry = jp->entry;
 	err = register_jprobe(&jp->jprobe);
 	if (err)
 		unregister_kprobe(&jp->observer);

@@ -191,8 +191,11 @@ int register_policy_jprobe(struct policy_jprobe *jp)
 {
 	if (!policy_fits(&jp->policy))
 		return -EINVAL;
-	jp->kp.addr = jp->addr;
-	jp->kp.pre_handler = jprobe_hit;
+	/* A kprobe that was unregistered stays disabled. */
+	jp->kp = (struct kprobe){
+		.addr = jp->addr,
+		.pre_handler = jprobe_hit,
+	};
 	jp->closing = false;
 	memset(&jp->stat, 0, sizeof(jp->stat));
 	return register_kprobe(&jp->kp);

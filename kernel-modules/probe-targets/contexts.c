@@ -10,6 +10,7 @@
 #include <linux/kthread.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
+#include <linux/sched/task.h>
 #include <linux/sched/task_stack.h>
 #include <linux/slab.h>
 
@@ -49,10 +50,17 @@ static int call_in_kthread(void *done)
 static void call_at_top(void)
 {
 	DECLARE_COMPLETION_ONSTACK(done);
+	struct task_struct *task;
 
-	if (!WARN_ON_ONCE(IS_ERR(kthread_run(call_in_kthread, &done,
-					     "probe-targets"))))
-		wait_for_completion(&done);
+	task = kthread_create(call_in_kthread, &done, "probe-targets");
+	if (WARN_ON_ONCE(IS_ERR(task)))
+		return;
+	get_task_struct(task);
+	wake_up_process(task);
+	wait_for_completion(&done);
+	/* Also waits until it has left the code of this module. */
+	kthread_stop(task);
+	put_task_struct(task);
 }
 
 static void call_in_softirq(struct tasklet_struct *tasklet)

@@ -29,7 +29,10 @@ static __probed void cost_handler(long a0, long a1, long a2, long a3, long a4,
 	jprobe_return();
 }
 
-static struct policy_jprobe cost_jprobe;
+static struct policy_jprobe cost_jprobe = {
+	.addr = cost_target,
+	.entry = cost_handler,
+};
 
 static unsigned long ticks(void)
 {
@@ -82,12 +85,7 @@ int probe_cost(const struct stack_policy *policy, unsigned int calls)
 	const struct jprobe_stat *stat;
 	int err;
 
-	/* A kprobe that was unregistered stays disabled. */
-	cost_jprobe = (struct policy_jprobe){
-		.addr = cost_target,
-		.entry = cost_handler,
-		.policy = *policy,
-	};
+	cost_jprobe.policy = *policy;
 	cost_jprobe.policy.unguarded = true;
 	err = register_policy_jprobe(&cost_jprobe);
 	if (err)

@@ -35,7 +35,7 @@ struct policy_jprobe;
 
 /**
  * register_policy_jprobe - divert a function's entry to a handler
- * @jp: addr, entry and policy set by the caller
+ * @jp: addr, entry and policy set by the caller; may have been registered before
  *
  * Return: 0, -EINVAL for a policy that the engine does not have or a save buffer
  * larger than a stack, or the error of register_kprobe().

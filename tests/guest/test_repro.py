@@ -25,7 +25,9 @@ from harness.kernel.kernel import Kernel
 from harness.model.case import Context
 from harness.run import repro
 from harness.run.guest import Guest
+from harness.run.nominal import Frame, nominal
 from harness.run.plan import plays
+from tests.guest.conftest import BrokenTree
 
 
 def command(
@@ -62,6 +64,23 @@ def test_every_verdict_agrees(full_run: dict[str, Any]) -> None:
     assert contexts == {context.value for context in Context}
     seen = {name for label in summary["classes"] for name in label.split("+")}
     assert damage <= seen
+
+
+def test_predict_without_a_guest_says_the_same(full_run: dict[str, Any], catalog: Catalog) -> None:
+    wrong = [
+        (seen["case"], seen["variant"], seen["class"], labels)
+        for seen in full_run["verdicts"]
+        if seen["class"]
+        not in (
+            labels := {
+                nominal(
+                    catalog.cases[seen["case"]], catalog.variants[seen["variant"]].policy, frame
+                ).label
+                for frame in Frame
+            }
+        )
+    ]
+    assert wrong == []
 
 
 def test_the_reports(full_run: dict[str, Any]) -> None:
@@ -233,6 +252,20 @@ def test_several_jprobes_are_in_place_at_once(guest: Guest, catalog: Catalog) ->
         assert guest.play(catalog.variants["fixed-128"], case).agrees
     probes = guest.run("/bin/busybox mount -t debugfs d /sys; cat /sys/kprobes/list").output
     assert len([line for line in probes.splitlines() if "probe_targets" in line]) >= 8
+
+
+def test_a_play_waits_for_its_thread(
+    broken_tree: BrokenTree, kernel: Kernel, catalog: Catalog
+) -> None:
+    # The module can go as soon as nothing is played.
+    slow = "complete(done);\n\tschedule_timeout_uninterruptible(2 * HZ);"
+    root = broken_tree("probe-targets/contexts.c", "complete(done);", slow)
+    case = catalog.cases["top-read-only"]
+    with Guest(kernel, modules.build(kernel, [case], root=root)) as guest:
+        assert guest.play(catalog.variants["none"], case).agrees
+        threads = guest.run("/bin/busybox cat /proc/[0-9]*/stat").output
+    assert "(init)" in threads
+    assert "(probe-targets) D" not in threads
 
 
 def test_bench_tells_a_ratio_and_a_peak(tmp_path: Path, kernel: Kernel) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,12 @@ from harness.catalog import Catalog
 from harness.errors import Exit
 from harness.kernel import modules
 from harness.kernel.kernel import Kernel
+from harness.model.storm import Storm, judge
 from harness.run import storm
+from harness.run.boot import Setup, start
+from harness.run.logs import Run
+from harness.run.session import DEFAULT_DEADLINES
+from harness.vm.machine import DEFAULT_CONFIG
 from tests.guest.conftest import BrokenTree
 from tests.guest.test_repro import command
 
@@ -39,6 +45,21 @@ def test_every_variant(kernel: Kernel, catalog: Catalog) -> None:
     result = storm.run(kernel, built, variants, cpus=CPUS, seconds=0.5)
     assert [outcome.reasons for outcome in result.outcomes] == [()] * len(variants)
     assert result.exit_status is Exit.AGREES
+
+
+def test_one_storm_after_another_in_one_guest(kernel: Kernel, catalog: Catalog) -> None:
+    built = modules.build(kernel, list(catalog.cases.values()))
+    config = replace(DEFAULT_CONFIG, cpus=CPUS)
+    logs = Run(kernel, built)
+    setup = Setup(kernel, built, config, DEFAULT_DEADLINES, False, logs)
+    variants = catalog.select_variants(["none", "fixed-128", "none"])
+    lines = [f"~ {v.policy.rule.value} {v.policy.size} 500" for v in variants]
+    with start(setup, lines) as session:
+        storms = [record for record in session.records(len(lines)) if isinstance(record, Storm)]
+    logs.finish()
+    assert [seen.line for seen in storms] == lines
+    for variant, seen in zip(variants, storms):
+        assert judge(variant.policy, seen, CPUS, 500) == ()
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,10 @@ def test_a_sabotaged_policy_is_named_cell_by_cell(tmp_path: Path) -> None:
     # Eight of its seventeen words were saved, in place of sixteen.
     assert "debian:6.1, fixed-128 x stack-25: leak 8 -> leak 72" in told
     assert "corrupt: argument 16: byte 0 to 7; " in told
+    # All that differs are the bytes that were saved.
+    assert "stack-8: intact, as predicted -> intact, not as predicted" in told
+    assert "64 bytes were saved, predicted 128" in told
+    assert "corrupt: nothing" not in told
     assert "6 regressions against night 1, accepted by" in told
     # It was the modules, so all is well without the sabotage.
     status, told, third = play(file, url)

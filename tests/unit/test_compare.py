@@ -48,6 +48,21 @@ def test_regressions() -> None:
     assert changed.details == (bytes_,)
 
 
+def test_what_differs_though_the_same_was_seen() -> None:
+    reasons = ["64 bytes were saved, predicted 128"]
+    good, bad = [done(cell(size=0))], [done(cell(size=0, agrees=False, reasons=reasons))]
+    (worse,) = compare.regressions(bad, good)
+    assert (worse.was, worse.is_) == ("intact, as predicted", "intact, not as predicted")
+    assert worse.details == tuple(reasons)
+    (better,) = compare.regressions(good, bad)
+    assert (better.was, better.is_) == ("intact, not as predicted", "intact, as predicted")
+    assert better.details == ("it was: 64 bytes were saved, predicted 128",)
+    (found,) = compare.changes([good, bad, good]).values()
+    assert [words for _, words in found] == [
+        "intact", "intact, not as predicted", "intact, as predicted"
+    ]  # fmt: skip
+
+
 def test_a_night_without_an_accepted_one_is_held_against_predictions() -> None:
     (found,) = compare.regressions([done(cell(agrees=False, reasons=["x"]), cell("b"))], None)
     assert found.place == Place("debian:6.1", "gcc", "none", "stack-9")

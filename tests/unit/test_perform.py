@@ -3,21 +3,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.catalog import Catalog
+from harness.model.policy import Hit
 from harness.model.verdict import judge
 from harness.nightly.perform import _cell
 from harness.nightly.unit import Cell
 from harness.run.plan import Outcome, plays
-from tests.unit.factory import observe
+from tests.unit.factory import HIT, observe
 
 
-def remembered(case: str, variant: str) -> Cell:
+def remembered(case: str, variant: str, guest: str = "", hit: Hit = HIT) -> Cell:
+    """A cell of a guest that does what `guest` names, in place of the variant."""
     catalog = Catalog()
     (play,) = plays(catalog.select_variants([variant]), catalog.select_cases([case]))
-    policy = play.variant.policy
-    return _cell(Outcome(play, judge(play.case, policy, observe(play.case, policy))))
+    (done,) = catalog.select_variants([guest or variant])
+    seen = observe(play.case, done.policy, hit)
+    return _cell(Outcome(play, judge(play.case, play.variant.policy, seen)))
 
 
 @pytest.mark.parametrize(
@@ -42,3 +47,28 @@ def test_bytes_and_damage_of_a_place_have_its_name(
     assert set(cell.looks) == looked_at
     for look in cell.looks.values():
         assert look["predicted"] == look["seen"]
+
+
+@pytest.mark.parametrize(
+    ("case", "variant", "guest", "saved", "corrupt"),
+    [
+        ("stack-10", "fixed:8", "fixed:8", 8, [(8, 16)]),
+        # The guest saved less, or more, than was predicted.
+        ("stack-10", "fixed-128", "fixed:8", 8, [(8, 16)]),
+        ("stack-10", "fixed:8", "fixed-128", 128, []),
+        ("rollback-counter-handler", "none", "thread-size", 4096, [(512, 520)]),
+    ],
+)
+def test_a_picture_shows_the_run(
+    case: str, variant: str, guest: str, saved: int, corrupt: list[tuple[int, int]]
+) -> None:
+    cell = remembered(case, variant, guest)
+    assert cell.agrees == (variant == guest)
+    assert cell.picture
+    assert (cell.picture.saved, cell.picture.corrupt) == (saved, corrupt)
+
+
+def test_a_picture_of_a_handler_that_was_skipped() -> None:
+    picture = remembered("stack-9", "fp-delta", hit=replace(HIT, fp=16)).picture
+    assert picture
+    assert (picture.saved, picture.corrupt) == (-1, [])

@@ -19,8 +19,9 @@ from harness.cli import main
 from harness.commands import repro
 from harness.errors import Exit
 from harness.guest.splat import Kind, Splat
+from harness.model.ctype import BOOL, VA_LIST
+from harness.model.observation import Counts
 from harness.model.policy import Policy, Rule, Variant
-from harness.model.predict import Damage
 from harness.model.verdict import judge
 from harness.report import (
     json_report,
@@ -31,8 +32,9 @@ from harness.report import (
     terminal,
     words,
 )
+from harness.run.nominal import Frame, lay_out
 from harness.run.plan import Outcome, Play, Result, Survey, Unjudged, plays
-from tests.unit.factory import case, observe
+from tests.unit.factory import HIT, case, observe
 
 SCHEMA = json.loads((Path(harness.__file__).parent / "report/schema.json").read_text())
 SURVEY = json.loads((Path(harness.__file__).parent / "report/survey.schema.json").read_text())
@@ -70,6 +72,80 @@ def result(
         own_trouble=own,
         logs="somewhere",
     )
+
+
+def sabotaged(case_name: str, policy: Policy, guest: Policy, **changes: Any) -> Outcome:
+    """A play in which the guest does something else than was predicted."""
+    made = Catalog().cases[case_name]
+    play = Play(Variant("made-up", policy, "", ""), made)
+    return Outcome(play, judge(made, policy, observe(made, guest, **changes)))
+
+
+NONE, FIXED = Policy(Rule.NONE), Policy(Rule.FIXED, 128)
+
+
+@pytest.mark.parametrize(
+    ("case_name", "policy", "guest", "seen"),
+    [
+        # What was predicted did not come, and what came was not predicted.
+        ("stack-9", NONE, FIXED, "intact"),
+        ("stack-9", FIXED, NONE, "leak 8"),
+        ("rollback-counter-handler", NONE, Policy(Rule.THREAD_SIZE), "rollback 8"),
+        ("rollback-counter-handler", Policy(Rule.THREAD_SIZE), NONE, "intact"),
+        ("irq-read-only", Policy(Rule.V15, 128), FIXED, "intact"),
+    ],
+)
+def test_a_cell_shows_what_was_seen(
+    case_name: str, policy: Policy, guest: Policy, seen: str
+) -> None:
+    irq = dataclasses.replace(HIT, irq=case_name.startswith("irq"))
+    outcome = sabotaged(case_name, policy, guest, hit=irq)
+    assert not outcome.agrees
+    assert words.cell(outcome) == seen
+    assert words.label(outcome) == seen.partition(" ")[0]
+
+
+@pytest.mark.parametrize("variant", Catalog().variants.values(), ids=lambda made: made.name)
+def test_what_agrees_was_seen_in_the_class_that_was_predicted(variant: Variant) -> None:
+    for made in Catalog().cases.values():
+        if {VA_LIST, BOOL} & set(made.types):
+            # Of these the factory makes no guest's bytes.
+            continue
+        hit, _ = lay_out(made, Frame.BELOW)
+        verdict = judge(made, variant.policy, observe(made, variant.policy, hit))
+        assert verdict.agrees, (made.name, verdict.mismatches)
+        assert words.label(Outcome(Play(variant, made), verdict)) == verdict.label
+
+
+def test_what_was_not_played_as_planned_has_no_verdict() -> None:
+    twice = Counts(hits=2, handler=2, target=2, missed=0, skipped=0)
+    outcome = sabotaged("stack-9", NONE, NONE, counts=twice)
+    assert words.cell(outcome) == words.label(outcome) == "no verdict"
+    document = json_report.document(dataclasses.replace(result(), outcomes=(outcome,)))
+    jsonschema.validate(document, SCHEMA)
+    (row,) = document["verdicts"]
+    assert (row["class"], row["agrees"]) == (None, False)
+    # Nor is it better than what had one.
+    good = sabotaged("stack-9", NONE, NONE)
+    before, after = (dataclasses.replace(result(), outcomes=(one,)) for one in (good, outcome))
+    assert patch_report.changes(before, after)[0].effect is patch_report.Effect.WORSE
+
+
+def test_the_numbers_of_a_summary_add_up() -> None:
+    outcomes = (
+        sabotaged("stack-9", NONE, NONE),
+        sabotaged("stack-9", FIXED, FIXED),
+        sabotaged("stack-9", NONE, FIXED),
+        sabotaged("stack-9", FIXED, NONE),
+    )
+    made = dataclasses.replace(result(), outcomes=outcomes, planned=5)
+    assert words.summary(made) == (
+        "2 of 5 verdicts as predicted (1 intact, 1 leak); 2 not as predicted; 1 not played."
+    )
+    summary = json_report.document(made)["summary"]
+    assert sum(summary["classes"].values()) == summary["agree"] == 2
+    wrong = dataclasses.replace(made, outcomes=outcomes[2:], planned=2)
+    assert words.summary(wrong) == "0 of 2 verdicts as predicted; 2 not as predicted."
 
 
 ALL = [result(), result(broken=True), result(missing=1), result(missing=4, own=("gone\nnow",))]
@@ -157,7 +233,8 @@ def test_the_table_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\x1b" not in out
     assert "leak 8" in out
     assert "\N{NOT EQUAL TO} no verdict" in out
-    assert "2 of 4 verdicts as predicted" in out
+    summary = "2 of 4 verdicts as predicted (2 by-ref); 2 not as predicted."
+    assert summary in out.splitlines()
     assert "See: jprobe-harness log somewhere" in out
     assert "Look inside: jprobe-harness repro --kernel debian:6.1 --variant" in out
 
@@ -197,10 +274,8 @@ def survey() -> Survey:
     first = result()
     outcome = first.outcomes[0]
     assert outcome.verdict
-    prediction = dataclasses.replace(outcome.verdict.prediction, damage=frozenset())
-    changed = dataclasses.replace(
-        outcome, verdict=dataclasses.replace(outcome.verdict, prediction=prediction)
-    )
+    verdict = dataclasses.replace(outcome.verdict, corrupt={})
+    changed = dataclasses.replace(outcome, verdict=verdict)
     second = dataclasses.replace(first, spec="debian:6.2", outcomes=(changed, *first.outcomes[1:]))
     gone = Unjudged("debian:6.3", "The archive has none.", "Try again.", Exit.INFRASTRUCTURE)
     return Survey((first, second), (gone,))
@@ -251,11 +326,7 @@ def patched(*, broken: bool = False) -> Survey:
     before = result()
     outcome = before.outcomes[0]
     assert outcome.verdict
-    clean = dataclasses.replace(
-        outcome.verdict,
-        prediction=dataclasses.replace(outcome.verdict.prediction, damage=frozenset()),
-        corrupt={},
-    )
+    clean = dataclasses.replace(outcome.verdict, corrupt={})
     after = dataclasses.replace(outcome, verdict=None if broken else clean)
     return Survey((before, dataclasses.replace(before, outcomes=(after, *before.outcomes[1:]))))
 
@@ -298,10 +369,14 @@ def test_a_patch_that_moves_the_damage() -> None:
     before, after = patched().results
     outcome = before.outcomes[0]
     assert outcome.verdict
-    prediction = dataclasses.replace(outcome.verdict.prediction, damage=frozenset({Damage.SKIPPED}))
-    moved = dataclasses.replace(
-        outcome, verdict=dataclasses.replace(outcome.verdict, prediction=prediction, corrupt={})
+    observation = outcome.verdict.observation
+    counts = dataclasses.replace(observation.counts, handler=0, skipped=1)
+    verdict = dataclasses.replace(
+        outcome.verdict,
+        observation=dataclasses.replace(observation, counts=counts),
+        corrupt={},
     )
+    moved = dataclasses.replace(outcome, verdict=verdict)
     other = dataclasses.replace(after, outcomes=(moved, *before.outcomes[1:]))
     assert patch_report.changes(before, other)[0].effect is patch_report.Effect.OTHER
 

@@ -307,13 +307,14 @@ function dump(place, looks) {
   return make("div", { class: "wide" }, table);
 }
 
-/** The stack at the hit, SP at the bottom. */
+/** The stack at the hit as it was found, SP at the bottom. */
 function picture(found) {
+  const saved = found.saved === null ? "saved: not told" : found.saved < 0 ? "handler skipped" : `saved ${found.saved} bytes`;
   const extent = Math.max(8, ...found.parts.map(([, end]) => end)) + 8;
   const scale = Math.min(360 / extent, 2.25), bottom = 12 + extent * scale;
   const box = (kind, start, end, inset = 0) => make("rect", {
     class: kind, x: 100 - inset, y: bottom - end * scale, width: 96 + 2 * inset, height: Math.max(0.5, (end - start) * scale) });
-  const drawn = make("svg", { role: "img", width: 215, height: bottom + 24, "aria-label": `The stack at the hit: ${found.saved} bytes from SP are saved` },
+  const drawn = make("svg", { role: "img", width: 215, height: bottom + 24, "aria-label": `The stack at the hit: ${saved}` },
     make("defs", {}, make("pattern", { id: "hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
       make("line", { class: "hatch", x1: 0, y1: 0, x2: 0, y2: 6 }))));
   for (const [start, end, label] of found.parts) {
@@ -325,10 +326,10 @@ function picture(found) {
   for (const [start, end] of found.corrupt) {
     drawn.append(box("corrupt", start, end));
   }
-  if (found.saved) {
+  if (found.saved > 0) {
     drawn.append(box("saved", 0, Math.min(found.saved, extent), 3));
   }
-  drawn.append(make("text", { x: 4, y: bottom + 4 }, "SP"), make("text", { x: 100, y: bottom + 18 }, `saves ${found.saved} bytes`));
+  drawn.append(make("text", { x: 4, y: bottom + 4 }, "SP"), make("text", { x: 100, y: bottom + 18 }, saved));
   return drawn;
 }
 
