@@ -9,7 +9,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from harness.catalog import Catalog
-from harness.commands.options import add_cc, add_json, add_kernel, add_variants, count, resolve
+from harness.commands.options import (
+    add_all,
+    add_cc,
+    add_json,
+    add_kernel,
+    add_variants,
+    count,
+    resolve,
+)
 from harness.commands.output import Progress, as_json, write
 from harness.errors import ConfigError
 from harness.kernel.compiler import named
@@ -41,6 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where the case file of a failure is written (default: here)",
     )
+    add_all(parser)
     add_json(parser, "the result")
 
 
@@ -87,5 +96,5 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         write(options.json, as_json(fuzz_report.document(campaign)))
     if options.json != "-":
-        fuzz_report.print_campaign(campaign, shrunk, command)
+        fuzz_report.print_campaign(campaign, shrunk, command, options.all)
     return campaign.exit_status

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from harness import settings
 from harness.catalog import Catalog
 from harness.commands.options import (
+    add_all,
     add_cc,
     add_json,
     add_kernel,
@@ -84,6 +85,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a further variant: the tree's own jprobes with a macro set, such as"
         " MAX_STACK_SIZE=THREAD_SIZE",
     )
+    add_all(parser)
     add_json(parser, "the verdicts")
     parser.add_argument("--junit", metavar="FILE", help="write JUnit XML")
     parser.add_argument("--ktap", metavar="FILE", help="write KTAP")
@@ -350,14 +352,14 @@ def _judge(
 def _report(
     options: argparse.Namespace,
     result: Result | Survey,
-    show: Callable[[Any], None] | None = None,
+    show: Callable[[Any, bool], None] | None = None,
     document: Callable[[Any], Any] | None = None,
 ) -> None:
     """Tell the result everywhere; what cannot be written does not stop the rest."""
     if options.keep:
         _keep(result)
     if "-" not in (options.json, options.junit, options.ktap):
-        (show or _print)(result)
+        (show or _print)(result, options.all)
     failure = None
 
     def in_json(result: Result | Survey) -> bytes:
@@ -386,14 +388,14 @@ def _keep(result: Result | Survey) -> None:
             logs.keep(Path(folder))
 
 
-def _print(result: Result | Survey) -> None:
+def _print(result: Result | Survey, everything: bool) -> None:
     from harness.report import kernels_report, terminal
     from harness.run.plan import Survey
 
     if isinstance(result, Survey):
-        kernels_report.print_survey(result)
+        kernels_report.print_survey(result, everything)
         return
-    terminal.print_result(result)
+    terminal.print_result(result, everything)
     if len(result.outcomes) == 1:
         terminal.print_dump(result.outcomes[0])
 

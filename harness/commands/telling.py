@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from harness.commands.options import add_json
+from harness.commands.options import add_all, add_json
 from harness.commands.output import as_json, write
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ PAST = 30
 
 def add_formats(parser: argparse.ArgumentParser) -> None:
     """--json, one option for each format, and what they need."""
+    add_all(parser)
     add_json(parser, "the regressions")
     for name, what in FORMATS.items():
         parser.add_argument(f"--{name}", metavar="FILE", help=f"write {what}")
@@ -55,7 +56,7 @@ def tell(options: argparse.Namespace, found: Report, past: Past) -> None:
     from harness.nightly import told
 
     if "-" not in (options.json, *(getattr(options, name) for name in FORMATS)):
-        told.show(found)
+        told.show(found, options.all)
     if options.json:
         write(options.json, as_json(told.document(found)))
     for name in FORMATS:
