@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from harness import __version__
 from harness.commands import (
@@ -33,7 +35,7 @@ from harness.commands import (
     ssh,
     storm,
 )
-from harness.errors import Exit, HarnessError
+from harness.errors import Exit, HarnessError, nearest
 
 EPILOG = (
     "exit status: 0 all as predicted, 1 a verdict differs or the kernel died, 2 usage or"
@@ -80,14 +82,41 @@ COMMANDS: Mapping[str, Command] = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """Ends with one sentence and the documented status."""
+    """Ends with one sentence, which names what is nearest to a misspelt word, and status 2."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message}.\n  See: {self.prog} --help", file=sys.stderr)
+        print(f"{self.prog}: {message.rstrip('.')}.\n  See: {self.prog} --help", file=sys.stderr)
         sys.exit(Exit.USAGE)
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        choices = action.choices
+        if choices is None or value in choices:
+            return
+        known = [str(choice) for choice in choices]
+        what = "command" if isinstance(action, argparse._SubParsersAction) else "choice"
+        near = nearest(str(value), known) or f" Choose from: {', '.join(known)}."
+        raise argparse.ArgumentError(
+            None if what == "command" else action, f"there is no {what} '{value}'.{near}"
+        )
 
-def parser() -> argparse.ArgumentParser:
+    def unknown(self, words: Sequence[str]) -> NoReturn:
+        """End with what is wrong with words that nothing takes."""
+        options = [word.partition("=")[0] for word in words if word.startswith("-")]
+        if not options:
+            self.error(f"there is no place for '{words[0]}'")
+        known = (name for name in self._option_string_actions if name.startswith("--"))
+        self.error(f"there is no option '{options[0]}'.{nearest(options[0], known)}")
+
+    def takes(self, word: str) -> bool:
+        """Whether it is no long option, or one that is known, maybe cut short."""
+        name = word.partition("=")[0]
+        # A word with a blank is somebody's value, and "--" ends the options.
+        return not re.fullmatch(r"--\S+", word) or any(
+            known.startswith(name) for known in self._option_string_actions
+        )
+
+
+def parser() -> _Parser:
     """The command line."""
     top = _Parser(
         prog="jprobe-harness",
@@ -105,17 +134,38 @@ def parser() -> argparse.ArgumentParser:
         )
         command.arguments(added)
         # Some commands tell of the others.
-        added.set_defaults(run=command.run, parser=top)
+        added.set_defaults(run=command.run, parser=top, own=added)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    options = parser().parse_args(arguments)
+    top = parser()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    _check_options(top, words)
+    options, unknown = top.parse_known_args(words)
+    if unknown:
+        options.own.unknown(unknown)
     status = _run(options)
     if getattr(options, "bisect", False) and status in (Exit.USAGE, Exit.INFRASTRUCTURE):
         return repro.BISECT_STOP
     return status
+
+
+def _check_options(top: _Parser, words: Sequence[str]) -> None:
+    """End at a misspelt option, which argparse would pass over to tell what is missing then."""
+    own = top
+    for word in itertools.takewhile(lambda word: word != "--", words):
+        if not own.takes(word):
+            own.unknown([word])
+        if own is top:
+            own = _command(top, word) or top
+
+
+def _command(top: _Parser, word: str) -> _Parser | None:
+    commands = next(a for a in top._actions if isinstance(a, argparse._SubParsersAction))
+    found: _Parser | None = commands.choices.get(word)
+    return found
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ import msgspec
 import platformdirs
 
 import harness
-from harness.errors import ConfigError, InfrastructureError
+from harness.errors import ConfigError, InfrastructureError, nearest
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.vm.machine import Machine, version
@@ -217,7 +217,8 @@ def find(name: str) -> tuple[Path, About]:
     if len(found) > 1:
         raise ConfigError(f"'{name}' is in the name of {len(found)} runs.", LIST)
     if not found:
-        raise ConfigError(f"There is no run '{name}'.", LIST)
+        near = nearest(name, [LAST, *(folder.name for folder, _ in runs())])
+        raise ConfigError(f"There is no run '{name}'.{near}", LIST)
     return found[0]
 
 
