@@ -35,12 +35,18 @@ from harness.commands import (
     ssh,
     storm,
 )
-from harness.errors import Exit, HarnessError, nearest
+from harness.errors import Exit, HarnessError, Stopped, nearest
 
 EPILOG = (
     "exit status: 0 all as predicted, 1 a verdict differs or the kernel died, 2 usage or"
     " configuration, 3 the infrastructure failed or the run is incomplete, 125 the kernel"
     " cannot be judged, as it does not build or boot"
+)
+
+
+NOTHING_JUDGED = Stopped(
+    "nothing was judged yet.",
+    "What was fetched and built until then is kept; the same command goes on from there.",
 )
 
 
@@ -183,9 +189,11 @@ def _run(options: argparse.Namespace) -> int:
         if error.hint:
             print(f"  {error.hint}", file=sys.stderr)
         return error.exit_status
-    except KeyboardInterrupt:
-        print("jprobe-harness: interrupted.", file=sys.stderr)
-        return Exit.INFRASTRUCTURE
+    except KeyboardInterrupt as interrupt:
+        stopped = interrupt if isinstance(interrupt, Stopped) else NOTHING_JUDGED
+        print(f"jprobe-harness: interrupted; {stopped.sentence}", file=sys.stderr)
+        print(f"  {stopped.hint}", file=sys.stderr)
+        return stopped.exit_status
     except BrokenPipeError:
         # A reader such as head has seen enough; keep the interpreter from flushing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -109,3 +109,15 @@ class TestHung(KernelFault):
     """The case that is being played does not end, the rest of the guest lives."""
 
     __test__ = False  # not for pytest to collect
+
+
+class Stopped(KeyboardInterrupt):
+    """The user ended a command: what of it is kept, in one sentence, and how to go on."""
+
+    def __init__(
+        self, sentence: str, hint: str = "", exit_status: Exit = Exit.INFRASTRUCTURE
+    ) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.hint = hint
+        self.exit_status = exit_status

@@ -19,7 +19,7 @@ from harness.commands.options import (
     resolve,
 )
 from harness.commands.output import Progress, as_json, write
-from harness.errors import ConfigError
+from harness.errors import ConfigError, Stopped
 from harness.kernel.compiler import named
 
 SUMMARY = "play random signatures, each under one of the variants, and judge every byte"
@@ -58,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.kernel import modules
     from harness.report import fuzz_report
     from harness.run import fuzz as fuzzing
+    from harness.run.plan import Interrupted
 
     catalog = Catalog()
     build = functools.partial(modules.build, compiler=named(options.cc))
@@ -67,23 +68,27 @@ def run(options: argparse.Namespace) -> int:
         progress = Progress(resources)
         kernel = resolve(options, catalog, progress)
         compiled = fuzzing.COMPILED if options.compiled is None else options.compiled
-        campaign = fuzzing.run(
-            kernel,
-            options.seed,
-            options.count,
-            catalog.select_variants(options.variant),
-            compiled=compiled,
-            build=build,
-            on_played=lambda played: progress.step("playing", options.count, played),
-        )
+        stopped: Stopped | None = None
         shrunk = None
-        if campaign.failures:
-            shrunk = fuzzing.shrink(
+        try:
+            campaign = fuzzing.run(
                 kernel,
-                campaign.failures[0],
+                options.seed,
+                options.count,
+                catalog.select_variants(options.variant),
+                compiled=compiled,
                 build=build,
-                on_round=lambda done: progress.step("simplifying", fuzzing.SHRINK_ROUNDS, done),
+                on_played=lambda played: progress.step("playing", options.count, played),
             )
+            if campaign.failures:
+                shrunk = fuzzing.shrink(
+                    kernel,
+                    campaign.failures[0],
+                    build=build,
+                    on_round=lambda done: progress.step("simplifying", fuzzing.SHRINK_ROUNDS, done),
+                )
+        except Interrupted as interrupted:
+            campaign, stopped = interrupted.result, interrupted
     command = ""
     if shrunk:
         play = shrunk.play
@@ -97,4 +102,6 @@ def run(options: argparse.Namespace) -> int:
         write(options.json, as_json(fuzz_report.document(campaign)))
     if options.json != "-":
         fuzz_report.print_campaign(campaign, shrunk, command, options.all)
+    if stopped:
+        raise stopped
     return campaign.exit_status

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import getpass
 import os
 import subprocess
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from harness.nightly.matrix import Matrix
-    from harness.nightly.night import Report
+    from harness.nightly.night import Report, Step
     from harness.nightly.store import Store
     from harness.nightly.unit import Done, Unit
 
@@ -69,7 +70,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.nightly import cluster, matrix, night
+    from harness.nightly import cluster, matrix, night, told
     from harness.nightly.store import Store, default_url
 
     wanted = matrix.load(options.matrix)
@@ -79,13 +80,11 @@ def run(options: argparse.Namespace) -> int:
         with ExitStack() as resources:
             executor = resources.enter_context(cluster.executor(options.cluster, options.jobs))
             now = night.resumed(store, wanted) if options.resume else store.begin(wanted)
-            progress = Progress(resources)
-            night.spend(
-                store,
-                now,
-                executor,
-                lambda done, planned: progress.step("units", planned, done),
+            resources.enter_context(
+                told.stoppable(store, now, options.matrix, elsewhere=bool(options.store))
             )
+            progress = Progress(resources)
+            night.spend(store, now, executor, functools.partial(_tell_step, progress))
             found, past = recall(store, store.night(now.id), options)
             if options.bisect:
                 found = _bisected(found, executor, progress)
@@ -95,11 +94,18 @@ def run(options: argparse.Namespace) -> int:
     return found.exit_status
 
 
+def _tell_step(progress: Progress, step: Step) -> None:
+    from harness.nightly import told
+
+    progress.step("units", step.planned, step.done)
+    progress.say(told.step(step))
+
+
 def _bisected(found: Report, executor: Executor, progress: Progress) -> Report:
     from harness import settings
     from harness.catalog import Catalog
     from harness.kernel import debian
-    from harness.nightly import bisect, night
+    from harness.nightly import bisect, night, told
 
     kernels, archive = Catalog().kernels, settings.load().archive
 
@@ -107,6 +113,7 @@ def _bisected(found: Report, executor: Executor, progress: Progress) -> Report:
         progress.percent(f"looking for the first bad release: {unit.kernel}", 0)
         done = night.do(executor, unit)
         progress.percent(f"looking for the first bad release: {unit.kernel}", 100)
+        progress.say(told.ended(done))
         return done
 
     def releases(spec: str) -> list[str]:

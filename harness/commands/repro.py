@@ -27,7 +27,7 @@ from harness.commands.options import (
     seconds,
 )
 from harness.commands.output import Progress, as_json, write
-from harness.errors import ConfigError, Exit, HarnessError, InfrastructureError
+from harness.errors import ConfigError, Exit, HarnessError, InfrastructureError, Stopped
 
 if TYPE_CHECKING:
     from harness.model.policy import Policy, Variant
@@ -162,11 +162,13 @@ def run(options: argparse.Namespace) -> int:
         try:
             result = _judge(options, catalog, specs[0])
         except Interrupted as interrupted:
-            result = interrupted.result
+            _report(options, interrupted.result)
+            raise
         _report(options, result)
         return result.exit_status
     survey = _survey({name: functools.partial(_judge, options, catalog, name) for name in specs})
     _report(options, survey)
+    _end(survey)
     return survey.exit_status
 
 
@@ -174,16 +176,23 @@ def _survey(runs: Mapping[str, Callable[[], Result]]) -> Survey:
     """Runs by name, one after the other; a kernel that cannot be had does not stop the rest."""
     from harness.run.plan import Interrupted, Survey, Unjudged
 
-    results, unjudged = [], []
+    results, unjudged, ended = [], [], None
     for name, run in runs.items():
         try:
             results.append(replace(run(), spec=name))
         except Interrupted as interrupted:
             results.append(replace(interrupted.result, spec=name))
+            ended = interrupted
             break
         except HarnessError as error:
             unjudged.append(Unjudged(name, error.sentence, error.hint, error.exit_status))
-    return Survey(tuple(results), tuple(unjudged))
+    return Survey(tuple(results), tuple(unjudged), ended)
+
+
+def _end(survey: Survey) -> None:
+    """Tell the user of what was interrupted, once all is reported."""
+    if survey.ended:
+        raise Stopped(survey.ended.sentence, survey.ended.hint, survey.exit_status)
 
 
 def _patched(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]) -> int:
@@ -200,6 +209,7 @@ def _patched(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]
     judge = functools.partial(_judge, options, catalog, name)
     survey = _survey({name: judge, f"{name} + patch": functools.partial(judge, options.patch)})
     _report(options, survey, patch_report.print_patch, patch_report.as_json)
+    _end(survey)
     return patch_report.exit_status(survey) if len(survey.results) == 2 else survey.exit_status
 
 

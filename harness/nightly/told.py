@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+import shlex
+import time
 from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from harness.errors import Stopped
 from harness.nightly.compare import Regression, Sort
-from harness.nightly.night import Report
+from harness.nightly.night import Report, Step
+from harness.nightly.store import Night, Store
 from harness.nightly.unit import Done
 from harness.report import terminal
 from harness.report.differing import kind, sorted_groups
@@ -125,6 +131,42 @@ def row(done: Done) -> tuple[str, ...]:
     judged = f"{_agree(done)} of {done.planned}" if done.planned else "-"
     again = "again after a failure of our tools" if done.retried else ""
     return done.unit, release, judged, f"{done.ended - done.started:.0f} s", again
+
+
+def ended(done: Done) -> str:
+    """A unit that has just ended, in a line."""
+    unit, _, judged, took, again = row(done)
+    trouble = [text.partition("\n")[0] for text in (*done.kernel_trouble, *done.own_trouble)]
+    told = [f"{judged} as predicted" if done.planned else "nothing judged", took, again, *trouble]
+    return f"{time.strftime('%H:%M:%S')} {unit}: {'; '.join(filter(None, told))}"
+
+
+def step(now: Step) -> str:
+    """How far a night has come, in a line: what ended, and what is next."""
+    count = f"{now.done} of {now.planned} units"
+    came = ended(now.came) if now.came else f"{time.strftime('%H:%M:%S')} the night begins"
+    return f"{came} ({count}; {f'next: {now.left[0]}' if now.left else 'that was all'})"
+
+
+@contextmanager
+def stoppable(store: Store, night: Night, matrix: Path, *, elsewhere: bool) -> Iterator[None]:
+    """
+    Let a user who ends a night know what is stored of it, and how to go on.
+
+    `elsewhere` is said where the store is not the default one.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        done, planned = len(store.stored(night)), len(store.units(night))
+        next_ = f"Go on: jprobe-harness {shlex.join(['nightly', str(matrix), '--resume'])}"
+        if done == planned:
+            next_ = "See: jprobe-harness report"
+        # Its URL may have a password.
+        same = " and the same --store" if elsewhere else ""
+        raise Stopped(
+            f"{done} of {planned} units of night {night.id} are stored.", f"{next_}{same}"
+        ) from None
 
 
 def missing(report: Report) -> Iterator[str]:
