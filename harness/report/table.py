@@ -43,8 +43,11 @@ def lay_out(
     head = [Text(name, HEAD) for name in header]
     table = [head, *rows] if any(header) else list(rows)
     widths = [max((row[i].cell_len for row in table), default=0) for i in range(len(header))]
-    if columns is None or _total(widths) <= columns:
-        return list(_grid(table, widths))
+    if columns is None:
+        # A reader such as grep is not to see the blanks that a long text leaves.
+        return [_line(row, [width if width <= WORD else 0 for width in widths]) for row in table]
+    if _total(widths) <= columns:
+        return [_line(row, widths) for row in table]
     turned = list(_turned(header, rows, columns, alike))
     least = [max(map(_least, column, _are_names(i, table))) for i, column in enumerate(zip(*table))]
     if _total(least) > columns:
@@ -131,12 +134,16 @@ def _grid(table: Sequence[Sequence[Text]], widths: Sequence[int]) -> Iterator[Te
             hang = NAME_HANG if index == 0 else 0
             cells.append(list(folded(cell, width, name=name, hang=hang)))
         for number in range(max(map(len, cells))):
-            line = Text()
-            for lines, width in zip(cells, widths):
-                part = lines[number] if number < len(lines) else Text()
-                line.append_text(part).append(" " * (width + GAP - part.cell_len))
-            line.rstrip()
-            yield line
+            parts = [lines[number] if number < len(lines) else Text() for lines in cells]
+            yield _line(parts, widths)
+
+
+def _line(cells: Sequence[Text], widths: Sequence[int]) -> Text:
+    line = Text()
+    for cell, width in zip(cells, widths):
+        line.append_text(cell).append(" " * (max(0, width - cell.cell_len) + GAP))
+    line.rstrip()
+    return line
 
 
 def _turned(

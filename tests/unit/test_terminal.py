@@ -182,6 +182,8 @@ def test_in_a_pipe_each_row_is_a_line(tmp_path: Path, environment: dict[str, str
         shown, lines = lines[start + 1 : end], lines[end + 1 :]
         rows = [told["header"], *told["rows"]] if any(told["header"]) else told["rows"]
         assert [line.split() for line in shown] == [" ".join(row).split() for row in rows]
+        # No column is as wide as its longest text.
+        assert not any(" " * 34 in line for line in shown)
     # Nor are sentences folded.
     assert re.search(r"^\S*\d+ of 582 verdicts as predicted.*\.\S*$", piped.stdout, re.MULTILINE)
 
