@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import functools
 import re
@@ -15,7 +14,7 @@ import msgspec
 import yaml
 
 from harness import resources
-from harness.errors import ConfigError
+from harness.errors import ConfigError, nearest
 from harness.model import ctype
 from harness.model.case import (
     Agent,
@@ -445,12 +444,6 @@ def _patches(text: str) -> list[str]:
 def own_variant(name: str, changes: Changes) -> Variant:
     """What a tree's own jprobes do, with something done to the tree."""
     return Variant(name, Policy(Rule.KERNEL), "what the tree's own jprobes do", "you", changes)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence with the nearest names, for the end of an error."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
-    return f" The nearest: {', '.join(close)}." if close else ""
 
 
 def _select(what: str, known: Mapping[str, T], patterns: Sequence[str]) -> list[T]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import os
+import re
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from harness import __version__
 from harness.commands import (
@@ -34,12 +36,18 @@ from harness.commands import (
     ssh,
     storm,
 )
-from harness.errors import Exit, HarnessError
+from harness.errors import Exit, HarnessError, Stopped, nearest
 
 EPILOG = (
     "exit status: 0 all as predicted, 1 a verdict differs or the kernel died, 2 usage or"
     " configuration, 3 the infrastructure failed or the run is incomplete, 125 the kernel"
     " cannot be judged, as it does not build or boot"
+)
+
+
+NOTHING_JUDGED = Stopped(
+    "nothing was judged yet.",
+    "What was fetched and built until then is kept; the same command goes on from there.",
 )
 
 
@@ -81,14 +89,41 @@ COMMANDS: Mapping[str, Command] = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """Ends with one sentence and the documented status."""
+    """Ends with one sentence, which names what is nearest to a misspelt word, and status 2."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message}.\n  See: {self.prog} --help", file=sys.stderr)
+        print(f"{self.prog}: {message.rstrip('.')}.\n  See: {self.prog} --help", file=sys.stderr)
         sys.exit(Exit.USAGE)
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        choices = action.choices
+        if choices is None or value in choices:
+            return
+        known = [str(choice) for choice in choices]
+        what = "command" if isinstance(action, argparse._SubParsersAction) else "choice"
+        near = nearest(str(value), known) or f" Choose from: {', '.join(known)}."
+        raise argparse.ArgumentError(
+            None if what == "command" else action, f"there is no {what} '{value}'.{near}"
+        )
 
-def parser() -> argparse.ArgumentParser:
+    def unknown(self, words: Sequence[str]) -> NoReturn:
+        """End with what is wrong with words that nothing takes."""
+        options = [word.partition("=")[0] for word in words if word.startswith("-")]
+        if not options:
+            self.error(f"there is no place for '{words[0]}'")
+        known = (name for name in self._option_string_actions if name.startswith("--"))
+        self.error(f"there is no option '{options[0]}'.{nearest(options[0], known)}")
+
+    def takes(self, word: str) -> bool:
+        """Whether it is no long option, or one that is known, maybe cut short."""
+        name = word.partition("=")[0]
+        # A word with a blank is somebody's value, and "--" ends the options.
+        return not re.fullmatch(r"--\S+", word) or any(
+            known.startswith(name) for known in self._option_string_actions
+        )
+
+
+def parser() -> _Parser:
     """The command line."""
     top = _Parser(
         prog="jprobe-harness",
@@ -106,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
         )
         command.arguments(added)
         # Some commands tell of the others.
-        added.set_defaults(run=command.run, parser=top)
+        added.set_defaults(run=command.run, parser=top, own=added)
     # The status as a command's caller is told it; repro has an option for another way.
     top.set_defaults(ends=int)
     return top
@@ -114,9 +149,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    words = sys.argv[1:] if arguments is None else arguments
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options = parser().parse_args(words)
+        options = _parsed(words)
     except SystemExit as error:
         if words[:1] == ["repro"] and "--bisect" in words:
             # It was not understood, so there are no options to tell.
@@ -124,6 +159,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise
     status: int = options.ends(_run(options))
     return status
+
+
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    top = parser()
+    _check_options(top, words)
+    options, unknown = top.parse_known_args(words)
+    if unknown:
+        options.own.unknown(unknown)
+    return options
+
+
+def _check_options(top: _Parser, words: Sequence[str]) -> None:
+    """End at a misspelt option, which argparse would pass over to tell what is missing then."""
+    own = top
+    for word in itertools.takewhile(lambda word: word != "--", words):
+        if not own.takes(word):
+            own.unknown([word])
+        if own is top:
+            own = _command(top, word) or top
+
+
+def _command(top: _Parser, word: str) -> _Parser | None:
+    commands = next(a for a in top._actions if isinstance(a, argparse._SubParsersAction))
+    found: _Parser | None = commands.choices.get(word)
+    return found
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -142,9 +202,11 @@ def _run(options: argparse.Namespace) -> int:
             print(f"  {error.hint}", file=sys.stderr)
         _tell_notes(error)
         return error.exit_status
-    except KeyboardInterrupt:
-        print("jprobe-harness: interrupted.", file=sys.stderr)
-        return Exit.INFRASTRUCTURE
+    except KeyboardInterrupt as interrupt:
+        stopped = interrupt if isinstance(interrupt, Stopped) else NOTHING_JUDGED
+        print(f"jprobe-harness: interrupted; {stopped.sentence}", file=sys.stderr)
+        print(f"  {stopped.hint}", file=sys.stderr)
+        return stopped.exit_status
     except BrokenPipeError:
         # A reader such as head has seen enough; keep the interpreter from flushing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

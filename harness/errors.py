@@ -8,7 +8,15 @@ when our own tools fail, that is an InfrastructureError.
 
 from __future__ import annotations
 
+import difflib
 import enum
+from collections.abc import Iterable
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence with the nearest names, for the end of an error."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
+    return f" The nearest: {', '.join(close)}." if close else ""
 
 
 class Exit(enum.IntEnum):
@@ -101,3 +109,15 @@ class TestHung(KernelFault):
     """The case that is being played does not end, the rest of the guest lives."""
 
     __test__ = False  # not for pytest to collect
+
+
+class Stopped(KeyboardInterrupt):
+    """The user ended a command: what of it is kept, in one sentence, and how to go on."""
+
+    def __init__(
+        self, sentence: str, hint: str = "", exit_status: Exit = Exit.INFRASTRUCTURE
+    ) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.hint = hint
+        self.exit_status = exit_status

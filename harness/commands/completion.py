@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from harness.catalog import Catalog
@@ -25,8 +25,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     import shtab
 
+    catalog = Catalog()
+    names: dict[str, Iterable[str]] = {
+        "kernel": catalog.kernels,
+        "variant": catalog.variants,
+        "case": catalog.cases,
+    }
     for action in _actions(options.parser):
-        _describe(action)
+        _describe(action, names)
     print(shtab.complete(options.parser, options.shell))
     return Exit.AGREES
 
@@ -40,16 +46,10 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
                 yield from _actions(command)
 
 
-def _describe(action: argparse.Action) -> None:
-    """Say what an option takes, for this parser that parses nothing."""
+def _describe(action: argparse.Action, names: Mapping[str, Iterable[str]]) -> None:
+    """Say what an option takes, for this parser that parses nothing; `names` are by its name."""
     import shtab
 
-    catalog = Catalog()
-    names: dict[str, Iterable[str]] = {
-        "kernel": catalog.kernels,
-        "variant": catalog.variants,
-        "case": catalog.cases,
-    }
     if action.dest in names:
         action.choices = sorted(names[action.dest])
     elif action.metavar == "DIR":

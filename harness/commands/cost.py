@@ -24,14 +24,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from harness.report import cost_report
     from harness.run import cost
+    from harness.run.plan import Interrupted
 
     catalog = Catalog()
     variants = catalog.select_variants(options.variant)
     with ExitStack() as resources:
         progress = Progress(resources)
         kernel, modules = prepare(options, catalog, progress)
-        result = cost.run(kernel, modules, variants)
+        stopped: Interrupted | None = None
+        try:
+            result = cost.run(kernel, modules, variants)
+        except Interrupted as interrupted:
+            result, stopped = interrupted.result, interrupted
     tell_json(
         options, lambda: cost_report.document(result), lambda: cost_report.print_costs(result)
     )
+    if stopped:
+        raise stopped
     return result.exit_status

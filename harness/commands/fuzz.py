@@ -10,9 +10,17 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from harness.catalog import Catalog
-from harness.commands.options import add_cc, add_json, add_kernel, add_variants, count, resolve
+from harness.commands.options import (
+    add_all,
+    add_cc,
+    add_json,
+    add_kernel,
+    add_variants,
+    count,
+    resolve,
+)
 from harness.commands.output import Progress, each, tell_json, unwritable_folder, write
-from harness.errors import ConfigError
+from harness.errors import ConfigError, Stopped
 from harness.kernel.compiler import named
 
 SUMMARY = "play random signatures, each under one of the variants, and judge every byte"
@@ -42,6 +50,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where the case file of a failure is written (default: here)",
     )
+    add_all(parser)
     add_json(parser, "the result")
 
 
@@ -50,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.kernel import modules
     from harness.report import fuzz_report
     from harness.run import fuzz as fuzzing
+    from harness.run.plan import Interrupted
 
     catalog = Catalog()
     compiler = named(options.cc)
@@ -61,23 +71,27 @@ def run(options: argparse.Namespace) -> int:
         progress = Progress(resources)
         kernel = resolve(options, catalog, progress, [compiler])
         compiled = fuzzing.COMPILED if options.compiled is None else options.compiled
-        campaign = fuzzing.run(
-            kernel,
-            options.seed,
-            options.count,
-            variants,
-            compiled=compiled,
-            build=build,
-            on_played=lambda played: progress.step("playing", options.count, played),
-        )
+        stopped: Stopped | None = None
         shrunk = None
-        if campaign.failures:
-            shrunk = fuzzing.shrink(
+        try:
+            campaign = fuzzing.run(
                 kernel,
-                campaign.failures[0],
+                options.seed,
+                options.count,
+                variants,
+                compiled=compiled,
                 build=build,
-                on_round=lambda done: progress.step("simplifying", fuzzing.SHRINK_ROUNDS, done),
+                on_played=lambda played: progress.step("playing", options.count, played),
             )
+            if campaign.failures:
+                shrunk = fuzzing.shrink(
+                    kernel,
+                    campaign.failures[0],
+                    build=build,
+                    on_round=lambda done: progress.step("simplifying", fuzzing.SHRINK_ROUNDS, done),
+                )
+        except Interrupted as interrupted:
+            campaign, stopped = interrupted.result, interrupted
     command = ""
     steps: list[Callable[[], None]] = []
     if shrunk:
@@ -93,7 +107,9 @@ def run(options: argparse.Namespace) -> int:
         lambda: tell_json(
             options,
             lambda: fuzz_report.document(campaign),
-            lambda: fuzz_report.print_campaign(campaign, shrunk, command),
+            lambda: fuzz_report.print_campaign(campaign, shrunk, command, options.all),
         ),
     )
+    if stopped:
+        raise stopped
     return campaign.exit_status

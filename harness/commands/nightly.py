@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import subprocess
 from contextlib import ExitStack
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from harness.nightly.html import Past
     from harness.nightly.matrix import Matrix
-    from harness.nightly.night import Report
+    from harness.nightly.night import Report, Step
     from harness.nightly.store import Night, Store
     from harness.nightly.unit import Done, Unit
 
@@ -104,29 +105,34 @@ def _played(
     options: argparse.Namespace, store: Store, wanted: Matrix, left: Night | None
 ) -> tuple[Report, Past]:
     """A new night, or what was left of one, with what its formats need."""
-    from harness.nightly import cluster, night
+    from harness.nightly import cluster, night, told
 
     with ExitStack() as resources:
         executor = resources.enter_context(cluster.executor(options.cluster, options.jobs))
         now = left or store.begin(wanted)
-        progress = Progress(resources)
-        night.spend(
-            store,
-            now,
-            executor,
-            lambda done, planned: progress.step("units", planned, done),
+        resources.enter_context(
+            told.stoppable(store, now, options.matrix, elsewhere=bool(options.store))
         )
+        progress = Progress(resources)
+        night.spend(store, now, executor, functools.partial(_tell_step, progress))
         found, past = recall(store, store.night(now.id), options)
         if options.bisect:
             found = _bisected(found, executor, progress)
         return found, past
 
 
+def _tell_step(progress: Progress, step: Step) -> None:
+    from harness.nightly import told
+
+    progress.step("units", step.planned, step.done)
+    progress.say(told.step(step))
+
+
 def _bisected(found: Report, executor: Executor, progress: Progress) -> Report:
     from harness import settings
     from harness.catalog import Catalog
     from harness.kernel import debian
-    from harness.nightly import bisect, night
+    from harness.nightly import bisect, night, told
 
     kernels, archive = Catalog().kernels, settings.load().archive
 
@@ -134,6 +140,7 @@ def _bisected(found: Report, executor: Executor, progress: Progress) -> Report:
         progress.percent(f"looking for the first bad release: {unit.kernel}", 0)
         done = night.do(executor, unit)
         progress.percent(f"looking for the first bad release: {unit.kernel}", 100)
+        progress.say(told.ended(done))
         return done
 
     def releases(spec: str) -> list[str]:

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from harness import settings
 from harness.catalog import Catalog
 from harness.commands.output import Progress, Target
+from harness.errors import ConfigError
 from harness.kernel import spec
 from harness.kernel.compiler import Compiler, named
 from harness.kernel.options import Options
@@ -21,6 +23,8 @@ from harness.model.policy import Changes
 if TYPE_CHECKING:
     from harness.kernel.kernel import Kernel
     from harness.kernel.modules import Modules
+
+N = TypeVar("N", int, float)
 
 
 def add_variants(parser: argparse.ArgumentParser) -> None:
@@ -112,6 +116,14 @@ def add_share(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_all(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="tell each difference by itself, in place of those of one kind together",
+    )
+
+
 def add_json(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
         "--json", type=Target, metavar="FILE", help=f"write {what} as JSON; '-' for standard output"
@@ -119,33 +131,34 @@ def add_json(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 86400:
-        raise ValueError
-    return value
+    return _number(text, float, 1e-3, 86400)
 
 
 def port(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 65535:
-        raise ValueError
-    return value
+    return _number(text, int, 1, 65535)
 
 
 def count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 10**7:
-        raise ValueError
-    return value
+    return _number(text, int, 1, 10**7)
+
+
+def _number(text: str, kind: Callable[[str], N], least: N, most: N) -> N:
+    with contextlib.suppress(ValueError):
+        if least <= (value := kind(text)) <= most:
+            return value
+    raise argparse.ArgumentTypeError(f"'{text}': give a number from {least} to {most}")
 
 
 def kernel_options(options: argparse.Namespace, patches: Sequence[str] = ()) -> Options:
     """What was said of the kernel beside its spec."""
+    build = options.modules_build
+    if build and not build.is_dir():
+        raise ConfigError(f"{build}: no such directory.", "Check --modules-build.")
     cc = getattr(options, "cc", "gcc")
     return Options(
         refresh=options.refresh,
         compiler=named(cc if isinstance(cc, str) else "gcc"),
-        modules_build=options.modules_build,
+        modules_build=build,
         fragments=tuple(options.kconfig),
         changes=Changes(patches=tuple(patches)),
     )

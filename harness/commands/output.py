@@ -194,6 +194,11 @@ class Progress:
             self._tasks[what] = self._bars.add_task(what, total=total)
         self._bars.update(self._tasks[what], completed=completed)
 
+    def say(self, line: str) -> None:
+        """A line for who has no bars to look at, such as a log of a CI system."""
+        if not sys.stderr.isatty():
+            print(line, file=sys.stderr, flush=True)
+
     def percent(self, what: str, percent: float) -> None:
         self._update(what, 100, percent)
 

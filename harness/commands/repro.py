@@ -17,6 +17,7 @@ from harness import settings
 from harness.catalog import Catalog
 from harness.commands import output
 from harness.commands.options import (
+    add_all,
     add_cc,
     add_kernel,
     add_selection,
@@ -26,7 +27,7 @@ from harness.commands.options import (
     seconds,
 )
 from harness.commands.output import Output, Progress, as_json
-from harness.errors import ConfigError, Exit, HarnessError
+from harness.errors import ConfigError, Exit, HarnessError, Stopped
 
 if TYPE_CHECKING:
     from harness.model.policy import Policy, Variant
@@ -87,6 +88,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a further variant: the tree's own jprobes with a macro set, such as"
         " MAX_STACK_SIZE=THREAD_SIZE",
     )
+    add_all(parser)
     for one in OUTPUTS:
         one.add(parser)
     parser.add_argument(
@@ -168,11 +170,13 @@ def run(options: argparse.Namespace) -> int:
         try:
             result = _judge(options, catalog, specs[0])
         except Interrupted as interrupted:
-            result = interrupted.result
+            _report(options, interrupted.result)
+            raise
         _report(options, result)
         return result.exit_status
     survey = _survey({name: functools.partial(_judge, options, catalog, name) for name in specs})
     _report(options, survey)
+    _end(survey)
     return survey.exit_status
 
 
@@ -208,16 +212,23 @@ def _survey(runs: Mapping[str, Callable[[], Result]]) -> Survey:
     """Runs by name, one after the other; a kernel that cannot be had does not stop the rest."""
     from harness.run.plan import Interrupted, Survey, Unjudged
 
-    results, unjudged = [], []
+    results, unjudged, ended = [], [], None
     for name, run in runs.items():
         try:
             results.append(replace(run(), spec=name))
         except Interrupted as interrupted:
             results.append(replace(interrupted.result, spec=name))
+            ended = interrupted
             break
         except HarnessError as error:
             unjudged.append(Unjudged(name, error.sentence, error.hint, error.exit_status))
-    return Survey(tuple(results), tuple(unjudged))
+    return Survey(tuple(results), tuple(unjudged), ended)
+
+
+def _end(survey: Survey) -> None:
+    """Tell the user of what was interrupted, once all is reported."""
+    if survey.ended:
+        raise Stopped(survey.ended.sentence, survey.ended.hint, survey.exit_status)
 
 
 def _patched(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]) -> int:
@@ -232,6 +243,7 @@ def _patched(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]
     judge = functools.partial(_judge, options, catalog, name)
     survey = _survey({name: judge, f"{name} + patch": functools.partial(judge, options.patch)})
     _report(options, survey, patch_report.print_patch, PATCH_OUTPUTS)
+    _end(survey)
     return patch_report.exit_status(survey) if len(survey.results) == 2 else survey.exit_status
 
 
@@ -375,14 +387,14 @@ def _judge(
         )
 
 
-def _print(result: Result | Survey) -> None:
+def _print(result: Result | Survey, everything: bool) -> None:
     from harness.report import kernels_report, terminal
     from harness.run.plan import Survey
 
     if isinstance(result, Survey):
-        kernels_report.print_survey(result)
+        kernels_report.print_survey(result, everything)
         return
-    terminal.print_result(result)
+    terminal.print_result(result, everything)
     if len(result.outcomes) == 1:
         terminal.print_dump(result.outcomes[0])
 
@@ -434,13 +446,13 @@ PATCH_OUTPUTS: tuple[Output[Any], ...] = (
 def _report(
     options: argparse.Namespace,
     result: Result | Survey,
-    show: Callable[[Any], None] = _print,
+    show: Callable[[Any, bool], None] = _print,
     outputs: Sequence[Output[Any]] = OUTPUTS,
 ) -> None:
     """Tell the result everywhere; what cannot be written does not stop the rest."""
     output.each(
         lambda: _keep(result) if options.keep else None,
-        lambda: output.tell(options, outputs, result, show),
+        lambda: output.tell(options, outputs, result, lambda result: show(result, options.all)),
     )
 
 

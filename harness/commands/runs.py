@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         lambda: {"schema": 1, "runs": rows},
         lambda: terminal.print_rows(
             "the last runs, the newest first",
-            ("run", "kernel", "as predicted", "took", "", "command"),
+            ("run", "kernel", "as predicted", "took", "kept", "command"),
             [_row(folder, about) for folder, about in found],
         ),
     )
@@ -63,5 +63,5 @@ def _row(folder: Path, about: About) -> tuple[str, ...]:
     else:
         took = "was killed"
     judged = f"{about.agree} of {about.planned}" if about.planned else ""
-    kept = "kept" if logs.is_kept(folder) else "of a night" if logs.is_held(folder) else ""
+    kept = "yes" if logs.is_kept(folder) else "by a night" if logs.is_held(folder) else ""
     return folder.name, about.kernel, judged, took, kept, shlex.join(about.command)

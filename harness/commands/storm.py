@@ -38,6 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from harness.report import storm_report
     from harness.run import storm as storms
+    from harness.run.plan import Interrupted
 
     catalog = Catalog()
     variants = catalog.select_variants(options.variant)
@@ -52,15 +53,21 @@ def run(options: argparse.Namespace) -> int:
 
         kernel, modules = prepare(options, catalog, progress)
         progress.step("storms", len(variants), done)
-        result = storms.run(
-            kernel,
-            modules,
-            variants,
-            cpus=options.cpus,
-            seconds=options.seconds,
-            on_outcome=on_outcome,
-        )
+        stopped: Interrupted | None = None
+        try:
+            result = storms.run(
+                kernel,
+                modules,
+                variants,
+                cpus=options.cpus,
+                seconds=options.seconds,
+                on_outcome=on_outcome,
+            )
+        except Interrupted as interrupted:
+            result, stopped = interrupted.result, interrupted
     tell_json(
         options, lambda: storm_report.document(result), lambda: storm_report.print_storms(result)
     )
+    if stopped:
+        raise stopped
     return result.exit_status

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.commands import output
+from harness.commands.options import add_all
 from harness.commands.output import Output, as_json
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def _origin(text: str) -> str:
 
 def add_formats(parser: argparse.ArgumentParser) -> None:
     """An option for each format, and what they need."""
+    add_all(parser)
     for one in OUTPUTS:
         one.add(parser)
     parser.add_argument(
@@ -120,4 +122,4 @@ def tell(options: argparse.Namespace, found: Report, past: Past) -> None:
     from harness.nightly import told
 
     night = Telling(found, past, options.origin or "")
-    output.tell(options, OUTPUTS, night, lambda night: told.show(night.report))
+    output.tell(options, OUTPUTS, night, lambda night: told.show(night.report, options.all))

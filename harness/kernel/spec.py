@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 from harness import cache, home
-from harness.catalog import Catalog, KernelFile, nearest
-from harness.errors import ConfigError, UnfitTree
+from harness.catalog import Catalog, KernelFile
+from harness.errors import ConfigError, UnfitTree, nearest
 from harness.kernel import debian, local, native, plain, programs, tree
 from harness.kernel.apt import Progress
 from harness.kernel.changes import is_repository

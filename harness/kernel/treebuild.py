@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import cache, doctor, home, resources, tool
-from harness.errors import InfrastructureError, UnfitTree
+from harness.errors import InfrastructureError, Stopped, UnfitTree
 from harness.kernel import kconfig, plain
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import CROSS_COMPILE, Compiler
@@ -232,7 +232,16 @@ def _compile(tree: Tree, command: Sequence[str | Path], key: str, report: Progre
     report(what, 0)
     log = _log(key)
     steps = tool.steps(r"  [A-Z]", _STEPS, lambda percent: report(what, percent))
-    if tool.follow([*command, "Image", "modules"], log=log, on_line=steps, seconds=BUILD_SECONDS):
+    try:
+        status = tool.follow(
+            [*command, "Image", "modules"], log=log, on_line=steps, seconds=BUILD_SECONDS
+        )
+    except KeyboardInterrupt:
+        raise Stopped(
+            f"{what} was not finished, and nothing of the build is kept.",
+            f"Its log: {log}.  The same command begins the build again.",
+        ) from None
+    if status:
         detail = _first_error(log.read_text(errors="replace"))
         raise UnfitTree(f"{tree.path} does not build: {detail}.", f"Log: {log}")
     report(what, 100)

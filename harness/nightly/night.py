@@ -51,6 +51,21 @@ class Report:
         return Exit.AGREES if self.complete else Exit.INFRASTRUCTURE
 
 
+@dataclass(frozen=True)
+class Step:
+    """A night that is at work."""
+
+    # The unit that has just ended; None: it only begins.
+    came: Done | None
+    planned: int
+    # Names of the units that have not ended, in their order.
+    left: tuple[str, ...]
+
+    @property
+    def done(self) -> int:
+        return self.planned - len(self.left)
+
+
 def resumed(store: Store, matrix: Matrix) -> Night:
     """The newest night over a matrix, where something of it is left to do."""
     nights = (night for night in store.nights() if night.matrix == matrix.digest)
@@ -66,19 +81,21 @@ def spend(
     store: Store,
     night: Night,
     executor: Executor,
-    on_done: Callable[[int, int], None] = lambda done, planned: None,
+    on_step: Callable[[Step], None] = lambda step: None,
 ) -> None:
     """Do all of a night's units that are not stored yet."""
     units = store.units(night)
     stored = store.stored(night)
-    on_done(len(stored), len(units))
-    futures = {executor.submit(work, unit): unit for unit in units if unit.name not in stored}
+    left = {unit.name: unit for unit in units if unit.name not in stored}
+    on_step(Step(None, len(units), tuple(left)))
+    futures = {executor.submit(work, unit): unit for unit in left.values()}
     try:
-        for number, future in enumerate(as_completed(futures), len(stored) + 1):
+        for future in as_completed(futures):
             came = _came(futures[future], future)
             store.add(night, came)
             logs.hold(came.logs)
-            on_done(number, len(units))
+            del left[futures[future].name]
+            on_step(Step(came, len(units), tuple(left)))
     except BaseException:
         _end(executor)
         raise

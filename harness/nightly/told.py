@@ -3,14 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+import time
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from rich.text import Text
-
-from harness.nightly.night import Report
+from harness.errors import Stopped
+from harness.nightly.compare import Regression, Sort
+from harness.nightly.night import Report, Step
+from harness.nightly.store import Night, Store
 from harness.nightly.unit import Done
 from harness.report import terminal
+from harness.report.differing import kind, sorted_groups
 
 SCHEMA = 1
 # Details of one regression that a table shows; JSON has all.
@@ -68,25 +75,54 @@ def _agree(done: Done) -> int:
     return done.played - sum(not cell.agrees for cell in done.cells)
 
 
-def show(report: Report) -> None:
+# Regressions from the worst sort to the least; a random signature only repeats what a
+# cell shows better.
+_ORDER = (Sort.KERNEL, Sort.SPLAT, Sort.VERDICT, Sort.GONE, Sort.COST, Sort.FUZZ)
+
+
+def alike(regressions: Sequence[Regression]) -> list[list[Regression]]:
+    """Those of a kernel and a variant that differ in numbers alone together, the worst first."""
+
+    def key(one: Regression) -> Hashable:
+        sentences = tuple(dict.fromkeys(map(kind, (_change(one), *one.details))))
+        return replace(one.place, case=""), one.sort, sentences
+
+    return sorted_groups(regressions, key, lambda one: _ORDER.index(one.sort))
+
+
+def _change(one: Regression) -> str:
+    return f"{one.was} -> {one.is_}" if one.was else one.is_
+
+
+def show(report: Report, everything: bool = False) -> None:
     """Units, then regressions with their bytes, then one sentence."""
     out = terminal.console()
     terminal.print_rows(
         f"night {report.night.id}: {report.night.shows}",
-        ("unit", "release", "as predicted", "took", ""),
+        ("unit", "release", "as predicted", "took", "note"),
         [row(done) for done in report.results],
     )
-    for one in report.regressions:
+    groups = alike(report.regressions)
+    if everything:
+        groups = [[one] for group in groups for one in group]
+    shown = groups if everything else groups[: terminal.KINDS]
+    for first, *others in shown:
         out.print()
-        change = f"{one.was} -> {one.is_}" if one.was else one.is_
-        out.print(Text(f"{one.place}: {change}", "bold red"))
-        for line in one.details[:DETAILS]:
-            out.print(Text(f"  {line}"))
+        more = f", and {len(others)} more like it" if others else ""
+        terminal.say(f"{first.place}: {_change(first)}{more}", terminal.COMPLAINT)
+        for line in first.details if everything else first.details[:DETAILS]:
+            terminal.say(line, depth=2)
+        if others:
+            terminal.say(f"like it: {terminal.some([one.place.case for one in others])}", depth=2)
+    if left := groups[len(shown) :]:
+        count = sum(len(group) for group in left)
+        out.print()
+        terminal.say(f"{count} more regressions of {len(left)} more kinds; --all tells each.")
     for line in missing(report):
         out.print()
-        out.print(Text(line, "yellow"))
+        terminal.say(line, "yellow")
     out.print()
-    out.print(Text(sentence(report), "bold"))
+    terminal.say(sentence(report), "bold")
 
 
 def row(done: Done) -> tuple[str, ...]:
@@ -95,6 +131,42 @@ def row(done: Done) -> tuple[str, ...]:
     judged = f"{_agree(done)} of {done.planned}" if done.planned else "-"
     again = "again after a failure of our tools" if done.retried else ""
     return done.unit, release, judged, f"{done.ended - done.started:.0f} s", again
+
+
+def ended(done: Done) -> str:
+    """A unit that has just ended, in a line."""
+    unit, _, judged, took, again = row(done)
+    trouble = [text.partition("\n")[0] for text in (*done.kernel_trouble, *done.own_trouble)]
+    told = [f"{judged} as predicted" if done.planned else "nothing judged", took, again, *trouble]
+    return f"{time.strftime('%H:%M:%S')} {unit}: {'; '.join(filter(None, told))}"
+
+
+def step(now: Step) -> str:
+    """How far a night has come, in a line: what ended, and what is next."""
+    count = f"{now.done} of {now.planned} units"
+    came = ended(now.came) if now.came else f"{time.strftime('%H:%M:%S')} the night begins"
+    return f"{came} ({count}; {f'next: {now.left[0]}' if now.left else 'that was all'})"
+
+
+@contextmanager
+def stoppable(store: Store, night: Night, matrix: Path, *, elsewhere: bool) -> Iterator[None]:
+    """
+    Let a user who ends a night know what is stored of it, and how to go on.
+
+    `elsewhere` is said where the store is not the default one.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        done, planned = len(store.stored(night)), len(store.units(night))
+        next_ = f"Go on: jprobe-harness {shlex.join(['nightly', str(matrix), '--resume'])}"
+        if done == planned:
+            next_ = "See: jprobe-harness report"
+        # Its URL may have a password.
+        same = " and the same --store" if elsewhere else ""
+        raise Stopped(
+            f"{done} of {planned} units of night {night.id} are stored.", f"{next_}{same}"
+        ) from None
 
 
 def missing(report: Report) -> Iterator[str]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.text import Text
-
-from harness.report.terminal import MISMATCH, console, print_rows
+from harness.report.terminal import COMPLAINT, MISMATCH, print_rows, say
 from harness.run.cost import CostOutcome, CostResult
 from harness.run.logs import see
 
@@ -51,7 +49,6 @@ def _row(outcome: CostOutcome) -> tuple[str, ...]:
 
 def print_costs(result: CostResult) -> None:
     """The table, and what went wrong."""
-    out = console()
     print_rows(
         f"{result.release}: what a jprobe adds to a call",
         HEADER,
@@ -59,10 +56,10 @@ def print_costs(result: CostResult) -> None:
     )
     for outcome in result.outcomes:
         for reason in outcome.reasons:
-            out.print(Text(f"{MISMATCH}{outcome.variant.name}: {reason}", style="bold red"))
+            say(f"{MISMATCH}{outcome.variant.name}: {reason}", COMPLAINT)
     for trouble in result.kernel_trouble:
-        out.print(Text(f"{MISMATCH}{trouble}", style="bold red"))
+        say(f"{MISMATCH}{trouble}", COMPLAINT)
     for trouble in result.own_trouble:
-        out.print(Text(f"Our own tools failed: {trouble}", style="yellow"))
+        say(f"Our own tools failed: {trouble}", "yellow")
     if result.exit_status:
-        out.print(Text(see(result.logs)))
+        say(see(result.logs))

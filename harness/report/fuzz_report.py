@@ -5,10 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.text import Text
-
 from harness.report import words
-from harness.report.terminal import MISMATCH, console
+from harness.report.terminal import COMPLAINT, console, print_differing, say
 from harness.run.fuzz import Campaign
 from harness.run.logs import see
 from harness.run.plan import Outcome
@@ -53,24 +51,23 @@ def document(campaign: Campaign) -> dict[str, Any]:
     }
 
 
-def print_campaign(campaign: Campaign, shrunk: Outcome | None, command: str) -> None:
+def print_campaign(
+    campaign: Campaign, shrunk: Outcome | None, command: str, everything: bool = False
+) -> None:
     """The failures, the simplest one with the command that plays it, and one sentence."""
     out = console()
-    for failure in campaign.failures:
-        out.print(Text(f"{MISMATCH}{failure.play}", style="bold red"))
-        for reason in failure.reasons:
-            out.print(Text(f"    {reason}"))
+    print_differing(campaign.failures, everything)
     for trouble in campaign.trouble:
-        out.print(Text(trouble, style="bold red"))
+        say(trouble, COMPLAINT)
     if shrunk:
         out.print()
-        out.print(Text(f"The simplest that fails too: {shrunk.play.case.signature}", "bold"))
+        say(f"The simplest that fails too: {shrunk.play.case.signature}", "bold")
         for reason in shrunk.reasons:
-            out.print(Text(f"    {reason}"))
-        out.print(Text(f"Play it with: {command}"))
+            say(reason, depth=4)
+        say(f"Play it with: {command}")
     if campaign.failures or campaign.trouble:
         out.print()
-    out.print(Text(summary(campaign), style="bold"))
-    out.print(Text(f"Digest of all that was observed: {campaign.digest[:16]}"))
+    say(summary(campaign), "bold")
+    say(f"Digest of all that was observed: {campaign.digest[:16]}")
     if campaign.trouble:
-        out.print(Text(see(campaign.logs)))
+        say(see(campaign.logs))

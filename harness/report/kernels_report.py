@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from harness.report import json_report, junit, ktap, terminal, words
@@ -16,8 +15,6 @@ from harness.run.logs import see
 from harness.run.plan import Result, Survey
 
 SCHEMA = 1
-# Cases of a difference that a line names; JSON has them all.
-SHOWN = 6
 
 
 @dataclass(frozen=True)
@@ -49,75 +46,61 @@ def differences(results: Sequence[Result]) -> list[Difference]:
     return list(alike.values())
 
 
-def _row(result: Result) -> Iterator[Text]:
+def _row(result: Result, variants: Sequence[str]) -> Iterator[Text]:
     yield Text(result.spec)
     yield Text(result.release)
-    by_variant: dict[str, list[bool]] = {}
-    intact: dict[str, int] = {}
-    for outcome in result.outcomes:
-        name = outcome.play.variant.name
-        by_variant.setdefault(name, []).append(outcome.agrees)
-        intact[name] = intact.get(name, 0) + (words.cell(outcome) == "intact")
-    for name, agrees in by_variant.items():
-        text = f"{intact[name]} of {len(agrees)}"
-        wrong = agrees.count(False)
-        yield Text(f"{terminal.MISMATCH}{wrong}, {text}", "bold red") if wrong else Text(text)
+    for name in variants:
+        outcomes = [o for o in result.outcomes if o.play.variant.name == name]
+        intact = sum(words.cell(outcome) == "intact" for outcome in outcomes)
+        wrong = sum(not outcome.agrees for outcome in outcomes)
+        text = f"{intact} of {len(outcomes)}" if outcomes else "not played"
+        yield Text(f"{terminal.MISMATCH}{wrong}, {text}", terminal.DIFFERS) if wrong else Text(text)
 
 
-def print_survey(survey: Survey) -> None:
+def print_survey(survey: Survey, everything: bool = False) -> None:
     """Kernels down, variants across; then what differs, and what went wrong."""
     out = terminal.console()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("kernel", no_wrap=True)
-    table.add_column("release")
     names = (o.play.variant.name for result in survey.results for o in result.outcomes)
-    for name in dict.fromkeys(names):
-        table.add_column(name)
-    for result in survey.results:
-        table.add_row(*_row(result))
-    for unjudged in survey.unjudged:
-        table.add_row(unjudged.spec, Text("not judged", "bold red"))
-    terminal.print_titled("cases that each stack policy leaves intact", table)
+    variants = list(dict.fromkeys(names))
+    rows: list[Sequence[Text | str]] = [list(_row(result, variants)) for result in survey.results]
+    rows += [
+        (unjudged.spec, Text("not judged", terminal.DIFFERS), *[""] * len(variants))
+        for unjudged in survey.unjudged
+    ]
+    terminal.print_rows(
+        "cases that each stack policy leaves intact", ("kernel", "release", *variants), rows
+    )
     if found := differences(survey.results):
         out.print()
         terminal.print_rows(
             "where the kernels differ from each other",
             ("variant", "class on which kernels", "cases"),
-            [(d.variant, _classes(d), _some(d.cases)) for d in found],
+            [(d.variant, _classes(d), terminal.some(d.cases)) for d in found],
         )
-    print_complaints(survey)
+    print_complaints(survey, everything)
     out.print()
     for result in survey.results:
-        out.print(Text(f"{result.spec}: {words.summary(result)}", style="bold"))
+        terminal.say(f"{result.spec}: {words.summary(result)}", "bold")
         if result.exit_status:
-            out.print(Text(see(result.logs)))
+            terminal.say(see(result.logs))
 
 
-def print_complaints(survey: Survey) -> None:
+def print_complaints(survey: Survey, everything: bool = False) -> None:
     """What went wrong, run by run."""
-    out = terminal.console()
     for result in survey.results:
-        for outcome in result.differing:
-            out.print(Text(f"\n{terminal.MISMATCH}{outcome.play} on {result.spec}", "bold red"))
-            for reason in outcome.reasons:
-                out.print(Text(f"    {reason}"))
+        terminal.print_differing(result.differing, everything, f" on {result.spec}")
         for trouble in result.trouble:
-            out.print(Text(f"\n{result.spec}: {trouble}", "bold red"))
+            terminal.say(f"\n{result.spec}: {trouble}", terminal.COMPLAINT)
     for unjudged in survey.unjudged:
-        out.print(Text(f"\n{unjudged.spec}: {unjudged.sentence}", "bold red"))
+        terminal.say(f"\n{unjudged.spec}: {unjudged.sentence}", terminal.COMPLAINT)
         if unjudged.hint:
-            out.print(Text(f"  {unjudged.hint}"))
+            terminal.say(unjudged.hint, depth=2)
 
 
 def _classes(difference: Difference) -> str:
     return "; ".join(
         f"{label}: {', '.join(kernels)}" for label, kernels in difference.classes.items()
     )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def as_json(survey: Survey) -> dict[str, Any]:

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rich.text import Text
-
 from harness.model.facts import Facts
 from harness.report import words
-from harness.report.terminal import MISMATCH, console, print_rows
+from harness.report.terminal import COMPLAINT, console, print_differing, print_rows, say
 from harness.run.layout import Copied, Frame, copied, findings, frames
 from harness.run.logs import see
 from harness.run.plan import Result
@@ -99,19 +97,16 @@ def print_layouts(results: Mapping[str, Result]) -> None:
     )
     for name, result in results.items():
         out.print()
-        out.print(Text(f"{name} ({result.compiler})", style="bold"))
+        say(f"{name} ({result.compiler})", "bold")
         for sentence in findings(list(by_compiler[name].values())):
-            out.print(Text(f"  {sentence}"))
-        out.print(Text(f"  {words.summary(result)}"))
+            say(sentence, depth=2)
+        say(words.summary(result), depth=2)
         _print_differing(result)
 
 
 def _print_differing(result: Result) -> None:
-    out = console()
-    for outcome in result.differing:
-        for reason in outcome.reasons:
-            out.print(Text(f"  {MISMATCH}{outcome.play}: {reason}", style="bold red"))
+    print_differing(result.differing)
     for complaint in words.run_complaints(result):
-        out.print(Text(f"  {complaint}", style="bold red"))
+        say(complaint, COMPLAINT, depth=2)
     if result.exit_status:
-        out.print(Text(f"  {see(result.logs)}"))
+        say(see(result.logs), depth=2)

@@ -83,25 +83,23 @@ _STYLES = {
 }
 
 
-def _cell(outcome: Outcome | None) -> str:
-    if outcome is None:
-        return "not played"
-    text = words.cell(outcome)
-    text = "\N{MIDDLE DOT}" if text == "intact" else text
-    return text if outcome.agrees else f"{terminal.MISMATCH}{text}"
-
-
 def _rows(found: list[Change]) -> Iterator[tuple[str | Text, ...]]:
     for change in found:
         name = change.effect.value
         effect = Text("" if change.effect is Effect.SAME else name, _STYLES[change.effect])
-        yield change.case, change.variant, _cell(change.before), _cell(change.after), effect
+        yield (
+            change.case,
+            change.variant,
+            terminal.cell(change.before),
+            terminal.cell(change.after),
+            effect,
+        )
 
 
-def print_patch(survey: Survey) -> None:
+def print_patch(survey: Survey, everything: bool = False) -> None:
     """The table of both, then what is wrong with either run."""
     if len(survey.results) < 2:
-        kernels_report.print_survey(survey)
+        kernels_report.print_survey(survey, everything)
         return
     before, after = survey.results
     found = changes(before, after)
@@ -111,19 +109,17 @@ def print_patch(survey: Survey) -> None:
     out = terminal.console()
     terminal.print_rows(
         f"{before.release}: what the patch changes, in bytes left corrupt",
-        ("case", "variant", "without", "with the patch", ""),
+        ("case", "variant", "without", "with the patch", "effect"),
         _rows(shown),
     )
-    kernels_report.print_complaints(survey)
+    kernels_report.print_complaints(survey, everything)
     counts = {effect: sum(c.effect is effect for c in found) for effect in Effect}
     out.print()
-    out.print(
-        Text(
-            f"With the patch, {counts[Effect.BETTER]} of {len(found)} cells are better,"
-            f" {counts[Effect.WORSE]} worse, {counts[Effect.OTHER]} corrupt in another way,"
-            f" {counts[Effect.SAME]} the same.",
-            style="bold",
-        )
+    terminal.say(
+        f"With the patch, {counts[Effect.BETTER]} of {len(found)} cells are better,"
+        f" {counts[Effect.WORSE]} worse, {counts[Effect.OTHER]} corrupt in another way,"
+        f" {counts[Effect.SAME]} the same.",
+        "bold",
     )
 
 
@@ -135,8 +131,8 @@ def as_json(survey: Survey) -> dict[str, Any]:
             {
                 "variant": change.variant,
                 "case": change.case,
-                "without": _cell(change.before),
-                "with": _cell(change.after),
+                "without": terminal.cell(change.before).plain,
+                "with": terminal.cell(change.after).plain,
                 "effect": change.effect.value,
             }
             for change in changes(*survey.results)

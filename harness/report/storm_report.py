@@ -6,10 +6,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from rich.text import Text
-
 from harness.model.storm import CONTEXTS, Storm
-from harness.report.terminal import MISMATCH, console, print_rows
+from harness.report.terminal import COMPLAINT, MISMATCH, console, print_rows, say
 from harness.run.logs import see
 from harness.run.storm import StormOutcome, StormResult
 
@@ -75,13 +73,13 @@ def print_storms(result: StormResult) -> None:
     )
     for outcome in result.outcomes:
         for reason in outcome.reasons:
-            out.print(Text(f"{MISMATCH}{outcome.variant.name}: {reason}", style="bold red"))
+            say(f"{MISMATCH}{outcome.variant.name}: {reason}", COMPLAINT)
     for trouble in result.own_trouble:
-        out.print(Text(f"Our own tools failed: {trouble}", style="yellow"))
+        say(f"Our own tools failed: {trouble}", "yellow")
     out.print()
-    out.print(Text(summary(result), style="bold"))
+    say(summary(result), "bold")
     if result.exit_status:
-        out.print(Text(see(result.logs)))
+        say(see(result.logs))
 
 
 def summary(result: StormResult) -> str:

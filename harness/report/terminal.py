@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tables and hexdumps for people; colour only where the terminal has it."""
+"""What people read: tables, hexdumps and sentences; colour only where the terminal has it."""
 
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -15,17 +16,34 @@ from rich.progress import (
     TaskProgressColumn,
     TextColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
 from harness.model.observation import Look
-from harness.report import words
+from harness.model.predict import Damage
+from harness.report import differing, words
+from harness.report.differing import Group
+from harness.report.table import folded, lay_out
 from harness.run.logs import see
 from harness.run.plan import Outcome, Result
 
-# Wide enough for all variants side by side, where nothing folds the lines.
-PIPE_WIDTH = 120
+# No line is that long: what is not a terminal is read by line.
+PIPE_WIDTH = 1_000_000
 MISMATCH = "\N{NOT EQUAL TO} "
+# Of what is not as predicted: a cell, and a sentence.
+DIFFERS, COMPLAINT = "bold red reverse", "bold red"
+INTACT = "green"
+# Of corruption that was predicted: the hues of a night's page, see harness/nightly/page.
+CLASSES = {
+    Damage.LEAK: "yellow",
+    Damage.BY_REF: "bright_blue",
+    Damage.ROLLBACK: "magenta",
+    Damage.OVERFLOW: "red",
+    Damage.SKIPPED: "dim",
+    Damage.MISSED: "cyan",
+}
+_CLASS = re.compile(rf"\b({'|'.join(damage.value for damage in Damage)})\b( [\d,]+)?")
+# Kinds of difference, and plays alike, that are told without --all.
+KINDS, ALIKE = 8, 6
 
 
 class _Console(Console):
@@ -36,9 +54,9 @@ class _Console(Console):
 
 
 def console(stderr: bool = False) -> Console:
-    """A console that is plain and wide in a pipe."""
+    """A console that never folds a line in a pipe."""
     made = _Console(stderr=stderr, highlight=False)
-    if not made.is_terminal:
+    if not made.file.isatty():
         made = _Console(stderr=stderr, highlight=False, width=PIPE_WIDTH)
     return made
 
@@ -56,44 +74,63 @@ def progress() -> Progress:
     )
 
 
-def _cell(outcome: Outcome | None) -> Text:
+def say(sentence: str | Text, style: str = "", *, depth: int = 0) -> None:
+    """A sentence so far from the left, folded where a terminal is too narrow for it."""
+    out = console()
+    text = Text(sentence, style) if isinstance(sentence, str) else sentence
+    for paragraph in text.split("\n"):
+        for line in folded(paragraph, out.width, first=depth, hang=depth and depth + 2):
+            out.print(line, soft_wrap=True)
+
+
+def classes(text: str) -> Text:
+    """The text with its classes of corruption coloured."""
+    made = Text(text)
+    for match in _CLASS.finditer(text):
+        made.stylize(CLASSES[Damage(match[1])], *match.span())
+    return made
+
+
+def cell(outcome: Outcome | None) -> Text:
+    """What came of a play, in a few words."""
     if outcome is None:
         return Text("not played", style="bold magenta")
     text = words.cell(outcome)
     if not outcome.agrees:
-        return Text(MISMATCH + text, style="bold red")
-    return Text("\N{MIDDLE DOT}", style="green") if text == "intact" else Text(text, "yellow")
+        return Text(MISMATCH + text, style=DIFFERS)
+    return Text("\N{MIDDLE DOT}", INTACT) if text == "intact" else classes(text)
 
 
-def verdicts(result: Result) -> Table:
+def print_verdicts(title: str, result: Result) -> None:
     """Cases down, variants across."""
     cells = {(o.play.case.name, o.play.variant.name): o for o in result.outcomes}
     variants = list(dict.fromkeys(name for _, name in cells))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("case", no_wrap=True)
-    for name in variants:
-        table.add_column(name)
-    for name in dict.fromkeys(case for case, _ in cells):
-        table.add_row(name, *(_cell(cells.get((name, variant))) for variant in variants))
-    return table
+    rows: list[Sequence[str | Text]] = [
+        (name, *(cell(cells.get((name, variant))) for variant in variants))
+        for name in dict.fromkeys(case for case, _ in cells)
+    ]
+    print_rows(title, ("case", *variants), rows, alike=True)
 
 
-def print_result(result: Result) -> None:
+def print_result(result: Result, everything: bool = False) -> None:
     """The table, what differs, and the run in one sentence."""
     out = console()
     if result.outcomes:
-        out.print(Text(f"{result.release}: what each stack policy leaves corrupt, in bytes"))
         if result.jprobes:
-            out.print(Text(f"The tree has jprobes of its own, and {result.jprobes}."))
-        out.print(verdicts(result))
+            say(f"The tree has jprobes of its own, and {result.jprobes}.")
+        print_verdicts(f"{result.release}: what each stack policy leaves corrupt, in bytes", result)
         out.print()
-        out.print(
-            f"{chr(0xB7)} intact   leak, by-ref: written by the handler, seen by the function   "
-            "rollback: a legitimate write undone"
+        say(
+            classes(
+                f"{chr(0xB7)} intact   leak, by-ref: written by the handler, seen by the function"
+                "   rollback: a legitimate write undone"
+            )
         )
-        out.print(
-            "overflow: saved past the buffer   skipped: the handler did not run   "
-            f"missed: nor a nested one's   {MISMATCH.strip()} not as predicted"
+        say(
+            classes(
+                "overflow: saved past the buffer   skipped: the handler did not run   "
+                f"missed: nor a nested one's   {MISMATCH.strip()} not as predicted"
+            )
         )
     if prices := words.prices(result.outcomes):
         out.print()
@@ -104,32 +141,62 @@ def print_result(result: Result) -> None:
         )
     if kept := words.kept(result.outcomes):
         out.print()
-        out.print(
+        say(
             f"The compiler has {len(kept)} handlers assign to a copy of their own of a stacked"
             f" argument, so that it does not leak: {', '.join(kept)}"
         )
-    for outcome in result.differing:
-        out.print()
-        out.print(Text(f"{MISMATCH}{outcome.play}", style="bold red"))
-        for reason in outcome.reasons:
-            out.print(Text(f"    {reason}"))
+    print_differing(result.differing, everything)
     for trouble in result.trouble:
         out.print()
-        out.print(Text(trouble, style="bold red"))
+        say(trouble, COMPLAINT)
     for failure in result.retried:
         out.print()
-        out.print(Text(f"Played the rest again after: {failure}", style="yellow"))
+        say(f"Played the rest again after: {failure}", "yellow")
     out.print()
-    out.print(Text(words.summary(result), style="bold"))
+    say(words.summary(result), "bold")
     if result.differing or result.trouble or not result.complete:
-        out.print(Text(see(result.logs)))
+        say(see(result.logs))
     if result.differing:
-        play = result.differing[0].play
-        cell = f"--variant {play.variant.name} --case {play.case.name}"
-        out.print(
-            f"Look inside: jprobe-harness repro --kernel {result.spec} {cell} --gdb (or --shell,"
+        play = differing.groups(result.differing)[0].first.play
+        chosen = f"--variant {play.variant.name} --case {play.case.name}"
+        say(
+            f"Look inside: jprobe-harness repro --kernel {result.spec} {chosen} --gdb (or --shell,"
             " or --dump)"
         )
+
+
+def print_differing(outcomes: Sequence[Outcome], everything: bool = False, where: str = "") -> None:
+    """
+    Plays that are not as predicted, the worst first.
+
+    Those of a variant that differ in the same way are told once, unless `everything`
+    is; `where` is said of each.
+    """
+    out = console()
+    found = differing.groups(outcomes)
+    if everything:
+        found = [Group((outcome,)) for group in found for outcome in group.outcomes]
+    shown = found if everything else found[:KINDS]
+    for group in shown:
+        more = len(group.outcomes) - 1
+        out.print()
+        alike = f", and {more} more like it" if more else ""
+        say(f"{MISMATCH}{group.first.play}{where}{alike}", COMPLAINT)
+        for reason in group.first.reasons:
+            say(reason, depth=4)
+        if more:
+            names = [outcome.play.case.name for outcome in group.outcomes[1:]]
+            say(f"like it: {some(names)}", depth=4)
+    if left := found[len(shown) :]:
+        cells = sum(len(group.outcomes) for group in left)
+        out.print()
+        say(f"{cells} more differ in {len(left)} more ways; --all tells each.", "bold")
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(names) - ALIKE} more" if len(names) > ALIKE else ""
+    return ", ".join(names[:ALIKE]) + more
 
 
 def lines(outcome: Outcome, columns: int, colour: bool = True) -> list[str]:
@@ -140,7 +207,7 @@ def lines(outcome: Outcome, columns: int, colour: bool = True) -> list[str]:
         if outcome.agrees:
             out.print(Text(f"{words.cell(outcome)}, as predicted", style="bold"))
         for reason in outcome.reasons:
-            out.print(Text(f"{MISMATCH}{reason}", style="bold red"))
+            out.print(Text(f"{MISMATCH}{reason}", style=COMPLAINT))
     return captured.get().splitlines()
 
 
@@ -169,16 +236,16 @@ def print_dump(outcome: Outcome, out: Console | None = None) -> None:
             )
     octets = _octets_per_row(out.width)
     if case.layout.stack_size:
-        _print_dump("argument area, from SP", observation.area, names, octets)
+        _print_dump(out, "argument area, from SP", observation.area, names, octets)
     for index, placement in enumerate(case.layout.placements):
         if placement.by_reference:
             look = observation.arguments.get(index, Look())
             title = f"argument {index}, by reference at SP {look.at - hit.sp:+#x}"
-            _print_dump(title, look, {}, octets)
+            _print_dump(out, title, look, {}, octets)
     if observation.object:
         place = observation.object.at - hit.sp
         title = f"the caller's object at SP {place:+#x}"
-        _print_dump(title, observation.object, {}, octets)
+        _print_dump(out, title, observation.object, {}, octets)
 
 
 def _octets_per_row(columns: int) -> int:
@@ -186,24 +253,22 @@ def _octets_per_row(columns: int) -> int:
     return next((octets for octets in (8, 4) if 3 * (4 * octets + 2) + 26 <= columns), 2)
 
 
-def _print_dump(title: str, look: Look, names: Mapping[int, str], octets: int) -> None:
-    table = Table(box=None, pad_edge=False)
+def _print_dump(
+    out: Console, title: str, look: Look, names: Mapping[int, str], octets: int
+) -> None:
     after = "after the handler" if octets > 2 else "after"
     moments = {"before": look.before, after: look.after, "seen": look.seen}
     shown = {name: data for name, data in moments.items() if data}
-    table.add_column("offset")
-    for name in shown:
-        table.add_column(name, no_wrap=True)
-    table.add_column("")
     size = max((len(data) for data in shown.values()), default=0)
     reference = look.before or look.seen or b""
+    rows: list[Sequence[str | Text]] = []
     for offset in range(0, size, octets):
         row = [
             _octets(data[offset : offset + octets], reference[offset : offset + octets])
             for data in shown.values()
         ]
-        table.add_row(f"{offset:#06x}", *row, names.get(offset, ""))
-    print_titled(title, table)
+        rows.append((f"{offset:#06x}", *row, names.get(offset, "")))
+    print_rows(title, ("offset", *shown, ""), rows, out=out)
 
 
 def _octets(data: bytes, reference: bytes) -> Text:
@@ -217,18 +282,18 @@ def _octets(data: bytes, reference: bytes) -> Text:
     return text
 
 
-def print_titled(title: str, table: Table) -> None:
-    """A table below a line of its own, which is not broken at the table's width."""
-    out = console()
+def print_rows(
+    title: str,
+    header: Sequence[str],
+    rows: Iterable[Sequence[str | Text]],
+    *,
+    alike: bool = False,
+    out: Console | None = None,
+) -> None:
+    """A table below its title; see table.lay_out()."""
+    out = out or console()
+    cells = [[Text(c) if isinstance(c, str) else c for c in row] for row in rows]
+    columns = None if out.width == PIPE_WIDTH else out.width
     out.print(Text(title))
-    out.print(table)
-
-
-def print_rows(title: str, header: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
-    """A plain table."""
-    table = Table(box=None, pad_edge=False, show_header=any(header))
-    for index, name in enumerate(header):
-        table.add_column(name, no_wrap=index == 0, header_style="bold")
-    for row in rows:
-        table.add_row(*(Text(word) if isinstance(word, str) else word for word in row))
-    print_titled(title, table)
+    for line in lay_out(header, cells, columns, alike=alike):
+        out.print(line, soft_wrap=True)

@@ -15,6 +15,7 @@ from harness.model.cost import Cost, judge
 from harness.model.policy import Variant, save
 from harness.run.boot import Setup, start
 from harness.run.logs import Run
+from harness.run.plan import Interrupted
 from harness.run.session import DEFAULT_DEADLINES
 from harness.vm.machine import DEFAULT_CONFIG
 
@@ -70,17 +71,25 @@ class CostResult:
 
 
 def run(kernel: Kernel, modules: Modules, variants: Sequence[Variant]) -> CostResult:
-    """One boot for all variants; only failures of our own tools are retried."""
+    """
+    One boot for all variants; only failures of our own tools are retried.
+
+    Raises Interrupted with what there is.
+    """
     config = replace(DEFAULT_CONFIG, cpus=1, icount=True)
     setup = Setup(kernel, modules, config, DEFAULT_DEADLINES, False, Run(kernel, modules))
     outcomes: list[CostOutcome] = []
     kernel_trouble: tuple[str, ...] = ()
     own_trouble: list[str] = []
+    stopped = False
     while len(outcomes) < len(variants) and not kernel_trouble and len(own_trouble) <= RETRIES:
         try:
             kernel_trouble = _measure(setup, variants[len(outcomes) :], outcomes)
         except InfrastructureError as error:
             own_trouble.append(str(error))
+        except KeyboardInterrupt:
+            stopped = True
+            break
     done = len(outcomes) == len(variants)
     result = CostResult(
         release=kernel.release,
@@ -94,6 +103,8 @@ def run(kernel: Kernel, modules: Modules, variants: Sequence[Variant]) -> CostRe
     )
     agree = sum(not outcome.reasons for outcome in outcomes)
     setup.logs.finish(planned=result.planned, agree=agree, status=result.exit_status)
+    if stopped:
+        raise Interrupted(result, len(outcomes), result.planned, "costs")
     return result
 
 

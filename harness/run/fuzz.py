@@ -30,7 +30,7 @@ from harness.model.case import Case
 from harness.model.generate import draw, simpler
 from harness.model.policy import Variant
 from harness.run import repro
-from harness.run.plan import Outcome, Play
+from harness.run.plan import Interrupted, Outcome, Play
 
 # Plays in one boot: enough that booting is noise, few enough to be kept in memory.
 BATCH = 2000
@@ -103,7 +103,8 @@ def run(
     """
     Play `count` signatures of `seed`, or those up to the first batch with a failure.
 
-    `build` makes modules with the cases compiled in.
+    `build` makes modules with the cases compiled in.  Raises Interrupted with what
+    there is.
     """
     campaign = Campaign(seed, count, kernel.release)
     digest = hashlib.sha256()
@@ -123,16 +124,22 @@ def run(
 
     for start in range(0, count, BATCH):
         chosen = plays(seed, range(start, min(start + BATCH, count)), variants, compiled)
-        result = repro.run(kernel, built, chosen, on_outcome=on_outcome)
+        stopped = None
+        try:
+            result = repro.run(kernel, built, chosen, on_outcome=on_outcome)
+        except Interrupted as interrupted:
+            stopped, result = interrupted, interrupted.result
         agreeing = (o.verdict for o in result.outcomes if o.agrees)
         campaign.classes.update(verdict.label for verdict in agreeing if verdict)
         campaign.failures += result.differing
         campaign.kernel_trouble += result.kernel_trouble
         campaign.own_trouble += result.own_trouble
         campaign.logs = result.logs
+        campaign.digest = digest.hexdigest()
+        if stopped:
+            raise Interrupted(campaign, campaign.played, count, "signatures")
         if campaign.failures or campaign.trouble:
             break
-    campaign.digest = digest.hexdigest()
     return campaign
 
 
@@ -192,7 +199,7 @@ def shrink(
     The simplest play found that fails too, however it fails.
 
     Each round plays many simpler cases in one boot and goes on from the first
-    that fails.
+    that fails.  A user who will not wait gets the simplest one so far.
     """
     data = failure.play.image is not None
     original = failure.play.case.name
@@ -208,6 +215,8 @@ def shrink(
             found = repro.run(kernel, built, chosen).differing
         except UnprovedStore as error:
             found = [_unproved(error, chosen)]
+        except KeyboardInterrupt:
+            break
         if not found:
             break
         failure = found[0]

@@ -15,7 +15,7 @@ from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.kernel.options import DEFAULTS, Options
 from harness.model.policy import Changes, Policy, Rule, Variant
-from harness.run.plan import Interrupted, Play, Result, merged
+from harness.run.plan import Interrupted, Play, Result, interrupted, merged
 
 # Plays a plan: repro.run with what the user said of it.
 Run = Callable[[Kernel, Modules, Sequence[Play]], Result]
@@ -151,9 +151,9 @@ def judge(
     for image in prepared:
         try:
             results.append(run(image.kernel, image.modules, image.plays))
-        except Interrupted as interrupted:
-            results.append(interrupted.result)
-            raise Interrupted(merged(results, plan)) from None
+        except Interrupted as stopped:
+            results.append(stopped.result)
+            raise interrupted(merged(results, plan)) from None
     return merged(results, plan)
 
 

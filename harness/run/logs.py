@@ -22,7 +22,7 @@ import msgspec
 
 import harness
 from harness import home
-from harness.errors import ConfigError, InfrastructureError
+from harness.errors import ConfigError, InfrastructureError, nearest
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.vm.machine import Machine, version
@@ -288,7 +288,8 @@ def find(name: str) -> tuple[Path, About]:
     if len(found) > 1:
         raise ConfigError(f"'{name}' is in the name of {len(found)} runs.", LIST)
     if not found:
-        raise ConfigError(f"There is no run '{name}'.", LIST)
+        near = nearest(name, [LAST, *(folder.name for folder, _ in runs())])
+        raise ConfigError(f"There is no run '{name}'.{near}", LIST)
     return found[0]
 
 

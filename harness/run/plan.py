@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from harness.errors import Exit
+from harness.errors import Exit, Stopped
 from harness.guest.splat import Splat
 from harness.model.assembled import Image
 from harness.model.case import Case
 from harness.model.policy import Variant
 from harness.model.verdict import Verdict
+from harness.run.logs import see
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,8 @@ class Survey:
 
     results: tuple[Result, ...]
     unjudged: tuple[Unjudged, ...] = ()
+    # The user ended it in the last of the runs.
+    ended: Stopped | None = None
 
     @property
     def exit_status(self) -> Exit:
@@ -160,9 +164,21 @@ class Survey:
         return Exit.AGREES
 
 
-class Interrupted(KeyboardInterrupt):
-    """The user ended a run; what was judged until then is kept."""
+# Of a result that is not complete.
+INTERRUPTED = "Interrupted."
 
-    def __init__(self, result: Result) -> None:
-        super().__init__()
+
+class Interrupted(Stopped):
+    """The user ended a run; `result` is what there is."""
+
+    def __init__(self, result: Any, judged: int, planned: int, what: str) -> None:
+        super().__init__(
+            f"{judged} of {planned} {what} were judged, and the logs of them are kept.",
+            f"{see(result.logs)}.  The same command begins again with the first.",
+            result.exit_status,
+        )
         self.result = result
+
+
+def interrupted(result: Result) -> Interrupted:
+    return Interrupted(result, len(result.outcomes), result.planned, f"plays on {result.spec}")

@@ -17,7 +17,7 @@ from harness.model.verdict import judge
 from harness.model.witness import Sighting, disagreements
 from harness.run.boot import HELD_PLAN, Dump, Setup, start
 from harness.run.logs import Run
-from harness.run.plan import Interrupted, Outcome, Play, Result
+from harness.run.plan import INTERRUPTED, Outcome, Play, Result, interrupted
 from harness.run.session import DEFAULT_DEADLINES, Deadlines, Session
 from harness.vm.machine import DEFAULT_CONFIG, Config
 
@@ -93,7 +93,7 @@ class _Run:
                 return False
             self._retried.append(error.sentence)
         except KeyboardInterrupt:
-            self._own_trouble.append("Interrupted; the plays that were judged are kept.")
+            self._own_trouble.append(INTERRUPTED)
             raise
         return True
 
@@ -209,7 +209,7 @@ def run(
     try:
         run.play(on_boot)
     except KeyboardInterrupt:
-        raise Interrupted(run.result()) from None
+        raise interrupted(run.result()) from None
     finally:
         result = run.result()
         agree = len(result.outcomes) - len(result.differing)

@@ -15,6 +15,7 @@ from harness.model.policy import Variant
 from harness.model.storm import Storm, judge
 from harness.run.boot import Setup, start
 from harness.run.logs import Run
+from harness.run.plan import Interrupted
 from harness.run.session import DEFAULT_DEADLINES
 from harness.vm.machine import DEFAULT_CONFIG
 
@@ -65,7 +66,11 @@ def run(
     seconds: float,
     on_outcome: Callable[[StormOutcome], None] = lambda outcome: None,
 ) -> StormResult:
-    """A boot and a storm for each variant; only failures of our own tools are retried."""
+    """
+    A boot and a storm for each variant; only failures of our own tools are retried.
+
+    Raises Interrupted with what there is.
+    """
     if kernel.engine is not Engine.PORT:
         raise ConfigError(
             "A kernel's own jprobes count what they miss without a lock, so that a storm's"
@@ -77,12 +82,16 @@ def run(
     setup = Setup(kernel, modules, config, deadlines, False, Run(kernel, modules))
     outcomes: list[StormOutcome] = []
     trouble: list[str] = []
+    stopped = False
     while len(outcomes) < len(variants) and len(trouble) <= RETRIES:
         try:
             outcome = _storm(setup, variants[len(outcomes)], seconds)
         except InfrastructureError as error:
             trouble.append(str(error))
             continue
+        except KeyboardInterrupt:
+            stopped = True
+            break
         outcomes.append(outcome)
         on_outcome(outcome)
     result = StormResult(
@@ -97,6 +106,8 @@ def run(
     )
     agree = sum(not outcome.reasons for outcome in outcomes)
     setup.logs.finish(planned=result.planned, agree=agree, status=result.exit_status)
+    if stopped:
+        raise Interrupted(result, len(outcomes), result.planned, "storms")
     return result
 
 

@@ -36,6 +36,11 @@ def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -
         (["repro", "--json", "/nowhere/at/all.json"], "there is no such directory"),
         (["predict", "--case-dir", "/no/such"], "/no/such: no such directory"),
         (["bench", "--runs", "0"], "--runs: give at least 1"),
+        (["log", "lst"], "There is no run 'lst'. The nearest: last."),
+        (["runs", "--keep", "lats"], "There is no run 'lats'. The nearest: last."),
+        (["nightly", "no.yaml"], "no.yaml: cannot be read"),
+        (["repro", "--modules-build", "no/dir"], "no/dir: no such directory"),
+        (["fuzz", "--out", "no/dir"], "no/dir: no such directory"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(
@@ -52,6 +57,50 @@ def test_usage_is_status_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["repo"], "jprobe-harness: there is no command 'repo'. The nearest: repro,"),
+        (["--hlp"], "there is no option '--hlp'. The nearest: --help."),
+        (["repro", "--varient", "none"], "there is no option '--varient'. The nearest: --variant,"),
+        (["repro", "--varient=none"], "there is no option '--varient'. The nearest: --variant,"),
+        # What is missing then is not what is wrong.
+        (["nightly", "--resme"], "nightly: there is no option '--resme'. The nearest: --resume,"),
+        (["list", "--jsn", "-"], "list: there is no option '--jsn'. The nearest: --json,"),
+        (["list", "kases"], "argument what: there is no choice 'kases'. The nearest: cases,"),
+        (["list", "xyz"], "no choice 'xyz'. Choose from: kernels, variants, cases."),
+        (["list", "cases", "stack-9"], "list: there is no place for 'stack-9'."),
+        (["completion", "bsh"], "argument shell: there is no choice 'bsh'. The nearest: bash,"),
+        (["history", "nigths"], "there is no choice 'nigths'. The nearest: nights."),
+        (["repro", "--dump", "pnic"], "--dump: there is no choice 'pnic'. The nearest: panic."),
+        (["storm", "--cpus", "9"], "there is no choice '9'. Choose from: 2, 3, 4, 5, 6, 7, 8."),
+        (["storm", "--seconds", "x"], "--seconds: 'x': give a number from 0.001 to 86400."),
+        (["nightly", "--jobs", "0", "x"], "--jobs: '0': give a number from 1 to 10000000."),
+    ],
+)  # fmt: skip
+def test_a_misspelt_word_gets_the_nearest_one(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == Exit.USAGE
+    first, second = capsys.readouterr().err.splitlines()
+    assert sentence in first
+    assert not first.endswith("..")
+    assert second.startswith("  See: jprobe-harness ")
+
+
+@pytest.mark.parametrize(
+    "words", [["--vers"], ["list", "--js", "-", "kernels"], ["ssh", "--hel", "--", "--no-such"]]
+)
+def test_an_option_may_be_cut_short(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        status: object = main(words)
+    except SystemExit as ended:
+        status = ended.code
+    assert status == 0, capsys.readouterr().err
 
 
 def test_predict_without_a_guest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli
+from harness import catalog, cli
+from harness.catalog import load_case
 from harness.commands.completion import SHELLS
+from harness.model.case import Case
 
 
 def script(shell: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> Path:
@@ -39,6 +41,21 @@ def test_bash(
     )
     done = subprocess.run(["bash", "-c", program], capture_output=True, text=True)
     assert set(done.stdout.split()) == expected, done.stderr
+
+
+def test_the_catalogue_is_read_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read: list[Path] = []
+
+    def counted(path: Path) -> Case:
+        read.append(path)
+        return load_case(path)
+
+    monkeypatch.setattr(catalog, "load_case", counted)
+    assert cli.main(["completion", "bash"]) == 0
+    assert len(read) == len(set(read)) > 0
+    assert "stack-9" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("shell", SHELLS)

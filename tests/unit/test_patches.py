@@ -52,10 +52,12 @@ def test_a_diff_is_taken_as_it_is(tmp_path: Path, text: str) -> None:
     assert patches.diffs(str(file)) == (text.encode(),)
 
 
-@pytest.mark.parametrize(("text", "count"), [(MAIL, 1), (MAIL + MAIL, 2), (ENCODED, 1)])
+@pytest.mark.parametrize(
+    ("text", "count"), [(MAIL, 1), (MAIL + MAIL, 2), (ENCODED, 1), (MAIL.replace("\n", "\r\n"), 1)]
+)
 def test_mail_is_decoded(tmp_path: Path, text: str, count: int) -> None:
     file = tmp_path / "my.patch"
-    file.write_text(text)
+    file.write_bytes(text.encode())
     found = patches.diffs(str(file))
     assert len(found) == count
     assert all(DIFF.encode() in diff for diff in found)

@@ -353,8 +353,11 @@ def test_the_command_tells_what_a_patch_changes(
 ) -> None:
     results = iter(patched().results)
     monkeypatch.setattr(repro, "_judge", lambda *words: next(results))
+    tree, patch = source_tree(tmp_path / "linux", "6.1"), tmp_path / "my.patch"
+    patch.write_text(DIFF)
     out = tmp_path / "out.json"
-    assert main(["repro", "--patch", "my.patch", "--variant", "none", "--json", str(out)]) == 0
+    words = ["--kernel", str(tree), "--patch", str(patch), "--variant", "none", "--json", str(out)]
+    assert main(["repro", *words]) == 0
     document = json.loads(out.read_text())
     jsonschema.validate(document, SURVEY)
     assert document["changes"][0]["effect"] == "better"

@@ -3,14 +3,25 @@
 
 from __future__ import annotations
 
+import colorsys
+import json
 import os
 import re
 import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
+from rich.cells import cell_len
+from rich.text import Span
 
+import harness
+from harness.model.predict import Damage
+from harness.report import terminal, words
 from harness.report.terminal import lines
+from tests.unit.tables import BEGIN, END
 from tests.unit.test_reports import result
 
 SECONDS = 60
@@ -20,6 +31,7 @@ COMMANDS = (
     ["predict", "--case", "stack-17", "--case", "by-ref-24"],
     ["--help"],
 )
+CLASS = re.compile("|".join(damage.value for damage in Damage))
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -42,6 +54,109 @@ def test_no_line_is_wider_than_the_terminal(words: list[str], columns: int) -> N
     assert max(len(line) for line in text.splitlines()) <= columns
 
 
+@pytest.fixture(scope="module", params=[40, 60, 80, 120, 200])
+def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    """All tables on a terminal of each width."""
+    folder = tmp_path_factory.mktemp("tables")
+    child = pexpect.spawn(
+        sys.executable, ["-m", "tests.unit.tables", str(folder)], encoding="utf-8",
+        timeout=SECONDS, dimensions=(40, request.param),
+        env={k: v for k, v in os.environ.items() if k != "COLUMNS"} | {"TERM": "xterm-256color"},
+    )  # fmt: skip
+    text = COLOUR.sub("", child.read()).replace("\r", "")
+    child.wait()
+    assert child.exitstatus == 0, text
+    blocks = re.findall(rf"^{BEGIN}\n(.*?)^{END}\n", text, re.DOTALL | re.MULTILINE)
+    return request.param, text, list(zip(json.loads((folder / "told.json").read_text()), blocks))
+
+
+Cells = dict[str, str]
+Shown = tuple[int, str, list[tuple[dict[str, Any], str]]]
+
+
+def in_columns(lines: list[str], header: list[str]) -> list[list[str]]:
+    """The rows of a table as a reader sees them: by where its header's words begin."""
+    starts = [match.start() for match in re.finditer(r"(?<=  )\S|^\S", lines[0])]
+    assert len(starts) == sum(map(bool, header)), lines[0]
+    rows: list[list[str]] = []
+    for line in lines:
+        cells = [line[a:b].strip() for a, b in zip(starts, [*starts[1:], None])]
+        # Nothing stands between two columns.
+        assert all(line[start - 2 : start].isspace() for start in starts[1:] if start < len(line))
+        if not line[0].isspace():
+            rows.append(cells)
+            continue
+        for index, cell in enumerate(cells):
+            rows[-1][index] += ("" if rows[-1][index].endswith("-") else " ") + cell
+    return rows
+
+
+def in_paragraphs(lines: list[str], header: list[str]) -> list[Cells]:
+    """The same of rows that became paragraphs."""
+    rows: list[list[str]] = []
+    for line in lines:
+        depth = len(line) - len(line.lstrip())
+        if depth == 0:
+            rows.append([line])
+        elif depth == 2:
+            rows[-1].append(line.strip())
+        else:
+            rows[-1][-1] += " " + line.strip()
+    found = []
+    for first, *fields in rows:
+        cells = {header[0]: first}
+        for field in fields:
+            label = re.match(r"((?:NAME, )*NAME): ".replace("NAME", names_of(header[1:])), field)
+            for name in label[1].split(", ") if label else [""]:
+                cells[name] = field[label.end() :] if label else field
+        found.append(cells)
+    return found
+
+
+def names_of(header: list[str]) -> str:
+    return f"(?:{'|'.join(re.escape(name) for name in header if name) or 'no name'})"
+
+
+def squeezed(text: str) -> str:
+    """Without blanks: a path may be broken anywhere."""
+    return re.sub(r"\s", "", text)
+
+
+def test_every_cell_is_found_in_its_row_and_column(shown: Shown) -> None:
+    columns, _, tables = shown
+    assert len(tables) > 20
+    for told, block in tables:
+        header, rows, lines = told["header"], told["rows"], block.splitlines()
+        assert max(map(cell_len, lines), default=0) <= columns
+        if not all(header[:-1]):
+            # A hexdump, or what a run was: two columns without a header.
+            assert squeezed("".join(map("".join, rows))) in squeezed(block) or columns < 80
+            continue
+        expected = [dict(zip(header, row)) for row in rows]
+        if lines[0].startswith(header[0][:4]):
+            first, *read = in_columns(lines, header)
+            assert list(map(squeezed, first)) == [squeezed(name) for name in header if name]
+            found = [dict(zip(header, row)) for row in read]
+        else:
+            found = in_paragraphs(lines, header)
+        assert len(found) == len(expected)
+        for seen, row in zip(found, expected):
+            for name, cell in row.items():
+                assert squeezed(seen.get(name, "")) == squeezed(cell), (name, seen)
+                # Of corruption, each word and number stands there as such.
+                words = re.findall(r"[a-z-]+|\d+", cell) if CLASS.search(cell) else []
+                assert set(words) <= set(re.findall(r"[a-z-]+|\d+", seen.get(name, "")))
+
+
+def test_what_differs_is_told_at_every_width(shown: Shown) -> None:
+    _, text, tables = shown
+    told, block = tables[0]
+    cells = [cell for row in told["rows"] for cell in row if cell.startswith("\N{NOT EQUAL TO}")]
+    # Equal ones of a case may be told together, for the variants that they are of.
+    assert len(cells) >= block.count("\N{NOT EQUAL TO}") > 30
+    assert re.search(r"v15 x \S+,\s+and \d+ more\s+like it", text)
+
+
 def test_colour_only_where_it_is_wanted() -> None:
     assert COLOUR.search(on_terminal(["list", "variants"], 80))
     plain = on_terminal(["list", "variants"], 80, NO_COLOR="1")
@@ -53,12 +168,55 @@ def test_colour_only_where_it_is_wanted() -> None:
     assert "\x1b" not in piped.stdout + piped.stderr
 
 
-def test_a_pipe_is_wide() -> None:
+@pytest.mark.parametrize("environment", [{}, {"COLUMNS": "20"}, {"FORCE_COLOR": "1"}], ids=str)
+def test_in_a_pipe_each_row_is_a_line(tmp_path: Path, environment: dict[str, str]) -> None:
     piped = subprocess.run(
-        ["jprobe-harness", "list", "cases"], capture_output=True, text=True, timeout=SECONDS,
-        env={**os.environ, "COLUMNS": "20"},
+        [sys.executable, "-m", "tests.unit.tables", tmp_path], capture_output=True, text=True,
+        timeout=SECONDS, env={**os.environ, **environment},
     )  # fmt: skip
-    assert max(map(len, piped.stdout.splitlines())) > 100
+    assert piped.returncode == 0, piped.stderr
+    lines = [COLOUR.sub("", line) for line in piped.stdout.splitlines()]
+    assert all(line == line.rstrip() for line in lines)
+    for told in json.loads((tmp_path / "told.json").read_text()):
+        start, end = lines.index(BEGIN), lines.index(END)
+        shown, lines = lines[start + 1 : end], lines[end + 1 :]
+        rows = [told["header"], *told["rows"]] if any(told["header"]) else told["rows"]
+        assert [line.split() for line in shown] == [" ".join(row).split() for row in rows]
+        # No column is as wide as its longest text.
+        assert not any(" " * 34 in line for line in shown)
+    # Nor are sentences folded.
+    assert re.search(r"^\S*\d+ of 582 verdicts as predicted.*\.\S*$", piped.stdout, re.MULTILINE)
+
+
+def test_colours_are_the_hues_of_a_nights_page() -> None:
+    page = (Path(harness.__file__).parent / "nightly/page/page.css").read_text()
+    names = dict(re.findall(r"--([a-z-]+): #([0-9a-f]{6})", page.partition("@media")[0]))
+    hues = {"red": 0, "yellow": 60, "green": 120, "cyan": 180, "blue": 240, "magenta": 300}
+    styles = {damage.value: style for damage, style in terminal.CLASSES.items()}
+    for name, style in {"intact": terminal.INTACT, **styles}.items():
+        red, green, blue = (int(names[name][i : i + 2], 16) / 255 for i in (0, 2, 4))
+        hue, saturation, _ = colorsys.rgb_to_hsv(red, green, blue)
+        if style == "dim":
+            assert saturation < 0.05
+        else:
+            hue *= 360
+            distance = {n: min(abs(hue - h), 360 - abs(hue - h)) for n, h in hues.items()}
+            assert min(distance, key=distance.__getitem__) == style.removeprefix("bright_")
+
+
+def test_what_differs_stands_out_from_corruption_that_was_predicted() -> None:
+    made = {words.cell(outcome): terminal.cell(outcome) for outcome in result().outcomes}
+    leak = made["leak 8"]
+    assert [(span.style, leak.plain[span.start : span.end]) for span in leak.spans] == [
+        ("yellow", "leak 8")
+    ]
+    wrong = terminal.cell(result(broken=True).outcomes[0])
+    assert str(wrong.style) == terminal.DIFFERS
+    assert "reverse" in terminal.DIFFERS
+    assert wrong.plain.startswith("\N{NOT EQUAL TO}")
+    assert terminal.classes("none, leaky: by-ref+overflow 1,024").spans == [
+        Span(13, 19, "bright_blue"), Span(20, 34, "red"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("columns", [50, 80, 132])

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a red run tells: each kind of difference once, the worst first."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+
+from harness.catalog import Catalog
+from harness.guest.splat import Kind, Splat
+from harness.model.policy import Policy, Rule
+from harness.model.verdict import judge
+from harness.nightly import told
+from harness.nightly.compare import Place, Regression, Sort
+from harness.report import terminal
+from harness.report.differing import groups, kind
+from harness.run.plan import Outcome, Play
+from tests.unit.factory import observe
+
+NONE, WIDE = Policy(Rule.NONE), Policy(Rule.FIXED, 512)
+CASES = ["stack-9", "stack-10", "stack-12", "stack-16", "stack-17", "stack-24", "stack-25"]
+
+
+def played(variant: str, case: str, guest: Policy) -> Outcome:
+    """A play of which the guest followed another policy than it should have."""
+    catalog = Catalog()
+    play = Play(catalog.variants[variant], catalog.cases[case])
+    policy = play.variant.policy
+    return Outcome(play, judge(play.case, policy, observe(play.case, guest)))
+
+
+def died(variant: str, case: str) -> Outcome:
+    splat = Splat(Kind.OOPS, "Oops", 1, ["Oops"])
+    play = played(variant, case, NONE).play
+    return Outcome(play, None, ("KernelDied: oops",), (splat,))
+
+
+LESS = [played("none", case, WIDE) for case in CASES]
+MORE = [played("fixed-128", case, NONE) for case in CASES[:3]]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("argument 8 (long) is corrupt in byte 0-7, predicted no byte",
+         "argument 10 (struct big) is corrupt in byte 3, 5-6, predicted no byte"),
+        ("0 bytes were saved, predicted 128", "64 bytes were saved, predicted 512"),
+        ("the caller's object held 00ff before it was written to, predicted 1100",
+         "the caller's object held deadbeef00 before it was written to, predicted 7a6b"),
+    ],
+)  # fmt: skip
+def test_sentences_of_one_kind(one: str, other: str) -> None:
+    assert kind(one) == kind(other) != one
+
+
+def test_sentences_of_other_kinds() -> None:
+    more = "argument 8 (long) is corrupt in byte 0-7, predicted no byte"
+    less = "argument 8 (long) is corrupt in no byte, predicted byte 0-7"
+    assert kind(more) != kind(less)
+
+
+def test_the_worst_is_first_and_those_alike_are_together() -> None:
+    found = groups([*LESS, *MORE, died("none", "stack-28")])
+    assert [(str(group.first.play), len(group.outcomes)) for group in found] == [
+        ("none x stack-28", 1),
+        ("fixed-128 x stack-9", 3),
+        ("none x stack-9", 7),
+    ]
+
+
+def test_each_kind_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.print_differing([*LESS, *MORE])
+    out = capsys.readouterr().out
+    assert "\N{NOT EQUAL TO} none x stack-9, and 6 more like it\n" in out
+    assert "like it: stack-10, stack-12, stack-16, stack-17, stack-24, stack-25\n" in out
+    assert out.count("predicted byte 0-7") == 1
+    terminal.print_differing([*LESS, *MORE], everything=True)
+    out = capsys.readouterr().out
+    assert re.findall(r"none x (\S+)\n", out) == CASES
+    assert "like it" not in out
+
+
+def test_no_difference_is_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
+    many = [
+        dataclasses.replace(LESS[0], trouble=(word * 5,)) for word in "ghijklmnopqrst"
+    ]  # fmt: skip
+    terminal.print_differing(many)
+    out = capsys.readouterr().out
+    assert out.count("\N{NOT EQUAL TO}") == terminal.KINDS
+    assert f"{len(many) - terminal.KINDS} more differ in 6 more ways; --all tells each." in out
+    terminal.print_differing(many, everything=True)
+    assert capsys.readouterr().out.count("\N{NOT EQUAL TO}") == len(many)
+
+
+def test_a_night_tells_cells_before_random_signatures() -> None:
+    def one(sort: Sort, case: str, is_: str) -> Regression:
+        place = Place("debian:6.1", "gcc", "none", case)
+        return Regression(sort, place, "as predicted", is_)
+
+    fuzz = [one(Sort.FUZZ, f"random-1-{n}", f"leak {n}") for n in range(20)]
+    cells = [one(Sort.VERDICT, f"stack-{n}", f"leak {n}") for n in (9, 10)]
+    dead = one(Sort.KERNEL, "", "KernelDied: oops")
+    found = told.alike([*fuzz, dead, *cells])
+    assert [(group[0].sort, len(group)) for group in found] == [
+        (Sort.KERNEL, 1), (Sort.VERDICT, 2), (Sort.FUZZ, 20),
+    ]  # fmt: skip

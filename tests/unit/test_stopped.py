@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Ctrl-C: what is kept of a run, and how to go on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from harness import tool
+from harness.cli import main
+from harness.commands import cost as cost_command
+from harness.commands import fuzz as fuzz_command
+from harness.commands import repro as repro_command
+from harness.commands import storm as storm_command
+from harness.errors import Exit, Stopped
+from harness.kernel import modules, treebuild
+from harness.kernel.modules import Modules
+from harness.nightly import night
+from harness.run import cost, fuzz, logs, repro, storm
+from harness.run.plan import Play, interrupted
+from harness.run.storm import StormOutcome
+from tests.unit import test_treebuild
+from tests.unit.nights import MATRIX, Works, written
+from tests.unit.standin import source_tree
+from tests.unit.test_logs import KERNEL
+from tests.unit.test_reports import result
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(logs, "version", lambda: "QEMU 0")
+
+
+@pytest.fixture
+def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Modules:
+    """What each command takes for a kernel and its modules."""
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/compiler").write_text("some gcc")
+    made = Modules(tmp_path / "modules", "m")
+    for command in (storm_command, cost_command):
+        monkeypatch.setattr(command, "prepare", lambda *words: (KERNEL, made))
+    monkeypatch.setattr(fuzz_command, "resolve", lambda *words: KERNEL)
+    monkeypatch.setattr(modules, "build", lambda *words, **options: made)
+    return made
+
+
+def stop(*words: object, **options: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def told(capsys: pytest.CaptureFixture[str], words: list[str], status: int) -> tuple[str, str]:
+    """What a command that the user ends says of it, and what else it tells."""
+    assert main(words) == status
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err
+    return out, err
+
+
+@pytest.mark.parametrize(("broken", "status"), [(False, 3), (True, 1)])
+def test_repro(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], broken: bool, status: int
+) -> None:
+    def judge(*words: object) -> NoReturn:
+        raise interrupted(result(broken=broken, missing=1))
+
+    monkeypatch.setattr(repro_command, "_judge", judge)
+    out, err = told(capsys, ["repro"], status)
+    assert "stack-9" in out
+    assert err.startswith(
+        "jprobe-harness: interrupted; 3 of 4 plays on debian:6.1 were judged, and the logs of them"
+        " are kept.\n  See: jprobe-harness log somewhere."
+    )
+    out, err = told(capsys, ["repro", "--json", "-"], status)
+    assert len(json.loads(out)["verdicts"]) == 3
+    assert "3 of 4 plays" in err
+
+
+def test_a_survey(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    names: list[str] = []
+
+    def judge(options: object, catalog: object, name: str, *rest: object) -> Any:
+        names.append(name)
+        if name == "debian:6.12":
+            raise interrupted(dataclasses.replace(result(missing=2), spec=name))
+        return result()
+
+    monkeypatch.setattr(repro_command, "_judge", judge)
+    kernels = ["--kernel", "debian:6.1", "--kernel", "debian:6.12", "--kernel", "debian:5.10"]
+    out, err = told(capsys, ["repro", *kernels], 3)
+    assert names == ["debian:6.1", "debian:6.12"]
+    assert "debian:6.1: 4 of 4 verdicts as predicted" in out
+    assert "interrupted; 2 of 4 plays on debian:6.12 were judged" in err
+
+
+def test_nothing_yet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(repro_command, "_judge", stop)
+    _, err = told(capsys, ["repro"], 3)
+    assert err.startswith("jprobe-harness: interrupted; nothing was judged yet.\n  What was")
+
+
+def test_fuzz(
+    built: Modules, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(kernel: object, built: object, plays: Sequence[Play], *, on_outcome: Any) -> NoReturn:
+        made = result(missing=1)
+        for outcome in made.outcomes:
+            on_outcome(outcome)
+        raise interrupted(made)
+
+    monkeypatch.setattr(repro, "run", run)
+    monkeypatch.setattr(fuzz, "fingerprint", str)
+    out, err = told(capsys, ["fuzz", "--count", "50"], 3)
+    assert "of 50 signatures of seed 1 as predicted" in out
+    assert "interrupted; 3 of 50 signatures were judged" in err
+
+
+def test_a_failure_that_is_being_simplified(
+    built: Modules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failure = result(broken=True).outcomes[0]
+    monkeypatch.setattr(repro, "run", stop)
+    assert fuzz.shrink(KERNEL, failure, build=lambda *words: built).play == failure.play
+
+
+def test_storm(
+    built: Modules, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def one(setup: object, variant: Any, seconds: float) -> StormOutcome:
+        if variant.name != "none":
+            raise KeyboardInterrupt
+        return StormOutcome(variant, None, ())
+
+    monkeypatch.setattr(storm, "_storm", one)
+    out, err = told(capsys, ["storm", "--variant", "none", "--variant", "v15"], 3)
+    assert "none" in out
+    assert "interrupted; 1 of 2 storms were judged" in err
+    assert "See: jprobe-harness log " in err
+
+
+def test_cost(
+    built: Modules, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cost, "_measure", stop)
+    _, err = told(capsys, ["cost", "--variant", "none"], 3)
+    assert "interrupted; 0 of 1 costs were judged" in err
+
+
+def test_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(treebuild, "NEEDS", ())
+    monkeypatch.setattr(tool, "follow", stop)
+    with pytest.raises(Stopped) as caught:
+        test_treebuild.build(source_tree(tmp_path / "linux", "6.1"))
+    assert caught.value.sentence.startswith("building linux was not finished, and nothing")
+    assert ".log" in caught.value.hint
+    assert not test_treebuild.kept()
+
+
+def test_a_night(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Works(monkeypatch, dies_after=2)
+    file = str(written(tmp_path, MATRIX + "repetitions: 3\n"))
+    words = ["nightly", file, "--jobs", "1"]
+    _, err = told(capsys, words, 3)
+    assert err.splitlines()[-2:] == [
+        "jprobe-harness: interrupted; 2 of 3 units of night 1 are stored.",
+        f"  Go on: jprobe-harness nightly {file} --resume",
+    ]
+    Works(monkeypatch)
+    assert main([*words, "--resume"]) == Exit.AGREES
+    # Once all is stored, there is nothing to go on with.
+    monkeypatch.setattr(night, "report", stop)
+    _, err = told(capsys, words, 3)
+    assert err.splitlines()[-2:] == [
+        "jprobe-harness: interrupted; 3 of 3 units of night 2 are stored.",
+        "  See: jprobe-harness report",
+    ]
+
+
+def test_a_night_in_a_pipe_tells_each_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Works(monkeypatch)
+    file = str(written(tmp_path, MATRIX + "repetitions: 2\n"))
+    assert main(["nightly", file, "--jobs", "1", "--json", "-"]) == Exit.AGREES
+    out, err = capsys.readouterr()
+    json.loads(out)
+    first, second = "debian:6.1 gcc cells 1", "debian:6.1 gcc cells 2"
+    assert [line.partition(" ")[2] for line in err.splitlines()] == [
+        f"the night begins (0 of 2 units; next: {first})",
+        f"{first}: 1 of 1 as predicted; 1 s (1 of 2 units; next: {second})",
+        f"{second}: 1 of 1 as predicted; 1 s (2 of 2 units; that was all)",
+    ]
