@@ -169,16 +169,16 @@ def print_dump(outcome: Outcome, out: Console | None = None) -> None:
             )
     octets = _octets_per_row(out.width)
     if case.layout.stack_size:
-        _print_dump("argument area, from SP", observation.area, names, octets)
+        _print_dump("argument area, from SP", observation.area, names, octets, out)
     for index, placement in enumerate(case.layout.placements):
         if placement.by_reference:
             look = observation.arguments.get(index, Look())
             title = f"argument {index}, by reference at SP {look.at - hit.sp:+#x}"
-            _print_dump(title, look, {}, octets)
+            _print_dump(title, look, {}, octets, out)
     if observation.object:
         place = observation.object.at - hit.sp
         title = f"the caller's object at SP {place:+#x}"
-        _print_dump(title, observation.object, {}, octets)
+        _print_dump(title, observation.object, {}, octets, out)
 
 
 def _octets_per_row(columns: int) -> int:
@@ -186,7 +186,9 @@ def _octets_per_row(columns: int) -> int:
     return next((octets for octets in (8, 4) if 3 * (4 * octets + 2) + 26 <= columns), 2)
 
 
-def _print_dump(title: str, look: Look, names: Mapping[int, str], octets: int) -> None:
+def _print_dump(
+    title: str, look: Look, names: Mapping[int, str], octets: int, out: Console
+) -> None:
     table = Table(box=None, pad_edge=False)
     after = "after the handler" if octets > 2 else "after"
     moments = {"before": look.before, after: look.after, "seen": look.seen}
@@ -203,7 +205,7 @@ def _print_dump(title: str, look: Look, names: Mapping[int, str], octets: int) -
             for data in shown.values()
         ]
         table.add_row(f"{offset:#06x}", *row, names.get(offset, ""))
-    print_titled(title, table)
+    print_titled(title, table, out)
 
 
 def _octets(data: bytes, reference: bytes) -> Text:
@@ -217,9 +219,9 @@ def _octets(data: bytes, reference: bytes) -> Text:
     return text
 
 
-def print_titled(title: str, table: Table) -> None:
+def print_titled(title: str, table: Table, out: Console | None = None) -> None:
     """A table below a line of its own, which is not broken at the table's width."""
-    out = console()
+    out = out or console()
     out.print(Text(title))
     out.print(table)
 
