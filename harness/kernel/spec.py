@@ -182,12 +182,23 @@ def resolve(
     and UnfitTree when it does not build.
     """
     request = Request(spec, catalog.kernels, settings, options, report)
+    return _source(request, catalog).resolve(request)
+
+
+def check(spec: str, catalog: Catalog, settings: Settings, *, options: Options = DEFAULTS) -> None:
+    """Raise ConfigError for an unknown name as resolve() does, and fetch and build nothing."""
+    request = Request(spec, catalog.kernels, settings, options, lambda what, percent: None)
+    _source(request, catalog)
+
+
+def _source(request: Request, catalog: Catalog) -> Source:
+    """The kind that a spec is of."""
     for source in SOURCES:
         if source.takes(request):
             if not source.built_here:
                 _refuse_tree_options(request)
-            return source.resolve(request)
-    raise _unknown(spec, catalog)
+            return source
+    raise _unknown(request.spec, catalog)
 
 
 def _unknown(spec: str, catalog: Catalog) -> ConfigError:

@@ -226,6 +226,7 @@ def test_a_guest_for_the_users_own_client(kernel: Kernel, tmp_path: Path) -> Non
     assert done.stdout == "hello\n"
 
 
+@pytest.mark.usefixtures("cached")
 def test_the_fixture(pytester: pytest.Pytester, kernel: Kernel) -> None:
     pytester.makepyfile(
         """
