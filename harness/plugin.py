@@ -14,6 +14,7 @@ import functools
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -85,6 +86,11 @@ def pytest_load_initial_conftests(
 ) -> Generator[None, object, object]:
     """Take the short names that are typed and that no plugin or conftest.py has."""
     typed = [name for name in _OPTIONS if _typed(name, args)]
+    words = {f"--{name}" for name in typed}
+    # By now a value of theirs counts as a path, which would keep testpaths out.
+    values = {value for word, value in pairwise(args) if word in words and not Path(value).exists()}
+    known = early_config.known_args_namespace
+    known.file_or_dir = [path for path in known.file_or_dir if path not in values]
     result = yield
     if typed:
         _, unknown = parser.parse_known_and_unknown_args(args)

@@ -54,12 +54,16 @@ def test_items_without_a_path(pytester: pytest.Pytester) -> None:
 
 def test_items_beside_what_the_ini_file_names(played: pytest.Pytester) -> None:
     played.makeini("[pytest]\ntestpaths = mine")
-    played.mkdir("mine").joinpath("test_mine.py").write_text("def test_mine(): pass\n")
-    words = ("--variant=fixed-128", "--case=stack-1?")
-    result = played.runpytest_subprocess("-p", "played", "-v", "--kernel=debian:6.1", *words)
+    mine = played.mkdir("mine")
+    mine.joinpath("test_mine.py").write_text("def test_mine(): pass\n")
+    mine.joinpath("conftest.py").write_text(
+        "def pytest_addoption(parser): parser.addoption('--mine', action='store_true')\n"
+    )
+    words = ("-p", "played", "-v", "--mine", "--kernel", "debian:6.1", "--variant=fixed-128")
+    result = played.runpytest_subprocess(*words, "--case", "stack-1?")
     result.assert_outcomes(passed=5)
     result.stdout.fnmatch_lines(["*mine/test_mine.py::test_mine PASSED*"])
-    only = played.runpytest_subprocess("-p", "played", "--kernel=debian:6.1", "mine")
+    only = played.runpytest_subprocess(*words, "mine")
     only.assert_outcomes(passed=1)
 
 
