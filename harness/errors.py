@@ -106,7 +106,7 @@ class KernelHung(KernelFault):
 
 
 class TestHung(KernelFault):
-    """The case that is being played does not end, the rest of the guest lives."""
+    """A case or a command does not end, the rest of the guest lives."""
 
     __test__ = False  # not for pytest to collect
 

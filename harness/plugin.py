@@ -3,16 +3,20 @@
 The pytest plugin: `pytest --kernel=SPEC [--variant=V] [--case=C]`.
 
 Without a path on the command line there is one item for each kernel x variant
-x case, played in one boot a kernel.  With a path, those tests run, and find the
-fixtures `kernel`, `guest`, `ssh`, `variant` and `case`.
+x case, played in one boot a kernel, and whatever the ini file's testpaths name.
+With a path, those tests run.  Tests find the fixtures `kernel`, `guest`, `ssh`,
+`variant` and `case`.  Nothing is done where neither options nor fixtures are used.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
 
@@ -20,50 +24,128 @@ if TYPE_CHECKING:
     from harness.catalog import Catalog
     from harness.errors import HarnessError
     from harness.kernel.kernel import Kernel
+    from harness.kernel.modules import Modules
     from harness.kernel.options import Options
     from harness.model.case import Case
     from harness.model.policy import Variant
     from harness.run.guest import Guest
     from harness.run.plan import Outcome, Play, Result
+    from harness.run.shared import Checked, Shared
+    from harness.run.ssh import Reached
     from harness.vm.ssh import Ssh
+
+T = TypeVar("T", bound="Checked")
+
+# Of all verdict items; what their IDs begin with.
+PARENT = "jprobe"
+
+# --NAME, and --jprobe-NAME whoever else has the other.
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "kernel": {"action": "append", "default": [], "metavar": "SPEC",
+               "help": "play on this kernel; repeatable"},
+    "variant": {"action": "append", "default": [], "metavar": "NAME",
+                "help": "a stack policy or a pattern; repeatable"},
+    "case": {"action": "append", "default": [], "metavar": "NAME",
+             "help": "a case or a pattern; repeatable"},
+    "case-dir": {"action": "append", "default": [], "type": Path, "metavar": "DIR",
+                 "help": "further cases, variants and kernels; repeatable"},
+    "cc": {"default": "gcc", "metavar": "COMPILER",
+           "help": "what compiles the test modules, and a source tree"},
+    "modules-build": {"type": Path, "metavar": "DIR",
+                      "help": "where modules for a kernel image are built"},
+    "kconfig": {"action": "append", "default": [], "type": Path, "metavar": "FILE",
+                "help": "a Kconfig fragment for a source tree; repeatable"},
+}  # fmt: skip
+
+
+def _destination(name: str) -> str:
+    return f"jprobe_{name.replace('-', '_')}"
+
+
+def _group(parser: pytest.Parser) -> pytest.OptionGroup:
+    return parser.getgroup("jprobe-harness", "stack policies of jprobes")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("jprobe-harness", "stack policies of jprobes")
-    group.addoption("--kernel", action="append", default=[], metavar="SPEC",
-                    help="play on this kernel; repeatable")  # fmt: skip
-    group.addoption("--variant", action="append", default=[], metavar="NAME",
-                    help="a stack policy or a pattern; repeatable")  # fmt: skip
-    group.addoption("--case", action="append", default=[], metavar="NAME",
-                    help="a case or a pattern; repeatable")  # fmt: skip
-    group.addoption("--case-dir", action="append", default=[], type=Path, metavar="DIR",
-                    help="further cases, variants and kernels; repeatable")  # fmt: skip
-    group.addoption("--cc", default="gcc", metavar="COMPILER",
-                    help="what compiles the test modules, and a source tree")  # fmt: skip
-    group.addoption("--modules-build", type=Path, metavar="DIR",
-                    help="where modules for a kernel image are built")  # fmt: skip
-    group.addoption("--kconfig", action="append", default=[], type=Path, metavar="FILE",
-                    help="a Kconfig fragment for a source tree; repeatable")  # fmt: skip
+    for name, attributes in _OPTIONS.items():
+        told = {**attributes, "help": f"or --{name}: {attributes['help']}"}
+        _group(parser).addoption(f"--jprobe-{name}", dest=_destination(name), **told)
+
+
+def _typed(name: str, arguments: Sequence[str]) -> bool:
+    return any(word.partition("=")[0] == f"--{name}" for word in arguments)
+
+
+# Options on the command line that have the name of one of ours, and are somebody else's.
+_FOREIGN = pytest.StashKey[list[str]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, object, object]:
+    """Take the short names that are typed and that no plugin or conftest.py has."""
+    typed = [name for name in _OPTIONS if _typed(name, args)]
+    words = {f"--{name}" for name in typed}
+    # By now a value of theirs counts as a path, which would keep testpaths out.
+    values = {value for word, value in pairwise(args) if word in words and not Path(value).exists()}
+    known = early_config.known_args_namespace
+    known.file_or_dir = [path for path in known.file_or_dir if path not in values]
+    result = yield
+    if typed:
+        _, unknown = parser.parse_known_and_unknown_args(args)
+        for name in typed:
+            if _typed(name, unknown):
+                _group(parser).addoption(f"--{name}", dest=_destination(name), **_OPTIONS[name])
+            else:
+                early_config.stash.setdefault(_FOREIGN, []).append(name)
+    return result
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return [
+        f"jprobe-harness: --{name} is another plugin's here, or a conftest.py's; the harness's is"
+        f" --jprobe-{name}"
+        for name in config.stash.get(_FOREIGN, [])
+    ]
 
 
 class _Matrix:
-    """What the options select, and the results once they are needed."""
+    """What the options select."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
 
-    @property
-    def kernels(self) -> list[str]:
+    def _option(self, name: str) -> Any:
+        return self._config.getoption(_destination(name))
+
+    def check(self) -> None:
+        """Raise ConfigError for what there is not."""
+        self.check_kernels(self.kernels)
+        self.variants()
+        self.cases()
+
+    def check_kernels(self, kernels: Sequence[str]) -> None:
+        """Raise ConfigError for a spec that names none."""
+        from harness import settings
         from harness.kernel import spec
 
-        given = self._config.getoption("--kernel")
+        for kernel in kernels:
+            spec.check(kernel, self.catalog, settings.load(), options=self.options)
+
+    @functools.cached_property
+    def kernels(self) -> list[str]:
+        """Those that --kernel names."""
+        from harness.kernel import spec
+
+        given = self._option("kernel")
         return spec.expand(given, self.catalog) if given else []
 
     @functools.cached_property
     def catalog(self) -> Catalog:
         from harness.catalog import Catalog
 
-        return Catalog(self._config.getoption("--case-dir"))
+        return Catalog(self._option("case-dir"))
 
     @functools.cached_property
     def options(self) -> Options:
@@ -71,46 +153,157 @@ class _Matrix:
         from harness.kernel.compiler import named
         from harness.kernel.options import Options
 
-        option = self._config.getoption
         return Options(
-            compiler=named(option("--cc")),
-            modules_build=option("--modules-build"),
-            fragments=tuple(option("--kconfig")),
+            compiler=named(self._option("cc")),
+            modules_build=self._option("modules-build"),
+            fragments=tuple(self._option("kconfig")),
         )
 
-    def plays(self) -> list[Play]:
-        from harness.run.plan import plays
+    def variants(self) -> list[Variant]:
+        return self.catalog.select_variants(self._option("variant"))
 
-        return plays(
-            self.catalog.select_variants(self._config.getoption("--variant")),
-            self.catalog.select_cases(self._config.getoption("--case")),
-        )
+    def cases(self) -> list[Case]:
+        return self.catalog.select_cases(self._option("case"))
 
-    @functools.cache  # noqa: B019 - lives as long as the session
-    def result(self, kernel: str, plays: tuple[Play, ...]) -> Result | HarnessError:
-        """Boot `kernel` once for all of `plays`; a failure is kept, not tried again."""
-        from harness.errors import HarnessError
-        from harness.run import job, repro
+    def modules(self, kernel: Kernel) -> Modules:
+        """With every case, so that the choice of cases does not lead to another build."""
+        from harness.kernel import modules
 
-        try:
-            return job.judge(kernel, self.catalog, plays, repro.run, options=self.options)
-        except HarnessError as error:
-            return error
+        cases = list(self.catalog.cases.values())
+        return modules.build(kernel, cases, compiler=self.options.compiler)
 
 
 _MATRIX = pytest.StashKey[_Matrix]()
 
 
+def _matrix(config: pytest.Config) -> _Matrix:
+    if _MATRIX not in config.stash:
+        config.stash[_MATRIX] = _Matrix(config)
+    return config.stash[_MATRIX]
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_MATRIX] = _Matrix(config)
-    if _has_items(config):
+    """Have items where the command line names some, or --kernel and no path."""
+    ids = [argument for argument in config.args if _is_id(argument)]
+    if not ids and not any(_is_given(config, name) for name in _OPTIONS):
+        return
+    matrix = _matrix(config)
+    with _usage():
+        matrix.check()
+        if ids:
+            cells = [cell for text in ids for cell in _named(text, matrix)]
+        else:
+            every = _plays(matrix.variants(), matrix.cases())
+            cells = [(kernel, play) for kernel in matrix.kernels for play in every]
+    if ids:
+        # pytest would look for files of that name.
+        config.args = [argument for argument in config.args if argument not in ids]
+    elif not cells or config.args_source is pytest.Config.ArgsSource.ARGS:
+        return
+    elif config.args_source is pytest.Config.ArgsSource.INVOCATION_DIR:
         config.args = []
+    items = _Items(matrix, list(dict.fromkeys(cells)))
+    config.pluginmanager.register(items, "jprobe-harness-items")
 
 
-def _has_items(config: pytest.Config) -> bool:
-    """--kernel without a path: the matrix is all there is to run."""
-    source = config.args_source
-    return bool(config.getoption("--kernel")) and source is not pytest.Config.ArgsSource.ARGS
+def _is_given(config: pytest.Config, name: str) -> bool:
+    given: bool = config.getoption(_destination(name)) != _OPTIONS[name].get("default")
+    return given
+
+
+def _is_id(argument: str) -> bool:
+    """Whether it is an item's, which pytest shows relative to where it was started."""
+    path, separator, _ = argument.partition("::")
+    return bool(separator) and Path(path).name == PARENT and not Path(path).is_file()
+
+
+def _plays(variants: Sequence[Variant], cases: Sequence[Case]) -> list[Play]:
+    from harness.run.plan import plays
+
+    return plays(variants, cases)
+
+
+def _named(text: str, matrix: _Matrix) -> Iterator[tuple[str, Play]]:
+    """The cells that an item's ID stands for; raises ConfigError for what there is not."""
+    from harness.errors import ConfigError
+
+    words = text.partition("::")[2].rsplit("::", 2)
+    if len(words) != 3:
+        raise ConfigError(
+            f"'{text}' is the ID of no item.",
+            f"An ID is {PARENT}::KERNEL::VARIANT::CASE; options choose more than one.",
+        )
+    kernel, variant, case = words
+    matrix.check_kernels([kernel])
+    catalog = matrix.catalog
+    plays = _plays(catalog.select_variants([variant]), catalog.select_cases([case]))
+    yield from ((kernel, play) for play in plays)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What became of one item."""
+
+    result: Result | HarnessError
+    # None: it was not played.
+    outcome: Outcome | None
+
+
+class _Items:
+    """The items of a session, and what became of them."""
+
+    def __init__(self, matrix: _Matrix, cells: Sequence[tuple[str, Play]]) -> None:
+        self._matrix = matrix
+        self.cells = cells
+        self._answers: dict[VerdictItem, _Answer] = {}
+        # Kernels that were played on, by spec.
+        self._played: set[str] = set()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        collector = _Collector.from_parent(session, name=PARENT, nodeid=PARENT, items=self)
+        collected = collector.collect()
+        items += collected
+        # The terminal counts what is reported.
+        report = pytest.CollectReport(collector.nodeid, "passed", None, [*collected])
+        config.hook.pytest_collectreport(report=report)
+
+    def take(self, item: VerdictItem) -> _Answer:
+        """What became of it; an item that runs once more is played once more."""
+        if item not in self._answers:
+            self._play(item.kernel, self._due(item))
+        return self._answers.pop(item)
+
+    def _due(self, item: VerdictItem) -> list[VerdictItem]:
+        """What to play in one boot: all on that kernel at first, later one alone."""
+        if item.kernel in self._played:
+            return [item]
+        self._played.add(item.kernel)
+        items = (one for one in item.session.items if isinstance(one, VerdictItem))
+        return [one for one in items if one.kernel == item.kernel]
+
+    def _play(self, kernel: str, items: Sequence[VerdictItem]) -> None:
+        from harness.errors import ConfigError, HarnessError
+        from harness.run import job, repro
+
+        matrix = self._matrix
+        plays = [item.play for item in items]
+        try:
+            result = job.judge(kernel, matrix.catalog, plays, repro.run, options=matrix.options)
+        except ConfigError as error:
+            _exit(error)
+        except HarnessError as error:
+            self._answers.update((item, _Answer(error, None)) for item in items)
+            return
+        outcomes = {
+            (outcome.play.variant.name, outcome.play.case.name): outcome
+            for outcome in result.outcomes
+        }
+        for item in items:
+            cell = (item.play.variant.name, item.play.case.name)
+            self._answers[item] = _Answer(result, outcomes.get(cell))
 
 
 class VerdictFailed(Exception):
@@ -120,49 +313,36 @@ class VerdictFailed(Exception):
 class VerdictItem(pytest.Item):
     """One kernel x variant x case."""
 
-    def __init__(self, *, kernel: str, play: Play, **arguments: Any) -> None:
+    def __init__(self, *, kernel: str, play: Play, items: _Items, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.kernel = kernel
         self.play = play
+        self._items = items
 
-    def _outcome(self) -> Outcome:
+    def runtest(self) -> None:
+        from harness.errors import HarnessError
         from harness.run.logs import see
 
-        plays = tuple(
-            item.play
-            for item in self.session.items
-            if isinstance(item, VerdictItem) and item.kernel == self.kernel
-        )
-        result = self.config.stash[_MATRIX].result(self.kernel, plays)
-        if isinstance(result, Exception):
+        answer = self._items.take(self)
+        result, outcome = answer.result, answer.outcome
+        if isinstance(result, HarnessError):
             raise VerdictFailed(str(result))
         if result.kernel_trouble:
             # It belongs to no single play, so it leaves none of them green.
             trouble = "\n".join(result.kernel_trouble)
             raise VerdictFailed(f"{trouble}\n{see(result.logs)}")
-        wanted = (self.play.variant.name, self.play.case.name)
-        for outcome in result.outcomes:
-            if (outcome.play.variant.name, outcome.play.case.name) == wanted:
-                self._logs = result.logs
-                return outcome
-        raise VerdictFailed(
-            f"{self.play} was not played. {' '.join(result.trouble)}\n{see(result.logs)}"
-        )
-
-    def runtest(self) -> None:
-        from harness.run.logs import see
-
-        outcome = self._outcome()
+        if outcome is None:
+            raise VerdictFailed(
+                f"{self.play} was not played. {' '.join(result.trouble)}\n{see(result.logs)}"
+            )
         if not outcome.agrees:
             lines = "\n".join(f"  {reason}" for reason in outcome.reasons)
             raise VerdictFailed(
-                f"{self.play} on {self.kernel} is not as predicted:\n{lines}\n{see(self._logs)}"
+                f"{self.play} on {self.kernel} is not as predicted:\n{lines}\n{see(result.logs)}"
             )
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        from harness.errors import HarnessError
-
-        if isinstance(excinfo.value, VerdictFailed | HarnessError):
+        if isinstance(excinfo.value, VerdictFailed):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
@@ -173,71 +353,82 @@ class VerdictItem(pytest.Item):
 class _Collector(pytest.Collector):
     """The parent of all verdict items."""
 
+    def __init__(self, *, items: _Items, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._items = items
+
     def collect(self) -> Sequence[pytest.Item]:
-        matrix = self.config.stash[_MATRIX]
         return [
             VerdictItem.from_parent(
                 self,
                 name=f"{kernel}::{play.variant.name}::{play.case.name}",
                 kernel=kernel,
                 play=play,
+                items=self._items,
             )
-            for kernel in matrix.kernels
-            for play in matrix.plays()
+            for kernel, play in self._items.cells
         ]
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(
-    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
-) -> None:
+def _exit(error: HarnessError) -> NoReturn:
+    """End the session: no test could do better."""
+    pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+@contextmanager
+def _usage() -> Iterator[None]:
+    """Tell what the user got wrong in one sentence, before any test runs."""
     from harness.errors import HarnessError
 
-    if not _has_items(config):
-        return
-    collector = _Collector.from_parent(session, name="jprobe", nodeid="jprobe")
     try:
-        items[:] = collector.collect()
+        yield
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
-    # The terminal counts what is reported.
-    report = pytest.CollectReport(collector.nodeid, "passed", None, [*items])
-    config.hook.pytest_collectreport(report=report)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell in a test what is no fault of its code, without a traceback."""
+    from harness.errors import ConfigError, HarnessError
+
+    try:
+        yield
+    except ConfigError as error:
+        _exit(error)
+    except HarnessError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 def _is_ours(metafunc: pytest.Metafunc, name: str) -> bool:
     """The test means our fixture, and no parameter or fixture of its own."""
-    for mark in metafunc.definition.iter_markers("parametrize"):
-        names = mark.args[0]
-        words = names.split(",") if isinstance(names, str) else names
-        if name in (word.strip() for word in words):
-            return False
-    # pytest has no public way to ask which fixture a name stands for.
+    # pytest has no public way to ask which names have got their parameters, nor which
+    # fixture a name stands for.
+    if any(name in call.params for call in metafunc._calls):
+        return False
     definitions = metafunc.definition._fixtureinfo.name2fixturedefs.get(name, ())
     return bool(definitions) and definitions[-1].func.__module__ == __name__
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run tests that ask for our fixtures once for each kernel, variant, case."""
-    from harness.errors import HarnessError
+    ours = [name for name in ("variant", "case", "kernel") if _is_ours(metafunc, name)]
+    if not ours:
+        return
     from harness.kernel.spec import DEFAULT
 
-    matrix = metafunc.config.stash[_MATRIX]
-    option = metafunc.config.getoption
-    try:
-        if _is_ours(metafunc, "variant"):
-            variants = matrix.catalog.select_variants(option("--variant"))
-            names = [variant.name for variant in variants]
-            metafunc.parametrize("variant", variants, ids=names, indirect=True)
-        if _is_ours(metafunc, "case"):
-            cases = matrix.catalog.select_cases(option("--case"))
-            names = [case.name for case in cases]
-            metafunc.parametrize("case", cases, ids=names, indirect=True)
-        if _is_ours(metafunc, "kernel"):
-            kernels = matrix.kernels or [DEFAULT]
-            metafunc.parametrize("kernel", kernels, indirect=True, scope="session")
-    except HarnessError as error:
-        raise pytest.UsageError(str(error)) from error
+    matrix = _matrix(metafunc.config)
+    if "variant" in ours:
+        variants = matrix.variants()
+        names = [variant.name for variant in variants]
+        metafunc.parametrize("variant", variants, ids=names, indirect=True)
+    if "case" in ours:
+        cases = matrix.cases()
+        names = [case.name for case in cases]
+        metafunc.parametrize("case", cases, ids=names, indirect=True)
+    if "kernel" in ours:
+        kernels = matrix.kernels or [DEFAULT]
+        metafunc.parametrize("kernel", kernels, indirect=True, scope="session")
 
 
 @pytest.fixture
@@ -260,34 +451,55 @@ def kernel(request: pytest.FixtureRequest) -> Kernel:
     from harness import settings
     from harness.kernel import spec
 
-    matrix = request.config.stash[_MATRIX]
-    return spec.resolve(request.param, matrix.catalog, settings.load(), options=matrix.options)
+    matrix = _matrix(request.config)
+    with _told():
+        return spec.resolve(request.param, matrix.catalog, settings.load(), options=matrix.options)
+
+
+def _lent(guests: Shared[T]) -> Iterator[T]:
+    """A guest for one test, which fails of what the guest was lost of unless it was told."""
+    with _told():
+        taken = guests.take()
+    yield taken
+    with _told():
+        guests.release()
 
 
 @pytest.fixture(scope="session")
-def ssh(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[Ssh]:
-    """SSH into a running guest with the modules loaded, shared by all tests of a kernel."""
-    from harness.kernel import modules
+def _jprobe_guests(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[Shared[Guest]]:
+    from harness.run.guest import Guest
+    from harness.run.shared import Shared
+
+    with _told():
+        built = _matrix(request.config).modules(kernel)
+        with Shared(lambda: Guest(kernel, built)) as guests:
+            yield guests
+
+
+@pytest.fixture
+def guest(_jprobe_guests: Shared[Guest]) -> Iterator[Guest]:
+    """A running guest with the modules loaded; shared by all tests of a kernel while it lives."""
+    yield from _lent(_jprobe_guests)
+
+
+@pytest.fixture(scope="session")
+def _jprobe_reached(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[Shared[Reached]]:
     from harness.report.terminal import PIPE_WIDTH, lines
+    from harness.run.shared import Shared
     from harness.run.ssh import reached
 
-    matrix = request.config.stash[_MATRIX]
-    cases = list(matrix.catalog.cases.values())
-    built = modules.build(kernel, cases, compiler=matrix.options.compiler)
-    with reached(
-        kernel, built, matrix.catalog, lambda outcome: lines(outcome, PIPE_WIDTH, colour=False)
-    ) as guest:
-        yield guest.ssh
+    matrix = _matrix(request.config)
+
+    def tell(outcome: Outcome) -> Sequence[str]:
+        return lines(outcome, PIPE_WIDTH, colour=False)
+
+    with _told():
+        built = matrix.modules(kernel)
+        with Shared(lambda: reached(kernel, built, matrix.catalog, tell)) as guests:
+            yield guests
 
 
-@pytest.fixture(scope="session")
-def guest(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[Guest]:
-    """A running guest with the modules loaded, shared by all tests of a kernel."""
-    from harness.kernel import modules
-    from harness.run.guest import Guest
-
-    matrix = request.config.stash[_MATRIX]
-    cases = list(matrix.catalog.cases.values())
-    built = modules.build(kernel, cases, compiler=matrix.options.compiler)
-    with Guest(kernel, built) as running:
-        yield running
+@pytest.fixture
+def ssh(_jprobe_reached: Shared[Reached]) -> Iterator[Ssh]:
+    """SSH into a running guest with the modules loaded; shared as `guest` is."""
+    yield from (reached.ssh for reached in _lent(_jprobe_reached))

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
-from harness.errors import KernelFault
+from harness.errors import KernelDied, KernelFault, KernelHung, TestHung
 from harness.guest import initramfs, protocol, recipe
 from harness.guest.initramfs import Channel
 from harness.guest.protocol import HINT, ProtocolError, Ran, Record
@@ -74,11 +74,11 @@ class Guest:
             machine = resources.enter_context(boot.machine(self.kernel, initrd, self._config))
             self._log = resources.enter_context(self.logs.boot(machine, initrd))
             self.session = Session(machine, channel, self._deadlines, log=self._log)
-            introduction = self._await(self._deadlines.boot)
+            introduction = self.session.await_record(self._deadlines.boot)
             if not isinstance(introduction, protocol.Guest):
                 raise ProtocolError("The guest did not introduce itself.", HINT)
             self.introduction = introduction
-            self._check_quiet()
+            self.check_quiet()
             self._resources = resources.pop_all()
         return self
 
@@ -93,38 +93,48 @@ class Guest:
             pass
         self._resources.close()
         if kind is None and self.lives:
-            self._check_quiet()
+            self.check_quiet()
 
     @property
     def lives(self) -> bool:
         """Whether it has not yet died or hung."""
         return self._fault is None
 
-    def _await(self, seconds: float) -> Record:
-        """The answer to what was sent; after a fault that fault again, for ever."""
+    def _ask(self, line: str, what: str, seconds: float, hint: str = "") -> Record:
+        """The answer to a line; after a fault that fault again, for ever."""
         if self._fault:
             raise self._fault
+        self.check_quiet()
         try:
+            # A guest that is gone tells below what of.
+            with suppress(KernelDied):
+                self.session.send(line)
             return self.session.await_record(seconds)
         except KernelFault as fault:
-            self._fault = fault
-            raise
+            self._fault = _named(fault, what, seconds, hint)
+            raise self._fault from fault.__cause__
 
     def _new_splats(self) -> list[Splat]:
         splats = self.session.console.watcher.splats[self._told :]
         self._told += len(splats)
         return splats
 
-    def _check_quiet(self) -> None:
+    def check_quiet(self) -> None:
+        """Raise KernelFault for a complaint of the kernel's that nobody was told of."""
         for splat in self._new_splats():
+            if splat.kind.fatal:
+                self._fault = KernelDied(str(splat), see(str(self.logs)))
+                raise self._fault
             raise KernelFault(f"The kernel complained: {splat}", see(str(self.logs)))
+
+    def check(self) -> None:
+        """Raise what the kernel did wrong and nobody was told of; it has to answer."""
+        self.run(":")
 
     def play(self, variant: Variant, case: Case) -> Outcome:
         """Play a case under a variant and judge it."""
-        self._check_quiet()
         play = Play(variant, case)
-        self.session.send(f"play {play.line}")
-        record = self._await(self._deadlines.play)
+        record = self._ask(f"play {play.line}", f"{play}", self._deadlines.play)
         return judge_record(play, record, self.modules, self._new_splats())
 
     def dump(self) -> Path:
@@ -153,14 +163,28 @@ class Guest:
             logs=str(self.logs),
         )
 
-    def run(self, command: str) -> Ran:
-        """Run a command line of the guest's shell (busybox): status and output."""
+    def run(self, command: str, seconds: float | None = None) -> Ran:
+        """
+        Run a command line of the guest's shell (busybox): status and output.
+
+        After `seconds`, or those of the deadline of a play, it raises TestHung.
+        """
         if "\n" in command:
             raise ValueError("one line at a time")
-        self._check_quiet()
-        self.session.send(f"run {command}")
-        record = self._await(self._deadlines.play)
+        limit = self._deadlines.play if seconds is None else seconds
+        hint = "Where it needs longer: run(command, seconds=...)."
+        record = self._ask(f"run {command}", f"'{command}'", limit, hint)
         if not isinstance(record, Ran):
             raise ProtocolError("The guest answered something else.", HINT)
-        self._check_quiet()
+        self.check_quiet()
         return record
+
+
+def _named(fault: KernelFault, what: str, seconds: float, hint: str) -> KernelFault:
+    """A fault that says what did not end, and how long that was waited for."""
+    late = f"{what} did not end within {seconds:g} s"
+    if isinstance(fault, TestHung):
+        return TestHung(f"{late}; the guest still answers.", hint or fault.hint)
+    if isinstance(fault, KernelHung):
+        return KernelHung(f"{late}. {fault.sentence}", fault.hint)
+    return fault

@@ -45,6 +45,15 @@ class Reached:
     ssh: Ssh
     config: Path
 
+    @property
+    def lives(self) -> bool:
+        return self.guest.lives
+
+    def check(self) -> None:
+        """Raise SshError where it does not answer, KernelFault for a complaint of the kernel's."""
+        self.ssh.run(":")
+        self.guest.check_quiet()
+
 
 @contextmanager
 def reached(

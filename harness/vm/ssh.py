@@ -29,8 +29,9 @@ BANNER_SECONDS = 10
 RETRY_SECONDS = 0.1
 CHUNK = 1 << 16
 
-# It tells each failed attempt with a traceback, where nobody else handles its log.
+# It tells each failed attempt with a traceback, which only its own handlers are to have.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
+logging.getLogger("paramiko").propagate = False
 
 
 class SshError(InfrastructureError):

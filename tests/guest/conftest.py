@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness import resources
+from harness import cache, resources
 from harness.catalog import Catalog
 from harness.kernel import modules
 from harness.kernel.kernel import Kernel
@@ -34,6 +34,18 @@ def ctrl_c() -> None:
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
     return Catalog()
+
+
+@pytest.fixture(scope="session")
+def cache_home() -> str:
+    """The user's own."""
+    return str(cache.root().parent)
+
+
+@pytest.fixture
+def cached(cache_home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have pytester, which goes without a home, use what was fetched and built before."""
+    monkeypatch.setenv("XDG_CACHE_HOME", cache_home)
 
 
 @pytest.fixture(scope="session")

@@ -75,6 +75,9 @@ def test_a_prompt_to_work_at(user: User, tmp_path: Path) -> None:
         ("nothing", "There is no variant 'nothing'", 2),
     ):
         child.sendline(f"jprobe-case run stack-9 {variant}; echo status $?")
+        if not status:
+            child.expect_exact(f"stack-9 under {variant}")
+            child.expect_exact("argument area, from SP\r\n")
         child.expect_exact(words)
         child.expect_exact(f"status {status}\r\n")
     child.sendline("jprobe-case dump; echo status $?")

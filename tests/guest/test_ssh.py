@@ -181,6 +181,19 @@ def test_the_command(kernel: Kernel, tmp_path: Path) -> None:
     assert (tmp_path / "result").read_text() == "out\n"
 
 
+def test_what_is_told_of_a_play_is_the_commands_output(kernel: Kernel) -> None:
+    done = subprocess.run(
+        ["jprobe-harness", "ssh", "--kernel", kernel.spec, "--",
+         "jprobe-case run stack-9 none | sed 's/^/told: /'"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS,
+    )  # fmt: skip
+    told = done.stdout.splitlines()
+    assert all(line.startswith("told: ") for line in told), done.stdout
+    assert told[0] == "told: stack-9 under none"
+    assert "told: argument area, from SP" in told
+    assert told[-1] == "told: leak 8, as predicted"
+
+
 def test_a_terminal_by_ssh(kernel: Kernel) -> None:
     child = pexpect.spawn("jprobe-harness", ["ssh", "--kernel", kernel.spec], encoding="utf-8",
                           timeout=SECONDS, dimensions=(30, 90))  # fmt: skip
@@ -213,6 +226,7 @@ def test_a_guest_for_the_users_own_client(kernel: Kernel, tmp_path: Path) -> Non
     assert done.stdout == "hello\n"
 
 
+@pytest.mark.usefixtures("cached")
 def test_the_fixture(pytester: pytest.Pytester, kernel: Kernel) -> None:
     pytester.makepyfile(
         """

@@ -35,6 +35,8 @@ from harness.report import (
 from harness.run.nominal import Frame, lay_out
 from harness.run.plan import Outcome, Play, Result, Survey, Unjudged, plays
 from tests.unit.factory import HIT, case, observe
+from tests.unit.standin import source_tree
+from tests.unit.test_patches import DIFF
 
 SCHEMA = json.loads((Path(harness.__file__).parent / "report/schema.json").read_text())
 SURVEY = json.loads((Path(harness.__file__).parent / "report/survey.schema.json").read_text())
@@ -245,6 +247,18 @@ def test_the_dump_marks_what_changed(capsys: pytest.CaptureFixture[str]) -> None
     out = capsys.readouterr().out
     assert "argument area, from SP" in out
     assert re.search(r"0x0000 +2a +35 .*\[d5\]\[ca\]", out)
+
+
+def test_a_play_told_elsewhere_is_told_there_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = next(o for o in result().outcomes if words.cell(o) == "leak 8")
+    told = terminal.lines(outcome, terminal.PIPE_WIDTH, colour=False)
+    terminal.print_dump(outcome)
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in printed] == [line.split() for line in told[:-1]]
+    heading = told.index(f"{outcome.play.case.name} under {outcome.play.variant.name}")
+    assert heading == 0
+    assert told.index("argument area, from SP") > heading
+    assert told[-1] == "leak 8, as predicted"
 
 
 def test_a_narrow_terminal_loses_no_cell(

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A guest that stays up: what it is lost of, and who is told."""
+
+from __future__ import annotations
+
+import select
+
+import pytest
+
+from harness.catalog import Catalog
+from harness.errors import KernelDied, KernelHung, TestHung
+from harness.guest.initramfs import Channel
+from harness.kernel import modules
+from harness.kernel.kernel import Kernel
+from harness.run.guest import Guest
+from harness.run.session import Deadlines
+
+
+def booted(kernel: Kernel, channel: Channel = Channel.VIRTIO) -> Guest:
+    built = modules.build(kernel, list(Catalog().cases.values()))
+    return Guest(kernel, built, deadlines=Deadlines(ping=2), channel=channel)
+
+
+def test_a_command_that_does_not_end_is_named(kernel: Kernel) -> None:
+    with booted(kernel) as guest:
+        assert guest.run("sleep 1; echo done", seconds=60).output == "done\n"
+        with pytest.raises(TestHung) as hung:
+            guest.run("sleep 200", seconds=1)
+        assert hung.value.sentence == "'sleep 200' did not end within 1 s; the guest still answers."
+        assert "seconds=" in hung.value.hint
+        assert not guest.lives
+        with pytest.raises(TestHung, match="'sleep 200' did not end"):
+            guest.run("echo what is not heard")
+
+
+def test_a_command_that_does_not_end_on_the_only_line(kernel: Kernel) -> None:
+    with (
+        booted(kernel, Channel.SERIAL) as guest,
+        pytest.raises(KernelHung, match=r"'sleep 200' did not end within 1 s\. The guest hangs"),
+    ):
+        guest.run("sleep 200", seconds=1)
+
+
+def test_whoever_speaks_to_a_guest_that_is_gone_hears_what_of(kernel: Kernel) -> None:
+    with booted(kernel) as guest:
+        guest.run("(usleep 100000; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &")
+        while guest.session.look():
+            assert select.select([guest.session], [], [], 60)[0]
+        with pytest.raises(KernelDied, match="sysrq triggered crash"):
+            guest.run("echo still there")
+        assert not guest.lives
