@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from harness import cache, resources, tool
 from harness.errors import UnfitTree
-from harness.kernel import tree
+from harness.kernel import plain, tree
 from harness.kernel.apt import Progress
 from harness.kernel.tree import Tree
 from harness.model.policy import Policy, Rule
@@ -153,10 +154,15 @@ def _apply(file: Path) -> None:
             "CFLAGS_jprobe_stack.o += -idirafter $(srctree)/$(src)\n"
         )
     patched = file.with_suffix(".patched")
-    done = tool.run(
-        ["spatch", "--very-quiet", "--no-includes", "--sp-file", root / PATCH, file, "-o", patched],
-        seconds=SPATCH_SECONDS,
-    )
+    script, source, result = (str(plain.name(path)) for path in (root / PATCH, file, patched))
+    words = ["spatch", "--very-quiet", "--no-includes", "--sp-file", script, source, "-o", result]
+    # It has a shell compare files by their names.
+    with tempfile.TemporaryDirectory(dir=file.parent) as temporary:
+        done = tool.run(
+            plain.command(words, [root, file.parent]),
+            environment={"TMPDIR": str(plain.name(Path(temporary)))},
+            seconds=SPATCH_SECONDS,
+        )
     if done.returncode or not patched.exists():
         raise UnfitTree(
             f"The semantic patch {PATCH} does not apply to {file.name}:"
