@@ -61,6 +61,7 @@ def from_image(spec: str, image: Path, build: Path | None, busybox: Path) -> Ker
             "Say with --modules-build where it was built, or where its headers are.",
         )
     _check_module_build(build)
+    plain.check(build)
     release = _release(build)
     if numbers(release) < PORT_FIRST:
         raise ConfigError(

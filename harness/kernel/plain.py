@@ -70,5 +70,6 @@ def check(folder: Path) -> None:
     if why:
         raise ConfigError(
             f"Nothing can be built below {folder}, whose path make cannot take: {why}.",
-            "Set XDG_CACHE_HOME to a path of letters and digits, or install bubblewrap.",
+            "Give it a path of letters and digits (XDG_CACHE_HOME is the cache's), or install"
+            " bubblewrap: jprobe-harness doctor --install --extra",
         )
