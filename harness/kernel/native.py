@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -158,12 +157,7 @@ def _apply(file: Path) -> None:
     script, source, result = (str(plain.name(path)) for path in (root / PATCH, file, patched))
     words = ["spatch", "--very-quiet", "--no-includes", "--sp-file", script, source, "-o", result]
     # It has a shell compare files by their names.
-    with tempfile.TemporaryDirectory(dir=file.parent) as temporary:
-        done = tool.run(
-            plain.command(words, [root, file.parent]),
-            environment={"TMPDIR": str(plain.name(Path(temporary)))},
-            seconds=SPATCH_SECONDS,
-        )
+    done = tool.run(plain.command(words, [root, file.parent]), seconds=SPATCH_SECONDS)
     if done.returncode or not patched.exists():
         raise UnfitTree(
             f"The semantic patch {PATCH} does not apply to {file.name}:"
