@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
-from harness import __version__
+from harness import __version__, home
 from harness.commands import (
     bench,
     completion,
@@ -192,6 +192,7 @@ def _run(options: argparse.Namespace) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
+        home.check_names(sys.argv[1:])
         output.check_writable(options)
         status: int = options.run(options)
         # Here, as at the interpreter's end nobody would catch a closed pipe.

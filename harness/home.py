@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import platformdirs
@@ -42,6 +42,21 @@ def _absolute(folder: Callable[[str], Path]) -> Path:
         f"The user {user()} has no home folder, so there is no place for files of ours.",
         "Set HOME, or XDG_CACHE_HOME, XDG_STATE_HOME and XDG_CONFIG_HOME, to absolute paths.",
     )
+
+
+def check_names(arguments: Sequence[str]) -> None:
+    """Raise ConfigError for a path that no log, no JSON and no script could name."""
+    said = [(word, f"The argument {word!a}") for word in arguments]
+    for variable in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        value = os.environ.get(variable, "")
+        said.append((value, f"{variable} is {value!a}, which"))
+        if "\n" in value:
+            raise ConfigError(f"{variable} has a line's end in it.", "Set it to one that has none.")
+    for text, what in said:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ConfigError(f"{what} is not in UTF-8.", "Give a name that is.") from error
 
 
 def expanded(path: Path | str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import shlex
 import signal
 import sys
 from contextlib import ExitStack
@@ -130,7 +131,7 @@ def _converse(ssh: Ssh, terminal: Terminal | None, command: str) -> int:
 def _hold(guest: Reached) -> int:
     """Keep the guest for the user's own client."""
     print(guest.config.read_text(), flush=True)
-    print(f"In another terminal: ssh -F {guest.config} guest", file=sys.stderr)
+    print(f"In another terminal: ssh -F {shlex.quote(str(guest.config))} guest", file=sys.stderr)
     print("The guest is there until Ctrl-C.", file=sys.stderr)
     signal.sigwait({signal.SIGINT, signal.SIGTERM})
     return Exit.AGREES

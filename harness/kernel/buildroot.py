@@ -95,5 +95,6 @@ def command(
         "--chdir", "/",
         "--unshare-net", "--unshare-pid", "--die-with-parent",
         "--setenv", "PATH", os.defpath,
+        "--setenv", "TMPDIR", "/tmp",  # noqa: S108 - not the machine's
         *words,
     ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 from harness import cache, tool
@@ -23,6 +24,7 @@ _HEADERS = ("arch/arm64/include/asm/kprobes.h", "arch/arm64/kernel")
 # Files as their hash names them, whatever the user or the machine likes in a checkout.
 # The rest of the user's configuration holds, as it says which owners to trust.
 _AS_STORED = (
+    "--no-replace-objects",
     "-c", "core.autocrlf=false", "-c", "core.eol=lf", "-c", f"core.attributesFile={os.devnull}",
 )  # fmt: skip
 _NO_ATTRIBUTES = {"GIT_ATTR_NOSYSTEM": "1"}
@@ -54,7 +56,7 @@ def _tree(path: Path, revision: str) -> str:
         why = "" if _UNKNOWN in error.sentence else error.sentence.partition(": git says")[2]
         raise ConfigError(
             f"{path} has no revision '{revision}'{why.rstrip('.')}.",
-            f"See: git -C {path} log --oneline",
+            f"See: git -C {shlex.quote(str(path))} log --oneline",
         ) from error
 
 
@@ -89,7 +91,8 @@ def at_revision(path: Path, revision: str, report: Progress) -> Tree:
         archive.unlink()
         report(what, 100)
 
-    return tree.cached(digest, fill)
+    # What went before may have stored it another way.
+    return tree.cached(cache.digest(digest, *_AS_STORED), fill)
 
 
 def changed(source: Tree, changes: Changes, report: Progress) -> Tree:

@@ -56,6 +56,7 @@ def check_image(spec: str, image: Path, build: Path | None) -> tuple[Path, str]:
             "Say with --modules-build where it was built, or where its headers are.",
         )
     _check_module_build(build)
+    plain.check(build)
     release = _release(build)
     if numbers(release) < PORT_FIRST:
         raise ConfigError(

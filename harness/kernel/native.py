@@ -17,7 +17,7 @@ from typing import Literal
 
 from harness import cache, resources, tool
 from harness.errors import UnfitTree
-from harness.kernel import tree
+from harness.kernel import plain, tree
 from harness.kernel.apt import Progress
 from harness.kernel.tree import Tree
 from harness.model.policy import Policy, Rule
@@ -87,7 +87,8 @@ def _function(text: str, name: str) -> str | None:
 
 def detect(source: Tree) -> Jprobes | None:
     """What a tree has; None where its jprobes cannot be used."""
-    declared = (source.path / "include/linux/kprobes.h").read_text(errors="replace")
+    header = source.path / "include/linux/kprobes.h"
+    declared = header.read_text(errors="replace") if header.is_file() else ""
     # From v4.15 on, only an inline function that fails is left.
     if not re.search(r"^(?:extern )?int register_jprobe\(", declared, re.MULTILINE):
         return None
@@ -153,10 +154,10 @@ def _apply(file: Path) -> None:
             "CFLAGS_jprobe_stack.o += -idirafter $(srctree)/$(src)\n"
         )
     patched = file.with_suffix(".patched")
-    done = tool.run(
-        ["spatch", "--very-quiet", "--no-includes", "--sp-file", root / PATCH, file, "-o", patched],
-        seconds=SPATCH_SECONDS,
-    )
+    script, source, result = (str(plain.name(path)) for path in (root / PATCH, file, patched))
+    words = ["spatch", "--very-quiet", "--no-includes", "--sp-file", script, source, "-o", result]
+    # It has a shell compare files by their names.
+    done = tool.run(plain.command(words, [root, file.parent]), seconds=SPATCH_SECONDS)
     if done.returncode or not patched.exists():
         raise UnfitTree(
             f"The semantic patch {PATCH} does not apply to {file.name}:"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness import cache, tool
@@ -49,11 +49,19 @@ def _machine() -> Iterator[str]:
                 yield from ("--dev-bind-try", entry.path, entry.path)
 
 
-def command(words: Sequence[str | Path], folders: Iterable[Path]) -> list[str | Path]:
-    """`words`, which may use the name() of what lies below `folders`, as a command."""
+def command(words: Sequence[str | Path], folders: Sequence[Path]) -> list[str | Path]:
+    """
+    `words`, which may use the name() of what lies below `folders`, as a command.
+
+    Scripts of the kernel's name their temporary files without quotes: where TMPDIR is
+    not plain, these go to the last of the folders.
+    """
     odd = {part for folder in folders if (part := _odd(folder))}
+    words = list(words)
+    if folders and not is_plain(Path(os.environ.get("TMPDIR", "/"))):
+        words = ["env", f"TMPDIR={name(folders[-1])}", *words]
     if not odd:
-        return list(words)
+        return words
     binds = [word for part in sorted(odd) for word in ("--bind", part, name(part))]
     return ["bwrap", *_machine(), *binds, "--die-with-parent", *words]
 
@@ -70,5 +78,6 @@ def check(folder: Path) -> None:
     if why:
         raise ConfigError(
             f"Nothing can be built below {folder}, whose path make cannot take: {why}.",
-            "Set XDG_CACHE_HOME to a path of letters and digits, or install bubblewrap.",
+            "Give it a path of letters and digits (XDG_CACHE_HOME is the cache's), or install"
+            " bubblewrap: jprobe-harness doctor --install --extra",
         )

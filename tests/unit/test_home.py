@@ -56,3 +56,19 @@ def test_a_name_is_not_needed(nobody: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_another_user_who_is_not_there() -> None:
     with pytest.raises(ConfigError, match="there is no such user"):
         home.expanded("~no-such-user/linux")
+
+
+@pytest.mark.parametrize("variable", ["HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_STATE_HOME"])
+@pytest.mark.parametrize("name", [b"\xff", b"a\nb"])
+def test_a_folder_that_nothing_could_name(
+    variable: str, name: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, f"/tmp/{os.fsdecode(name)}")
+    assert main(["repro"]) == Exit.USAGE
+    assert f"{variable} " in capsys.readouterr().err
+
+
+def test_an_argument_that_nothing_could_name() -> None:
+    with pytest.raises(ConfigError, match=r"The argument '/tmp/.udcff' is not in UTF-8"):
+        home.check_names(["--kernel", os.fsdecode(b"/tmp/\xff")])
+    home.check_names(["--accept", "two\nlines", "é"])

@@ -117,3 +117,13 @@ def test_headers_of_a_distribution(build: Path) -> None:
     header.parent.mkdir()
     header.write_text('#define UTS_RELEASE "6.1.0-mine"\n')
     assert local.from_output("mine", build, Path("busybox")).release == "6.1.0-mine"
+
+
+def test_a_build_in_a_path_that_make_cannot_take(
+    build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = build.rename(tmp_path / "my build")
+    assert local.from_output("mine", odd, Path("busybox")).build == odd
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match="my build, whose path make cannot take: bwrap is not"):
+        local.from_output("mine", odd, Path("busybox"))

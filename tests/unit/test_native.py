@@ -136,3 +136,19 @@ def test_every_rule_has_its_name_in_the_header() -> None:
     header = (resources.kernel_modules() / "stack-policy/stack_policy.h").read_text()
     for rule in Rule:
         assert f"STACK_POLICY_{rule.name}," in header
+
+
+def test_a_tree_in_a_path_that_the_shell_would_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / "a, b:c%'$x"
+    (odd / "tmp").mkdir(parents=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(odd / "cache"))
+    monkeypatch.setenv("TMPDIR", str(odd / "tmp"))
+    source = opened(jprobe_tree(odd / "my linux", "4.8", COPYING, header=SIZE))
+    found = native.detect(source)
+    assert found
+    patched = native.with_policies(source, found, ignore)
+    assert "jprobe_stack_save(" in (patched.path / NEW_LAYOUT).read_text()
+    assert not [path for path in (patched.path / NEW_LAYOUT).parent.iterdir() if path.is_dir()
+                and path.name != "linux"]  # fmt: skip

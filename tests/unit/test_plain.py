@@ -26,6 +26,21 @@ def test_make_can_work_in_any_folder(tmp_path: Path, name: str) -> None:
     assert not plain.is_plain(folder)
 
 
+@pytest.mark.parametrize("name", ["plain", "a b"])
+def test_temporary_files_have_plain_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """As usr/gen_initramfs.sh of the kernel's makes them."""
+    folder = tmp_path / name
+    folder.mkdir()
+    (tmp_path / "my tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "my tmp"))
+    words = plain.command(["sh", "-c", "mktemp $TMPDIR/cpiolist.XXXXXX"], [tmp_path, folder])
+    subprocess.run([*map(str, words)], check=True)
+    assert [path.name[:8] for path in folder.iterdir()] == ["cpiolist"]
+    assert plain.command(["gcc", "--version"], []) == ["gcc", "--version"]
+
+
 def test_a_link_with_a_plain_name_is_followed(tmp_path: Path) -> None:
     """As make does, which asks the system for the name of its own folder."""
     (tmp_path / "a b").mkdir()

@@ -132,6 +132,7 @@ def test_what_is_no_file_is_no_source(tmp_path: Path, monkeypatch: pytest.Monkey
     tree.copy(tree.opened(path, ignore), tmp_path / "copy", ignore)
     assert not (tmp_path / "copy/arch/arm64/kernel/pipe.c").exists()
     assert (tmp_path / "copy/folder").is_symlink()
+    assert native.detect(opened) is None
     (path / "include/linux").mkdir(parents=True)
     (path / "include/linux/kprobes.h").write_text("int register_jprobe(struct jprobe *p);\n")
     assert native.detect(opened) is None
