@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, TypeVar
 from harness import settings
 from harness.catalog import Catalog
 from harness.commands.output import Progress, Target
-from harness.errors import ConfigError
 from harness.kernel import spec
 from harness.kernel.compiler import Compiler, named
 from harness.kernel.options import Options
@@ -151,14 +150,11 @@ def _number(text: str, kind: Callable[[str], N], least: N, most: N) -> N:
 
 def kernel_options(options: argparse.Namespace, patches: Sequence[str] = ()) -> Options:
     """What was said of the kernel beside its spec."""
-    build = options.modules_build
-    if build and not build.is_dir():
-        raise ConfigError(f"{build}: no such directory.", "Check --modules-build.")
     cc = getattr(options, "cc", "gcc")
     return Options(
         refresh=options.refresh,
         compiler=named(cc if isinstance(cc, str) else "gcc"),
-        modules_build=build,
+        modules_build=options.modules_build,
         fragments=tuple(options.kconfig),
         changes=Changes(patches=tuple(patches)),
     )

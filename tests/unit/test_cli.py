@@ -39,8 +39,8 @@ def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -
         (["log", "lst"], "There is no run 'lst'. The nearest: last."),
         (["runs", "--keep", "lats"], "There is no run 'lats'. The nearest: last."),
         (["nightly", "no.yaml"], "no.yaml: cannot be read"),
-        (["repro", "--modules-build", "no/dir"], "no/dir: no such directory"),
-        (["fuzz", "--out", "no/dir"], "no/dir: no such directory"),
+        (["repro", "--modules-build", "no/dir"], "there is no directory no/dir"),
+        (["fuzz", "--out", "no/dir"], "to no/dir: there is no such directory"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(
