@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         terminal.print_rows(
             f"predicted with the frame record {frame.value.removeprefix('record-')} the locals",
             ("case", "variant", "class", "corrupt bytes"),
-            [(r["case"], r["variant"], r["class"], r["text"]) for r in rows],
+            [(r["case"], r["variant"], terminal.classes(r["class"]), r["text"]) for r in rows],
         )
     return Exit.AGREES
 
