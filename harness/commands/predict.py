@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
             f"predicted with the frame record {frame.value.removeprefix('record-')} the locals,"
             " and softirqs on the interrupt stack (6.1 and later)",
             ("case", "variant", "class", "corrupt bytes"),
-            [(r["case"], r["variant"], r["class"], r["text"]) for r in rows],
+            [(r["case"], r["variant"], terminal.classes(r["class"]), r["text"]) for r in rows],
         ),
     )
     return Exit.AGREES

@@ -292,7 +292,10 @@ def print_rows(
 ) -> None:
     """A table below its title; see table.lay_out()."""
     out = out or console()
-    cells = [[Text(c) if isinstance(c, str) else c for c in row] for row in rows]
+    # A cell of a user's file may have lines, or tabs, of its own.
+    cells = [
+        [Text(re.sub(r"\s", " ", c)) if isinstance(c, str) else c for c in row] for row in rows
+    ]
     columns = None if out.width == PIPE_WIDTH else out.width
     out.print(Text(title))
     for line in lay_out(header, cells, columns, alike=alike):

@@ -5,19 +5,25 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 
 import pytest
 
 from harness.catalog import Catalog
+from harness.cli import main
+from harness.commands import repro
+from harness.errors import Exit
 from harness.guest.splat import Kind, Splat
 from harness.model.policy import Policy, Rule
 from harness.model.verdict import judge
-from harness.nightly import told
+from harness.nightly import night, told
 from harness.nightly.compare import Place, Regression, Sort
 from harness.report import terminal
 from harness.report.differing import groups, kind
 from harness.run.plan import Outcome, Play
 from tests.unit.factory import observe
+from tests.unit.nights import MATRIX, cell, done, written
+from tests.unit.test_reports import result
 
 NONE, WIDE = Policy(Rule.NONE), Policy(Rule.FIXED, 512)
 CASES = ["stack-9", "stack-10", "stack-12", "stack-16", "stack-17", "stack-24", "stack-25"]
@@ -80,6 +86,31 @@ def test_each_kind_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert re.findall(r"none x (\S+)\n", out) == CASES
     assert "like it" not in out
+
+
+def test_the_commands_take_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One kernel, several, and a night."""
+    made = dataclasses.replace(result(), outcomes=(*LESS, *MORE), planned=len(LESS + MORE))
+    monkeypatch.setattr(repro, "_judge", lambda *words: made)
+    cells = [cell(case=case, agrees=False, reasons=["x"]) for case in CASES]
+    monkeypatch.setattr(night, "work", lambda unit: done(*cells))
+    file, url = str(written(tmp_path, MATRIX)), f"sqlite:///{tmp_path}/h.sqlite"
+    for words in (
+        ["repro"],
+        ["repro", "--kernel", "debian:6.1", "--kernel", "debian:6.12"],
+        ["nightly", file, "--store", url],
+        ["report", "--store", url],
+    ):
+        assert main(words) == Exit.DIFFERS
+        short = capsys.readouterr().out
+        assert "none x stack-" in short
+        assert ", and 6 more like it" in short
+        assert main([*words, "--all"]) == Exit.DIFFERS
+        whole = capsys.readouterr().out
+        assert all(f"none x {case}" in whole for case in CASES)
+        assert "like it" not in whole
 
 
 def test_no_difference_is_passed_over(capsys: pytest.CaptureFixture[str]) -> None:

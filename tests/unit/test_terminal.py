@@ -188,6 +188,15 @@ def test_in_a_pipe_each_row_is_a_line(tmp_path: Path, environment: dict[str, str
     assert re.search(r"^\S*\d+ of 582 verdicts as predicted.*\.\S*$", piped.stdout, re.MULTILINE)
 
 
+@pytest.mark.parametrize("columns", ["30", "200"])
+def test_a_cell_of_several_lines_is_one(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    terminal.print_rows("cases", ("name", "shows"), [("mine", "one line\nand\tanother")])
+    assert capsys.readouterr().out.splitlines()[-1] == "mine  one line and another"
+
+
 def test_colours_are_the_hues_of_a_nights_page() -> None:
     page = (Path(harness.__file__).parent / "nightly/page/page.css").read_text()
     names = dict(re.findall(r"--([a-z-]+): #([0-9a-f]{6})", page.partition("@media")[0]))
