@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs other programs; whatever keeps them from running is one sentence."""
+"""
+Runs other programs; whatever keeps them from running is one sentence.
+
+What a program does hangs on what it is told, not on the environment that a user
+happens to have: make would take a KBUILD_OUTPUT from there, and git a GIT_DIR.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +22,35 @@ from harness.errors import InfrastructureError
 
 DOCTOR = "Run: jprobe-harness doctor --install (with --extra for what only some jobs need)"
 SECONDS = 120
+# All that a program gets of the user's environment.
+PASSED = (
+    # Where programs and their libraries are.
+    "PATH", "LD_LIBRARY_PATH",
+    # Who the user is, and where the user's files are.
+    "HOME", "USER", "LOGNAME", "SUDO_UID", "TMPDIR",
+    "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR",
+    # The way to an archive.
+    "http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy",
+    "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY",
+    "APT_CONFIG",
+    # Where a compiler's cache is, which decides on no result.
+    "CCACHE_DIR", "CCACHE_CONFIGPATH", "CCACHE_MAXSIZE", "CCACHE_DISABLE",
+    # What a debugger's window can do.
+    "TERM",
+)  # fmt: skip
+LOCALE = "C.UTF-8"
+
+
+def stated_environment(added: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What every program is run with; `added` is for one that needs more."""
+    passed = {name: os.environ[name] for name in PASSED if name in os.environ}
+    return {**passed, "LC_ALL": LOCALE, **(added or {})}
+
+
+def with_stated_environment(command: Sequence[str]) -> list[str]:
+    """The same command with stated_environment(), for whoever starts it without."""
+    variables = (f"{name}={value}" for name, value in stated_environment().items())
+    return ["env", "--ignore-environment", *variables, *command]
 
 
 def run(
@@ -28,7 +62,8 @@ def run(
     """
     Run a program to its end and return its status and output.
 
-    Raises InfrastructureError when it is not there or takes longer than `seconds`.
+    It has stated_environment(), with what `environment` adds.  Raises InfrastructureError
+    when it is not there or takes longer than `seconds`.
     """
     try:
         return subprocess.run(
@@ -38,7 +73,7 @@ def run(
             text=True,
             errors="replace",
             timeout=seconds,
-            env={**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})},
+            env=stated_environment(environment),
         )
     except FileNotFoundError as error:
         raise InfrastructureError(f"{command[0]} is not installed.", DOCTOR) from error
@@ -98,7 +133,7 @@ def follow(
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})},
+                env=stated_environment(environment),
                 start_new_session=True,
             )
         except FileNotFoundError as error:

@@ -120,6 +120,7 @@ def _notify(command: str, found: Report) -> None:
     from harness.nightly import mail
 
     status = int(found.exit_status)
+    # The user's own command, in the user's own environment.
     done = subprocess.run(
         ["sh", "-c", command],
         input=mail.text(found).encode(),

@@ -144,7 +144,7 @@ class Apt:
                 stdout=log,
                 stderr=log,
                 pass_fds=[writing],
-                env={**os.environ, "LC_ALL": "C.UTF-8"},
+                env=tool.stated_environment(),
                 cwd=cwd,
             )  # fmt: skip
             try:

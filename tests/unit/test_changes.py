@@ -158,3 +158,18 @@ def test_a_tree_at_a_revision(tmp_path: Path) -> None:
         at_revision(path, "v9.9", ignore)
     with pytest.raises(ConfigError, match="has no revision"):
         at_revision(tmp_path, "HEAD", ignore)
+
+
+def test_a_repository_is_the_one_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("mine", "other"):
+        path = source_tree(tmp_path / name, "4.8")
+        (path / "kernel/kprobes.c").write_text(f"/* {name} */\n")
+        git(path, "init", "--quiet")
+        git(path, "add", "-A")
+        git(path, "commit", "--quiet", "-m", "first")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "other"))
+    found = at_revision(tmp_path / "mine", "HEAD", ignore)
+    assert (found.path / "kernel/kprobes.c").read_text() == "/* mine */\n"
