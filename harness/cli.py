@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn, Protocol
 
-from harness import __version__
+from harness import __version__, blame
 from harness.commands import (
     bench,
     completion,
@@ -129,9 +129,7 @@ def _run(options: argparse.Namespace) -> int:
         # Here, as at the interpreter's end nobody would catch a closed pipe.
         sys.stdout.flush()
     except HarnessError as error:
-        print(f"jprobe-harness: {error.sentence}", file=sys.stderr)
-        if error.hint:
-            print(f"  {error.hint}", file=sys.stderr)
+        _complain(error)
         return error.exit_status
     except KeyboardInterrupt:
         print("jprobe-harness: interrupted.", file=sys.stderr)
@@ -141,9 +139,15 @@ def _run(options: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.INFRASTRUCTURE
     except OSError as error:
-        print(f"jprobe-harness: {error}.\n  Check the disk and its permissions.", file=sys.stderr)
+        _complain(blame.explained(error))
         return Exit.INFRASTRUCTURE
     return status
+
+
+def _complain(error: HarnessError) -> None:
+    print(f"jprobe-harness: {error.sentence}", file=sys.stderr)
+    if error.hint:
+        print(f"  {error.hint}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from harness import blame
 from harness.errors import InfrastructureError
 
-DOCTOR = "Run: jprobe-harness doctor --install (with --extra for what only some jobs need)"
+DOCTOR = blame.DOCTOR
 SECONDS = 120
 # All that a program gets of the user's environment.
 PASSED = (
@@ -63,10 +64,10 @@ def run(
     Run a program to its end and return its status and output.
 
     It has stated_environment(), with what `environment` adds.  Raises InfrastructureError
-    when it is not there or takes longer than `seconds`.
+    when it cannot be run, is killed, or takes longer than `seconds`.
     """
     try:
-        return subprocess.run(
+        done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -75,10 +76,23 @@ def run(
             timeout=seconds,
             env=stated_environment(environment),
         )
-    except FileNotFoundError as error:
-        raise InfrastructureError(f"{command[0]} is not installed.", DOCTOR) from error
+    except OSError as error:
+        raise _not_run(command, error) from error
     except subprocess.TimeoutExpired as error:
         raise _too_long(command, seconds) from error
+    _check_not_killed(command, done.returncode)
+    return done
+
+
+def _not_run(command: Sequence[str | Path], error: OSError) -> InfrastructureError:
+    if isinstance(error, FileNotFoundError):
+        return InfrastructureError(f"{command[0]} is not installed.", DOCTOR)
+    return blame.explained(error, f"{command[0]} cannot be run")
+
+
+def _check_not_killed(command: Sequence[str | Path], status: int) -> None:
+    if status < 0:
+        raise blame.killed(command[0], -status)
 
 
 def _too_long(command: Sequence[str | Path], seconds: float) -> InfrastructureError:
@@ -126,7 +140,7 @@ def follow(
     program and its children are gone then.
     """
     deadline = time.monotonic() + seconds
-    with log.open("wb") as file:
+    with blame.explaining(f"The log {log} cannot be written"), log.open("wb") as file:
         try:
             process = subprocess.Popen(
                 command,
@@ -136,8 +150,8 @@ def follow(
                 env=stated_environment(environment),
                 start_new_session=True,
             )
-        except FileNotFoundError as error:
-            raise InfrastructureError(f"{command[0]} is not installed.", DOCTOR) from error
+        except OSError as error:
+            raise _not_run(command, error) from error
         assert process.stdout
         try:
             rest = b""
@@ -148,7 +162,9 @@ def follow(
                 data = os.read(process.stdout.fileno(), 65536)
                 if not data:
                     # It may close its output and go on.
-                    return process.wait(max(0.0, deadline - time.monotonic()))
+                    status = process.wait(max(0.0, deadline - time.monotonic()))
+                    _check_not_killed(command, status)
+                    return status
                 file.write(data)
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from harness import cache, tool
+from harness import blame, cache, tool
 from harness.errors import ConfigError, UnfitTree
 from harness.kernel import tree
 from harness.kernel.apt import Progress
@@ -85,6 +85,7 @@ def _apply(patch: Path, folder: Path) -> None:
     )
     if done.returncode == 0:
         return
+    blame.check("git", done.returncode, done.stderr)
     if failed := re.search(r"patch failed: (.+):(\d+)", done.stderr):
         raise UnfitTree(
             f"{patch} does not apply: its hunk at line {failed[2]} of {failed[1]} finds"

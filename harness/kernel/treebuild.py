@@ -18,11 +18,11 @@ from pathlib import Path
 
 import platformdirs
 
-from harness import cache, doctor, resources, tool
+from harness import blame, cache, doctor, resources, tool
 from harness.errors import InfrastructureError, UnfitTree
 from harness.kernel import kconfig
 from harness.kernel.apt import Progress
-from harness.kernel.compiler import CROSS_COMPILE, Compiler
+from harness.kernel.compiler import CROSS_COMPILE, HOST, Compiler
 from harness.kernel.image import check_raw
 from harness.kernel.toolchain import Toolchain
 from harness.kernel.tree import Tree
@@ -162,7 +162,8 @@ def build(
 
     `added` are texts to write in the output folder before the build, by path;
     `start` is an output folder of the same tree to go on from.  Raises UnfitTree
-    with the first thing that went wrong; nothing half-built is kept.
+    with the first thing that went wrong, and InfrastructureError where this machine
+    did; nothing half-built is kept.
     """
     chain = Toolchain(compiler)
     makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
@@ -182,12 +183,25 @@ def build(
         for path, text in added.items():
             (output / path).parent.mkdir(parents=True, exist_ok=True)
             (output / path).write_text(text)
-        _compile(tree, command, key, report)
+        _compile(tree, output, command, key, report)
         check_raw(Built(output, key).image)
 
-    folder = cache.used(cache.entry("trees", key, make))
+    def make_or_blame(folder: Path) -> None:
+        try:
+            make(folder)
+        except UnfitTree:
+            _check_compilers(chain, folder)
+            raise
+
+    folder = cache.used(cache.entry("trees", key, make_or_blame))
     cache.trim("trees", BUILDS_KEPT)
     return Built(folder / "output", key)
+
+
+def _check_compilers(chain: Toolchain, folder: Path) -> None:
+    """Raise where what was built with, and not the tree, is at fault."""
+    for one in (chain, Toolchain(HOST)):
+        one.check(folder)
 
 
 def _command(tree: Tree, output: Path, values: Mapping[str, str]) -> list[str]:
@@ -221,19 +235,26 @@ def _configure(
         [*command, f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig"], seconds=CONFIGURE_SECONDS
     )
     if done.returncode:
-        detail = _first_error(done.stdout + done.stderr)
+        detail = _fault(tree, output, done.returncode, done.stdout + done.stderr)
         raise UnfitTree(f"{tree.path} cannot be configured: {detail}.")
     kconfig.check(required, output / ".config")
     check_needs(tree, kconfig.parse((output / ".config").read_text()))
 
 
-def _compile(tree: Tree, command: Sequence[str], key: str, report: Progress) -> None:
+def _fault(tree: Tree, output: Path, status: int, text: str) -> str:
+    """The tree's first error; raises InfrastructureError where this machine is at fault."""
+    blame.check(f"The build of {tree.path}", status, text, given=[tree.path, output])
+    return blame.first_error(text)
+
+
+def _compile(tree: Tree, output: Path, command: Sequence[str], key: str, report: Progress) -> None:
     what = f"building {tree.path.name}"
     report(what, 0)
     log = _log(key)
     steps = tool.steps(r"  [A-Z]", _STEPS, lambda percent: report(what, percent))
-    if tool.follow([*command, "Image", "modules"], log=log, on_line=steps, seconds=BUILD_SECONDS):
-        detail = _first_error(log.read_text(errors="replace"))
+    command = [*command, "Image", "modules"]
+    if status := tool.follow(command, log=log, on_line=steps, seconds=BUILD_SECONDS):
+        detail = _fault(tree, output, status, log.read_text(errors="replace"))
         raise UnfitTree(f"{tree.path} does not build: {detail}.", f"Log: {log}")
     report(what, 100)
 
@@ -241,17 +262,9 @@ def _compile(tree: Tree, command: Sequence[str], key: str, report: Progress) -> 
 def _log(key: str) -> Path:
     """Where a build's output goes; the oldest ones are removed."""
     folder = platformdirs.user_state_path("jprobe-harness") / "builds"
-    folder.mkdir(parents=True, exist_ok=True)
+    with blame.explaining("The build's log cannot be written"):
+        folder.mkdir(parents=True, exist_ok=True)
     logs = sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime)
     for old in logs[:-LOGS_KEPT]:
         old.unlink(missing_ok=True)
     return folder / f"{key}.log"
-
-
-def _first_error(output: str) -> str:
-    """The compiler's first complaint, or make's."""
-    for pattern in (r"^(.*?: (?:fatal )?error: .*)$", r"^(.*undefined reference.*)$",
-                    r"^(make(?:\[\d+\])?: \*\*\* .*)$", r"^(.*\*\*\*.*)$"):  # fmt: skip
-        if match := re.search(pattern, output, re.MULTILINE):
-            return match[1].strip()
-    return output.strip()[-300:]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from harness import settings
+from harness import blame, settings
 from harness.catalog import Catalog
 from harness.errors import Exit, HarnessError
 from harness.guest.splat import Splat, fingerprint
@@ -42,7 +42,8 @@ def perform(unit: Unit) -> Done:
     """
     started = time.time()
     try:
-        found = _MAKERS[unit.kind](unit)
+        with blame.explaining():
+            found = _MAKERS[unit.kind](unit)
     except HarnessError as error:
         return failed(unit, error, started)
     return result(unit, started, time.time(), **found)

@@ -20,6 +20,7 @@ import msgspec
 import platformdirs
 
 import harness
+from harness import blame
 from harness.errors import ConfigError, InfrastructureError
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
@@ -132,7 +133,8 @@ class Run:
         self.about.qemu = version()
         number = self.about.boots
         kept = self.folder / f"initrd-{number}"
-        kept.write_bytes(initrd)
+        with blame.explaining(f"{kept} cannot be written"):
+            kept.write_bytes(initrd)
         if plan:
             (self.folder / f"plan-{number}").write_text("".join(f"{line}\n" for line in plan))
         script = self.folder / f"qemu-{number}.sh"

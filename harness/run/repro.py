@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from harness import blame
 from harness.errors import ConfigError, InfrastructureError, KernelFault
 from harness.guest.protocol import HINT, LINE_SHOWN, Guest, ProtocolError, Record, Refusal
 from harness.guest.splat import Splat, complaints
@@ -78,7 +79,10 @@ class _Run:
         first = len(self._outcomes)
         rest = self._plays[first:]
         try:
-            with start(self._setup, [play.line for play in rest]) as session:
+            with (
+                blame.explaining(),
+                start(self._setup, [play.line for play in rest]) as session,
+            ):
                 on_boot()
                 try:
                     self._judge(session, rest)

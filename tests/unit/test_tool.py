@@ -141,3 +141,17 @@ def test_no_program_is_started_past_it() -> None:
             if (starts or "GdbController(" in text[:20]) and not any(w in text for w in known):
                 past.add(str(file.relative_to(root)))
     assert past == set(OWN)
+
+
+def test_a_program_that_is_killed(tmp_path: Path) -> None:
+    command = ["sh", "-c", "kill -TERM $$"]
+    with pytest.raises(InfrastructureError, match=r"sh was killed by SIGTERM\."):
+        tool.run(command)
+    with pytest.raises(InfrastructureError, match=r"sh was killed by SIGTERM\."):
+        tool.follow(command, log=tmp_path / "log", on_line=print, seconds=60)
+
+
+def test_a_program_that_may_not_be_run(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch(mode=0o644)
+    with pytest.raises(InfrastructureError, match="plain cannot be run: Permission denied"):
+        tool.run([tmp_path / "plain"])

@@ -82,6 +82,40 @@ def test_a_tree_that_cannot_be_configured(tmp_path: Path) -> None:
     assert not kept()
 
 
+@pytest.mark.parametrize("file", ["broken-kconfig", "kernel/kprobes.c"])
+def test_a_build_that_this_machine_breaks(tmp_path: Path, file: str) -> None:
+    path = source_tree(tmp_path / "linux", "6.1")
+    makefile = (path / "Makefile").read_text()
+    for quoted in ("Kconfig:7: syntax error", "kernel/kprobes.c:1:2: error: #error broken"):
+        makefile = makefile.replace(quoted, "fixdep: No space left on device")
+    (path / "Makefile").write_text(makefile)
+    (path / file).write_text("#error broken on purpose\n")
+    with pytest.raises(InfrastructureError, match="linux failed, as a disk is full"):
+        build(path)
+    assert not kept()
+
+
+def test_a_compiler_that_compiles_nothing_is_not_held_against_a_tree(tmp_path: Path) -> None:
+    path = source_tree(tmp_path / "linux", "6.1")
+    (path / "kernel/kprobes.c").write_text("#error broken on purpose\n")
+    compiler = tmp_path / "broken-gcc"
+    compiler.write_text("#!/bin/sh\nexit 1\n")
+    compiler.chmod(0o755)
+    opened = tree.opened(path, ignore)
+    with pytest.raises(InfrastructureError, match="broken-gcc does not compile an empty file"):
+        treebuild.build(opened, required={}, compiler=Compiler(str(compiler)), report=ignore)
+
+
+def test_a_log_folder_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    (tmp_path / "file").touch()
+    with pytest.raises(InfrastructureError, match=r"The build's log cannot be written: .*file"):
+        build(source_tree(tmp_path / "linux", "6.1"))
+    assert not kept()
+
+
 def test_an_option_that_kconfig_drops(tmp_path: Path) -> None:
     path = source_tree(tmp_path / "linux", "6.1")
     with pytest.raises(UnfitTree, match="dropped CONFIG_UNKNOWN=y"):
