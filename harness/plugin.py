@@ -44,6 +44,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
                     help="where modules for a kernel image are built")  # fmt: skip
     group.addoption("--kconfig", action="append", default=[], type=Path, metavar="FILE",
                     help="a Kconfig fragment for a source tree; repeatable")  # fmt: skip
+    group.addoption("--make", action="append", default=[], metavar="VAR=VALUE",
+                    help="a variable for make; repeatable")  # fmt: skip
 
 
 class _Matrix:
@@ -69,6 +71,7 @@ class _Matrix:
     def options(self) -> Options:
         """What was said of the kernels beside their specs."""
         from harness.kernel.compiler import named
+        from harness.kernel.make import checked
         from harness.kernel.options import Options
 
         option = self._config.getoption
@@ -76,6 +79,7 @@ class _Matrix:
             compiler=named(option("--cc")),
             modules_build=option("--modules-build"),
             fragments=tuple(option("--kconfig")),
+            make=checked(option("--make")),
         )
 
     def plays(self) -> list[Play]:

@@ -7,24 +7,26 @@ import functools
 import json
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import blame, cache, resources, tool
-from harness.errors import BuildError, HarnessError, UnfitTree
+from harness.errors import BuildError, ConfigError, HarnessError, UnfitTree
 from harness.kernel import casegen
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import CROSS_COMPILE, GCC, Compiler
 from harness.kernel.kernel import Engine, Kernel
+from harness.kernel.make import words
 from harness.kernel.toolchain import Toolchain
 from harness.model.case import Case
 
 BUILD_SECONDS = 600
 CASES = Path("probe-targets/cases.c")
 # What decides on the result beside the sources.
-MAKERS = ("modules.py", "compiler.py", "toolchain.py", "storeproof.py")
+MAKERS = ("modules.py", "compiler.py", "toolchain.py", "storeproof.py", "make.py")
 # A module that asks nothing of a kernel.
 CONTROL = {
     "Kbuild": "obj-m := control.o\n",
@@ -90,7 +92,8 @@ def build(
     parts = [part for path, data in sources.items() for part in (str(path), data)]
     makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
     toolchain = kernel.toolchain(compiler)
-    key = cache.digest(kernel.key, toolchain.stamp, *parts, *makers)
+    given = "\n".join(kernel.variables)
+    key = cache.digest(kernel.key, toolchain.stamp, given, *parts, *makers)
 
     def make(folder: Path) -> None:
         toolchain.prepare(report)
@@ -155,7 +158,7 @@ def _make_modules(
             "make", *(kernel.make or ("-C", kernel.build)), f"M={folder}", f"-j{os.cpu_count()}",
             "ARCH=arm64", f"CROSS_COMPILE={CROSS_COMPILE}",
             f"JPROBE_ENGINE={kernel.engine.value}",
-            *(f"{name}={value}" for name, value in variables.items()),
+            *words(variables, kernel.variables),
             "modules",
         ],
         readable=[kernel.home],
@@ -195,16 +198,27 @@ def _build_control(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
     """
     Build an empty module, to tell whose fault it is that ours do not build.
 
-    Raises InfrastructureError where the compiler or this machine is at fault, and
-    UnfitTree where the kernel takes no modules at all.
+    Raises InfrastructureError where the compiler or this machine is at fault,
+    ConfigError where what make was given is, and UnfitTree where the kernel takes no
+    modules at all.
     """
     toolchain.check(folder.parent)
     folder.mkdir()
     for name, text in CONTROL.items():
         (folder / name).write_text(text)
     done = _make_modules(kernel, folder, toolchain, toolchain.make_variables)
-    if done.returncode:
-        raise UnfitTree(
-            f"Not even an empty module builds for {kernel.spec}: {blame.first_error(_said(done))}.",
-            f"Mend what it is built in, {kernel.build}, or choose another compiler with --cc.",
+    if not done.returncode:
+        return
+    what = f"Not even an empty module builds for {kernel.spec}"
+    detail = blame.first_error(_said(done))
+    plain = replace(kernel, variables=())
+    if kernel.variables and not (
+        _make_modules(plain, folder, toolchain, toolchain.make_variables).returncode
+    ):
+        raise ConfigError(
+            f"{what} with --make {shlex.join(kernel.variables)}: {detail}.", "Without, one does."
         )
+    raise UnfitTree(
+        f"{what}: {detail}.",
+        f"Mend what it is built in, {kernel.build}, or choose another compiler with --cc.",
+    )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -186,7 +186,7 @@ def resolve(
         if source.takes(request):
             if not source.built_here:
                 _refuse_tree_options(request)
-            return source.resolve(request)
+            return replace(source.resolve(request), variables=options.make)
     raise _unknown(spec, catalog)
 
 

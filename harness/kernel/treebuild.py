@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,18 +20,19 @@ from pathlib import Path
 import platformdirs
 
 from harness import blame, cache, doctor, resources, tool
-from harness.errors import InfrastructureError, UnfitTree
+from harness.errors import ConfigError, InfrastructureError, UnfitTree
 from harness.kernel import kconfig
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import CROSS_COMPILE, HOST, Compiler
 from harness.kernel.image import check_raw
+from harness.kernel.make import flags, words
 from harness.kernel.toolchain import Toolchain
 from harness.kernel.tree import Tree
 
 CONFIGURE_SECONDS = 300
 BUILD_SECONDS = 3600
 # What decides on the result beside the tree and the configuration.
-MAKERS = ("treebuild.py", "toolchain.py", "kconfig.py")
+MAKERS = ("treebuild.py", "toolchain.py", "kconfig.py", "make.py")
 # Steps of a build from our own fragments, for a progress bar.
 _STEPS = 1000
 LOGS_KEPT = 20
@@ -112,6 +114,8 @@ def variables(tree: Tree, compiler: Compiler) -> dict[str, str]:
         "CROSS_COMPILE": CROSS_COMPILE,
         "CC": f"{ccache}{compiler.program}",
         "HOSTCC": "gcc",
+        # Said to be nothing, it is not made from what git says of the tree.
+        "LOCALVERSION": "",
     }
     if compiler.clang:
         # As with the modules: GNU as, which old trees were written for.
@@ -156,24 +160,26 @@ def build(
     report: Progress,
     added: Mapping[str, str] = NOTHING,
     start: Path | None = None,
+    given: Sequence[str] = (),
 ) -> Built:
     """
     The tree with an allnoconfig and the `required` options, built once.
 
     `added` are texts to write in the output folder before the build, by path;
-    `start` is an output folder of the same tree to go on from.  Raises UnfitTree
-    with the first thing that went wrong, and InfrastructureError where this machine
-    did; nothing half-built is kept.
+    `start` is an output folder of the same tree to go on from; `given` are variables
+    for make.  Raises UnfitTree with the first thing that went wrong,
+    InfrastructureError where this machine did and ConfigError where `given` is not
+    for the compiler; nothing half-built is kept.
     """
     chain = Toolchain(compiler)
     makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
     asked = kconfig.merged([own_fragment("menus"), required])
     texts = [part for item in sorted(added.items()) for part in item]
-    key = cache.digest(tree.digest, asked, chain.stamp, *texts, *makers)
+    key = cache.digest(tree.digest, asked, chain.stamp, "\n".join(given), *texts, *makers)
 
     def make(folder: Path) -> None:
         output = folder / "output"
-        command = _command(tree, output, variables(tree, compiler))
+        command = _command(tree, output, words(variables(tree, compiler), given))
         if start is None:
             output.mkdir()
             _add_compiler_header(tree, output, compiler)
@@ -190,7 +196,7 @@ def build(
         try:
             make(folder)
         except UnfitTree:
-            _check_compilers(chain, folder)
+            _check_compilers(chain, given, folder)
             raise
 
     folder = cache.used(cache.entry("trees", key, make_or_blame))
@@ -198,15 +204,18 @@ def build(
     return Built(folder / "output", key)
 
 
-def _check_compilers(chain: Toolchain, folder: Path) -> None:
+def _check_compilers(chain: Toolchain, given: Sequence[str], folder: Path) -> None:
     """Raise where what was built with, and not the tree, is at fault."""
     for one in (chain, Toolchain(HOST)):
         one.check(folder)
+    if not chain.knows(*flags(given)):
+        raise ConfigError(
+            f"--make: {chain.compiler.program} does not take {shlex.join(flags(given))}."
+        )
 
 
-def _command(tree: Tree, output: Path, values: Mapping[str, str]) -> list[str]:
-    words = [f"{name}={value}" for name, value in values.items()]
-    return ["make", "-C", str(tree.path), f"O={output}", f"-j{os.cpu_count()}", *words]
+def _command(tree: Tree, output: Path, assignments: Sequence[str]) -> list[str]:
+    return ["make", "-C", str(tree.path), f"O={output}", f"-j{os.cpu_count()}", *assignments]
 
 
 def _add_compiler_header(tree: Tree, output: Path, compiler: Compiler) -> None:

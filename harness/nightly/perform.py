@@ -18,6 +18,7 @@ from harness.kernel.apt import Progress
 from harness.kernel.compiler import named
 from harness.kernel.image import build_id
 from harness.kernel.kernel import Kernel
+from harness.kernel.make import checked
 from harness.kernel.modules import Modules
 from harness.kernel.options import Options
 from harness.model import place
@@ -90,7 +91,9 @@ def _quietly(what: str, percent: float) -> None:
 
 def _options(unit: Unit) -> Options:
     return Options(
-        compiler=named(unit.compiler), fragments=tuple(Path(file) for file in unit.kconfig)
+        compiler=named(unit.compiler),
+        fragments=tuple(Path(file) for file in unit.kconfig),
+        make=checked(unit.make),
     )
 
 

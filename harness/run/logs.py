@@ -54,6 +54,8 @@ class About(msgspec.Struct, kw_only=True):
     engine: str
     compiler: str
     modules_key: str
+    # Variables that make was given.
+    make: list[str] = []
     boots: int = 0
     # Of the plays: how many there were to be, and are as predicted.
     planned: int = 0
@@ -110,6 +112,7 @@ class Run:
             engine=kernel.engine.value,
             compiler=modules.compiler,
             modules_key=modules.key,
+            make=[*kernel.variables],
         )
         self._write()
 

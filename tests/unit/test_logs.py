@@ -156,3 +156,10 @@ def test_a_kernel_that_no_dump_could_be_read_of(tmp_path: Path, modules: Modules
     kernel = dataclasses.replace(KERNEL, config=tmp_path / "config")
     with pytest.raises(ConfigError, match="without CONFIG_KEXEC"):
         repro.run(kernel, modules, [], dump=Dump.PANIC)
+
+
+def test_a_run_notes_what_make_was_given(modules: Modules) -> None:
+    given = dataclasses.replace(KERNEL, variables=("W=1",))
+    assert Run(given, modules).about.make == ["W=1"]
+    _, about = logs.find(logs.LAST)
+    assert about.make == ["W=1"]

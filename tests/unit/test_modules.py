@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.catalog import Catalog
-from harness.errors import BuildError, InfrastructureError, UnfitTree
+from harness.errors import BuildError, ConfigError, InfrastructureError, UnfitTree
 from harness.kernel import casegen, modules
 from harness.kernel.compiler import Compiler
 from harness.kernel.kernel import Kernel
@@ -110,3 +111,19 @@ def test_a_case_at_fault_is_named(kernel: Kernel, folder: Path) -> None:
     line = next(n for n, _ in enumerate(lines, 1) if casegen.case_at("\n".join(lines), n))
     with pytest.raises(BuildError, match="case 'stack-9' cannot be compiled"):
         build(kernel, folder, ERROR.format(f"probe-targets/cases.c:{line}"))
+
+
+def test_variables_that_no_module_builds_with(kernel: Kernel, folder: Path) -> None:
+    given = replace(kernel, variables=("KCFLAGS=-nonsense",))
+    checks = f"case '$(KCFLAGS)' in *-nonsense*) {ERROR.format('gcc')};; esac"
+    with pytest.raises(ConfigError, match="some:kernel with --make KCFLAGS=-nonsense: gcc: error"):
+        build(given, folder, checks, control=checks)
+
+
+def test_what_make_is_given(kernel: Kernel, folder: Path, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    given = replace(kernel, flags=("-fno-pie",), variables=("KCFLAGS=-Og", "W=1"))
+    build(given, folder, f"echo $(KCFLAGS) W=$(W) >{told}")
+    words = told.read_text().split()
+    assert words[-2:] == ["-Og", "W=1"]
+    assert "-fno-pie" in words
