@@ -17,10 +17,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import InfrastructureError
+from harness.errors import ConfigError, HarnessError, InfrastructureError
 
 DOCTOR = "Run: jprobe-harness doctor --install (with --extra for what only some jobs need)"
 _MEMORY = "Free some memory, or have less run beside it; the kernel's log may name what was killed."
+_NOEXEC = "A file system may be mounted noexec: set XDG_CACHE_HOME to another."
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,11 @@ SIGNS = (
         r"|fatal error: (?:openssl/|libelf|gelf|elfutils/|dwarf)\S*: No such file or directory",
     ),
 )
+# What a file is to blame for that cannot be read.
+_OF_A_FILE = (
+    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP,
+    errno.ENAMETOOLONG, errno.ENXIO, errno.EINVAL,
+)  # fmt: skip
 # What a compiler quotes of a source: no sign, whatever it says.
 _QUOTED = re.compile(r"^\s*\d*\s*\||:\d+: (?:error|warning|note): ")
 # A shell, make or env, of what it was to run.
@@ -124,6 +130,13 @@ def explained(error: OSError, what: str = "") -> InfrastructureError:
     if sign is None:
         return InfrastructureError(f"{begin}{detail}.", "Check the disk and its permissions.")
     return InfrastructureError(f"{begin}{detail}.", sign.hint)
+
+
+def unreadable(path: Path, error: OSError) -> HarnessError:
+    """Of a file that the user named, whose fault it is, unless this machine can read none."""
+    if error.errno in _OF_A_FILE:
+        return ConfigError(f"{path}: cannot be read: {error.strerror}.")
+    return explained(error, f"{path}: cannot be read")
 
 
 @contextlib.contextmanager
@@ -165,7 +178,8 @@ def check(what: str, status: int, output: str, given: Sequence[Path] = ()) -> No
     if status in (126, 127) or _NOT_RUN_STATUS.search(output):
         for line in not_run:
             if _is_ours(line, given):
-                raise _failed(what, "a program could not be run", line, DOCTOR)
+                hint = _NOEXEC if line.endswith("Permission denied") else DOCTOR
+                raise _failed(what, "a program could not be run", line, hint)
 
 
 def _failed(what: str, why: str, line: str, hint: str) -> InfrastructureError:

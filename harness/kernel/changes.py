@@ -63,7 +63,7 @@ def changed(source: Tree, changes: Changes, report: Progress) -> Tree:
     try:
         texts = [patch.read_bytes() for patch in patches]
     except OSError as error:
-        raise ConfigError(f"{error.filename}: cannot be read: {error.strerror}.") from error
+        raise blame.unreadable(Path(error.filename), error) from error
     digest = cache.digest(source.digest, *texts, *changes.settings)
 
     def fill(folder: Path) -> None:

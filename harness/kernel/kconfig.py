@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness import blame
 from harness.errors import ConfigError, UnfitTree
 
 _LINE = re.compile(r"(CONFIG_\w+)=(.*)$|# (CONFIG_\w+) is not set$")
@@ -25,7 +26,9 @@ def read(path: Path) -> dict[str, str]:
     """A fragment; raises ConfigError for one that asks for nothing."""
     try:
         options = parse(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise blame.unreadable(path, error) from error
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: cannot be read: {error}.") from error
     if not options:
         raise ConfigError(

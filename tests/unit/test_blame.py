@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import blame, cli, tool
-from harness.errors import Exit, InfrastructureError
+from harness import blame, catalog, cli, tool
+from harness.errors import ConfigError, Exit, InfrastructureError
+from harness.kernel import apt, kconfig
 from harness.nightly import perform
 from harness.nightly.unit import Kind, Unit
 
@@ -168,6 +169,25 @@ def test_a_failed_system_call_in_a_sentence(number: int, hint: str) -> None:
     assert told.sentence == f"/some/where: {os.strerror(number)}."
     assert told.hint.startswith(hint) or hint in told.hint
     assert blame.explained(error, "/some/where cannot be written").sentence.count("where") == 1
+
+
+def test_a_file_that_cannot_be_read_is_the_users_fault_unless_none_can(tmp_path: Path) -> None:
+    fragment = tmp_path / "my.config"
+    with pytest.raises(ConfigError, match=r"my\.config: cannot be read: No such file"):
+        kconfig.read(fragment)
+    fragment.write_text("CONFIG_A=y\n")
+    with no_more_files(), pytest.raises(InfrastructureError, match="read: Too many open files"):
+        kconfig.read(fragment)
+    with no_more_files(), pytest.raises(InfrastructureError, match="read: Too many open files"):
+        catalog.read(fragment, dict)
+
+
+def test_what_apt_says_of_a_full_disk() -> None:
+    full = "E: Write error - write (28: No space left on device)\n"
+    with pytest.raises(InfrastructureError, match="apt failed, as a disk is full"):
+        apt.explain("update", full)
+    harmless = "W: Download is performed unsandboxed (13: Permission denied)\nE: Something else\n"
+    assert "Check the network" in apt.explain("update", harmless).hint
 
 
 def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
