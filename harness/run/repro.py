@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from harness import blame
 from harness.errors import ConfigError, InfrastructureError, KernelFault
 from harness.guest.protocol import HINT, LINE_SHOWN, Guest, ProtocolError, Record, Refusal
 from harness.guest.splat import Splat, complaints
@@ -80,10 +79,7 @@ class _Run:
         first = len(self._outcomes)
         rest = self._plays[first:]
         try:
-            with (
-                blame.explaining(),
-                start(self._setup, [play.line for play in rest]) as session,
-            ):
+            with start(self._setup, [play.line for play in rest]) as session:
                 on_boot()
                 try:
                     self._judge(session, rest)
