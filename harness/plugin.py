@@ -179,6 +179,8 @@ class _Collector(pytest.Collector):
 
     def collect(self) -> Sequence[pytest.Item]:
         matrix = self.config.stash[_MATRIX]
+        # What is wrong with them is told once, not for each item.
+        _ = matrix.options
         return [
             VerdictItem.from_parent(
                 self,
