@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 import yaml
 
-from harness import resources
+from harness import blame, resources
 from harness.errors import ConfigError, nearest
 from harness.model import ctype
 from harness.model.case import (
@@ -121,7 +121,9 @@ def read(path: Path, schema: type[T]) -> T:
         mark = error.problem_mark
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"{path}{line}: not YAML: {error.problem}.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise blame.unreadable(path, error) from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}.") from error
     try:
         return msgspec.convert(loaded, schema)

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
-from harness import __version__, home
+from harness import __version__, blame, home
 from harness.commands import (
     bench,
     completion,
@@ -198,10 +198,7 @@ def _run(options: argparse.Namespace) -> int:
         # Here, as at the interpreter's end nobody would catch a closed pipe.
         sys.stdout.flush()
     except HarnessError as error:
-        print(f"jprobe-harness: {error.sentence}", file=sys.stderr)
-        if error.hint:
-            print(f"  {error.hint}", file=sys.stderr)
-        _tell_notes(error)
+        _complain(error, error)
         return error.exit_status
     except KeyboardInterrupt as interrupt:
         stopped = interrupt if isinstance(interrupt, Stopped) else NOTHING_JUDGED
@@ -213,8 +210,7 @@ def _run(options: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.INFRASTRUCTURE
     except OSError as error:
-        print(f"jprobe-harness: {error}.\n  Check the disk and its permissions.", file=sys.stderr)
-        _tell_notes(error)
+        _complain(blame.explained(error), error)
         return Exit.INFRASTRUCTURE
     except Exception:
         # Python's own status for it, 1, says that a verdict differs.
@@ -224,9 +220,12 @@ def _run(options: argparse.Namespace) -> int:
     return status
 
 
-def _tell_notes(error: Exception) -> None:
-    """What else failed, after the first."""
-    for note in getattr(error, "__notes__", ()):
+def _complain(error: HarnessError, raised: Exception) -> None:
+    """Write the sentence of an error, its hint, and what failed after what was raised."""
+    print(f"jprobe-harness: {error.sentence}", file=sys.stderr)
+    if error.hint:
+        print(f"  {error.hint}", file=sys.stderr)
+    for note in getattr(raised, "__notes__", ()):
         print(f"jprobe-harness: {note}", file=sys.stderr)
 
 

@@ -131,6 +131,7 @@ def install(packages: Sequence[str]) -> None:
             f"{command[0]} is not installed, so nothing can be.",
             f"As root, run: apt-get install -y {' '.join(packages)}",
         )
+    # The user's own environment, as anything that is started in a terminal.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for step in ([*command[: command.index("install")], "update"], command):
         done = subprocess.run(step, env=environment, timeout=INSTALL_SECONDS)

@@ -55,6 +55,8 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
                       "help": "where modules for a kernel image are built"},
     "kconfig": {"action": "append", "default": [], "type": Path, "metavar": "FILE",
                 "help": "a Kconfig fragment for a source tree; repeatable"},
+    "make": {"action": "append", "default": [], "metavar": "VAR=VALUE",
+             "help": "a variable for make; repeatable"},
 }  # fmt: skip
 
 
@@ -151,12 +153,14 @@ class _Matrix:
     def options(self) -> Options:
         """What was said of the kernels beside their specs."""
         from harness.kernel.compiler import named
+        from harness.kernel.make import checked
         from harness.kernel.options import Options
 
         return Options(
             compiler=named(self._option("cc")),
             modules_build=self._option("modules-build"),
             fragments=tuple(self._option("kconfig")),
+            make=checked(self._option("make")),
         )
 
     def variants(self) -> list[Variant]:

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs other programs; whatever keeps them from running is one sentence."""
+"""
+Runs other programs; whatever keeps them from running is one sentence.
+
+What a program does hangs on what it is told, not on the environment that a user
+happens to have: make would take a KBUILD_OUTPUT from there, and git a GIT_DIR.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +18,40 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from harness import blame
 from harness.errors import InfrastructureError
 
-DOCTOR = "Run: jprobe-harness doctor --install (with --extra for what only some jobs need)"
+DOCTOR = blame.DOCTOR
 SECONDS = 120
+# All that a program gets of the user's environment.
+PASSED = (
+    # Where programs and their libraries are.
+    "PATH", "LD_LIBRARY_PATH",
+    # Who the user is, and where the user's files are.
+    "HOME", "USER", "LOGNAME", "SUDO_UID", "TMPDIR",
+    "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR",
+    # The way to an archive.
+    "http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy",
+    "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY",
+    "APT_CONFIG",
+    # Where a compiler's cache is, which decides on no result.
+    "CCACHE_DIR", "CCACHE_CONFIGPATH", "CCACHE_MAXSIZE", "CCACHE_DISABLE",
+    # What a debugger's window can do.
+    "TERM",
+)  # fmt: skip
+LOCALE = "C.UTF-8"
+
+
+def stated_environment(added: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What every program is run with; `added` is for one that needs more."""
+    passed = {name: os.environ[name] for name in PASSED if name in os.environ}
+    return {**passed, "LC_ALL": LOCALE, **(added or {})}
+
+
+def with_stated_environment(command: Sequence[str]) -> list[str]:
+    """The same command with stated_environment(), for whoever starts it without."""
+    variables = (f"{name}={value}" for name, value in stated_environment().items())
+    return ["env", "--ignore-environment", *variables, *command]
 
 
 def run(
@@ -28,22 +63,36 @@ def run(
     """
     Run a program to its end and return its status and output.
 
-    Raises InfrastructureError when it is not there or takes longer than `seconds`.
+    It has stated_environment(), with what `environment` adds.  Raises InfrastructureError
+    when it cannot be run, is killed, or takes longer than `seconds`.
     """
     try:
-        return subprocess.run(
+        done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
             timeout=seconds,
-            env={**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})},
+            env=stated_environment(environment),
         )
-    except FileNotFoundError as error:
-        raise InfrastructureError(f"{command[0]} is not installed.", DOCTOR) from error
+    except OSError as error:
+        raise _not_run(command, error) from error
     except subprocess.TimeoutExpired as error:
         raise _too_long(command, seconds) from error
+    _check_not_killed(command, done.returncode)
+    return done
+
+
+def _not_run(command: Sequence[str | Path], error: OSError) -> InfrastructureError:
+    if isinstance(error, FileNotFoundError):
+        return InfrastructureError(f"{command[0]} is not installed.", DOCTOR)
+    return blame.explained(error, f"{command[0]} cannot be run")
+
+
+def _check_not_killed(command: Sequence[str | Path], status: int) -> None:
+    if status < 0:
+        raise blame.killed(command[0], -status)
 
 
 def _too_long(command: Sequence[str | Path], seconds: float) -> InfrastructureError:
@@ -96,18 +145,18 @@ def follow(
     program and its children are gone then.
     """
     deadline = time.monotonic() + seconds
-    with log.open("wb") as file:
+    with blame.explaining(f"The log {log} cannot be written"), log.open("wb") as file:
         try:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})},
+                env=stated_environment(environment),
                 start_new_session=True,
             )
-        except FileNotFoundError as error:
-            raise InfrastructureError(f"{command[0]} is not installed.", DOCTOR) from error
+        except OSError as error:
+            raise _not_run(command, error) from error
         assert process.stdout
         try:
             rest = b""
@@ -118,7 +167,9 @@ def follow(
                 data = os.read(process.stdout.fileno(), 65536)
                 if not data:
                     # It may close its output and go on.
-                    return process.wait(max(0.0, deadline - time.monotonic()))
+                    status = process.wait(max(0.0, deadline - time.monotonic()))
+                    _check_not_killed(command, status)
+                    return status
                 file.write(data)
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:

@@ -170,6 +170,7 @@ def _alarm(
     if not command or not status:
         return
     text = mail.text(found, failure) if found else mail.failed(wanted.name, failure)
+    # The user's own command, in the user's own environment.
     done = subprocess.run(
         ["sh", "-c", command], input=text.encode(), env={**os.environ, "NIGHT_STATUS": str(status)}
     )

@@ -15,6 +15,7 @@ from harness.catalog import Catalog
 from harness.commands.output import Progress, Target
 from harness.kernel import spec
 from harness.kernel.compiler import Compiler, named
+from harness.kernel.make import checked
 from harness.kernel.options import Options
 from harness.kernel.spec import ALL, DEFAULT
 from harness.model.policy import Changes
@@ -92,6 +93,13 @@ def add_kernel(parser: argparse.ArgumentParser, several: bool = False) -> None:
         help="a Kconfig fragment for a source tree; 'bench' is what ssh and --share need;"
         " repeatable",
     )
+    parser.add_argument(
+        "--make",
+        action="append",
+        default=[],
+        metavar="VAR=VALUE",
+        help="a variable for make, which gets none from the environment; repeatable",
+    )
 
 
 def add_cc(parser: argparse.ArgumentParser) -> None:
@@ -157,6 +165,7 @@ def kernel_options(options: argparse.Namespace, patches: Sequence[str] = ()) -> 
         modules_build=options.modules_build,
         fragments=tuple(options.kconfig),
         changes=Changes(patches=tuple(patches)),
+        make=checked(options.make),
     )
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from harness import tool
+from harness import blame, tool
 from harness.errors import ArchiveError, UntrustedArchiveError
 from harness.settings import Archive, Source
 
@@ -160,7 +160,7 @@ class Apt:
                 stdout=log,
                 stderr=log,
                 pass_fds=[writing],
-                env={**os.environ, "LC_ALL": "C.UTF-8"},
+                env=tool.stated_environment(),
                 cwd=cwd,
             )  # fmt: skip
             try:
@@ -294,7 +294,11 @@ def _verb(command: Sequence[str]) -> str:
 
 
 def explain(verb: str, output: str) -> ArchiveError:
-    """What apt itself says of a failure to do something, and what to do about it."""
+    """
+    What apt itself says of a failure to do something, and what to do about it.
+
+    Raises InfrastructureError where this machine keeps it from that.
+    """
     lines = [line[3:] for line in output.splitlines() if line.startswith(("E: ", "W: "))]
     detail = next((line for line in lines if line), output.strip()[-200:])
     sentence = f"apt failed to {verb}: {detail}"
@@ -315,6 +319,7 @@ def explain(verb: str, output: str) -> ArchiveError:
         )
     if "unable to locate" in text or "not found" in text:
         return ArchiveError(sentence, "It may have been superseded: run again with --refresh.")
+    blame.check("apt", 1, "\n".join(line for line in output.splitlines() if line[:3] == "E: "))
     return ArchiveError(
         sentence, "Check the network, and that 'apt-get update' works on this machine."
     )
@@ -324,4 +329,5 @@ def unpack(package: Path, folder: Path) -> None:
     """Unpack a package's files; nothing is installed and no script runs."""
     done = tool.run(["dpkg-deb", "--extract", package, folder])
     if done.returncode:
+        blame.check("dpkg-deb", done.returncode, done.stderr)
         raise ArchiveError(f"{package.name} cannot be unpacked: {done.stderr.strip()}.")

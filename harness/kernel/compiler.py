@@ -46,6 +46,8 @@ class Compiler:
 
 
 GCC = Compiler(f"{CROSS_COMPILE}gcc")
+# For what runs on this machine.
+HOST = Compiler("gcc")
 
 
 def named(name: str) -> Compiler:

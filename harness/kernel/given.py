@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
-from harness import home
-from harness.errors import ConfigError
+from harness import blame, home
 
 
 @functools.cache
 def read(name: str) -> bytes:
-    """What a file has, or had when it was read first; raises ConfigError."""
+    """What a file has, or had when it was read first; raises what blame.unreadable() makes."""
     try:
         return home.expanded(name).read_bytes()
     except OSError as error:
-        raise ConfigError(f"{name}: cannot be read: {error.strerror}.") from error
+        raise blame.unreadable(Path(name), error) from error

@@ -63,6 +63,8 @@ class Kernel:
     make: tuple[str, ...] = ()
     # Compiler flags that its modules need too.
     flags: tuple[str, ...] = ()
+    # NAME=VALUE that the user wants make to have.
+    variables: tuple[str, ...] = ()
     # Where the kernel's tools run, if not on this machine; and its own compiler there.
     root: BuildRoot | None = None
     own_compiler: str = ""

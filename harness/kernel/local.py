@@ -12,7 +12,6 @@ from harness.errors import ConfigError, UnfitTree
 from harness.kernel import kconfig, native, plain, tree, treebuild
 from harness.kernel.apt import Progress
 from harness.kernel.changes import at_revision, changed, check, check_revision
-from harness.kernel.compiler import Compiler
 from harness.kernel.image import banner_release, raw_image
 from harness.kernel.kernel import Engine, Kernel, check_config, numbers
 from harness.kernel.native import Carried
@@ -167,10 +166,12 @@ def from_tree(
     required |= fragments(options)
     if jprobes and carried != "own":
         source = native.with_policies(source, jprobes, report)
-        built = _with_policy(source, carried, required, compiler, report)
+        built = _with_policy(source, carried, required, options, report)
     else:
         source = _buildable(source, report)
-        built = treebuild.build(source, required=required, compiler=compiler, report=report)
+        built = treebuild.build(
+            source, required=required, compiler=compiler, report=report, given=options.make
+        )
     check_config(spec, built.config, engine)
     values = treebuild.variables(source, compiler)
     return Kernel(
@@ -218,7 +219,7 @@ def _with_policy(
     source: tree.Tree,
     carried: Carried,
     required: Mapping[str, str],
-    compiler: Compiler,
+    options: Options,
     report: Progress,
 ) -> treebuild.Built:
     """The image with all policies; one with a single policy goes on from there."""
@@ -227,8 +228,9 @@ def _with_policy(
         return treebuild.build(
             source,
             required=required,
-            compiler=compiler,
+            compiler=options.compiler,
             report=report,
+            given=options.make,
             added={native.POLICY_HEADER: header},
             start=start,
         )

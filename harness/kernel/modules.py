@@ -7,23 +7,31 @@ import functools
 import json
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import cache, resources, tool
-from harness.errors import BuildError, HarnessError, UnfitTree
+from harness import blame, cache, resources, tool
+from harness.errors import BuildError, ConfigError, HarnessError, UnfitTree
 from harness.kernel import casegen, plain
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import CROSS_COMPILE, GCC, Compiler
 from harness.kernel.kernel import Engine, Kernel
+from harness.kernel.make import words
 from harness.kernel.toolchain import Toolchain
 from harness.model.case import Case
 
 BUILD_SECONDS = 600
 CASES = Path("probe-targets/cases.c")
 # What decides on the result beside the sources.
-MAKERS = ("modules.py", "compiler.py", "toolchain.py", "storeproof.py")
+MAKERS = ("modules.py", "compiler.py", "toolchain.py", "storeproof.py", "make.py")
+# A module that asks nothing of a kernel.
+CONTROL = {
+    "Kbuild": "obj-m := control.o\n",
+    "control.c": '#include <linux/module.h>\n\nMODULE_LICENSE("GPL");\n',
+}
 
 
 def names(engine: Engine) -> tuple[str, str]:
@@ -75,15 +83,17 @@ def build(
     Build the modules, or take them from the cache.
 
     `root` replaces kernel-modules, for tests that break something on purpose.
-    Raises BuildError that names the case which does not compile, and UnfitTree
-    where the kernel takes no modules of ours.
+    Raises BuildError that names the case which does not compile, UnfitTree where
+    the kernel takes no modules of ours, and InfrastructureError where this machine
+    does not build them.
     """
     sources = _sources(root or resources.kernel_modules())
     sources[CASES] = casegen.source(cases).encode()
     parts = [part for path, data in sources.items() for part in (str(path), data)]
     makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
     toolchain = kernel.toolchain(compiler)
-    key = cache.digest(kernel.key, toolchain.stamp, *parts, *makers)
+    given = "\n".join(kernel.variables)
+    key = cache.digest(kernel.key, toolchain.stamp, given, *parts, *makers)
 
     def make(folder: Path) -> None:
         toolchain.prepare(report)
@@ -125,7 +135,8 @@ def kbuild(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
     """
     Build the modules of `folder`, which has a Kbuild.
 
-    Raises BuildError where a case is at fault, UnfitTree otherwise.
+    Raises InfrastructureError where this machine is at fault, BuildError where a
+    case is, UnfitTree otherwise.
     """
     # The same sources give the same modules, wherever they are built.
     place, build = plain.name(folder), plain.name(kernel.build)
@@ -134,12 +145,22 @@ def kbuild(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
     debug = [] if kernel.has("CONFIG_DEBUG_INFO") else ["-g"]
     flags = " ".join([*prefixes, *debug, *toolchain.compiler.flags, *kernel.flags])
     variables = toolchain.make_variables | {"KCFLAGS": flags, "KAFLAGS": flags}
+    done = _make_modules(kernel, folder, toolchain, variables)
+    if done.returncode:
+        raise _explain(kernel, folder, toolchain, done)
+
+
+def _make_modules(
+    kernel: Kernel, folder: Path, toolchain: Toolchain, variables: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Raises InfrastructureError where this machine keeps them from being made."""
+    place, build = plain.name(folder), plain.name(kernel.build)
     done = toolchain.run(
         [
             "make", *(kernel.make or ("-C", build)), f"M={place}", f"-j{os.cpu_count()}",
             "ARCH=arm64", f"CROSS_COMPILE={CROSS_COMPILE}",
             f"JPROBE_ENGINE={kernel.engine.value}",
-            *(f"{name}={value}" for name, value in variables.items()),
+            *words(variables, kernel.variables),
             "modules",
         ],
         readable=[kernel.home],
@@ -147,13 +168,20 @@ def kbuild(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
         seconds=BUILD_SECONDS,
     )  # fmt: skip
     if done.returncode:
-        raise _explain(done.stdout + done.stderr, folder)
+        what = f"The build of modules for {kernel.spec}"
+        blame.check(what, done.returncode, _said(done), given=[kernel.build, folder])
+    return done
 
 
-def _explain(output: str, folder: Path) -> HarnessError:
+def _said(done: subprocess.CompletedProcess[str]) -> str:
+    return done.stdout + done.stderr
+
+
+def _explain(
+    kernel: Kernel, folder: Path, toolchain: Toolchain, done: subprocess.CompletedProcess[str]
+) -> HarnessError:
     """The compiler's first complaint as a sentence: the fault of a case, or of the kernel's."""
-    errors = re.findall(r"^(.*?): (?:fatal )?error: (.*)$", output, re.MULTILINE)
-    for place, message in errors:
+    for place, message in re.findall(r"^(.*?): (?:fatal )?error: (.*)$", _said(done), re.MULTILINE):
         match = re.search(rf"{CASES.name}:(\d+)", place)
         text = (folder / CASES).read_text() if match else ""
         if match and (case := casegen.case_at(text, int(match[1]))):
@@ -161,8 +189,38 @@ def _explain(output: str, folder: Path) -> HarnessError:
                 f"case '{case}' cannot be compiled for the kernel: {message}.",
                 "Check the case's types and arguments.",
             )
-    detail = errors[0][1] if errors else output.strip()[-300:]
+    _build_control(kernel, folder / "control", toolchain)
     return UnfitTree(
-        f"The modules do not build: {detail}.",
-        "Check the build needs with: jprobe-harness doctor",
+        f"The modules do not build for {kernel.spec}: {blame.first_error(_said(done))}.",
+        "An empty module does: the kernel lacks something that these need, or has it otherwise.",
+    )
+
+
+def _build_control(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
+    """
+    Build an empty module, to tell whose fault it is that ours do not build.
+
+    Raises InfrastructureError where the compiler or this machine is at fault,
+    ConfigError where what make was given is, and UnfitTree where the kernel takes no
+    modules at all.
+    """
+    toolchain.check(folder.parent)
+    folder.mkdir()
+    for name, text in CONTROL.items():
+        (folder / name).write_text(text)
+    done = _make_modules(kernel, folder, toolchain, toolchain.make_variables)
+    if not done.returncode:
+        return
+    what = f"Not even an empty module builds for {kernel.spec}"
+    detail = blame.first_error(_said(done))
+    without = replace(kernel, variables=())
+    if kernel.variables and not (
+        _make_modules(without, folder, toolchain, toolchain.make_variables).returncode
+    ):
+        raise ConfigError(
+            f"{what} with --make {shlex.join(kernel.variables)}: {detail}.", "Without, one does."
+        )
+    raise UnfitTree(
+        f"{what}: {detail}.",
+        f"Mend what it is built in, {kernel.build}, or choose another compiler with --cc.",
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness import cache, resources, tool
+from harness import blame, cache, resources, tool
 from harness.errors import UnfitTree
 from harness.kernel import plain, tree
 from harness.kernel.apt import Progress
@@ -158,6 +158,7 @@ def _apply(file: Path) -> None:
     words = ["spatch", "--very-quiet", "--no-includes", "--sp-file", script, source, "-o", result]
     # It has a shell compare files by their names.
     done = tool.run(plain.command(words, [root, file.parent]), seconds=SPATCH_SECONDS)
+    blame.check("spatch", done.returncode, done.stderr, given=[file.parent])
     if done.returncode or not patched.exists():
         raise UnfitTree(
             f"The semantic patch {PATCH} does not apply to {file.name}:"

@@ -27,6 +27,8 @@ class Options:
     carried: Carried = "any"
     # What is done to a tree first.
     changes: Changes = NO_CHANGES
+    # NAME=VALUE, as make.checked() has them.
+    make: tuple[str, ...] = ()
 
 
 DEFAULTS = Options()

@@ -9,7 +9,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from harness import tool
+from harness import blame, tool
 from harness.errors import ConfigError, UnfitTree
 from harness.kernel import given
 
@@ -53,6 +53,7 @@ def _from_mails(name: str, folder: Path) -> tuple[bytes, ...]:
     mails = folder / "mails"
     mails.mkdir()
     split = tool.run(["git", "mailsplit", "-b", f"-o{mails}", folder / "given"], environment=_ALONE)
+    blame.check("git", split.returncode, split.stderr)
     if split.returncode:
         raise ConfigError(f"{name} is not a mailbox: {detail(split.stderr)}.", _GIVE)
     found = []
@@ -62,6 +63,7 @@ def _from_mails(name: str, folder: Path) -> tuple[bytes, ...]:
         done = tool.run(
             ["sh", "-c", read, "sh", folder / "message", diff, mail], environment=_ALONE
         )
+        blame.check("git", done.returncode, done.stderr)
         if done.returncode:
             raise ConfigError(f"{name} is not mail: {detail(done.stderr)}.", _GIVE)
         # A cover letter has none, though it may list files.
@@ -73,12 +75,13 @@ def _from_mails(name: str, folder: Path) -> tuple[bytes, ...]:
 
 
 def _git_apply(folder: Path, diff: Path, *words: str) -> str:
-    """What git apply complains of, empty where it succeeds."""
+    """What git apply complains of, empty where it succeeds; raises InfrastructureError."""
     done = tool.run(
         ["git", "-C", folder, "apply", *words, diff],
         # Not a part of a repository that the folder may lie in.
         environment={**_ALONE, "GIT_CEILING_DIRECTORIES": str(folder.parent)},
     )
+    blame.check("git", done.returncode, done.stderr)
     return done.stderr or "git says nothing" if done.returncode else ""
 
 

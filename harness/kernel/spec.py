@@ -7,7 +7,7 @@ import contextlib
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -221,7 +221,7 @@ def resolve(
     """
     plain.check(cache.root())
     request = Request(spec, catalog.kernels, settings, options, report)
-    return _source(request).resolve(request)
+    return replace(_source(request).resolve(request), variables=options.make)
 
 
 def check(spec: str, catalog: Catalog, settings: Settings, *, options: Options = DEFAULTS) -> None:

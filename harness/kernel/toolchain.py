@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import tool
+from harness import blame, tool
+from harness.errors import InfrastructureError
 from harness.kernel import buildroot, plain
 from harness.kernel.apt import Progress
 from harness.kernel.buildroot import BuildRoot
@@ -67,14 +68,39 @@ class Toolchain:
     @property
     def version(self) -> str:
         """The compiler as it names itself."""
-        return self.run([self.compiler.program, "--version"]).stdout.partition("\n")[0]
+        done = self.run([self.compiler.program, "--version"])
+        if done.returncode:
+            blame.check(f"The compiler {self.compiler.program}", done.returncode, done.stderr)
+            raise InfrastructureError(
+                f"{self.compiler.program} does not tell its version: {done.stderr.strip()[-300:]}.",
+                tool.DOCTOR,
+            )
+        return done.stdout.partition("\n")[0]
 
     def knows(self, *flags: str) -> bool:
         """Whether the compiler takes some flags."""
-        command = [self.compiler.program, *flags, "-x", "c", "-c", os.devnull, "-o", os.devnull]
+        return self._compile_nothing(Path(os.devnull), *flags).returncode == 0
+
+    def check(self, folder: Path) -> None:
+        """Raise InfrastructureError where the compiler cannot even make an empty object there."""
+        done = self._compile_nothing(folder / "control.o")
+        if done.returncode:
+            raise InfrastructureError(
+                f"The compiler {self.compiler.program} does not compile an empty file:"
+                f" {blame.first_error(done.stderr)}.",
+                tool.DOCTOR,
+            )
+
+    def _compile_nothing(self, output: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+        """Raises InfrastructureError where this machine keeps the compiler from it."""
+        program = self.compiler.program
+        command: list[str | Path]
+        command = [program, *flags, "-x", "c", "-c", os.devnull, "-o", plain.name(output)]
         if self.compiler.clang:
             command.insert(1, "--target=aarch64-linux-gnu")
-        return self.run(command).returncode == 0
+        done = self.run(command, writable=[] if output.is_char_device() else [output.parent])
+        blame.check(f"The compiler {program}", done.returncode, done.stderr)
+        return done
 
     @property
     def make_variables(self) -> dict[str, str]:

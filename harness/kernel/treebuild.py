@@ -11,24 +11,26 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import cache, doctor, home, resources, tool
-from harness.errors import InfrastructureError, Stopped, UnfitTree
+from harness import blame, cache, doctor, home, resources, tool
+from harness.errors import ConfigError, InfrastructureError, Stopped, UnfitTree
 from harness.kernel import kconfig, plain
 from harness.kernel.apt import Progress
-from harness.kernel.compiler import CROSS_COMPILE, Compiler
+from harness.kernel.compiler import CROSS_COMPILE, HOST, Compiler
 from harness.kernel.image import check_raw
+from harness.kernel.make import flags, words
 from harness.kernel.toolchain import Toolchain
 from harness.kernel.tree import Tree
 
 CONFIGURE_SECONDS = 300
 BUILD_SECONDS = 3600
 # What decides on the result beside the tree and the configuration.
-MAKERS = ("treebuild.py", "toolchain.py", "kconfig.py")
+MAKERS = ("treebuild.py", "toolchain.py", "kconfig.py", "make.py")
 # Steps of a build from our own fragments, for a progress bar.
 _STEPS = 1000
 LOGS_KEPT = 20
@@ -110,6 +112,8 @@ def variables(tree: Tree, compiler: Compiler) -> dict[str, str]:
         "CROSS_COMPILE": CROSS_COMPILE,
         "CC": f"{ccache}{compiler.program}",
         "HOSTCC": "gcc",
+        # Said to be nothing, it is not made from what git says of the tree.
+        "LOCALVERSION": "",
     }
     if compiler.clang:
         # As with the modules: GNU as, which old trees were written for.
@@ -154,23 +158,26 @@ def build(
     report: Progress,
     added: Mapping[str, str] = NOTHING,
     start: Path | None = None,
+    given: Sequence[str] = (),
 ) -> Built:
     """
     The tree with an allnoconfig and the `required` options, built once.
 
     `added` are texts to write in the output folder before the build, by path;
-    `start` is an output folder of the same tree to go on from.  Raises UnfitTree
-    with the first thing that went wrong; nothing half-built is kept.
+    `start` is an output folder of the same tree to go on from; `given` are variables
+    for make.  Raises UnfitTree with the first thing that went wrong,
+    InfrastructureError where this machine did and ConfigError where `given` is not
+    for the compiler; nothing half-built is kept.
     """
     chain = Toolchain(compiler)
     makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
     asked = kconfig.merged([own_fragment("menus"), required])
     texts = [part for item in sorted(added.items()) for part in item]
-    key = cache.digest(tree.digest, asked, chain.stamp, *texts, *makers)
+    key = cache.digest(tree.digest, asked, chain.stamp, "\n".join(given), *texts, *makers)
 
     def make(folder: Path) -> None:
         output = folder / "output"
-        command = _command(tree, output, variables(tree, compiler))
+        command = _command(tree, output, words(variables(tree, compiler), given))
         if start is None:
             output.mkdir()
             _add_compiler_header(tree, output, compiler)
@@ -180,18 +187,34 @@ def build(
         for path, text in added.items():
             (output / path).parent.mkdir(parents=True, exist_ok=True)
             (output / path).write_text(text)
-        _compile(tree, command, key, report)
+        _compile(tree, output, command, key, report)
         check_raw(Built(output, key).image)
 
-    folder = cache.used(cache.entry("trees", key, make))
+    def make_or_blame(folder: Path) -> None:
+        try:
+            make(folder)
+        except UnfitTree:
+            _check_compilers(chain, given, folder)
+            raise
+
+    folder = cache.used(cache.entry("trees", key, make_or_blame))
     cache.trim("trees", BUILDS_KEPT)
     return Built(folder / "output", key)
 
 
-def _command(tree: Tree, output: Path, values: Mapping[str, str]) -> list[str | Path]:
-    words = [f"{name}={value}" for name, value in values.items()]
+def _check_compilers(chain: Toolchain, given: Sequence[str], folder: Path) -> None:
+    """Raise where what was built with, and not the tree, is at fault."""
+    for one in (chain, Toolchain(HOST)):
+        one.check(folder)
+    if not chain.knows(*flags(given)):
+        raise ConfigError(
+            f"--make: {chain.compiler.program} does not take {shlex.join(flags(given))}."
+        )
+
+
+def _command(tree: Tree, output: Path, assignments: Sequence[str]) -> list[str | Path]:
     make = ["make", "-C", str(plain.name(tree.path)), f"O={plain.name(output)}"]
-    return plain.command([*make, f"-j{os.cpu_count()}", *words], [tree.path, output])
+    return plain.command([*make, f"-j{os.cpu_count()}", *assignments], [tree.path, output])
 
 
 def _add_compiler_header(tree: Tree, output: Path, compiler: Compiler) -> None:
@@ -221,28 +244,35 @@ def _configure(
         seconds=CONFIGURE_SECONDS,
     )
     if done.returncode:
-        detail = _first_error(done.stdout + done.stderr)
+        detail = _fault(tree, output, done.returncode, done.stdout + done.stderr)
         raise UnfitTree(f"{tree.path} cannot be configured: {detail}.")
     kconfig.check(required, output / ".config")
     check_needs(tree, kconfig.parse((output / ".config").read_text()))
 
 
-def _compile(tree: Tree, command: Sequence[str | Path], key: str, report: Progress) -> None:
+def _fault(tree: Tree, output: Path, status: int, text: str) -> str:
+    """The tree's first error; raises InfrastructureError where this machine is at fault."""
+    blame.check(f"The build of {tree.path}", status, text, given=[tree.path, output])
+    return blame.first_error(text)
+
+
+def _compile(
+    tree: Tree, output: Path, command: Sequence[str | Path], key: str, report: Progress
+) -> None:
     what = f"building {tree.path.name}"
     report(what, 0)
     log = _log(key)
     steps = tool.steps(r"  [A-Z]", _STEPS, lambda percent: report(what, percent))
+    command = [*command, "Image", "modules"]
     try:
-        status = tool.follow(
-            [*command, "Image", "modules"], log=log, on_line=steps, seconds=BUILD_SECONDS
-        )
+        status = tool.follow(command, log=log, on_line=steps, seconds=BUILD_SECONDS)
     except KeyboardInterrupt:
         raise Stopped(
             f"{what} was not finished, and nothing of the build is kept.",
             f"Its log: {log}.  The same command begins the build again.",
         ) from None
     if status:
-        detail = _first_error(log.read_text(errors="replace"))
+        detail = _fault(tree, output, status, log.read_text(errors="replace"))
         raise UnfitTree(f"{tree.path} does not build: {detail}.", f"Log: {log}")
     report(what, 100)
 
@@ -250,17 +280,9 @@ def _compile(tree: Tree, command: Sequence[str | Path], key: str, report: Progre
 def _log(key: str) -> Path:
     """Where a build's output goes; the oldest ones are removed."""
     folder = home.state() / "builds"
-    folder.mkdir(parents=True, exist_ok=True)
+    with blame.explaining("The build's log cannot be written"):
+        folder.mkdir(parents=True, exist_ok=True)
     logs = sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime)
     for old in logs[:-LOGS_KEPT]:
         old.unlink(missing_ok=True)
     return folder / f"{key}.log"
-
-
-def _first_error(output: str) -> str:
-    """The compiler's first complaint, or make's."""
-    for pattern in (r"^(.*?: (?:fatal )?error: .*)$", r"^(.*undefined reference.*)$",
-                    r"^(make(?:\[\d+\])?: \*\*\* .*)$", r"^(.*\*\*\*.*)$"):  # fmt: skip
-        if match := re.search(pattern, output, re.MULTILINE):
-            return match[1].strip()
-    return output.strip()[-300:]

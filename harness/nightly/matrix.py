@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from harness.catalog import Catalog, read
 from harness.errors import ConfigError
 from harness.kernel import spec
+from harness.kernel.make import checked
 from harness.nightly.unit import Kind, Unit
 
 MINUTE = 60.0
@@ -48,9 +49,10 @@ class File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     # Names or patterns; none: all.
     variants: list[str] = []
     cases: list[str] = []
-    # Folders as --case-dir takes them; fragments as --kconfig does.
+    # Folders as --case-dir takes them; fragments as --kconfig does; variables as --make does.
     case_dirs: list[str] = []
     kconfig: list[str] = []
+    make: list[str] = []
     # So often each cell is played, each time in a boot of its own.
     repetitions: int = 1
     fuzz: Fuzz = Fuzz()
@@ -88,6 +90,7 @@ def load(path: Path) -> Matrix:
         raise ConfigError(f"{path}: deadline: give minutes.")
     # A misspelt name is known now, not at midnight.
     with _of(path):
+        checked(file.make)
         catalog = Catalog([Path(folder) for folder in file.case_dirs])
         variants = [variant.name for variant in catalog.select_variants(file.variants)]
         cases = [case.name for case in catalog.select_cases(file.cases)]
@@ -128,6 +131,7 @@ def _units(file: File, catalog: Catalog, variants: list[str], cases: list[str]) 
                 cases=cases,
                 case_dirs=file.case_dirs,
                 kconfig=file.kconfig,
+                make=file.make,
                 deadline=file.deadline * MINUTE,
             )
             for repetition in range(1, file.repetitions + 1):

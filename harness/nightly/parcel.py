@@ -47,6 +47,7 @@ def pack(kernel: Kernel, modules: Modules) -> tuple[Parcel, dict[str, Path]]:
         engine=kernel.engine.value,
         jprobes=kernel.jprobes,
         own_policy=kernel.own_policy,
+        make=[*kernel.variables],
         modules_key=modules.key,
         files=digests,
     )
@@ -111,5 +112,6 @@ def unpack(parcel: Parcel) -> tuple[Kernel, Modules]:
         engine=engine,
         jprobes=parcel.jprobes,
         own_policy=parcel.own_policy,
+        variables=tuple(parcel.make),
     )
     return kernel, Modules(home / "modules", parcel.modules_key, engine)

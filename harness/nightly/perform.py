@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from harness import settings
+from harness import blame, settings
 from harness.catalog import Catalog
 from harness.errors import Exit, HarnessError
 from harness.guest.splat import Splat, fingerprint
@@ -18,6 +18,7 @@ from harness.kernel.apt import Progress
 from harness.kernel.compiler import named
 from harness.kernel.image import build_id
 from harness.kernel.kernel import Kernel
+from harness.kernel.make import checked
 from harness.kernel.modules import Modules
 from harness.kernel.options import Options
 from harness.model import place
@@ -42,7 +43,8 @@ def perform(unit: Unit) -> Done:
     """
     started = time.time()
     try:
-        found = _MAKERS[unit.kind](unit)
+        with blame.explaining():
+            found = _MAKERS[unit.kind](unit)
     except HarnessError as error:
         return failed(unit, error, started)
     return result(unit, started, time.time(), **found)
@@ -96,7 +98,9 @@ def _quietly(what: str, percent: float) -> None:
 
 def _options(unit: Unit) -> Options:
     return Options(
-        compiler=named(unit.compiler), fragments=tuple(Path(file) for file in unit.kconfig)
+        compiler=named(unit.compiler),
+        fragments=tuple(Path(file) for file in unit.kconfig),
+        make=checked(unit.make),
     )
 
 

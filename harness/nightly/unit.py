@@ -35,6 +35,8 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
     engine: str
     jprobes: str
     own_policy: Policy | None
+    # NAME=VALUE that make was given.
+    make: list[str] = []
     # Digests by path.
     files: dict[str, str]
 
@@ -53,6 +55,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     case_dirs: list[str] = []
     # Kconfig fragments of a source tree.
     kconfig: list[str] = []
+    # NAME=VALUE for make.
+    make: list[str] = []
     # Of a fuzz run.
     seed: int = 0
     count: int = 0

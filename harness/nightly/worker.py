@@ -43,6 +43,7 @@ def work(unit: Unit) -> Done:
 def _try(unit: Unit, retried: list[str]) -> Done | str:
     """What came of it, or what became of the process."""
     started = time.time()
+    # This program again, in the same environment; each tool of its gets a stated one.
     process = subprocess.Popen(
         ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", __name__],
         stdin=subprocess.PIPE,

@@ -69,6 +69,7 @@ def document(result: Result) -> dict[str, Any]:
             "engine": result.engine,
             "jprobes": result.jprobes or None,
             "compiler": result.compiler,
+            "make": list(result.make),
             "planned": result.planned,
             "played": len(result.outcomes),
             "agree": len(result.outcomes) - len(result.differing),

@@ -8,6 +8,7 @@ right after the other is not.
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
@@ -72,6 +73,8 @@ def repro(kernel_spec: str) -> tuple[float, float]:
                 sys.executable, "-c", _CHILD, peak.name,
                 "repro", "--kernel", kernel_spec, "--json", "/dev/null",
             ],
+            # This program again, in the same environment.
+            environment=os.environ,
             seconds=RUN_SECONDS,
         )  # fmt: skip
         seconds = time.perf_counter() - start

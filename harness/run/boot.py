@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from harness import blame
 from harness.guest import initramfs, recipe
 from harness.kernel.kernel import Engine, Kernel
 from harness.kernel.modules import Modules
@@ -75,6 +76,8 @@ def start(setup: Setup, lines: Sequence[str]) -> Iterator[Session]:
     if setup.dump:
         config = dataclasses.replace(config, append=f"{config.append} {STAYS}".strip())
     with (
+        # What is tried again, and does not take with it what was judged.
+        blame.explaining(),
         machine(kernel, initrd, config) as running,
         setup.logs.boot(running, initrd, lines) as log,
     ):

@@ -192,6 +192,7 @@ class Debugged:
             # Ctrl-C is GDB's.
             previous = signal.signal(signal.SIGINT, lambda number, frame: None)
             try:
+                # In the user's own environment, as anything that is started in a terminal.
                 subprocess.run(
                     ["setpriv", "--pdeathsig", "KILL", GDB, "--nx", "--quiet", "-x", script]
                 )

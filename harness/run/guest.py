@@ -160,6 +160,7 @@ class Guest:
             outcomes=tuple(outcomes),
             planned=planned,
             jprobes=self.kernel.jprobes,
+            make=self.kernel.variables,
             logs=str(self.logs),
         )
 

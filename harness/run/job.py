@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from harness import settings
+from harness import blame, settings
 from harness.catalog import Catalog
 from harness.kernel import modules, spec
 from harness.kernel.apt import Progress
@@ -34,10 +34,11 @@ def prepare(
     The modules carry every case of the catalog, so that the choice of cases
     does not lead to another build.
     """
-    spec.check(kernel_spec, catalog, settings.load(), options=options)
-    kernel = spec.resolve(kernel_spec, catalog, settings.load(), options=options, report=report)
-    cases = list(catalog.cases.values())
-    return kernel, modules.build(kernel, cases, compiler=options.compiler, report=report)
+    with blame.explaining():
+        spec.check(kernel_spec, catalog, settings.load(), options=options)
+        kernel = spec.resolve(kernel_spec, catalog, settings.load(), options=options, report=report)
+        cases = list(catalog.cases.values())
+        return kernel, modules.build(kernel, cases, compiler=options.compiler, report=report)
 
 
 class Prepare(Protocol):

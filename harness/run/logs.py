@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, TextIO
 import msgspec
 
 import harness
-from harness import home
+from harness import blame, home
 from harness.errors import ConfigError, InfrastructureError, nearest
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
@@ -59,6 +59,8 @@ class About(msgspec.Struct, kw_only=True):
     engine: str
     compiler: str
     modules_key: str
+    # Variables that make was given.
+    make: list[str] = []
     boots: int = 0
     # Of the plays: how many there were to be, and are as predicted.
     planned: int = 0
@@ -115,6 +117,7 @@ class Run:
             engine=kernel.engine.value,
             compiler=modules.compiler,
             modules_key=modules.key,
+            make=[*kernel.variables],
         )
         self._write()
 
@@ -138,7 +141,8 @@ class Run:
         self.about.qemu = version()
         number = self.about.boots
         kept = self.folder / f"initrd-{number}"
-        kept.write_bytes(initrd)
+        with blame.explaining(f"{kept} cannot be written"):
+            kept.write_bytes(initrd)
         if plan:
             (self.folder / f"plan-{number}").write_text("".join(f"{line}\n" for line in plan))
         script = self.folder / f"qemu-{number}.sh"

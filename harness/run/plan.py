@@ -90,6 +90,8 @@ class Result:
     witness: bool = False
     # What the tree's own jprobes do, in words; empty for the port.
     jprobes: str = ""
+    # Variables that make was given.
+    make: tuple[str, ...] = ()
     # Folder with the console logs.
     logs: str = ""
 

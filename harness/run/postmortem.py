@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import json
 import select
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from qemu.qmp import QMPError
 
+from harness import tool
 from harness.errors import ConfigError, InfrastructureError
 from harness.guest import loaded
 from harness.guest.protocol import HINT, Guest, ProtocolError, Ran, Record
@@ -98,7 +98,7 @@ def write(session: Session, log: BootLog) -> Path:
                 f"The dump cannot be written: {error}.", f"Make room in {file.parent}."
             ) from error
     # Most of the memory is zero.  A file system that cannot keep holes keeps all of it.
-    subprocess.run(["fallocate", "--dig-holes", file], stderr=subprocess.DEVNULL)
+    tool.run(["fallocate", "--dig-holes", file])
     return file
 
 

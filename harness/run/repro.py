@@ -58,6 +58,7 @@ class _Run:
             boots=self._boots,
             witness=self._setup.witness,
             jprobes=self._setup.kernel.jprobes,
+            make=self._setup.kernel.variables,
             logs=str(self._setup.logs),
         )
 

@@ -75,7 +75,14 @@ class Gdb:
             raise GdbError(f"{self._command[0]} is not installed.", tool.DOCTOR)
         self._controller = GdbController(
             # It must not outlive this process, however that one ends.
-            ["setpriv", "--pdeathsig", "KILL", *self._command, "--quiet", "--interpreter=mi3"],
+            [
+                "setpriv",
+                "--pdeathsig",
+                "KILL",
+                *tool.with_stated_environment(self._command),
+                "--quiet",
+                "--interpreter=mi3",
+            ],
             time_to_check_for_additional_output_sec=0,
         )
         try:

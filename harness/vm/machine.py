@@ -162,6 +162,7 @@ class Machine:
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=self._output,
+            env=tool.stated_environment(),
             # Ctrl-C is for this process, or a debugger.
             process_group=0,
         )

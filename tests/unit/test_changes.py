@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness import cache
-from harness.errors import ConfigError, Exit, UnfitTree
+from harness.errors import ConfigError, Exit, InfrastructureError, UnfitTree
 from harness.kernel import native, tree
 from harness.kernel.changes import at_revision, changed
 from harness.kernel.options import DEFAULTS
@@ -338,3 +338,32 @@ def test_where_a_path_ends_and_a_revision_begins(tmp_path: Path, name: str, revi
 
 def request(spec: str) -> Request:
     return Request(spec, {}, Settings(), DEFAULTS, ignore)
+
+
+def test_a_repository_is_the_one_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("mine", "other"):
+        path = source_tree(tmp_path / name, "4.8")
+        (path / "kernel/kprobes.c").write_text(f"/* {name} */\n")
+        git(path, "init", "--quiet")
+        git(path, "add", "-A")
+        git(path, "commit", "--quiet", "-m", "first")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "other"))
+    found = at_revision(tmp_path / "mine", "HEAD", ignore)
+    assert (found.path / "kernel/kprobes.c").read_text() == "/* mine */\n"
+
+
+def test_git_that_fails_says_nothing_of_a_patch(
+    tmp_path: Path, source: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in = tmp_path / "bin/git"
+    stand_in.parent.mkdir()
+    stand_in.write_text(
+        "#!/bin/sh\necho 'fatal: unable to write file a: No space left on device' >&2\nexit 128\n"
+    )
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stand_in.parent}:{os.environ['PATH']}")
+    with pytest.raises(InfrastructureError, match="git failed, as a disk is full"):
+        changed(source, patch(tmp_path, PATCH), ignore)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import calendar
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -12,16 +13,20 @@ import re
 import shlex
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from harness import cli
+from harness.catalog import Catalog
 from harness.errors import ConfigError, Exit, InfrastructureError
+from harness.guest import initramfs
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
-from harness.run import logs, repro
+from harness.run import boot, logs, repro
 from harness.run.boot import Dump
 from harness.run.logs import Run, Stamped
+from harness.run.plan import plays
 from harness.vm.machine import Machine
 
 NOWHERE = Path("/nonexistent")
@@ -228,3 +233,31 @@ def test_a_kernel_that_no_dump_could_be_read_of(tmp_path: Path, modules: Modules
     kernel = dataclasses.replace(KERNEL, config=tmp_path / "config")
     with pytest.raises(ConfigError, match="without CONFIG_KEXEC"):
         repro.run(kernel, modules, [], dump=Dump.PANIC)
+
+
+def test_a_run_notes_what_make_was_given(modules: Modules) -> None:
+    given = dataclasses.replace(KERNEL, variables=("W=1",))
+    assert Run(given, modules).about.make == ["W=1"]
+    _, about = logs.find(logs.LAST)
+    assert about.make == ["W=1"]
+
+
+def test_a_boot_without_room_is_tried_again_and_ends_in_a_result(
+    modules: Modules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boots = 0
+
+    def machine(*arguments: object) -> NoReturn:
+        nonlocal boots
+        boots += 1
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(boot, "machine", machine)
+    monkeypatch.setattr(initramfs, "cached", lambda *arguments: (b"", None))
+    catalog = Catalog()
+    plan = plays(catalog.select_variants(["none"]), catalog.select_cases(["stack-9"]))
+    result = repro.run(KERNEL, modules, plan)
+    assert boots == 2
+    assert result.exit_status is Exit.INFRASTRUCTURE
+    assert result.own_trouble[0].startswith("No space left on device.\nMake room")
+    assert not result.kernel_trouble

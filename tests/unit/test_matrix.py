@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError
-from harness.nightly import matrix
+from harness.nightly import matrix, perform
 from harness.nightly.unit import Kind
 from tests.unit.nights import MATRIX, written
 
@@ -27,6 +27,12 @@ def test_what_a_matrix_stands_for(tmp_path: Path) -> None:
     assert matrix.load(written(tmp_path, MATRIX)).digest != found.digest
 
 
+def test_variables_for_make(tmp_path: Path) -> None:
+    found = matrix.load(written(tmp_path, MATRIX + "make: [W=1]\n"))
+    assert [unit.make for unit in found.units] == [["W=1"]]
+    assert perform._options(found.units[0]).make == ("W=1",)
+
+
 def test_the_one_that_comes_with_the_project() -> None:
     found = matrix.load(Path(__file__).parents[2] / "configs/nightly/default.yaml")
     assert {"debian:5.10", "debian:7.2"} <= {unit.kernel for unit in found.units}
@@ -43,6 +49,7 @@ def test_the_one_that_comes_with_the_project() -> None:
         (MATRIX.replace("fixed-128", "no-such"), "no-such"),
         (MATRIX + "kernal: x\n", "kernal"),
         (MATRIX + "case_dirs: [no/such]\n", "no/such: no such directory"),
+        (MATRIX + "make: [O=/tmp]\n", "--make: O is set by"),
     ],
 )
 def test_a_matrix_that_nobody_could_play(tmp_path: Path, text: str, message: str) -> None:

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from harness.errors import UnfitTree
+from harness.errors import InfrastructureError, UnfitTree
 from harness.kernel import local, native, tree
 from harness.kernel.native import Jprobes
 from harness.model.policy import Policy, Rule
@@ -121,6 +122,29 @@ def test_jprobes_that_the_patch_does_not_know(
     found = native.detect(source)
     assert found
     with pytest.raises(UnfitTree, match=rf"{function}\(\) of kprobes\.c is not like any"):
+        native.with_policies(source, found, ignore)
+
+
+@pytest.mark.parametrize(
+    ("does", "sentence"),
+    [
+        ("echo 'Fatal error: out of memory' >&2; exit 2", "spatch failed, as there is no memory"),
+        ("kill -KILL $$", "spatch was killed by SIGKILL"),
+        ("exec no-such-interpreter", "spatch failed, as a program could not be run"),
+    ],
+)
+def test_spatch_that_fails_says_nothing_of_a_tree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, sentence: str
+) -> None:
+    stand_in = tmp_path / "bin/spatch"
+    stand_in.parent.mkdir()
+    stand_in.write_text(f"#!/bin/sh\n{does}\n")
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stand_in.parent}:{os.environ['PATH']}")
+    source = opened(jprobe_tree(tmp_path / "linux", "4.8", REMOVED))
+    found = native.detect(source)
+    assert found
+    with pytest.raises(InfrastructureError, match=sentence):
         native.with_policies(source, found, ignore)
 
 

@@ -40,7 +40,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Kernel, Modul
     kernel = Kernel(
         spec="debian:6.1", release="6.1", version="1", image=here / "Image",
         config=here / "config", build=here, modules=here / "drivers", busybox=here / "busybox",
-        key="k", home=here,
+        key="k", home=here, variables=("W=1",),
     )  # fmt: skip
     return kernel, Modules(folder, "m")
 
@@ -60,6 +60,7 @@ def test_what_was_packed_is_unpacked(made: tuple[Kernel, Modules]) -> None:
         parcel.keep(digest, data)
     assert parcel.lacks(came) == []
     kernel, modules = parcel.unpack(came)
+    assert kernel.variables == ("W=1",)
     before, built = made
     assert kernel.image.read_bytes() == b"image"
     assert (kernel.spec, kernel.release, kernel.key) == (before.spec, before.release, before.key)

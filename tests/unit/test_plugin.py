@@ -164,6 +164,18 @@ def test_an_item_that_runs_again_is_played_again(played: pytest.Pytester) -> Non
     assert counts == ["4", "1"]
 
 
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [("--make=O=/tmp", "--make: O is set by"), ("--cc=tcc", "There is no compiler 'tcc'")],
+)
+def test_bad_options_of_a_kernel_are_usage_errors(
+    pytester: pytest.Pytester, option: str, sentence: str
+) -> None:
+    result = pytester.runpytest_subprocess("--kernel=debian:6.1", option)
+    result.stderr.fnmatch_lines([f"ERROR: {sentence}*"])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
 def test_fixtures_are_parametrized(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_mine(variant, case): assert case.name.startswith('stack')")
     result = pytester.runpytest_subprocess("test_fixtures_are_parametrized.py", "--case=stack-9")

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs that are not there, fail or do not end."""
+"""Programs that are not there, fail or do not end, and what they see of the environment."""
 
 from __future__ import annotations
 
+import ast
 import os
 import select
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,86 @@ def test_steps_count_up_to_99() -> None:
     for line in ("I: one", "no step", "I: two", "I: three"):
         count(line)
     assert told == [50, 99, 99]
+
+
+# What changes what make, git, a compiler or a shell does; each has bitten somebody.
+HAZARDS = (
+    "KBUILD_OUTPUT", "KBUILD_EXTRA_SYMBOLS", "KBUILD_EXTMOD", "KCONFIG_CONFIG", "KCONFIG_ALLCONFIG",
+    "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MAKEFILES", "GNUMAKEFLAGS",
+    "LLVM", "LLVM_IAS", "ARCH", "SUBARCH", "CROSS_COMPILE", "CC", "LD", "AS", "HOSTCC",
+    "KCFLAGS", "KAFLAGS", "KCPPFLAGS", "CFLAGS", "CFLAGS_MODULE", "LOCALVERSION", "INSTALL_PATH",
+    "INSTALL_MOD_PATH", "W", "V", "C", "O", "M", "SOURCE_DATE_EPOCH",
+    "CPATH", "C_INCLUDE_PATH", "LIBRARY_PATH", "GCC_EXEC_PREFIX", "COMPILER_PATH", "GCC_COLORS",
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_CONFIG_COUNT",
+    "GREP_OPTIONS", "CDPATH", "BASH_ENV", "ENV", "IFS", "POSIXLY_CORRECT", "TAR_OPTIONS",
+    "PERL5LIB", "PYTHONPATH", "LD_PRELOAD", "LANG", "LANGUAGE", "LC_MESSAGES", "XZ_OPT",
+)  # fmt: skip
+
+
+@pytest.fixture
+def hazards(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in HAZARDS:
+        # No loader and no shell stumbles over it.
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    monkeypatch.setenv("http_proxy", "http://proxy:3128")
+
+
+def check_stated(seen: Mapping[str, str]) -> None:
+    assert not seen.keys() & set(HAZARDS)
+    assert seen["LC_ALL"] == "C.UTF-8"
+    assert seen["http_proxy"] == "http://proxy:3128"
+    assert seen["PATH"] == os.environ["PATH"]
+
+
+def parsed(lines: list[str]) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in lines)
+
+
+@pytest.mark.usefixtures("hazards")
+def test_a_program_has_a_stated_environment(tmp_path: Path) -> None:
+    check_stated(parsed(tool.run(["env"]).stdout.splitlines()))
+    lines: list[str] = []
+    tool.follow(["env"], log=tmp_path / "log", on_line=lines.append, seconds=60)
+    check_stated(parsed(lines))
+    check_stated(parsed(tool.check(tool.with_stated_environment(["env"])).splitlines()))
+    more = tool.run(["env"], environment={"GIT_CEILING_DIRECTORIES": "/"}).stdout
+    assert parsed(more.splitlines())["GIT_CEILING_DIRECTORIES"] == "/"
+
+
+# Whose environment it is, where it is not a tool's that we chose.
+OWN = {
+    "nightly/worker.py": "this program again",
+    "commands/nightly.py": "the user's own command",
+    "doctor.py": "a terminal's",
+    "run/debug.py": "a terminal's",
+}
+
+
+def test_no_program_is_started_past_it() -> None:
+    root = Path(tool.__file__).parent
+    past = set()
+    for file in root.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            text = ast.unparse(node) if isinstance(node, ast.Call) else ""
+            starts = text.startswith(
+                ("subprocess.", "os.system(", "os.spawn", "os.exec", "pexpect")
+            )
+            known = ("stated_environment(", "subprocess.TimeoutExpired")
+            if (starts or "GdbController(" in text[:20]) and not any(w in text for w in known):
+                past.add(str(file.relative_to(root)))
+    assert past == set(OWN)
+
+
+def test_a_program_that_is_killed(tmp_path: Path) -> None:
+    command = ["sh", "-c", "kill -TERM $$"]
+    with pytest.raises(InfrastructureError, match=r"sh was killed by SIGTERM\."):
+        tool.run(command)
+    with pytest.raises(InfrastructureError, match=r"sh was killed by SIGTERM\."):
+        tool.follow(command, log=tmp_path / "log", on_line=print, seconds=60)
+
+
+def test_a_program_that_may_not_be_run(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch(mode=0o644)
+    with pytest.raises(InfrastructureError, match="plain cannot be run: Permission denied"):
+        tool.run([tmp_path / "plain"])

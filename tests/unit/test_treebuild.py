@@ -82,6 +82,74 @@ def test_a_tree_that_cannot_be_configured(tmp_path: Path) -> None:
     assert not kept()
 
 
+@pytest.mark.parametrize("file", ["broken-kconfig", "kernel/kprobes.c"])
+def test_a_build_that_this_machine_breaks(tmp_path: Path, file: str) -> None:
+    path = source_tree(tmp_path / "linux", "6.1")
+    makefile = (path / "Makefile").read_text()
+    for quoted in ("Kconfig:7: syntax error", "kernel/kprobes.c:1:2: error: #error broken"):
+        makefile = makefile.replace(quoted, "fixdep: No space left on device")
+    (path / "Makefile").write_text(makefile)
+    (path / file).write_text("#error broken on purpose\n")
+    with pytest.raises(InfrastructureError, match="linux failed, as a disk is full"):
+        build(path)
+    assert not kept()
+
+
+def test_a_compiler_that_compiles_nothing_is_not_held_against_a_tree(tmp_path: Path) -> None:
+    path = source_tree(tmp_path / "linux", "6.1")
+    (path / "kernel/kprobes.c").write_text("#error broken on purpose\n")
+    compiler = tmp_path / "broken-gcc"
+    compiler.write_text("#!/bin/sh\nexit 1\n")
+    compiler.chmod(0o755)
+    opened = tree.opened(path, ignore)
+    with pytest.raises(InfrastructureError, match="broken-gcc does not compile an empty file"):
+        treebuild.build(opened, required={}, compiler=Compiler(str(compiler)), report=ignore)
+
+
+def test_flags_that_the_compiler_does_not_take_are_no_fault_of_a_trees(tmp_path: Path) -> None:
+    path = source_tree(tmp_path / "linux", "6.1")
+    (path / "kernel/kprobes.c").write_text("#error broken on purpose\n")
+    opened = tree.opened(path, ignore)
+    given = ["W=1", "KCFLAGS=-O1 -fno-such-flag"]
+    with pytest.raises(ConfigError, match="--make: gcc does not take -O1 -fno-such-flag"):
+        treebuild.build(opened, required={}, compiler=COMPILER, report=ignore, given=given)
+
+
+def test_a_log_folder_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    (tmp_path / "file").touch()
+    with pytest.raises(InfrastructureError, match=r"The build's log cannot be written: .*file"):
+        build(source_tree(tmp_path / "linux", "6.1"))
+    assert not kept()
+
+
+def test_make_gets_what_it_is_given_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("KBUILD_OUTPUT", "LLVM", "LOCALVERSION", "MAKEFLAGS", "W"):
+        monkeypatch.setenv(name, "s")
+    path = source_tree(tmp_path / "linux", "4.8")
+    with (path / "Makefile").open("a") as makefile:
+        makefile.write("\techo '$(KBUILD_OUTPUT)$(LLVM)$(LOCALVERSION)$(W)' >$(O)/told\n")
+        makefile.write("\techo '$(KCFLAGS)' >$(O)/flags\n")
+    opened = tree.opened(path, ignore)
+
+    def told(*given: str) -> tuple[str, str, str]:
+        built = treebuild.build(opened, required={}, compiler=COMPILER, report=ignore, given=given)
+        told, flags = ((built.output / name).read_text().strip() for name in ("told", "flags"))
+        return built.key, told, flags
+
+    plain = told()
+    assert plain[1:] == ("", "-Wno-error -fno-pie")
+    given = told("LOCALVERSION=-mine", "KCFLAGS=-Og")
+    assert given[1:] == ("-mine", "-Wno-error -fno-pie -Og")
+    assert plain[0] != given[0]
+    monkeypatch.setenv("LOCALVERSION", "-theirs")
+    assert told() == plain
+
+
 def test_an_option_that_kconfig_drops(tmp_path: Path) -> None:
     path = source_tree(tmp_path / "linux", "6.1")
     with pytest.raises(UnfitTree, match="dropped CONFIG_UNKNOWN=y"):
