@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import functools
 import re
@@ -15,7 +14,8 @@ import msgspec
 import yaml
 
 from harness import resources
-from harness.errors import ConfigError
+from harness.declaration import KEYWORDS, Reader, enumerators, is_identifier
+from harness.errors import ConfigError, nearest
 from harness.model import ctype
 from harness.model.case import (
     Agent,
@@ -36,10 +36,12 @@ T = TypeVar("T")
 
 
 class TypeFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A struct or union; without these, a list of members is a plain struct."""
+    """A struct, union or enum; without these, a list of members is a plain struct."""
 
-    members: list[str]
-    keyword: Literal["struct", "union"] = "struct"
+    # "long", "char[9]", "unsigned int:3", or a struct or union without a name;
+    # of an enum "RED", "GREEN = 7".
+    members: list[str | TypeFile]
+    keyword: Literal["struct", "union", "enum"] = "struct"
     packed: bool = False
     aligned: int = 1
 
@@ -76,7 +78,7 @@ class CaseFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     shows: str
     # "long", "8 x long", "..." before the variadic ones, a name from `types`.
     arguments: list[str | ArgumentFile]
-    types: dict[str, list[str] | TypeFile] = {}
+    types: dict[str, list[str | TypeFile] | TypeFile] = {}
     handler: HandlerFile = HandlerFile()
     context: Context = Context.PROCESS
     frame_pointer: Literal["valid", "invalid"] = "valid"
@@ -110,6 +112,8 @@ SIZE_MAX = {Context.KTHREAD_TOP: 256, Context.DEEP: 1024}
 # A stack area that no frame of the test module comes near.
 AREA_MAX = 1024
 ARGUMENTS_MAX = 64
+# Of a case's name: older kernels end a symbol at 127 characters.
+NAME_MAX = 80
 DIVE_MAX = 4096
 SAVE_MAX = 16384
 
@@ -137,42 +141,47 @@ def _loader() -> Any:
     return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Types:
+class _Types(Reader):
     """The types that one case can name."""
 
-    def __init__(self, case: str, types: Mapping[str, list[str] | TypeFile]) -> None:
-        self.known: dict[str, ctype.CType] = {**ctype.SCALARS, "va_list": ctype.VA_LIST}
+    def __init__(self, types: Mapping[str, list[str | TypeFile] | TypeFile]) -> None:
+        super().__init__()
         for name, body in types.items():
-            if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in self.known:
-                raise ConfigError(f"types.{name}: choose another name for this type.")
+            if name in self.known or name in KEYWORDS:
+                raise ConfigError(f"types.{name}: C has this word already; choose another name.")
+            if not is_identifier(name):
+                raise ConfigError(f"types.{name}: no name for a type; give letters, digits and _.")
             file = body if isinstance(body, TypeFile) else TypeFile(members=body)
-            if not file.members:
-                raise ConfigError(f"types.{name}: a {file.keyword} needs a member.")
-            if file.aligned < 1 or file.aligned & (file.aligned - 1):
-                raise ConfigError(f"types.{name}.aligned: not a power of two.")
-            tag = f"{case}_{name}".replace("-", "_")
-            members = [self.member(member) for member in file.members]
-            self.known[name] = ctype.composite(
-                file.keyword, tag, members, packed=file.packed, aligned=file.aligned
+            self.known[name] = self._defined(f"types.{name}", name, file)
+
+    def _defined(self, place: str, tag: str, file: TypeFile) -> ctype.CType:
+        if not file.members:
+            article = "an" if file.keyword == "enum" else "a"
+            raise ConfigError(f"{place}: {article} {file.keyword} needs a member.")
+        if file.aligned < 1 or file.aligned & (file.aligned - 1):
+            raise ConfigError(f"{place}.aligned: not a power of two.")
+        if file.keyword == "enum":
+            return self._enumeration(place, tag, file)
+        members = [
+            self.member(member)
+            if isinstance(member, str)
+            else self._defined(f"{place}.members[{index}]", "", member)
+            for index, member in enumerate(file.members)
+        ]
+        return ctype.composite(file.keyword, tag, members, packed=file.packed, aligned=file.aligned)
+
+    def _enumeration(self, place: str, tag: str, file: TypeFile) -> ctype.CType:
+        names = [member for member in file.members if isinstance(member, str)]
+        if len(names) < len(file.members) or file.aligned > 1 or not tag:
+            raise ConfigError(
+                f"{place}: an enum has a name, and values such as 'RED' or 'GREEN = 7';"
+                " it is not aligned."
             )
-
-    def named(self, name: str) -> ctype.CType:
-        if name not in self.known:
-            raise ConfigError(f"no type '{name}'.{nearest(name, self.known)}")
-        return self.known[name]
-
-    def member(self, text: str) -> ctype.CType | ctype.BitField:
-        """A member such as "long", "char[9]" or the bit-field "unsigned int:3"."""
-        if match := re.fullmatch(r"(.+?)\s*:\s*(\d+)", text):
-            container, width = self.named(match[1]), int(match[2])
-            if not isinstance(container, ctype.Scalar) or not 1 <= width <= 8 * container.size:
-                raise ConfigError(f"'{text}': no such bit-field.")
-            return ctype.BitField(container, width)
-        if match := re.fullmatch(r"(.+?)\s*\[(\d+)\]", text):
-            if not int(match[2]):
-                raise ConfigError(f"'{text}': an array needs an element.")
-            return ctype.Array(self.named(match[1]), int(match[2]))
-        return self.named(text)
+        try:
+            values = enumerators(names)
+            return ctype.enumeration(tag, tuple(values.items()), packed=file.packed)
+        except (ConfigError, ValueError) as error:
+            raise ConfigError(f"{place}: {str(error).rstrip('.')}.") from error
 
 
 def _arguments(file: CaseFile, types: _Types) -> tuple[tuple[Argument, ...], int]:
@@ -190,7 +199,7 @@ def _arguments(file: CaseFile, types: _Types) -> tuple[tuple[Argument, ...], int
         assert isinstance(text, str)
         if match := re.fullmatch(r"(\d+) x (.+)", text):
             count, text = int(match[1]), match[2]
-        type_ = types.named(text)
+        type_ = types.parameter(text)
         for _ in range(count):
             arguments.append(Argument(type_, _value(type_, len(arguments), value)))
     return tuple(arguments), len(arguments) if named is None else named
@@ -304,9 +313,12 @@ def build_case(name: str, file: CaseFile) -> Case:
 
     Raises ConfigError with a sentence that does not name the file.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
-        raise ConfigError("a case is named in lower-case words joined by hyphens.")
-    types = _Types(name, file.types)
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or len(name) > NAME_MAX:
+        raise ConfigError(
+            "a case is named in lower-case words joined by hyphens, of at most"
+            f" {NAME_MAX} characters."
+        )
+    types = _Types(file.types)
     arguments, named = _arguments(file, types)
     assign = file.handler.assign
     case = Case(
@@ -445,12 +457,6 @@ def _patches(text: str) -> list[str]:
 def own_variant(name: str, changes: Changes) -> Variant:
     """What a tree's own jprobes do, with something done to the tree."""
     return Variant(name, Policy(Rule.KERNEL), "what the tree's own jprobes do", "you", changes)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence with the nearest names, for the end of an error."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
-    return f" The nearest: {', '.join(close)}." if close else ""
 
 
 def _select(what: str, known: Mapping[str, T], patterns: Sequence[str]) -> list[T]:

@@ -8,7 +8,15 @@ when our own tools fail, that is an InfrastructureError.
 
 from __future__ import annotations
 
+import difflib
 import enum
+from collections.abc import Iterable
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence with the nearest names, for the end of an error."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
+    return f" The nearest: {', '.join(close)}." if close else ""
 
 
 class Exit(enum.IntEnum):

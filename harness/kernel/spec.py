@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from harness.catalog import Catalog, KernelFile, nearest
-from harness.errors import ConfigError
+from harness.catalog import Catalog, KernelFile
+from harness.errors import ConfigError, nearest
 from harness.kernel import debian, local, native, programs, tree
 from harness.kernel.apt import Progress
 from harness.kernel.kernel import Kernel

@@ -10,6 +10,7 @@ A difference shrinks to the smallest signature that shows it, printed as C.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import tempfile
 from pathlib import Path
@@ -19,7 +20,7 @@ from hypothesis import HealthCheck, Phase, find, given, seed, settings
 from hypothesis import strategies as st
 
 from harness.model import ctype
-from harness.model.ctype import BitField, CType, Scalar, composite
+from harness.model.ctype import BitField, Composite, CType, Scalar, composite
 from tests.compilers.emulator import COMPILERS, ENUMS, Emulator, Signature, available, compile_
 from tests.wrong_rules import WRONG_RULES
 
@@ -50,6 +51,11 @@ def _named(keyword: str, members: list[CType | BitField], packed: bool, aligned:
     return composite(keyword, tag, members, packed=packed, aligned=aligned)
 
 
+def _unnamed(type_: CType) -> CType:
+    """A struct or union as a member that is written out."""
+    return dataclasses.replace(type_, tag="") if isinstance(type_, Composite) else type_
+
+
 integers = st.sampled_from(INTEGERS)
 scalars = integers | st.sampled_from(FLOATING) | st.just(ctype.BOOL)
 bit_fields = st.sampled_from(CONTAINERS).flatmap(
@@ -70,10 +76,11 @@ def _undisputed(type_: CType) -> bool:
 
 def structs(members: st.SearchStrategy[CType]) -> st.SearchStrategy[CType]:
     arrays = st.builds(ctype.Array, members, st.integers(1, 5))
+    arrays |= st.builds(ctype.Array, arrays, st.integers(1, 3))
     plain = st.builds(
         _named,
         st.sampled_from(["struct", "union"]),
-        st.lists(members | arrays, min_size=1, max_size=4),
+        st.lists(members | members.map(_unnamed) | arrays, min_size=1, max_size=4),
         st.booleans(),
         st.sampled_from([1, 1, 1, 8]),
     )

@@ -76,7 +76,7 @@ def test_every_default_value_shows_a_change_and_is_not_zero() -> None:
         ("{arguments: [long], object: {size: 0}}", "object.size: give 1 to 256"),
         ("{arguments: [long], handler: {dive: 100000}}", "handler.dive: give 0 to"),
         ("{types: {b: []}, arguments: [b]}", "types.b: a struct needs a member"),
-        ("{types: {long: [int]}, arguments: [long]}", "choose another name for this type"),
+        ("{types: {long: [int]}, arguments: [long]}", "choose another name"),
         ("{types: {b: ['int[0]']}, arguments: [b]}", "an array needs an element"),
         ("{types: {b: {members: [int], aligned: 3}}, arguments: [b]}", "not a power of two"),
         ("{types: {b: ['long[600]']}, arguments: [b]}", "more than 4096 bytes in all"),
@@ -152,5 +152,5 @@ def test_a_users_own_directory(tmp_path: Path) -> None:
 def test_c_of_a_forwarded_argument() -> None:
     made = case("{types: {big: ['long[3]']}, arguments: [long, big], forwarded: [1]}", "fwd")
     text = casegen.case_source(made)
-    assert 'extern void probe_fwd_entry(long a0,\n\tvoid *a1) asm("probe_fwd_target");' in text
-    assert "probe_fwd_inner(&a1);" in text
+    assert 'extern void jpcase_fwd_entry(long a0,\n\tvoid *a1) asm("jpcase_fwd_target");' in text
+    assert "jpcase_fwd_inner(&a1);" in text

@@ -25,7 +25,7 @@ HANDLER = """\
 
 
 def functions(text: str) -> dict[str, list[str]]:
-    return {"probe_nine_handler": text.splitlines()}
+    return {"jpcase_nine_handler": text.splitlines()}
 
 
 def test_a_store_to_the_argument_area_is_proved() -> None:
