@@ -8,10 +8,9 @@ import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
-import yaml
 
 from harness import resources
 from harness.declaration import KEYWORDS, Reader, enumerators, is_identifier
@@ -31,6 +30,7 @@ from harness.model.case import (
     object_size,
 )
 from harness.model.policy import Changes, Policy, Rule, Variant
+from harness.yamlfile import read
 
 T = TypeVar("T")
 
@@ -93,7 +93,8 @@ class VariantFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     rule: Literal["none", "fixed", "v15", "fp-delta", "thread-size"]
     saves: str
     origin: str
-    size: int = 0
+    # In bytes, of the rules that have a size.
+    size: int | None = None
 
 
 class KernelFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -107,7 +108,8 @@ class KernelFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     suites: list[str] = []
 
 
-# Bytes of arguments, where the stack has little room.
+# Bytes of arguments, and where the stack has little room.
+ARGUMENTS_SIZE_MAX = 4096
 SIZE_MAX = {Context.KTHREAD_TOP: 256, Context.DEEP: 1024}
 # A stack area that no frame of the test module comes near.
 AREA_MAX = 1024
@@ -116,29 +118,6 @@ ARGUMENTS_MAX = 64
 NAME_MAX = 80
 DIVE_MAX = 4096
 SAVE_MAX = 16384
-
-
-def read(path: Path, schema: type[T]) -> T:
-    """Read a YAML file into `schema`; raises ConfigError that names the place."""
-    try:
-        loaded = yaml.load(path.read_bytes(), Loader=_loader())
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: not YAML: {error.problem}.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}.") from error
-    try:
-        return msgspec.convert(loaded, schema)
-    except msgspec.ValidationError as error:
-        sentence = str(error).replace("`", "'").replace("$.", "").replace("$", "the file")
-        raise ConfigError(f"{path}: {sentence}.") from error
-
-
-@functools.cache
-def _loader() -> Any:
-    # The C parser is ten times faster, where PyYAML was built with it.
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Types(Reader):
@@ -190,6 +169,8 @@ def _arguments(file: CaseFile, types: _Types) -> tuple[tuple[Argument, ...], int
     named = None
     for entry in file.arguments:
         if entry == "...":
+            if named is not None or entry is file.arguments[-1]:
+                raise ConfigError("arguments: give '...' once, before the variadic ones.")
             named = len(arguments)
             continue
         value = None
@@ -200,6 +181,10 @@ def _arguments(file: CaseFile, types: _Types) -> tuple[tuple[Argument, ...], int
         if match := re.fullmatch(r"(\d+) x (.+)", text):
             count, text = int(match[1]), match[2]
         type_ = types.parameter(text)
+        if not 1 <= count <= ARGUMENTS_MAX - len(arguments):
+            raise ConfigError(f"arguments: give 1 to {ARGUMENTS_MAX}.")
+        if type_.size > ARGUMENTS_SIZE_MAX:
+            raise ConfigError(f"arguments: more than {ARGUMENTS_SIZE_MAX} bytes in all.")
         for _ in range(count):
             arguments.append(Argument(type_, _value(type_, len(arguments), value)))
     return tuple(arguments), len(arguments) if named is None else named
@@ -354,7 +339,7 @@ def check(case: Case) -> None:
         raise ConfigError("arguments: C needs a named argument before '...'.")
     if case.layout.stack_size > AREA_MAX:
         raise ConfigError(f"arguments: more than {AREA_MAX} bytes on the stack.")
-    limit = SIZE_MAX.get(case.context, 4096)
+    limit = SIZE_MAX.get(case.context, ARGUMENTS_SIZE_MAX)
     if sum(argument.type.size for argument in case.arguments) > limit:
         raise ConfigError(
             f"arguments: more than {limit} bytes in all (context {case.context.value})."
@@ -375,9 +360,14 @@ def load_case(path: Path) -> Case:
 def load_variant(path: Path) -> Variant:
     """Read one variant file; raises ConfigError that names it."""
     file = read(path, VariantFile)
-    if not 0 <= file.size <= SAVE_MAX:
+    rule = Rule(file.rule)
+    if rule.sized != (file.size is not None):
+        has = "needs one, in bytes" if rule.sized else "has none"
+        raise ConfigError(f"{path}: size: rule '{file.rule}' {has}.")
+    size = file.size or 0
+    if not 0 <= size <= SAVE_MAX:
         raise ConfigError(f"{path}: size: give 0 to {SAVE_MAX} bytes.")
-    return Variant(path.stem, Policy(Rule(file.rule), file.size), file.saves, file.origin)
+    return Variant(path.stem, Policy(rule, size), file.saves, file.origin)
 
 
 class Catalog:

@@ -51,9 +51,13 @@ def _named(keyword: str, members: list[CType | BitField], packed: bool, aligned:
     return composite(keyword, tag, members, packed=packed, aligned=aligned)
 
 
-def _unnamed(type_: CType) -> CType:
-    """A struct or union as a member that is written out."""
-    return dataclasses.replace(type_, tag="") if isinstance(type_, Composite) else type_
+def _member(type_: CType, named: bool, counts: list[int]) -> CType:
+    """A struct or union by name or written out; an array, or an array of arrays."""
+    if isinstance(type_, Composite) and not named:
+        type_ = dataclasses.replace(type_, tag="")
+    for count in counts:
+        type_ = ctype.Array(type_, count)
+    return type_
 
 
 integers = st.sampled_from(INTEGERS)
@@ -75,12 +79,12 @@ def _undisputed(type_: CType) -> bool:
 
 
 def structs(members: st.SearchStrategy[CType]) -> st.SearchStrategy[CType]:
-    arrays = st.builds(ctype.Array, members, st.integers(1, 5))
-    arrays |= st.builds(ctype.Array, arrays, st.integers(1, 3))
+    counts = st.lists(st.integers(1, 4), max_size=2)
+    plain_members = st.builds(_member, members, st.booleans(), counts)
     plain = st.builds(
         _named,
         st.sampled_from(["struct", "union"]),
-        st.lists(members | members.map(_unnamed) | arrays, min_size=1, max_size=4),
+        st.lists(plain_members, min_size=1, max_size=4),
         st.booleans(),
         st.sampled_from([1, 1, 1, 8]),
     )
