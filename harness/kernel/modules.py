@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness import cache, resources, tool
 from harness.errors import BuildError, HarnessError, UnfitTree
-from harness.kernel import casegen
+from harness.kernel import casegen, storeproof
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import CROSS_COMPILE, GCC, Compiler
 from harness.kernel.kernel import Engine, Kernel
@@ -83,7 +83,9 @@ def build(
     parts = [part for path, data in sources.items() for part in (str(path), data)]
     makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
     toolchain = kernel.toolchain(compiler)
-    key = cache.digest(kernel.key, toolchain.stamp, *parts, *makers)
+    # What is proved follows from the placement, which no source tells.
+    planned = [f"{case.name} {storeproof.expected_stores(case)}" for case in cases]
+    key = cache.digest(kernel.key, toolchain.stamp, *parts, *makers, *planned)
 
     def make(folder: Path) -> None:
         toolchain.prepare(report)
@@ -101,8 +103,6 @@ def _make(
     toolchain: Toolchain,
     folder: Path,
 ) -> None:
-    from harness.kernel import storeproof
-
     for path, data in sources.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
