@@ -131,6 +131,7 @@ class _Types(Reader):
             if not is_identifier(name):
                 raise ConfigError(f"types.{name}: no name for a type; give letters, digits and _.")
             file = body if isinstance(body, TypeFile) else TypeFile(members=body)
+            self.tag(file.keyword, name)
             self.known[name] = self._defined(f"types.{name}", name, file)
 
     def _defined(self, place: str, tag: str, file: TypeFile) -> ctype.CType:

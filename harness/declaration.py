@@ -58,6 +58,14 @@ class Reader:
 
     def __init__(self) -> None:
         self.known: dict[str, CType] = {**ctype.SCALARS, "va_list": ctype.VA_LIST}
+        # By tag: struct, union or enum.
+        self._tags: dict[str, str] = {}
+
+    def tag(self, keyword: str, name: str) -> None:
+        """Note what a tag is of; raises ConfigError where it is of something else."""
+        if (known := self._tags.setdefault(name, keyword)) != keyword:
+            article = "an" if known == "enum" else "a"
+            raise ConfigError(f"'{keyword} {name}': '{name}' is {article} {known} here.")
 
     def parameter(self, text: str) -> CType:
         """Of a function, as "long", "struct file *" or "size_t count"; raises ConfigError."""
@@ -124,7 +132,7 @@ class Reader:
             raise ConfigError(f"'{text}': no declaration that is understood.")
         found = None if base == ["void"] else self._base(base)
         spelled = found.spelling if found else " ".join(base)
-        # Nobody looks behind a pointer: a struct of the kernel's stays what it is.
+        # Nobody looks behind a pointer: there may be any struct, whoever defines it.
         opaque = len(base) == 2 and base[0] in _TAG_WORDS and is_identifier(base[1])
         if not found and base != ["void"] and not opaque:
             raise self._unknown(text, base)
@@ -140,13 +148,11 @@ class Reader:
     def _base(self, words: list[str]) -> CType | None:
         """A type without pointers; None where there is none of these words."""
         if len(words) == 2 and words[0] in _TAG_WORDS:
+            if not is_identifier(words[1]):
+                return None
+            self.tag(*words)
             found = self.known.get(words[1])
-            keyword = "enum" if isinstance(found, Enumeration) else ""
-            if isinstance(found, Composite) and not found.typedef:
-                keyword = found.keyword
-            if keyword and keyword != words[0]:
-                raise ConfigError(f"'{' '.join(words)}': '{words[1]}' is a {keyword} here.")
-            return found if keyword else None
+            return found if isinstance(found, Composite | Enumeration) else None
         return self.known.get(" ".join(words)) or _SPECIFIERS.get(tuple(sorted(words)))
 
     def _unknown(self, text: str, words: list[str]) -> ConfigError:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from harness.model import ctype
@@ -108,32 +108,27 @@ def _declared(types: Iterable[CType]) -> Iterator[str]:
             yield from (f"{match[0]};\n" for match in re.finditer(_TAGGED, type_.spelling))
 
 
-def _renamed(type_: CType, namespace: str, own: Collection[str]) -> CType:
-    """The type, and what it is made of; the tags of `own`, as spelled, in a namespace."""
+def _renamed(type_: CType, namespace: str) -> CType:
+    """The type, what it is made of and what it points at, with tags in a namespace."""
     if isinstance(type_, Array):
-        return replace(type_, element=_renamed(type_.element, namespace, own))
+        return replace(type_, element=_renamed(type_.element, namespace))
     if isinstance(type_, Scalar):
-        spelling = re.sub(
-            _TAGGED,
-            lambda match: f"{match[1]} {namespace}__{match[2]}" if match[0] in own else match[0],
-            type_.spelling,
-        )
+        spelling = re.sub(_TAGGED, rf"\1 {namespace}__\2", type_.spelling)
         if isinstance(type_, Enumeration):
             return replace(type_, spelling=spelling, tag=f"{namespace}__{type_.tag}")
         return replace(type_, spelling=spelling)
     if type_ == VA_LIST:
         return type_
     members = tuple(
-        replace(member, type=_renamed(member.type, namespace, own)) for member in type_.members
+        replace(member, type=_renamed(member.type, namespace)) for member in type_.members
     )
     return replace(type_, tag=type_.tag and f"{namespace}__{type_.tag}", members=members)
 
 
 def _apart(case: Case) -> Case:
-    """The case with types that meet no others of their names."""
-    own = {type_.spelling for type_ in named_types(case.types)}
+    """The case with types that meet no others of their names, and none of the kernel's."""
     arguments = tuple(
-        replace(argument, type=_renamed(argument.type, _namespace(case), own))
+        replace(argument, type=_renamed(argument.type, _namespace(case)))
         for argument in case.arguments
     )
     return replace(case, arguments=arguments)

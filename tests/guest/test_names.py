@@ -34,7 +34,8 @@ TEXTS = {
         types: {node: ["struct node *next", "char *"]}
         arguments: [8 x long, "struct file *file", "const struct path *", "char __user *buf",
                     "loff_t *", "void (*)(int)", "int (*fn)(struct file *, char *, ...)",
-                    "const char *const *", node, "struct node *", "enum pid_type *", "union x *"]
+                    "const char *const *", node, "struct node *", "enum pid_type *", "union page *",
+                    "struct current *"]
         handler: {assign: all}
     """,
     "arrays": """

@@ -182,6 +182,9 @@ def test_how_it_is_laid_out() -> None:
         ),
         ("{types: {s: [{members: []}]}, arguments: [s]}", "types.s.members[0]: a struct needs a"),
         ("{types: {s: [long]}, arguments: [union s]}", "'union s': 's' is a struct here"),
+        ("{types: {s: ['enum s *']}, arguments: [s]}", "'enum s': 's' is a struct here"),
+        ("{types: {a: ['enum s *'], s: [a]}, arguments: [s]}", "'struct s': 's' is an enum here"),
+        ("{arguments: ['struct x *', 'union x *']}", "'union x': 'x' is a struct here"),
     ],
 )
 def test_a_type_that_cannot_be(text: str, sentence: str) -> None:
