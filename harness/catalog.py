@@ -120,24 +120,32 @@ DIVE_MAX = 4096
 SAVE_MAX = 16384
 
 
+def _a(keyword: str) -> str:
+    return f"an {keyword}" if keyword == "enum" else f"a {keyword}"
+
+
 class _Types(Reader):
     """The types that one case can name."""
 
     def __init__(self, types: Mapping[str, list[str | TypeFile] | TypeFile]) -> None:
         super().__init__()
-        for name, body in types.items():
-            if name in self.known or name in KEYWORDS:
-                raise ConfigError(f"types.{name}: C has this word already; choose another name.")
-            if not is_identifier(name):
-                raise ConfigError(f"types.{name}: no name for a type; give letters, digits and _.")
+        for place, body in types.items():
             file = body if isinstance(body, TypeFile) else TypeFile(members=body)
+            keyword, _, name = place.rpartition(" ")
+            if keyword in ("union", "enum") and file.keyword == "struct":
+                file = msgspec.structs.replace(file, keyword=keyword)
+            if name in self.known or name in KEYWORDS:
+                raise ConfigError(
+                    f"types.{place}: '{name}' is a type already; choose another name."
+                )
+            if not is_identifier(name) or keyword not in ("", file.keyword):
+                raise ConfigError(f"types.{place}: no name for {_a(file.keyword)}.")
             self.tag(file.keyword, name)
-            self.known[name] = self._defined(f"types.{name}", name, file)
+            self.known[name] = self._defined(f"types.{place}", name, file)
 
     def _defined(self, place: str, tag: str, file: TypeFile) -> ctype.CType:
         if not file.members:
-            article = "an" if file.keyword == "enum" else "a"
-            raise ConfigError(f"{place}: {article} {file.keyword} needs a member.")
+            raise ConfigError(f"{place}: {_a(file.keyword)} needs a member.")
         if file.aligned < 1 or file.aligned & (file.aligned - 1):
             raise ConfigError(f"{place}.aligned: not a power of two.")
         if file.keyword == "enum":
@@ -355,7 +363,7 @@ def load_case(path: Path) -> Case:
     try:
         return build_case(path.stem, file)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error.sentence}") from error
+        raise ConfigError(f"{path}: {error.sentence}", error.hint) from error
 
 
 def load_variant(path: Path) -> Variant:

@@ -26,6 +26,8 @@ _KEYWORDS = """
 """
 KEYWORDS = _QUALIFIERS | frozenset(_KEYWORDS.split())
 _IDENTIFIER = r"[A-Za-z_]\w*"
+# Not what begins with a zero: is it octal?
+_NUMBER = r"0[xX][0-9a-fA-F]+|0|[1-9]\d*"
 
 
 def _specifiers() -> dict[tuple[str, ...], Scalar]:
@@ -83,14 +85,15 @@ class Reader:
         A name is read over, as are qualifiers of the whole: they move nothing.
         Raises ConfigError.
         """
-        if match := re.fullmatch(r"(.+?)\(\s*\*([^()]*?)((?:\[\d+\]\s*)*)\)\s*\((.*)\)\s*", text):
+        text = text.strip().removesuffix(";").rstrip()
+        if match := re.fullmatch(r"(.+?)\(\s*\*([^()[\]]*)((?:\[[^\]]*\]\s*)*)\)\s*\((.*)\)", text):
             return _array(self._function(text, match), match[3], text)
-        if match := re.fullmatch(r"([^:]+?)\s*:\s*(\d+)\s*", text):
+        if match := re.fullmatch(r"([^:]+?)\s*:\s*(\d+)", text):
             container, width = self._plain(match[1]), int(match[2])
             if not isinstance(container, Scalar) or not 1 <= width <= 8 * container.size:
                 raise ConfigError(f"'{text}': no such bit-field.")
             return BitField(container, width)
-        if match := re.fullmatch(r"([^\[\]]+?)\s*((?:\[\s*\d+\s*\]\s*)+)", text):
+        if match := re.fullmatch(r"([^\[\]]+?)\s*((?:\[[^\]]*\]\s*)+)", text):
             return _array(self._plain(match[1]), match[2], text)
         return self._plain(text)
 
@@ -98,7 +101,7 @@ class Reader:
         """A pointer to a function; how its type is spelled is all that there is to keep."""
         name = match[2].split()
         if any(word not in _QUALIFIERS for word in name[:-1]):
-            raise ConfigError(f"'{text}': no declaration that is understood.")
+            raise _not_understood(text)
         result = "void" if match[1].split() == ["void"] else self._plain(match[1]).spelling
         parameters = []
         for word in (part.strip() for part in match[4].split(",")):
@@ -129,7 +132,7 @@ class Reader:
             or not all(map(self._is_name, behind))
             or not set(tokens[first:last]) <= {"*", *_QUALIFIERS}
         ):
-            raise ConfigError(f"'{text}': no declaration that is understood.")
+            raise _not_understood(text)
         found = None if base == ["void"] else self._base(base)
         spelled = found.spelling if found else " ".join(base)
         # Nobody looks behind a pointer: there may be any struct, whoever defines it.
@@ -162,11 +165,15 @@ class Reader:
         return ConfigError(f"no type '{name}'.{nearest(name, self.known)}")
 
 
+def _not_understood(text: str) -> ConfigError:
+    return ConfigError(f"'{text}': not understood; write one thing, as in 'struct file *file'.")
+
+
 def _array(element: CType, dimensions: str, text: str) -> CType:
-    for count in reversed(re.findall(r"\d+", dimensions)):
-        if not int(count):
-            raise ConfigError(f"'{text}': an array needs an element.")
-        element = Array(element, int(count))
+    for count in reversed(re.findall(r"\[\s*(.*?)\s*\]", dimensions)):
+        if not re.fullmatch(_NUMBER, count) or not int(count, 0):
+            raise ConfigError(f"'{text}': an array needs an element; give a number of them.")
+        element = Array(element, int(count, 0))
     return element
 
 
@@ -175,7 +182,7 @@ def enumerators(members: Iterable[str]) -> Mapping[str, int]:
     values: dict[str, int] = {}
     following = 0
     for text in members:
-        match = re.fullmatch(rf"({_IDENTIFIER})\s*(?:=\s*(-?(?:0[xX][0-9a-fA-F]+|\d+)))?", text)
+        match = re.fullmatch(rf"({_IDENTIFIER})\s*(?:=\s*(-?(?:{_NUMBER})))?,?", text)
         if not match or match[1] in KEYWORDS or match[1] in values:
             raise ConfigError(f"'{text}': give each value a name of its own, as in 'GREEN = 7'.")
         value = int(match[2], 0) if match[2] else following

@@ -81,7 +81,7 @@ def test_every_default_value_shows_a_change_and_is_not_zero() -> None:
         ("{arguments: [long], object: {size: 0}}", "object.size: give 1 to 256"),
         ("{arguments: [long], handler: {dive: 100000}}", "handler.dive: give 0 to"),
         ("{types: {b: []}, arguments: [b]}", "types.b: a struct needs a member"),
-        ("{types: {long: [int]}, arguments: [long]}", "choose another name"),
+        ("{types: {long: [int]}, arguments: [long]}", "'long' is a type already"),
         ("{types: {b: ['int[0]']}, arguments: [b]}", "an array needs an element"),
         ("{types: {b: {members: [int], aligned: 3}}, arguments: [b]}", "not a power of two"),
         ("{types: {b: ['long[600]']}, arguments: [b]}", "more than 4096 bytes in all"),

@@ -33,6 +33,7 @@ from tests.unit.factory import case
         ("char[2][6]", Array(Array(ctype.CHAR, 6), 2)),
         ("char name[16]", Array(ctype.CHAR, 16)),
         ("unsigned int ready:1", BitField(ctype.UINT, 1)),
+        ("char name[0x10];", Array(ctype.CHAR, 16)),
         ("u8 : 3", BitField(Scalar("u8", 1), 3)),
     ],
 )
@@ -72,10 +73,15 @@ def test_what_is_a_pointer(text: str, spelling: str) -> None:
         ("long long long", "no type 'long long long'"),
         ("u32 int", "no type 'u32 int'"),
         ("struct file", "no type 'struct file'"),
+        ("char[]", "an array needs an element"),
+        ("char[010]", "an array needs an element"),
+        ("char[0]", "an array needs an element"),
+        ("char[2][SIZE]", "an array needs an element; give a number of them"),
+        ("void (*x[N])(int)", "an array needs an element"),
         ("char[2]", "C passes an array as a pointer"),
         ("int x:3", "only a member of a struct can be a bit-field"),
-        ("char *a b", "no declaration that is understood"),
-        ("char *[", "no declaration that is understood"),
+        ("char *a b", "not understood; write one thing"),
+        ("char *[", "not understood; write one thing"),
         ("const", "no type 'const'"),
         ("*", "no type '*'"),
         ("", "no type ''"),
@@ -119,7 +125,7 @@ def test_an_enums_values_count_on() -> None:
 WRITTEN = """
 types:
   color: {keyword: enum, members: [RED, "GREEN = 0x100000000"]}
-  tiny: {keyword: enum, members: [X], packed: true}
+  enum tiny: {members: [X], packed: true}
   node: ["struct node *next", "char name[2][6]", color, "void (*ops[2])(int)"]
   packet:
     - tiny
@@ -158,14 +164,27 @@ def test_how_it_is_laid_out() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("{types: {int: [long]}, arguments: [int]}", "types.int: C has this word already"),
-        ("{types: {register: [long]}, arguments: [register]}", "types.register: C has this word"),
-        ("{types: {u32: [long]}, arguments: [u32]}", "types.u32: C has this word already"),
-        ("{types: {2d: [long]}, arguments: [2d]}", "types.2d: no name for a type"),
+        ("{types: {int: [long]}, arguments: [int]}", "types.int: 'int' is a type already"),
+        (
+            "{types: {register: [long]}, arguments: [register]}",
+            "types.register: 'register' is a type al",
+        ),
+        ("{types: {u32: [long]}, arguments: [u32]}", "types.u32: 'u32' is a type already"),
+        ("{types: {2d: [long]}, arguments: [2d]}", "types.2d: no name for a struct"),
+        ("{types: {a b: [long]}, arguments: [b]}", "types.a b: no name for a struct"),
+        (
+            "{types: {union b: {keyword: enum, members: [A]}}, arguments: [b]}",
+            "types.union b: no name for an enum",
+        ),
+        ("{types: {a: [int], struct a: [int]}, arguments: [a]}", "struct a: 'a' is a type already"),
         ("{types: {e: {keyword: enum, members: []}}, arguments: [e]}", "an enum needs a member"),
         (
             "{types: {e: {keyword: enum, members: [A, A]}}, arguments: [e]}",
             "types.e: 'A': give each value a name of its own",
+        ),
+        (
+            "{types: {e: {keyword: enum, members: ['A = 010']}}, arguments: [e]}",
+            "types.e: 'A = 010': give each value a name of its own",
         ),
         (
             "{types: {e: {keyword: enum, members: ['A = -1', 'B = 0xffffffffffffffff']}},"
