@@ -228,10 +228,6 @@ def _check_types(case: Case) -> None:
                     f"argument {index}: a kernel function cannot take '{scalar.spelling}',"
                     " as arm64 kernels are built with -mgeneral-regs-only."
                 )
-            if scalar == ctype.BOOL and argument.type != ctype.BOOL:
-                raise ConfigError(
-                    f"argument {index}: a bool in a struct cannot be inverted; use char."
-                )
         if index < case.named:
             continue
         if argument.type.size < 4 or case.layout.placements[index].by_reference:

@@ -90,7 +90,8 @@ class Reader:
             return _array(self._function(text, match), match[3], text)
         if match := re.fullmatch(r"([^:]+?)\s*:\s*(\d+)", text):
             container, width = self._plain(match[1]), int(match[2])
-            if not isinstance(container, Scalar) or not 1 <= width <= 8 * container.size:
+            bits = 1 if container == ctype.BOOL else 8 * container.size
+            if not isinstance(container, Scalar) or not 1 <= width <= bits:
                 raise ConfigError(f"'{text}': no such bit-field.")
             return BitField(container, width)
         if match := re.fullmatch(r"([^\[\]]+?)\s*((?:\[[^\]]*\]\s*)+)", text):

@@ -64,7 +64,7 @@ integers = st.sampled_from(INTEGERS)
 scalars = integers | st.sampled_from(FLOATING) | st.just(ctype.BOOL)
 bit_fields = st.sampled_from(CONTAINERS).flatmap(
     lambda container: st.builds(BitField, st.just(container), st.integers(1, 8 * container.size))
-)
+) | st.just(BitField(ctype.BOOL, 1))
 
 
 def _undisputed(type_: CType) -> bool:

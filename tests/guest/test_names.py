@@ -72,6 +72,14 @@ TEXTS = {
         arguments: [plain, 7 x long, plain, tight, wide, long, both, char, wide]
         handler: {assign: all}
     """,
+    "flags": """
+        types:
+          few: [bool, "bool set[2]", int]
+          bits: ["bool ready:1", "bool busy:1", "u8 mode:6", bool, "u16 left:9"]
+          many: [bool, "bool set[30]"]
+        arguments: [few, bits, 6 x long, few, bits, many, bool]
+        handler: {assign: all}
+    """,
     "variadic": '{arguments: [int, "...", 8 x size_t, "struct file *", "void (*)(int)", u64]}',
     "qualified": """
         types: {big: ["const u64 words[4]"]}

@@ -85,7 +85,7 @@ def test_every_default_value_shows_a_change_and_is_not_zero() -> None:
         ("{types: {b: ['int[0]']}, arguments: [b]}", "an array needs an element"),
         ("{types: {b: {members: [int], aligned: 3}}, arguments: [b]}", "not a power of two"),
         ("{types: {b: ['long[600]']}, arguments: [b]}", "more than 4096 bytes in all"),
-        ("{types: {b: [bool]}, arguments: [b]}", "a bool in a struct cannot be inverted"),
+        ("{types: {b: ['bool x:2']}, arguments: [b]}", "'bool x:2': no such bit-field"),
     ],
 )
 def test_a_case_that_cannot_be(text: str, sentence: str) -> None:
