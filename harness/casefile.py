@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from harness.model.case import Argument, Case, Context, Frame, Kind, Object, default_value
-from harness.model.ctype import VA_LIST, Array, Composite, CType, Member
+from harness.model.ctype import VA_LIST, Array, Composite, CType, Enumeration, Member, declared
 
 _LICENSE = "# SPDX-License-Identifier: GPL-2.0-only\n"
 
@@ -47,7 +47,7 @@ def _arguments(case: Case, types: dict[str, Any]) -> list[Any]:
     for index, argument in enumerate(case.arguments):
         if index == case.named:
             words.append("...")
-        words.append(_argument(case, index, argument, types))
+        words.append(_argument(index, argument, types))
     counted: list[Any] = []
     for word, group in itertools.groupby(words):
         count = len(list(group))
@@ -55,20 +55,31 @@ def _arguments(case: Case, types: dict[str, Any]) -> list[Any]:
     return counted
 
 
-def _argument(case: Case, index: int, argument: Argument, types: dict[str, Any]) -> Any:
-    name = _type(case, argument.type, types)
+def _argument(index: int, argument: Argument, types: dict[str, Any]) -> Any:
+    name = _type(argument.type, types)
     if argument.value == default_value(argument.type, index):
         return name
     return {"type": name, "value": int.from_bytes(argument.value, "little")}
 
 
-def _type(case: Case, type_: CType, types: dict[str, Any]) -> str:
+def _type(type_: CType, types: dict[str, Any]) -> str:
     if isinstance(type_, Array):
-        return f"{_type(case, type_.element, types)}[{type_.count}]"
+        return declared(_type(type_.base, types), type_.counts)
+    if isinstance(type_, Enumeration):
+        members = [f"{name} = {value}" for name, value in type_.values]
+        body: dict[str, Any] = {"keyword": "enum", "members": members}
+        if type_.packed:
+            body["packed"] = True
+        types[type_.tag] = body
+        return type_.tag
     if not isinstance(type_, Composite) or type_ == VA_LIST:
         return type_.spelling
-    name = type_.tag.removeprefix(f"{case.name}_".replace("-", "_"))
-    members = [_member(case, member, types) for member in type_.members]
+    types[type_.tag] = _composite(type_, types)
+    return type_.tag
+
+
+def _composite(type_: Composite, types: dict[str, Any]) -> Any:
+    members = [_member(member, types) for member in type_.members]
     body: dict[str, Any] = {"members": members}
     if type_.keyword != "struct":
         body["keyword"] = type_.keyword
@@ -76,12 +87,13 @@ def _type(case: Case, type_: CType, types: dict[str, Any]) -> str:
         body["packed"] = True
     if type_.align > type_.natural_align:
         body["aligned"] = type_.align
-    types[name] = body if len(body) > 1 else members
-    return name
+    return body if len(body) > 1 or not type_.tag else members
 
 
-def _member(case: Case, member: Member, types: dict[str, Any]) -> str:
-    name = _type(case, member.type, types)
+def _member(member: Member, types: dict[str, Any]) -> Any:
+    if isinstance(member.type, Composite) and not member.type.tag:
+        return _composite(member.type, types)
+    name = _type(member.type, types)
     return f"{name}:{member.bits[1]}" if member.bits else name
 
 

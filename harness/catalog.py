@@ -8,12 +8,12 @@ import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
-import yaml
 
-from harness import blame, resources
+from harness import resources
+from harness.declaration import KEYWORDS, Reader, enumerators, is_identifier
 from harness.errors import ConfigError, nearest
 from harness.model import ctype
 from harness.model.case import (
@@ -30,15 +30,18 @@ from harness.model.case import (
     object_size,
 )
 from harness.model.policy import Changes, Policy, Rule, Variant
+from harness.yamlfile import read
 
 T = TypeVar("T")
 
 
 class TypeFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A struct or union; without these, a list of members is a plain struct."""
+    """A struct, union or enum; without these, a list of members is a plain struct."""
 
-    members: list[str]
-    keyword: Literal["struct", "union"] = "struct"
+    # "long", "char[9]", "unsigned int:3", or a struct or union without a name;
+    # of an enum "RED", "GREEN = 7".
+    members: list[str | TypeFile]
+    keyword: Literal["struct", "union", "enum"] = "struct"
     packed: bool = False
     aligned: int = 1
 
@@ -75,7 +78,7 @@ class CaseFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     shows: str
     # "long", "8 x long", "..." before the variadic ones, a name from `types`.
     arguments: list[str | ArgumentFile]
-    types: dict[str, list[str] | TypeFile] = {}
+    types: dict[str, list[str | TypeFile] | TypeFile] = {}
     handler: HandlerFile = HandlerFile()
     context: Context = Context.PROCESS
     frame_pointer: Literal["valid", "invalid"] = "valid"
@@ -90,7 +93,8 @@ class VariantFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     rule: Literal["none", "fixed", "v15", "fp-delta", "thread-size"]
     saves: str
     origin: str
-    size: int = 0
+    # In bytes, of the rules that have a size.
+    size: int | None = None
 
 
 class KernelFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -104,76 +108,68 @@ class KernelFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     suites: list[str] = []
 
 
-# Bytes of arguments, where the stack has little room.
+# Bytes of arguments, and where the stack has little room.
+ARGUMENTS_SIZE_MAX = 4096
 SIZE_MAX = {Context.KTHREAD_TOP: 256, Context.DEEP: 1024}
 # A stack area that no frame of the test module comes near.
 AREA_MAX = 1024
 ARGUMENTS_MAX = 64
+# Of a case's name: older kernels end a symbol at 127 characters.
+NAME_MAX = 80
 DIVE_MAX = 4096
 SAVE_MAX = 16384
 
 
-def read(path: Path, schema: type[T]) -> T:
-    """Read a YAML file into `schema`; raises ConfigError that names the place."""
-    try:
-        loaded = yaml.load(path.read_bytes(), Loader=_loader())
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: not YAML: {error.problem}.") from error
-    except OSError as error:
-        raise blame.unreadable(path, error) from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}.") from error
-    try:
-        return msgspec.convert(loaded, schema)
-    except msgspec.ValidationError as error:
-        sentence = str(error).replace("`", "'").replace("$.", "").replace("$", "the file")
-        raise ConfigError(f"{path}: {sentence}.") from error
+def _a(keyword: str) -> str:
+    return f"an {keyword}" if keyword == "enum" else f"a {keyword}"
 
 
-@functools.cache
-def _loader() -> Any:
-    # The C parser is ten times faster, where PyYAML was built with it.
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Types:
+class _Types(Reader):
     """The types that one case can name."""
 
-    def __init__(self, case: str, types: Mapping[str, list[str] | TypeFile]) -> None:
-        self.known: dict[str, ctype.CType] = {**ctype.SCALARS, "va_list": ctype.VA_LIST}
-        for name, body in types.items():
-            if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in self.known:
-                raise ConfigError(f"types.{name}: choose another name for this type.")
+    def __init__(self, types: Mapping[str, list[str | TypeFile] | TypeFile]) -> None:
+        super().__init__()
+        for place, body in types.items():
             file = body if isinstance(body, TypeFile) else TypeFile(members=body)
-            if not file.members:
-                raise ConfigError(f"types.{name}: a {file.keyword} needs a member.")
-            if file.aligned < 1 or file.aligned & (file.aligned - 1):
-                raise ConfigError(f"types.{name}.aligned: not a power of two.")
-            tag = f"{case}_{name}".replace("-", "_")
-            members = [self.member(member) for member in file.members]
-            self.known[name] = ctype.composite(
-                file.keyword, tag, members, packed=file.packed, aligned=file.aligned
+            keyword, _, name = place.rpartition(" ")
+            if keyword in ("union", "enum") and file.keyword == "struct":
+                file = msgspec.structs.replace(file, keyword=keyword)
+            if name in self.known or name in KEYWORDS:
+                raise ConfigError(
+                    f"types.{place}: '{name}' is a type already; choose another name."
+                )
+            if not is_identifier(name) or keyword not in ("", file.keyword):
+                raise ConfigError(f"types.{place}: no name for {_a(file.keyword)}.")
+            self.tag(file.keyword, name)
+            self.known[name] = self._defined(f"types.{place}", name, file)
+
+    def _defined(self, place: str, tag: str, file: TypeFile) -> ctype.CType:
+        if not file.members:
+            raise ConfigError(f"{place}: {_a(file.keyword)} needs a member.")
+        if file.aligned < 1 or file.aligned & (file.aligned - 1):
+            raise ConfigError(f"{place}.aligned: not a power of two.")
+        if file.keyword == "enum":
+            return self._enumeration(place, tag, file)
+        members = [
+            self.member(member)
+            if isinstance(member, str)
+            else self._defined(f"{place}.members[{index}]", "", member)
+            for index, member in enumerate(file.members)
+        ]
+        return ctype.composite(file.keyword, tag, members, packed=file.packed, aligned=file.aligned)
+
+    def _enumeration(self, place: str, tag: str, file: TypeFile) -> ctype.CType:
+        names = [member for member in file.members if isinstance(member, str)]
+        if len(names) < len(file.members) or file.aligned > 1 or not tag:
+            raise ConfigError(
+                f"{place}: an enum has a name, and values such as 'RED' or 'GREEN = 7';"
+                " it is not aligned."
             )
-
-    def named(self, name: str) -> ctype.CType:
-        if name not in self.known:
-            raise ConfigError(f"no type '{name}'.{nearest(name, self.known)}")
-        return self.known[name]
-
-    def member(self, text: str) -> ctype.CType | ctype.BitField:
-        """A member such as "long", "char[9]" or the bit-field "unsigned int:3"."""
-        if match := re.fullmatch(r"(.+?)\s*:\s*(\d+)", text):
-            container, width = self.named(match[1]), int(match[2])
-            if not isinstance(container, ctype.Scalar) or not 1 <= width <= 8 * container.size:
-                raise ConfigError(f"'{text}': no such bit-field.")
-            return ctype.BitField(container, width)
-        if match := re.fullmatch(r"(.+?)\s*\[(\d+)\]", text):
-            if not int(match[2]):
-                raise ConfigError(f"'{text}': an array needs an element.")
-            return ctype.Array(self.named(match[1]), int(match[2]))
-        return self.named(text)
+        try:
+            values = enumerators(names)
+            return ctype.enumeration(tag, tuple(values.items()), packed=file.packed)
+        except (ConfigError, ValueError) as error:
+            raise ConfigError(f"{place}: {str(error).rstrip('.')}.") from error
 
 
 def _arguments(file: CaseFile, types: _Types) -> tuple[tuple[Argument, ...], int]:
@@ -182,6 +178,8 @@ def _arguments(file: CaseFile, types: _Types) -> tuple[tuple[Argument, ...], int
     named = None
     for entry in file.arguments:
         if entry == "...":
+            if named is not None or entry is file.arguments[-1]:
+                raise ConfigError("arguments: give '...' once, before the variadic ones.")
             named = len(arguments)
             continue
         value = None
@@ -191,7 +189,11 @@ def _arguments(file: CaseFile, types: _Types) -> tuple[tuple[Argument, ...], int
         assert isinstance(text, str)
         if match := re.fullmatch(r"(\d+) x (.+)", text):
             count, text = int(match[1]), match[2]
-        type_ = types.named(text)
+        type_ = types.parameter(text)
+        if not 1 <= count <= ARGUMENTS_MAX - len(arguments):
+            raise ConfigError(f"arguments: give 1 to {ARGUMENTS_MAX}.")
+        if type_.size > ARGUMENTS_SIZE_MAX:
+            raise ConfigError(f"arguments: more than {ARGUMENTS_SIZE_MAX} bytes in all.")
         for _ in range(count):
             arguments.append(Argument(type_, _value(type_, len(arguments), value)))
     return tuple(arguments), len(arguments) if named is None else named
@@ -225,10 +227,6 @@ def _check_types(case: Case) -> None:
                 raise ConfigError(
                     f"argument {index}: a kernel function cannot take '{scalar.spelling}',"
                     " as arm64 kernels are built with -mgeneral-regs-only."
-                )
-            if scalar == ctype.BOOL and argument.type != ctype.BOOL:
-                raise ConfigError(
-                    f"argument {index}: a bool in a struct cannot be inverted; use char."
                 )
         if index < case.named:
             continue
@@ -305,9 +303,12 @@ def build_case(name: str, file: CaseFile) -> Case:
 
     Raises ConfigError with a sentence that does not name the file.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
-        raise ConfigError("a case is named in lower-case words joined by hyphens.")
-    types = _Types(name, file.types)
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or len(name) > NAME_MAX:
+        raise ConfigError(
+            "a case is named in lower-case words joined by hyphens, of at most"
+            f" {NAME_MAX} characters."
+        )
+    types = _Types(file.types)
     arguments, named = _arguments(file, types)
     assign = file.handler.assign
     case = Case(
@@ -343,7 +344,7 @@ def check(case: Case) -> None:
         raise ConfigError("arguments: C needs a named argument before '...'.")
     if case.layout.stack_size > AREA_MAX:
         raise ConfigError(f"arguments: more than {AREA_MAX} bytes on the stack.")
-    limit = SIZE_MAX.get(case.context, 4096)
+    limit = SIZE_MAX.get(case.context, ARGUMENTS_SIZE_MAX)
     if sum(argument.type.size for argument in case.arguments) > limit:
         raise ConfigError(
             f"arguments: more than {limit} bytes in all (context {case.context.value})."
@@ -358,15 +359,20 @@ def load_case(path: Path) -> Case:
     try:
         return build_case(path.stem, file)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error.sentence}") from error
+        raise ConfigError(f"{path}: {error.sentence}", error.hint) from error
 
 
 def load_variant(path: Path) -> Variant:
     """Read one variant file; raises ConfigError that names it."""
     file = read(path, VariantFile)
-    if not 0 <= file.size <= SAVE_MAX:
+    rule = Rule(file.rule)
+    if rule.sized != (file.size is not None):
+        has = "needs one, in bytes" if rule.sized else "has none"
+        raise ConfigError(f"{path}: size: rule '{file.rule}' {has}.")
+    size = file.size or 0
+    if not 0 <= size <= SAVE_MAX:
         raise ConfigError(f"{path}: size: give 0 to {SAVE_MAX} bytes.")
-    return Variant(path.stem, Policy(Rule(file.rule), file.size), file.saves, file.origin)
+    return Variant(path.stem, Policy(rule, size), file.saves, file.origin)
 
 
 class Catalog:

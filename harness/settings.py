@@ -42,6 +42,6 @@ def path() -> Path:
 
 def load() -> Settings:
     """The user's settings, or the defaults where there is no such file."""
-    from harness import catalog
+    from harness import yamlfile
 
-    return catalog.read(path(), Settings) if path().exists() else Settings()
+    return yamlfile.read(path(), Settings) if path().exists() else Settings()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from harness import cache, catalog, resources, settings
+from harness import cache, resources, settings, yamlfile
 from harness.kernel import programs
 from harness.kernel.apt import Progress
 
@@ -61,7 +61,7 @@ def load(*names: str, report: Progress = lambda what, percent: None) -> Recipe:
             if path.is_file() and path.name != _NEEDS:
                 files[str(path.relative_to(folder))] = path.read_bytes()
         if (folder / _NEEDS).exists():
-            needs = catalog.read(folder / _NEEDS, Needs)
+            needs = yamlfile.read(folder / _NEEDS, Needs)
             drivers.update(dict.fromkeys(needs.drivers))
             files.update(_programs(needs, report))
     return Recipe(files, tuple(drivers))

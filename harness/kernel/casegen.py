@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
+from harness.model import ctype
 from harness.model.case import Agent, Case, Frame, Kind
-from harness.model.ctype import VA_LIST, Array, Composite, CType
+from harness.model.ctype import VA_LIST, Array, Composite, CType, Enumeration, Scalar
 
 # The caller of a va_list case is itself variadic, and is called with so many words.
 VA_LIST_WORDS = 12
@@ -24,35 +26,46 @@ _HEAD = """\
 #include "probe_targets.h"
 """
 
+# What every name of a case's begins with: neither the kernel nor our own C has such names.
+NAMESPACE = "jpcase"
+
 # What starts a case's part of the file, and the table of all.
 _MARK, _TABLE = "/* case {} */", "/* all cases */"
 _MARKS = r"^/\* (?:case ([\w-]+)|all cases) \*/$"
 
 
+def _namespace(case: Case) -> str:
+    return f"{NAMESPACE}_{case.name.replace('-', '_')}"
+
+
 def symbol(case: Case, role: str) -> str:
     """The C name of a case's function: role is target, handler, call, ..."""
-    return f"probe_{case.name.replace('-', '_')}_{role}"
+    return f"{_namespace(case)}_{role}"
 
 
 def declare(type_: CType, name: str) -> str:
     """A C declarator: declare(POINTER, "a") is "void *a"."""
     if isinstance(type_, Array):
-        return f"{declare(type_.element, name)}[{type_.count}]"
-    spelling = type_.spelling
-    return f"{spelling}{name}" if spelling.endswith("*") else f"{spelling} {name}"
+        return declare(type_.base, f"{name}{type_.counts}")
+    if isinstance(type_, Composite) and not (type_.tag or type_.typedef):
+        return f"{_body(type_)} {name}"
+    return ctype.declared(type_.spelling, name)
 
 
-def composites(types: Iterable[CType]) -> Iterator[Composite]:
-    """All composites, each after those it is made of."""
+def named_types(types: Iterable[CType]) -> Iterator[Composite | Enumeration]:
+    """All that need a definition, each after those it is made of."""
     for type_ in types:
         if isinstance(type_, Array):
-            yield from composites([type_.element])
-        elif isinstance(type_, Composite) and type_ != VA_LIST:
-            yield from composites(member.type for member in type_.members)
+            yield from named_types([type_.element])
+        elif isinstance(type_, Enumeration):
             yield type_
+        elif isinstance(type_, Composite) and type_ != VA_LIST:
+            yield from named_types(member.type for member in type_.members)
+            if type_.tag:
+                yield type_
 
 
-def define(type_: Composite) -> str:
+def _body(type_: Composite) -> str:
     members = "".join(
         f"\t{declare(m.type, m.name)}{f' : {m.bits[1]}' if m.bits else ''};\n"
         for m in type_.members
@@ -60,7 +73,65 @@ def define(type_: Composite) -> str:
     attributes = " __packed" if type_.packed else ""
     if type_.align > type_.natural_align:
         attributes += f" __aligned({type_.align})"
-    return f"{type_.spelling} {{\n{members}}}{attributes};\n"
+    head = f"{type_.keyword} {type_.tag}" if type_.tag else type_.keyword
+    return f"{head} {{\n{members}}}{attributes}"
+
+
+def _literal(value: int) -> str:
+    if value == -(1 << 63):
+        return f"({value + 1}L - 1)"
+    return f"{value}UL" if value >> 63 > 0 else f"{value}L"
+
+
+def define(type_: Composite | Enumeration) -> str:
+    if isinstance(type_, Composite):
+        return f"{_body(type_)};\n"
+    # The values' names would be everybody's: they are only counted.
+    values = "".join(
+        f"\t{type_.tag}__{index} = {_literal(value)},\n"
+        for index, (_, value) in enumerate(type_.values)
+    )
+    return f"{type_.spelling} {{\n{values}}}{' __packed' if type_.packed else ''};\n"
+
+
+_TAGGED = r"\b(struct|union|enum) (\w+)"
+
+
+def _declared(types: Iterable[CType]) -> Iterator[str]:
+    """The structs, unions and enums that pointers point at, to be known before."""
+    for type_ in types:
+        if isinstance(type_, Array):
+            yield from _declared([type_.element])
+        elif isinstance(type_, Composite):
+            yield from _declared(member.type for member in type_.members)
+        elif type_.kind is ctype.Kind.POINTER:
+            yield from (f"{match[0]};\n" for match in re.finditer(_TAGGED, type_.spelling))
+
+
+def _renamed(type_: CType, namespace: str) -> CType:
+    """The type, what it is made of and what it points at, with tags in a namespace."""
+    if isinstance(type_, Array):
+        return replace(type_, element=_renamed(type_.element, namespace))
+    if isinstance(type_, Scalar):
+        spelling = re.sub(_TAGGED, rf"\1 {namespace}__\2", type_.spelling)
+        if isinstance(type_, Enumeration):
+            return replace(type_, spelling=spelling, tag=f"{namespace}__{type_.tag}")
+        return replace(type_, spelling=spelling)
+    if type_ == VA_LIST:
+        return type_
+    members = tuple(
+        replace(member, type=_renamed(member.type, namespace)) for member in type_.members
+    )
+    return replace(type_, tag=type_.tag and f"{namespace}__{type_.tag}", members=members)
+
+
+def _apart(case: Case) -> Case:
+    """The case with types that meet no others of their names, and none of the kernel's."""
+    arguments = tuple(
+        replace(argument, type=_renamed(argument.type, _namespace(case)))
+        for argument in case.arguments
+    )
+    return replace(case, arguments=arguments)
 
 
 def _list(words: Sequence[str]) -> str:
@@ -253,10 +324,11 @@ def _call(case: Case) -> str:
 
 def case_source(case: Case) -> str:
     """The functions of one case."""
-    defined = dict.fromkeys(composites(case.types))
+    case = _apart(case)
     parts = [
         _MARK.format(case.name),
-        *(define(type_) for type_ in defined),
+        "".join(dict.fromkeys(_declared(case.types))),
+        *(define(type_) for type_ in dict.fromkeys(named_types(case.types))),
         _values(case),
         _target(case).replace(
             "__probed void",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness import blame, cache, resources, tool
 from harness.errors import BuildError, ConfigError, HarnessError, UnfitTree
-from harness.kernel import casegen, plain
+from harness.kernel import casegen, plain, storeproof
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import CROSS_COMPILE, GCC, Compiler
 from harness.kernel.kernel import Engine, Kernel
@@ -93,7 +93,9 @@ def build(
     makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
     toolchain = kernel.toolchain(compiler)
     given = "\n".join(kernel.variables)
-    key = cache.digest(kernel.key, toolchain.stamp, given, *parts, *makers)
+    # What is proved follows from the placement, which no source tells.
+    planned = [f"{case.name} {storeproof.expected_stores(case)}" for case in cases]
+    key = cache.digest(kernel.key, toolchain.stamp, given, *parts, *makers, *planned)
 
     def make(folder: Path) -> None:
         toolchain.prepare(report)
@@ -111,8 +113,6 @@ def _make(
     toolchain: Toolchain,
     folder: Path,
 ) -> None:
-    from harness.kernel import storeproof
-
     for path, data in sources.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)

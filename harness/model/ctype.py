@@ -33,6 +33,24 @@ class Scalar:
         return self.size
 
 
+def declared(spelling: str, name: str) -> str:
+    """A C declarator of a type that is spelled so; `name` may be, or end in, "[2]"."""
+    if "(*)" in spelling:
+        return spelling.replace("(*)", f"(*{name})", 1)
+    gap = "" if spelling.endswith("*") or name.startswith("[") else " "
+    return f"{spelling}{gap}{name}"
+
+
+@dataclass(frozen=True)
+class Enumeration(Scalar):
+    """An enum, an integer of the size that its values ask for."""
+
+    tag: str = ""
+    # By name, in order.
+    values: tuple[tuple[str, int], ...] = ()
+    packed: bool = False
+
+
 @dataclass(frozen=True)
 class Array:
     """An array; only ever a member, since C passes arrays as pointers."""
@@ -41,8 +59,19 @@ class Array:
     count: int
 
     @property
+    def base(self) -> CType:
+        """What it is an array of, or an array of arrays of."""
+        return self.element.base if isinstance(self.element, Array) else self.element
+
+    @property
+    def counts(self) -> str:
+        """As C has them, the outer one first: char[2][6] is two arrays of six."""
+        inner = self.element.counts if isinstance(self.element, Array) else ""
+        return f"[{self.count}]{inner}"
+
+    @property
     def spelling(self) -> str:
-        return f"{self.element.spelling}[{self.count}]"
+        return declared(self.base.spelling, self.counts)
 
     @property
     def size(self) -> int:
@@ -81,6 +110,7 @@ class Composite:
 
     # "struct" or "union".
     keyword: str
+    # Empty: it has none, and is written out where it is a member.
     tag: str
     members: tuple[Member, ...]
     # In bytes, with trailing padding.
@@ -96,7 +126,7 @@ class Composite:
 
     @property
     def spelling(self) -> str:
-        return self.typedef or f"{self.keyword} {self.tag}"
+        return self.typedef or f"{self.keyword} {self.tag or '{…}'}"
 
 
 CType = Scalar | Array | Composite
@@ -112,8 +142,10 @@ UINT = Scalar("unsigned int", 4)
 LONG = Scalar("long", 8)
 ULONG = Scalar("unsigned long", 8)
 LONG_LONG = Scalar("long long", 8)
+ULONG_LONG = Scalar("unsigned long long", 8)
 POINTER = Scalar("void *", 8, Kind.POINTER)
 INT128 = Scalar("__int128", 16)
+UINT128 = Scalar("unsigned __int128", 16)
 # arm64 kernels are built with -mgeneral-regs-only: these never reach a probe.
 HALF = Scalar("_Float16", 2, Kind.FLOAT)
 FLOAT = Scalar("float", 4, Kind.FLOAT)
@@ -122,11 +154,27 @@ QUAD = Scalar("long double", 16, Kind.FLOAT)
 VECTOR8 = Scalar("int8x8_t", 8, Kind.VECTOR)
 VECTOR16 = Scalar("int8x16_t", 16, Kind.VECTOR)
 
+# Names of <linux/types.h>, by size: those that every arm64 kernel since v4.1 has.
+_KERNEL_NAMES = {
+    1: "u8 s8 __u8 __s8 uint8_t int8_t u_int8_t unchar",
+    2: "u16 s16 __u16 __s16 uint16_t int16_t u_int16_t __le16 __be16 __sum16 ushort umode_t",
+    4: (
+        "u32 s32 __u32 __s32 uint32_t int32_t u_int32_t __le32 __be32 __wsum uint pid_t uid_t"
+        " gid_t dev_t mode_t key_t clockid_t gfp_t fmode_t"
+    ),
+    8: (
+        "u64 s64 __u64 __s64 uint64_t int64_t u_int64_t __le64 __be64 ulong size_t ssize_t"
+        " ptrdiff_t uintptr_t loff_t off_t ino_t sector_t blkcnt_t pgoff_t dma_addr_t"
+        " phys_addr_t resource_size_t irq_hw_number_t"
+    ),
+}
+
 SCALARS = {
     scalar.spelling: scalar
     for scalar in (
-        CHAR, SCHAR, UCHAR, BOOL, SHORT, USHORT, INT, UINT, LONG, ULONG, LONG_LONG,
-        POINTER, INT128, HALF, FLOAT, DOUBLE, QUAD, VECTOR8, VECTOR16,
+        CHAR, SCHAR, UCHAR, BOOL, SHORT, USHORT, INT, UINT, LONG, ULONG, LONG_LONG, ULONG_LONG,
+        POINTER, INT128, UINT128, HALF, FLOAT, DOUBLE, QUAD, VECTOR8, VECTOR16,
+        *(Scalar(name, size) for size, names in _KERNEL_NAMES.items() for name in names.split()),
     )
 }  # fmt: skip
 
@@ -134,6 +182,22 @@ SCALARS = {
 def align_up(value: int, align: int) -> int:
     """The first multiple of `align` that is not below `value`."""
     return -(-value // align) * align
+
+
+def enumeration(
+    tag: str, values: Sequence[tuple[str, int]], *, packed: bool = False
+) -> Enumeration:
+    """
+    An enum as GNU C has it: an int, a long where a value needs one, packed the smallest.
+
+    Raises ValueError where no integer type has all the values.
+    """
+    low, high = min(v for _, v in values), max(v for _, v in values)
+    for size in (1, 2, 4, 8) if packed else (4, 8):
+        bits = 8 * size
+        if high < 1 << bits - (low < 0) and low >= -(1 << bits - 1):
+            return Enumeration(f"enum {tag}", size, Kind.INTEGER, tag, tuple(values), packed)
+    raise ValueError(f"no integer type has both {low} and {high}")
 
 
 def composite(

@@ -37,9 +37,8 @@ VARIADIC_MAX = 6
 class _Types:
     """Draws types; a composite gets a tag of its own."""
 
-    def __init__(self, random: Random, case: str) -> None:
+    def __init__(self, random: Random) -> None:
         self._random = random
-        self._prefix = case.replace("-", "_")
         self._count = 0
 
     def draw(self) -> CType:
@@ -61,7 +60,7 @@ class _Types:
             keyword = "struct" if bits else self._random.choice(("struct", "struct", "union"))
             made = ctype.composite(
                 keyword,
-                f"{self._prefix}_t{self._count}",
+                f"t{self._count}",
                 members,
                 packed=self._random.random() < 0.15,
                 aligned=self._random.choice((1, 1, 1, 1, 8, 16)),
@@ -89,7 +88,7 @@ def name(seed: int, index: int) -> str:
 def draw(seed: int, index: int) -> Case:
     """Signature `index` of `seed`, with a handler, a context and a caller's object."""
     random = Random(f"{seed}/{index}")
-    types = _Types(random, name(seed, index))
+    types = _Types(random)
     context = random.choice((Context.PROCESS, Context.PROCESS, *Context))
     drawn = [types.draw() for _ in range(random.randint(1, NAMED_MAX))]
     named = len(drawn)

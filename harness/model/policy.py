@@ -31,6 +31,11 @@ class Rule(enum.Enum):
     # Whatever the kernel's own jprobes do; nothing is predicted of it.
     KERNEL = "kernel"
 
+    @property
+    def sized(self) -> bool:
+        """Whether it has a buffer of a size that somebody chooses."""
+        return self in (Rule.FIXED, Rule.V15, Rule.FP_DELTA)
+
 
 @dataclass(frozen=True)
 class Policy:

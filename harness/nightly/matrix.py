@@ -12,11 +12,12 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from harness.catalog import Catalog, read
+from harness.catalog import Catalog
 from harness.errors import ConfigError
 from harness.kernel import spec
 from harness.kernel.make import checked
 from harness.nightly.unit import Kind, Unit
+from harness.yamlfile import read
 
 MINUTE = 60.0
 REPETITIONS_MAX = 100

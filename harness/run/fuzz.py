@@ -16,11 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-import msgspec
-import yaml
-
-from harness import casefile
-from harness.catalog import CaseFile, build_case, check
+from harness.catalog import check
 from harness.errors import ConfigError, Exit, UnprovedStore
 from harness.kernel import modules
 from harness.kernel.kernel import Kernel
@@ -173,12 +169,6 @@ def fingerprint(outcome: Outcome) -> str:
     return " ".join(words) + "\n"
 
 
-def _renamed(case: Case, new: str) -> Case:
-    """The same case under another name, which its types' tags bear too."""
-    document = yaml.safe_load(casefile.text(case))
-    return build_case(new, msgspec.convert(document, CaseFile))
-
-
 def _candidates(case: Case) -> Iterator[Case]:
     for candidate in simpler(case):
         try:
@@ -208,7 +198,8 @@ def shrink(
         chosen: list[Play] = []
         for candidate in itertools.islice(_candidates(failure.play.case), CANDIDATES):
             # Compiled ones share a module, so each needs names of its own.
-            case = candidate if data else _renamed(candidate, f"{original}-{len(chosen)}")
+            name = original if data else f"{original}-{len(chosen)}"
+            case = dataclasses.replace(candidate, name=name)
             chosen.append(_play(failure.play.variant, case, data=data))
         try:
             built = build(kernel, [] if data else [play.case for play in chosen])
@@ -220,6 +211,6 @@ def shrink(
         if not found:
             break
         failure = found[0]
-    case = _renamed(failure.play.case, original)
+    case = dataclasses.replace(failure.play.case, name=original)
     play = _play(failure.play.variant, case, data=data)
     return dataclasses.replace(failure, play=play)

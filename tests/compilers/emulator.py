@@ -24,9 +24,9 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 from unicorn import arm64_const as registers
 
-from harness.kernel.casegen import composites, declare, define
+from harness.kernel.casegen import declare, define, named_types
 from harness.model.aapcs64 import place
-from harness.model.ctype import CType, Scalar, homogeneous, value_bytes
+from harness.model.ctype import CType, enumeration, homogeneous, value_bytes
 
 # Its own annotations do not fit what it exports.
 _unicorn: Any = unicorn
@@ -58,9 +58,6 @@ typedef _Bool bool;
 typedef signed char int8x8_t __attribute__((vector_size(8)));
 typedef signed char int8x16_t __attribute__((vector_size(16)));
 typedef __builtin_va_list va_list;
-enum word { WORD = 1 << 30 };
-enum __attribute__((packed)) short_word { SHORT_WORD = 1 << 14 };
-enum __attribute__((packed)) octet { OCTET = 1 };
 #define __packed __attribute__((packed))
 #define __aligned(n) __attribute__((aligned(n)))
 unsigned char seen[65536];
@@ -86,8 +83,17 @@ look(unsigned long offset, const void *at, unsigned long size)
 """
 
 
-# An enum has the size of its values' type, and packed of the smallest that holds them.
-ENUMS = [Scalar("enum word", 4), Scalar("enum short_word", 2), Scalar("enum octet", 1)]
+ENUMS = [
+    enumeration("word", [("WORD", 1 << 30)]),
+    enumeration("all_bits", [("ALL", (1 << 32) - 1), ("NONE", 0)]),
+    enumeration("wide", [("MINUS", -1), ("PLUS", (1 << 32) - 1)]),
+    enumeration("widest", [("MOST", (1 << 64) - 1)]),
+    enumeration("lowest", [("LEAST", -(1 << 63))]),
+    enumeration("short_word", [("SHORT", 1 << 14)], packed=True),
+    enumeration("octet", [("OCTET", 255)], packed=True),
+    enumeration("signed_octet", [("LEAST", -128), ("MOST", 127)], packed=True),
+    enumeration("no_octet", [("LEAST", -1), ("MOST", 128)], packed=True),
+]
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,7 @@ def _function(index: int, signature: Signature) -> str:
 
 def source(signatures: Sequence[Signature]) -> str:
     """A C file with one function for each signature."""
-    types = dict.fromkeys(c for s in signatures for c in composites(s.types))
+    types = dict.fromkeys(c for s in signatures for c in named_types(s.types))
     functions = [_function(index, s) for index, s in enumerate(signatures)]
     return "\n".join([_HEAD, *(define(t) for t in types), *functions])
 

@@ -10,6 +10,7 @@ A difference shrinks to the smallest signature that shows it, printed as C.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import tempfile
 from pathlib import Path
@@ -19,7 +20,7 @@ from hypothesis import HealthCheck, Phase, find, given, seed, settings
 from hypothesis import strategies as st
 
 from harness.model import ctype
-from harness.model.ctype import BitField, CType, Scalar, composite
+from harness.model.ctype import BitField, Composite, CType, Scalar, composite
 from tests.compilers.emulator import COMPILERS, ENUMS, Emulator, Signature, available, compile_
 from tests.wrong_rules import WRONG_RULES
 
@@ -50,11 +51,20 @@ def _named(keyword: str, members: list[CType | BitField], packed: bool, aligned:
     return composite(keyword, tag, members, packed=packed, aligned=aligned)
 
 
+def _member(type_: CType, named: bool, counts: list[int]) -> CType:
+    """A struct or union by name or written out; an array, or an array of arrays."""
+    if isinstance(type_, Composite) and not named:
+        type_ = dataclasses.replace(type_, tag="")
+    for count in counts:
+        type_ = ctype.Array(type_, count)
+    return type_
+
+
 integers = st.sampled_from(INTEGERS)
 scalars = integers | st.sampled_from(FLOATING) | st.just(ctype.BOOL)
 bit_fields = st.sampled_from(CONTAINERS).flatmap(
     lambda container: st.builds(BitField, st.just(container), st.integers(1, 8 * container.size))
-)
+) | st.just(BitField(ctype.BOOL, 1))
 
 
 def _undisputed(type_: CType) -> bool:
@@ -69,11 +79,12 @@ def _undisputed(type_: CType) -> bool:
 
 
 def structs(members: st.SearchStrategy[CType]) -> st.SearchStrategy[CType]:
-    arrays = st.builds(ctype.Array, members, st.integers(1, 5))
+    counts = st.lists(st.integers(1, 4), max_size=2)
+    plain_members = st.builds(_member, members, st.booleans(), counts)
     plain = st.builds(
         _named,
         st.sampled_from(["struct", "union"]),
-        st.lists(members | arrays, min_size=1, max_size=4),
+        st.lists(plain_members, min_size=1, max_size=4),
         st.booleans(),
         st.sampled_from([1, 1, 1, 8]),
     )

@@ -132,7 +132,7 @@ def test_symbols_with_kaslr(kernel: Kernel, catalog: Catalog) -> None:
     with Guest(kernel, built, Config(gdb=True, kaslr=True)) as guest:
         shown = gdb(Debugged(guest, None).stage(play), "bt", "info address _stext", "ptype play")
         guest.session.await_record(SECONDS)
-    assert re.search(r"#\d+ +(0x\w+ in )?probe_stack_9_call", shown)
+    assert re.search(r"#\d+ +(0x\w+ in )?jpcase_stack_9_call", shown)
     assert "in proc_reg_read ()" in shown
     assert "struct probe_case *pc;" in shown
     # Where it would be linked to, of each stock kernel of this series.
@@ -246,7 +246,7 @@ def test_an_editor(kernel: Kernel) -> None:
             editor.do(f"-target-select remote {launch['miDebuggerServerAddress']}")
             editor.console(launch["postRemoteConnectCommands"])
             stop = editor.do(f"-{launch['launchCompleteCommand']}", until="stopped")
-            assert stop["frame"]["func"] == "probe_stack_9_target"
+            assert stop["frame"]["func"] == "jpcase_stack_9_target"
             editor.console([{"text": "jp-args"}])
             assert "argument 8: long, 8 bytes, SP + 0: as passed" in editor.said
             editor.do("-target-detach")

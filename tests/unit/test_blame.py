@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import blame, catalog, cli, tool
+from harness import blame, cli, tool, yamlfile
 from harness.errors import ConfigError, Exit, InfrastructureError
 from harness.kernel import apt, kconfig
 from harness.nightly import perform
@@ -181,7 +181,7 @@ def test_a_file_that_cannot_be_read_is_the_users_fault_unless_none_can(tmp_path:
     with no_more_files(), pytest.raises(InfrastructureError, match="read: Too many open files"):
         kconfig.read(fragment)
     with no_more_files(), pytest.raises(InfrastructureError, match="read: Too many open files"):
-        catalog.read(fragment, dict)
+        yamlfile.read(fragment, dict)
 
 
 def test_what_apt_says_of_a_full_disk() -> None:

@@ -3,8 +3,15 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+
+from harness import resources
 from harness.catalog import Catalog
 from harness.kernel import casegen
+from tests.unit.factory import case
+
+ROLES = ("target", "handler", "call", "inner", "entry", "values", "invalid_fp", "invalid_fp_frame")
 
 
 def test_a_compilers_line_is_of_a_case() -> None:
@@ -14,7 +21,88 @@ def test_a_compilers_line_is_of_a_case() -> None:
         line.split("(")[0]: casegen.case_at(text, number)
         for number, line in enumerate(text.splitlines(), start=1)
     }
-    for case in cases:
-        assert found[f"__probed void {casegen.symbol(case, 'target')}"] == case.name
+    for made in cases:
+        assert found[f"__probed void {casegen.symbol(made, 'target')}"] == made.name
     assert found["struct probe_case probe_cases[] = {"] == ""
     assert casegen.case_at(text, 1) == ""
+
+
+def test_no_case_has_a_name_of_ours() -> None:
+    """Whatever a case is called: after a function of ours, a keyword, a macro of the kernel's."""
+    for path in resources.kernel_modules().rglob("*.[chS]"):
+        assert casegen.NAMESPACE not in path.read_text(), path
+    for name in ("storm", "nested", "assembled", "int", "current", "case-count", "kernel"):
+        made = case(
+            "{types: {current: [long], list_head: ['long[3]']},"
+            " arguments: [current, list_head], object: {kind: list}}",
+            name,
+        )
+        text = casegen.case_source(made)
+        defined = re.findall(r"^(?:static |const |__probed |void |u8 )+(\w+)[\[(]", text, re.M)
+        defined += re.findall(r"^(?:struct|union|enum) (\w+) \{", text, re.M)
+        assert len(defined) >= 6
+        assert all(word.startswith(f"{casegen.NAMESPACE}_") for word in defined)
+
+
+def test_no_two_cases_share_a_name() -> None:
+    words = ("a", "b", "inner", "invalid", "fp", "target", "call", "frame")
+    names = [*words, *("-".join(pair) for pair in itertools.product(words, words))]
+    symbols = [casegen.symbol(case("arguments: [long]", n), role) for n in names for role in ROLES]
+    assert len(set(symbols)) == len(symbols)
+
+
+def test_no_two_types_share_a_tag() -> None:
+    """A case's words and a type's are kept apart."""
+    one = casegen.case_source(case("{types: {c: [long]}, arguments: [c]}", "a-b"))
+    other = casegen.case_source(case("{types: {b_c: [char]}, arguments: [b_c]}", "a"))
+    (tag,), (tag_of_other,) = (re.findall(r"^struct (\w+) \{", t, re.M) for t in (one, other))
+    assert tag != tag_of_other
+
+
+def test_a_pointers_target_is_known_before() -> None:
+    """Else each parameter list has a struct of its own, and no two of them agree."""
+    text = casegen.case_source(
+        case(
+            "{types: {node: ['struct node *next', 'union current *']},"
+            " arguments: [node, 'const struct path *', 'struct node *', 'void (*)(union x *)']}",
+            "list",
+        )
+    )
+    first = text[: text.index("struct jpcase_list__node {")]
+    for tag in ("struct {}__node", "union {}__current", "struct {}__path", "union {}__x"):
+        assert f"{tag.format('jpcase_list')};\n" in first
+    assert "struct jpcase_list__node *m0;" in text
+    # Whatever the kernel, or a macro of its, makes of the word.
+    assert "union jpcase_list__current *m1;" in text
+    assert "const struct jpcase_list__path *a1" in text
+    assert "void (*a3)(union jpcase_list__x *)" in text
+
+
+def test_c_of_types_as_people_write_them() -> None:
+    text = casegen.case_source(
+        case(
+            """
+            types:
+              color: {keyword: enum, members: [RED, "MOST = 0xffffffffffffffff"], packed: true}
+              least: {keyword: enum, members: ["LEAST = -0x8000000000000000"]}
+              s:
+                - "char name[2][6]"
+                - {keyword: union, members: [u64, {members: [u8, u16], packed: true}]}
+                - "void (*ops[2])(int)"
+                - "struct file *files[3]"
+            arguments: [s, color, least]
+            """,
+            "made",
+        )
+    )
+    for line in (
+        "jpcase_made__color__0 = 0L,",
+        "jpcase_made__color__1 = 18446744073709551615UL,",
+        "jpcase_made__least__0 = (-9223372036854775807L - 1),",
+        "char m0[2][6];",
+        "union {",
+        "} __packed m1;",
+        "void (*m2[2])(int);",
+        "struct jpcase_made__file *m3[3];",
+    ):
+        assert line in text

@@ -56,4 +56,4 @@ def test_a_matrix_that_nobody_could_play(tmp_path: Path, text: str, message: str
     file = written(tmp_path, text)
     with pytest.raises(ConfigError, match=message) as caught:
         matrix.load(file)
-    assert caught.value.sentence.startswith(f"{file}: ")
+    assert caught.value.sentence.startswith(f"{file}:")

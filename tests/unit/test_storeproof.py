@@ -3,11 +3,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from harness import cache
 from harness.errors import BuildError
+from harness.kernel import modules
+from harness.kernel.kernel import Engine
 from harness.kernel.storeproof import calls, expected_stores, prove
 from tests.unit.factory import case
+from tests.wrong_rules import WRONG_RULES
 
 NINE = case("{arguments: [9 x long], handler: {assign: [8]}}", "nine")
 HANDLER = """\
@@ -25,7 +33,7 @@ HANDLER = """\
 
 
 def functions(text: str) -> dict[str, list[str]]:
-    return {"probe_nine_handler": text.splitlines()}
+    return {"jpcase_nine_handler": text.splitlines()}
 
 
 def test_a_store_to_the_argument_area_is_proved() -> None:
@@ -71,8 +79,8 @@ def test_values_are_followed_through_the_frame() -> None:
     text = """\
    0:	a9be7bfd 	stp	x29, x30, [sp, #-32]!
    4:	f9000fe3 	str	x3, [sp, #24]
-   8:	94000000 	bl	0 <f>
-			8: R_AARCH64_CALL26	f
+   8:	94000000 	bl	0 <probe_look>
+			8: R_AARCH64_CALL26	probe_look
    c:	f9400fe0 	ldr	x0, [sp, #24]
   10:	d2800201 	mov	x1, #0x10                  	// #16
   14:	94000000 	bl	0 <probe_flip>
@@ -88,6 +96,145 @@ def test_values_are_followed_through_the_frame() -> None:
         # What lies at SP at entry; x1 is lost over the call.
         (("slot:0", 0), None),
     ]
+
+
+def lines(text: str, start: int = 0x10) -> list[str]:
+    """Instructions as objdump writes them; "bl !f" is a call through a relocation."""
+    found = []
+    for number, instruction in enumerate(filter(None, map(str.strip, text.split(";")))):
+        mnemonic, _, operands = instruction.partition(" ")
+        address = f"{start + 4 * number:x}"
+        function = operands.removeprefix("!")
+        called = operands != function
+        found.append(f"  {address}:\td503201f \t{mnemonic}\t{'0 <x>' if called else operands}")
+        if called:
+            kind = "CALL26" if mnemonic == "bl" else "ADR_PREL_PG_HI21"
+            found.append(f"\t\t\t{address}: R_AARCH64_{kind}\t{function}")
+    return found
+
+
+FLIP = "mov x1, #0x8; mov w2, #0xffffffff; bl !probe_flip"
+
+
+@pytest.mark.parametrize(
+    ("text", "x0"),
+    [
+        # What is followed: positive controls for what comes below.
+        ("stp x29, x30, [sp, #-48]!; str x3, [sp, #24]; ldr x0, [sp, #24]", ("x3", 0)),
+        ("stp x3, x4, [sp, #-16]!; ldp x1, x0, [sp], #16", ("x4", 0)),
+        ("stp x3, x4, [sp, #-16]!; ldr x1, [sp], #8; ldr x0, [sp]", ("x4", 0)),
+        ("mov x19, x3; bl !probe_look; mov x0, x19", ("x3", 0)),
+        ("str x3, [sp, #-16]!; bl !probe_look; ldr x0, [sp]", ("x3", 0)),
+        ("str x3, [sp, #-16]!; strb w4, [sp, #8]; ldr x0, [sp]", ("x3", 0)),
+        ("str x3, [sp, #-16]!; adrp x4, !values; ldr x0, [sp]", ("x3", 0)),
+        ("str x3, [sp, #-16]!; bl !__asan_load8_noabort; ldr x0, [sp]", ("x3", 0)),
+        ("sub x1, sp, #0x20; mov x2, #0x8; mov x0, x1; bl !memcpy; ldr x0, [sp]", ("slot:0", 0)),
+        ("strb w1, [sp, #-8]; ldr x0, [sp]", ("slot:0", 0)),
+        ("ldr x0, [sp, #8]", ("slot:8", 0)),
+        # A call within the section, or to where nobody tells, keeps what any call keeps.
+        ("mov x0, x3; bl 40", None),
+        ("mov x0, x3; blr x9", None),
+        ("mov x0, x3; blraa x9, x10", None),
+        ("mov x18, x3; bl 40; mov x0, x18", None),
+        ("str x3, [sp, #-16]!; bl 40; ldr x0, [sp]", None),
+        ("str x3, [sp, #-16]!; bl !some_function; ldr x0, [sp]", None),
+        ("bl !some_function; ldr x0, [sp]", None),
+        # What a callee writes to is not what was there.
+        ("mov x0, sp; mov x1, #0x8; bl !probe_flip; ldr x0, [sp]", None),
+        ("mov x0, #0x8; bl !probe_flip_stack; ldr x0, [sp]", None),
+        ("str x3, [sp, #-16]!; mov x0, sp; mov x2, #0x8; bl !memcpy; ldr x0, [sp]", None),
+        ("str x3, [sp, #-16]!; mov x0, x9; mov x2, #0x8; bl !memset; ldr x0, [sp]", None),
+        # A narrow load is not the word; a narrow store is neither, and writes its base back.
+        ("str x3, [sp, #-16]!; ldr w0, [sp]", None),
+        ("str x3, [sp, #-16]!; ldrh w0, [sp]", None),
+        ("str x3, [sp, #-16]!; ldrsw x0, [sp]", None),
+        ("mov x0, x3; ldpsw x1, x0, [sp, #8]", None),
+        ("mov x0, x3; ldp w1, w0, [sp, #8]", None),
+        ("str x3, [sp, #-16]!; str w4, [sp, #4]; ldr x0, [sp]", None),
+        ("str x3, [sp, #-16]!; sturb w4, [sp, #7]; ldr x0, [sp]", None),
+        ("str x3, [sp, #-16]!; stur x4, [sp, #-4]; ldr x0, [sp]", None),
+        ("str x3, [sp, #-16]!; stp w4, w5, [sp]; ldr x0, [sp]", None),
+        ("str x3, [sp, #-16]!; str x3, [sp, #8]; stp w4, w5, [sp]; ldr x0, [sp, #8]", ("x3", 0)),
+        ("mov x0, x3; strb w4, [x0], #1", ("x3", 1)),
+        ("mov x0, x3; strh w4, [x0, #2]!", ("x3", 2)),
+        ("mov x0, x3; ldrb w4, [x0], #1", ("x3", 1)),
+        ("mov x0, x3; stp w4, w5, [x0, #8]!", ("x3", 8)),
+        # Half of an address, or one that the linker fills in.
+        ("mov w0, w3", None),
+        ("add w0, w3, #0x8", None),
+        ("mov x0, !symbol", None),
+        ("mov x0, x3; adrp x0, !symbol", None),
+        # Two targets, or one that is not the first operand.
+        ("mov x0, x3; ldadd x1, x0, [x2]", None),
+        ("mov x0, x3; swp x1, x0, [x2]", None),
+        ("mov x0, x3; casp x4, x5, x0, x1, [x2]", None),
+        ("mov x0, x3; ldxp x1, x0, [x2]", None),
+        ("mov x0, x3; ldnp x1, x0, [x2]", None),
+        ("mov x0, x3; stxr w0, x1, [x2]", None),
+        ("str x3, [sp, #-16]!; stadd x1, [x2]; ldr x0, [sp]", None),
+        ("str x3, [sp, #-16]!; str x1, [x9]; ldr x0, [sp]", None),
+        ("str x3, [sp, #-16]!; str q0, [sp, #-8]; ldr x0, [sp]", None),
+        ("str x1, [x9, x10]; ldr x0, [sp, #8]", None),
+        ("mov x0, x3; ldr x0, [x1, x2, lsl #3]", None),
+        ("mov x0, x3; ldr x0, 40", None),
+        ("mov x0, x3; bfi x0, x4, #0, #8", None),
+        ("add x0, sp, #0x1, lsl #12", None),
+        ("mov x0, x3; .word 0x12345678", None),
+        ("mov x0, x3; svc #0x0", None),
+    ],
+)
+def test_what_is_not_surely_understood_is_unknown(text: str, x0: tuple[str, int] | None) -> None:
+    *_, last = calls(lines(f"{text}; {FLIP}"))
+    assert last.x0 == x0
+    assert (last.x1, last.w2) == (("", 8), ("", 0xFFFFFFFF))
+    assert last.certain
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "certain"),
+    [
+        ("nop", "b.ne 100; ret", True),
+        ("b.eq 20", "ret", False),
+        ("cbnz x3, 20", "ret", False),
+        # It may happen twice, and undo itself.
+        ("nop", "b.ne 10; ret", False),
+        ("nop", "tbz w0, #3, 1c; ret", False),
+        ("nop", "br x16", False),
+    ],
+)
+def test_a_store_happens_once(before: str, after: str, certain: bool) -> None:
+    (call,) = calls(lines(f"{before}; {FLIP}; {after}"))
+    assert call.certain is certain
+
+
+@pytest.mark.parametrize("rule", WRONG_RULES)
+def test_a_proof_is_kept_for_the_placement_that_it_is_of(
+    rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The C is the same under another rule; what was proved of it is not."""
+    kernel: Any = SimpleNamespace(
+        key="",
+        engine=Engine.PORT,
+        variables=(),
+        toolchain=lambda compiler: SimpleNamespace(stamp=""),
+    )
+    keys: list[str] = []
+
+    def entry(kind: str, key: str, make: Any) -> Path:
+        keys.append(key)
+        return Path()
+
+    monkeypatch.setattr(cache, "entry", entry)
+
+    def build() -> None:
+        pair = "{types: {pair: ['long[2]']}, arguments: [7 x long, pair, 2 x int],"
+        modules.build(kernel, [case(f"{pair} handler: {{assign: all}}}}")])
+
+    build()
+    build()
+    WRONG_RULES[rule](monkeypatch)
+    build()
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_expected_stores() -> None:

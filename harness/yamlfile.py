@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""YAML files as people write them, read into a schema or refused in a sentence."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+from msgspec import inspect
+
+from harness import blame
+from harness.errors import ConfigError, nearest
+
+T = TypeVar("T")
+# The way to a value: keys and positions.
+Place = tuple[str | int, ...]
+
+
+def read(path: Path, schema: type[T]) -> T:
+    """Read a YAML file into `schema`; raises ConfigError that names the place."""
+    try:
+        text = path.read_bytes()
+        loaded = yaml.load(text, Loader=_loader())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f":{mark.line + 1}" if mark else ""
+        context = f"{error.context}, " if error.context else ""
+        raise ConfigError(f"{path}{line}: not YAML: {context}{error.problem}.") from error
+    except _Refused as error:
+        raise ConfigError(f"{path}:{error.line}: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply.") from None
+    except OSError as error:
+        raise blame.unreadable(path, error) from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}.") from error
+    try:
+        return msgspec.convert(loaded, schema)
+    except msgspec.ValidationError as error:
+        found = _problem(inspect.type_info(schema), loaded, ())
+        if not found:
+            raise ConfigError(f"{path}: {error}.") from error
+        place, sentence = found
+        where = f"{_spelled(place)}: " if place else ""
+        raise ConfigError(f"{path}{_line(text, place)}: {where}{sentence}") from error
+
+
+class _Refused(Exception):
+    """YAML that means something, but hardly what was meant."""
+
+    def __init__(self, line: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.line = line
+
+
+def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Hashable, Any]:
+    lines: dict[Hashable, int] = {}
+    for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
+        key, line = loader.construct_object(key_node, deep=True), key_node.start_mark.line + 1
+        if not isinstance(key, Hashable):
+            raise _Refused(line, "a list is no name of a field.")
+        if key in lines:
+            raise _Refused(line, f"'{key}' was given in line {lines[key]} already; keep one.")
+        lines[key] = line
+    loader.flatten_mapping(node)
+    return {
+        loader.construct_object(key, deep=True): loader.construct_object(value, deep=True)
+        for key, value in node.value
+    }
+
+
+def _number(loader: Any, node: yaml.ScalarNode) -> float:
+    value: float = loader.construct_yaml_float(node)
+    if not math.isfinite(value):
+        raise _Refused(node.start_mark.line + 1, f"'{node.value}': give a number that is finite.")
+    return value
+
+
+@functools.cache
+def _loader() -> Any:
+    # The C parser is ten times faster, where PyYAML was built with it.
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        pass
+
+    Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+    Loader.add_constructor("tag:yaml.org,2002:float", _number)
+    return Loader
+
+
+_SCALARS: dict[type[inspect.Type], tuple[type | tuple[type, ...], str]] = {
+    inspect.StrType: (str, "text"),
+    inspect.IntType: (int, "a whole number"),
+    inspect.FloatType: ((int, float), "a number"),
+    inspect.BoolType: (bool, "true or false"),
+    inspect.NoneType: (type(None), ""),
+}
+
+
+def _problem(type_: inspect.Type, value: Any, place: Place) -> tuple[Place, str] | None:
+    """The first thing of a value that its type does not take, and what it would."""
+    match type_:
+        case inspect.UnionType():
+            return _problem_of_union(type_, value, place)
+        case inspect.StructType():
+            return _problem_of_struct(type_, value, place)
+        case inspect.ListType() if isinstance(value, list):
+            for index, item in enumerate(value):
+                if found := _problem(type_.item_type, item, (*place, index)):
+                    return found
+            return None
+        case inspect.DictType() if isinstance(value, dict):
+            for key, item in value.items():
+                if not isinstance(key, str):
+                    return (*place, str(key)), f"put the name '{key}' in quotes."
+                if found := _problem(type_.value_type, item, (*place, key)):
+                    return found
+            return None
+        case inspect.LiteralType() | inspect.EnumType() if value in _choices(type_):
+            return None
+    if kind := _SCALARS.get(type(type_)):
+        boolean = isinstance(value, bool) and kind[0] is not bool
+        if isinstance(value, kind[0]) and not boolean:
+            return None
+    return place, _give(_allowed(type_), value)
+
+
+def _problem_of_union(
+    type_: inspect.UnionType, value: Any, place: Place
+) -> tuple[Place, str] | None:
+    """None where one of them takes the value; else what the one of its shape says."""
+    found = [(one, _problem(one, value, place)) for one in type_.types]
+    if any(problem is None for _, problem in found):
+        return None
+    inside = [problem for _, problem in found if problem and problem[0] != place]
+    if isinstance(value, dict):
+        inside += [
+            problem for one, problem in found if isinstance(one, inspect.StructType) and problem
+        ]
+    return inside[0] if inside else (place, _give(_allowed(type_), value))
+
+
+def _problem_of_struct(
+    type_: inspect.StructType, value: Any, place: Place
+) -> tuple[Place, str] | None:
+    fields = {field.encode_name: field for field in type_.fields}
+    missing = [name for name, field in fields.items() if field.required]
+    if value is None and not place:
+        return place, f"the file is empty; give {', '.join(missing or fields)}."
+    if not isinstance(value, dict):
+        return place, _give(_allowed(type_), value)
+    for key in value:
+        if key not in fields:
+            near = nearest(str(key), fields) or f" There are: {', '.join(fields)}."
+            return (*place, str(key)), f"there is no such field.{near}"
+    for name in missing:
+        if name not in value:
+            return place, f"'{name}' is missing."
+    for name, item in value.items():
+        if found := _problem(fields[name].type, item, (*place, name)):
+            return found
+    return None
+
+
+def _choices(type_: inspect.LiteralType | inspect.EnumType) -> Sequence[Any]:
+    if isinstance(type_, inspect.EnumType):
+        return [member.value for member in type_.cls]
+    return list(type_.values)
+
+
+def _allowed(type_: inspect.Type) -> str:
+    """In words."""
+    match type_:
+        case inspect.UnionType():
+            return " or ".join(words for one in type_.types if (words := _allowed(one)))
+        case inspect.StructType():
+            return f"fields, of {', '.join(field.encode_name for field in type_.fields)}"
+        case inspect.DictType():
+            return "fields, as 'name: value'"
+        case inspect.ListType():
+            return "a list"
+        case inspect.LiteralType() | inspect.EnumType():
+            return " or ".join(f"'{choice}'" for choice in _choices(type_))
+    return _SCALARS[type(type_)][1]
+
+
+def _give(allowed: str, value: Any) -> str:
+    if value is None:
+        return f"give {allowed}; there is nothing."
+    if "text" in allowed and not isinstance(value, list | dict):
+        return f"give {allowed}; put it in quotes, as YAML has a meaning of its own for it."
+    if isinstance(value, list | dict):
+        shown = "a list" if isinstance(value, list) else "fields"
+    else:
+        shown = str(value).lower() if isinstance(value, bool) else f"'{value}'"
+    near = nearest(value, allowed.split("'")[1::2]) if isinstance(value, str) else ""
+    return f"give {allowed}, not {shown}.{near}"
+
+
+def _spelled(place: Place) -> str:
+    """As "types.pair.members[2]"."""
+    words = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in place]
+    return "".join(words).removeprefix(".")
+
+
+def _line(text: bytes, place: Place) -> str:
+    """The line of a place, as ":3"; of what it lies in, where it has none of its own."""
+    node: yaml.Node | None = yaml.compose(text, Loader=_loader())
+    line = ""
+    for step in place:
+        if isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            node = node.value[step]
+            mark = node.start_mark
+        elif isinstance(node, yaml.MappingNode):
+            pairs = [pair for pair in node.value if pair[0].value == str(step)]
+            if not pairs:
+                break
+            key, node = pairs[0]
+            mark = key.start_mark
+        else:
+            break
+        line = f":{mark.line + 1}"
+    return line
