@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef OLDEST_LINUX_SCHED_H
+#define OLDEST_LINUX_SCHED_H
+
+#include <linux/thread_info.h>
+
+struct task_struct {
+	void *stack;
+	unsigned int flags;
+};
+
+#define PF_KTHREAD	0x00200000
+
+#define current			(current_thread_info()->task)
+#define task_stack_page(task)	((task)->stack)
+
+int wake_up_process(struct task_struct *task);
+long schedule_timeout_interruptible(long timeout);
+int _cond_resched(void);
+#define cond_resched()	_cond_resched()
+
+#endif
