@@ -83,6 +83,9 @@ _NEEDED = {
     Engine.NATIVE: ("CONFIG_MODULES", "CONFIG_KPROBES"),
 }
 
+# Options of a kernel that no guest of ours can be, and why.
+_IMPOSSIBLE = {"CONFIG_CPU_BIG_ENDIAN": "the guest's programs are little-endian"}
+
 
 def check_config(spec: str, config: Path, engine: Engine = Engine.PORT) -> None:
     """Refuse a kernel in which no probe can work."""
@@ -95,11 +98,12 @@ def check_config(spec: str, config: Path, engine: Engine = Engine.PORT) -> None:
                 f"The kernel {spec} was built without {option}, which jprobes need.",
                 "Choose another kernel; see: jprobe-harness list kernels",
             )
-    if "\nCONFIG_KASAN=y\n" in text:
-        raise ConfigError(
-            f"The kernel {spec} was built with CONFIG_KASAN, which forbids copying a stack.",
-            "Choose another kernel; see: jprobe-harness list kernels",
-        )
+    for option, why in _IMPOSSIBLE.items():
+        if f"\n{option}=y\n" in text:
+            raise ConfigError(
+                f"The kernel {spec} is configured with {option}, and {why}.",
+                "Choose another kernel, or leave the option out.",
+            )
 
 
 def _module_name(path: Path) -> str:

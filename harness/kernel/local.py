@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from harness import cache
@@ -12,7 +13,6 @@ from harness.errors import ConfigError, UnfitTree
 from harness.kernel import kconfig, native, tree, treebuild
 from harness.kernel.apt import Progress
 from harness.kernel.changes import at_revision, changed
-from harness.kernel.compiler import Compiler
 from harness.kernel.image import banner_release, raw_image
 from harness.kernel.kernel import Engine, Kernel, check_config, numbers
 from harness.kernel.native import Carried
@@ -130,11 +130,17 @@ def from_tree(
         )
     if jprobes and carried != "own":
         source = native.with_policies(source, jprobes, report)
-        built = _with_policy(source, carried, required, compiler, report)
     else:
         source = _buildable(source, report)
-        built = treebuild.build(source, required=required, compiler=compiler, report=report)
-    check_config(spec, built.config, engine)
+    build = functools.partial(
+        treebuild.build,
+        source,
+        required=required,
+        compiler=compiler,
+        report=report,
+        check=functools.partial(check_config, spec, engine=engine),
+    )
+    built = _with_policy(build, carried) if jprobes and carried != "own" else build()
     values = treebuild.variables(source, compiler)
     return Kernel(
         spec=spec,
@@ -172,29 +178,12 @@ def _check_port(source: tree.Tree) -> None:
         )
 
 
-def _with_policy(
-    source: tree.Tree,
-    carried: Carried,
-    required: Mapping[str, str],
-    compiler: Compiler,
-    report: Progress,
-) -> treebuild.Built:
+def _with_policy(build: Callable[..., treebuild.Built], carried: Carried) -> treebuild.Built:
     """The image with all policies; one with a single policy goes on from there."""
-
-    def build(header: str, start: Path | None) -> treebuild.Built:
-        return treebuild.build(
-            source,
-            required=required,
-            compiler=compiler,
-            report=report,
-            added={native.POLICY_HEADER: header},
-            start=start,
-        )
-
-    built = build(native.policy_header("any"), None)
+    built = build(added={native.POLICY_HEADER: native.policy_header("any")})
     if carried == "any":
         return built
-    return build(native.policy_header(carried), built.output)
+    return build(added={native.POLICY_HEADER: native.policy_header(carried)}, start=built.output)
 
 
 def _buildable(source: tree.Tree, report: Progress) -> tree.Tree:

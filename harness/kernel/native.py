@@ -87,7 +87,8 @@ def _function(text: str, name: str) -> str | None:
 
 def detect(source: Tree) -> Jprobes | None:
     """What a tree has; None where its jprobes cannot be used."""
-    declared = (source.path / "include/linux/kprobes.h").read_text(errors="replace")
+    header = source.path / "include/linux/kprobes.h"
+    declared = header.read_text(errors="replace") if header.is_file() else ""
     # From v4.15 on, only an inline function that fails is left.
     if not re.search(r"^(?:extern )?int register_jprobe\(", declared, re.MULTILINE):
         return None
@@ -151,6 +152,10 @@ def _apply(file: Path) -> None:
             "\nobj-$(CONFIG_KPROBES) += jprobe_stack.o\n"
             # After the kernel's own headers, which may have the one that is ours.
             "CFLAGS_jprobe_stack.o += -idirafter $(srctree)/$(src)\n"
+            # As the modules (Kbuild): it copies stacks.
+            "KASAN_SANITIZE_jprobe_stack.o := n\n"
+            "UBSAN_SANITIZE_jprobe_stack.o := n\n"
+            "KCOV_INSTRUMENT_jprobe_stack.o := n\n"
         )
     patched = file.with_suffix(".patched")
     done = tool.run(

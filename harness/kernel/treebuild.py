@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +63,8 @@ NEEDS = (
     Need("bison", "bison", shipped="scripts/kconfig/zconf.tab.c_shipped"),
     Need("stdio.h", "libc6-dev"),
     Need("openssl/ssl.h", "libssl-dev", ("CONFIG_MODULE_SIG", "CONFIG_SYSTEM_TRUSTED_KEYRING")),
+    # Makes the key that a build's own modules are signed with.
+    Need("openssl", "openssl", ("CONFIG_MODULE_SIG",)),
     Need("gelf.h", "libelf-dev", ("CONFIG_DEBUG_INFO_BTF",)),
     Need("pahole", "pahole", ("CONFIG_DEBUG_INFO_BTF",)),
 )
@@ -154,12 +156,14 @@ def build(
     required: Mapping[str, str],
     compiler: Compiler,
     report: Progress,
+    check: Callable[[Path], None] = lambda config: None,
     added: Mapping[str, str] = NOTHING,
     start: Path | None = None,
 ) -> Built:
     """
     The tree with an allnoconfig and the `required` options, built once.
 
+    `check` is given the .config, and may raise for what no build would mend;
     `added` are texts to write in the output folder before the build, by path;
     `start` is an output folder of the same tree to go on from.  Raises UnfitTree
     with the first thing that went wrong; nothing half-built is kept.
@@ -177,6 +181,7 @@ def build(
             output.mkdir()
             _add_compiler_header(tree, output, compiler)
             _configure(tree, output, command, asked, required)
+            check(output / ".config")
         else:
             tool.check(["cp", "--archive", "--reflink=auto", start, output], seconds=600)
         for path, text in added.items():

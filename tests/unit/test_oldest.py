@@ -8,6 +8,7 @@ then need of the kernel has to be linked into each one.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -115,6 +116,13 @@ def test_they_compile_and_need_only_what_is_linked(sources: Path) -> None:
     assert compiled(sources) == ""
     assert len(list(sources.rglob("*.o"))) > 9
     assert needed(sources) <= ALLOWED
+
+
+def test_no_stack_is_copied_by_a_function_of_the_kernels(sources: Path) -> None:
+    """KASAN's memcpy() takes a stack for an object."""
+    for name in ("native/jprobe_stack.o", "probe-targets/contexts.o", "probe-targets/calls.o"):
+        assert compiled(sources, f"{sources}/{name}") == ""
+    assert not {symbol for symbol in needed(sources) if re.search("mem(cpy|set|move)", symbol)}
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import pytest
 
 from harness import cache
 from harness.errors import ConfigError, InfrastructureError, UnfitTree
-from harness.kernel import kconfig, tree, treebuild
+from harness.kernel import kconfig, local, tree, treebuild
 from harness.kernel.compiler import Compiler
+from harness.kernel.options import Options
 from harness.kernel.treebuild import Built, Need
 from tests.unit.standin import source_tree
 
@@ -86,6 +87,19 @@ def test_an_option_that_kconfig_drops(tmp_path: Path) -> None:
     path = source_tree(tmp_path / "linux", "6.1")
     with pytest.raises(UnfitTree, match="dropped CONFIG_UNKNOWN=y"):
         build(path, CONFIG_UNKNOWN="y")
+    assert not kept()
+
+
+def test_what_no_build_would_mend(tmp_path: Path) -> None:
+    path = source_tree(tmp_path / "linux", "6.1")
+    asked = {"CONFIG_ARM64": "y", "CONFIG_MODULES": "y", "CONFIG_KPROBES": "y"}
+    asked |= {"CONFIG_VMAP_STACK": "y", "CONFIG_CPU_BIG_ENDIAN": "y"}
+    # It would not build either, but is not tried.
+    (path / "kernel/kprobes.c").write_text("#error broken on purpose\n")
+    options = Options(fragments=(tmp_path / "mine.config",))
+    options.fragments[0].write_text(kconfig.merged([asked]))
+    with pytest.raises(ConfigError, match="CONFIG_CPU_BIG_ENDIAN"):
+        local.from_tree("mine", tree.opened(path, ignore), Path("busybox"), options, ignore)
     assert not kept()
 
 
