@@ -12,18 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import cache, resources, tool
-from harness.errors import BuildError, HarnessError, UnfitTree
-from harness.kernel import casegen
+from harness.errors import BuildError, ConfigError, HarnessError, UnfitTree
+from harness.kernel import casegen, signing
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import CROSS_COMPILE, GCC, Compiler
-from harness.kernel.kernel import Engine, Kernel
+from harness.kernel.kernel import Engine, Kernel, numbers
 from harness.kernel.toolchain import Toolchain
 from harness.model.case import Case
 
 BUILD_SECONDS = 600
 CASES = Path("probe-targets/cases.c")
 # What decides on the result beside the sources.
-MAKERS = ("modules.py", "compiler.py", "toolchain.py", "storeproof.py")
+MAKERS = ("modules.py", "compiler.py", "toolchain.py", "signing.py", "storeproof.py")
+# Before, CONFIG_CFI_CLANG was another thing.
+KCFI_FIRST = (6, 1)
 
 
 def names(engine: Engine) -> tuple[str, str]:
@@ -75,15 +77,17 @@ def build(
     Build the modules, or take them from the cache.
 
     `root` replaces kernel-modules, for tests that break something on purpose.
-    Raises BuildError that names the case which does not compile, and UnfitTree
-    where the kernel takes no modules of ours.
+    Raises BuildError that names the case which does not compile, UnfitTree where
+    the kernel takes no modules of ours, and ConfigError where it does not take
+    them from this compiler or without a key that is not there.
     """
     sources = _sources(root or resources.kernel_modules())
     sources[CASES] = casegen.source(cases).encode()
     parts = [part for path, data in sources.items() for part in (str(path), data)]
     makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
     toolchain = kernel.toolchain(compiler)
-    key = cache.digest(kernel.key, toolchain.stamp, *parts, *makers)
+    check_cfi(kernel, toolchain)
+    key = cache.digest(kernel.key, toolchain.stamp, signing.stamp(kernel), *parts, *makers)
 
     def make(folder: Path) -> None:
         toolchain.prepare(report)
@@ -112,8 +116,30 @@ def _make(
     (folder / "kept.json").write_text(json.dumps(kept))
     (folder / "guest").mkdir()
     for name in names(kernel.engine):
-        strip(folder / f"{name}.ko", folder / "guest" / f"{name}.ko")
+        module = folder / "guest" / f"{name}.ko"
+        strip(folder / f"{name}.ko", module)
+        module.write_bytes(signing.signed(kernel, module.read_bytes()))
     (folder / "compiler").write_text(toolchain.version)
+
+
+def check_cfi(kernel: Kernel, toolchain: Toolchain) -> None:
+    """Raise ConfigError for a compiler whose functions the kernel would not call."""
+    # The later name is of v6.18.
+    option = next((name for name in ("CONFIG_CFI_CLANG", "CONFIG_CFI") if kernel.has(name)), "")
+    if not option:
+        return
+    program = toolchain.compiler.program
+    refused = f"The kernel {kernel.spec} was built with {option}"
+    if numbers(kernel.release) < KCFI_FIRST:
+        raise ConfigError(
+            f"{refused}, which before v6.1 takes modules of link-time optimisation only.",
+            "Choose another kernel, or leave the option out.",
+        )
+    if not toolchain.compiler.clang or not toolchain.knows("-fsanitize=kcfi"):
+        raise ConfigError(
+            f"{refused}: it calls no function of a module that {program} compiles.",
+            "Give a clang that knows -fsanitize=kcfi, 16 or newer: --cc clang-16",
+        )
 
 
 def strip(module: Path, stripped: Path) -> None:
