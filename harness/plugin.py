@@ -44,6 +44,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
                     help="where modules for a kernel image are built")  # fmt: skip
     group.addoption("--kconfig", action="append", default=[], type=Path, metavar="FILE",
                     help="a Kconfig fragment for a source tree; repeatable")  # fmt: skip
+    group.addoption("--defconfig", default="", metavar="NAME",
+                    help="what a source tree's configuration starts from")  # fmt: skip
 
 
 class _Matrix:
@@ -75,6 +77,7 @@ class _Matrix:
         return Options(
             compiler=named(option("--cc")),
             modules_build=option("--modules-build"),
+            defconfig=option("--defconfig"),
             fragments=tuple(option("--kconfig")),
         )
 

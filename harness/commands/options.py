@@ -88,6 +88,12 @@ def add_kernel(parser: argparse.ArgumentParser, several: bool = False) -> None:
         help="a Kconfig fragment for a source tree; 'bench' is what ssh and --share need;"
         " repeatable",
     )
+    parser.add_argument(
+        "--defconfig",
+        default="",
+        metavar="NAME",
+        help="start a source tree's configuration from arch/arm64/configs/NAME, not with all off",
+    )
 
 
 def add_cc(parser: argparse.ArgumentParser) -> None:
@@ -145,6 +151,7 @@ def kernel_options(options: argparse.Namespace, patches: Sequence[str] = ()) -> 
         refresh=options.refresh,
         compiler=named(cc if isinstance(cc, str) else "gcc"),
         modules_build=options.modules_build,
+        defconfig=options.defconfig,
         fragments=tuple(options.kconfig),
         changes=Changes(patches=tuple(patches)),
     )

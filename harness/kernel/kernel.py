@@ -84,7 +84,11 @@ _NEEDED = {
 }
 
 # Options of a kernel that no guest of ours can be, and why.
-_IMPOSSIBLE = {"CONFIG_CPU_BIG_ENDIAN": "the guest's programs are little-endian"}
+_IMPOSSIBLE = {
+    "CONFIG_CPU_BIG_ENDIAN": "the guest's programs are little-endian",
+    "CONFIG_CMDLINE_FORCE": "the guest's console is on the command line",
+    "CONFIG_INITRAMFS_FORCE": "the guest's root file system is an initrd",
+}
 
 
 def check_config(spec: str, config: Path, engine: Engine = Engine.PORT) -> None:

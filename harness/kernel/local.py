@@ -114,6 +114,7 @@ def from_tree(
     One with jprobes of its own carries what it is told to.
     """
     carried, compiler = options.carried, options.compiler
+    treebuild.check_defconfig(source, options.defconfig)
     source = changed(source, options.changes, report)
     jprobes = native.detect(source)
     engine = Engine.NATIVE if jprobes else Engine.PORT
@@ -136,6 +137,7 @@ def from_tree(
         treebuild.build,
         source,
         required=required,
+        defconfig=options.defconfig,
         compiler=compiler,
         report=report,
         check=functools.partial(check_config, spec, engine=engine),

@@ -21,6 +21,8 @@ class Options:
     compiler: Compiler = GCC
     # Where modules for an image are built.
     modules_build: Path | None = None
+    # What a tree's configuration starts from; empty: with all off.
+    defconfig: str = ""
     # Kconfig fragments for a tree.
     fragments: tuple[Path, ...] = ()
     # What a tree with jprobes of its own is made to do with the stack.

@@ -152,10 +152,12 @@ SOURCES: tuple[Source, ...] = (Debian(), Image(), Output(), Tree())
 def _refuse_tree_options(request: Request) -> None:
     """Raise ConfigError where something is to be done to what is not a source tree."""
     options = request.options
-    if options.fragments or options.changes != NO_CHANGES or options.carried != "any":
+    configured = options.defconfig or options.fragments
+    if configured or options.changes != NO_CHANGES or options.carried != "any":
         raise ConfigError(
             f"{request.spec} is not a source tree, and cannot be changed.",
-            "--kconfig, --patch, --set, --exact and the variants 'tree' and 'patch:FILE' need one.",
+            "--defconfig, --kconfig, --patch, --set, --exact and the variants 'tree' and"
+            " 'patch:FILE' need one.",
         )
 
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import platformdirs
 
 from harness import cache, doctor, resources, tool
-from harness.errors import InfrastructureError, UnfitTree
+from harness.catalog import nearest
+from harness.errors import ConfigError, InfrastructureError, UnfitTree
 from harness.kernel import kconfig
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import CROSS_COMPILE, Compiler
@@ -28,7 +29,8 @@ from harness.kernel.toolchain import Toolchain
 from harness.kernel.tree import Tree
 
 CONFIGURE_SECONDS = 300
-BUILD_SECONDS = 3600
+# A defconfig has thousands of files.
+BUILD_SECONDS = 4 * 3600
 # What decides on the result beside the tree and the configuration.
 MAKERS = ("treebuild.py", "toolchain.py", "kconfig.py")
 # Steps of a build from our own fragments, for a progress bar.
@@ -154,6 +156,7 @@ def build(
     tree: Tree,
     *,
     required: Mapping[str, str],
+    defconfig: str = "",
     compiler: Compiler,
     report: Progress,
     check: Callable[[Path], None] = lambda config: None,
@@ -161,7 +164,7 @@ def build(
     start: Path | None = None,
 ) -> Built:
     """
-    The tree with an allnoconfig and the `required` options, built once.
+    The tree with an allnoconfig, or `defconfig`, and the `required` options, built once.
 
     `check` is given the .config, and may raise for what no build would mend;
     `added` are texts to write in the output folder before the build, by path;
@@ -172,7 +175,7 @@ def build(
     makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
     asked = kconfig.merged([own_fragment("menus"), required])
     texts = [part for item in sorted(added.items()) for part in item]
-    key = cache.digest(tree.digest, asked, chain.stamp, *texts, *makers)
+    key = cache.digest(tree.digest, defconfig, asked, chain.stamp, *texts, *makers)
 
     def make(folder: Path) -> None:
         output = folder / "output"
@@ -180,7 +183,7 @@ def build(
         if start is None:
             output.mkdir()
             _add_compiler_header(tree, output, compiler)
-            _configure(tree, output, command, asked, required)
+            _configure(tree, output, command, defconfig, asked, required)
             check(output / ".config")
         else:
             tool.check(["cp", "--archive", "--reflink=auto", start, output], seconds=600)
@@ -216,20 +219,50 @@ def _add_compiler_header(tree: Tree, output: Path, compiler: Compiler) -> None:
         header.write_text(f"#include <linux/compiler-gcc{max(known)}.h>\n")
 
 
+def check_defconfig(tree: Tree, name: str) -> None:
+    """Raise ConfigError for one that a tree does not have."""
+    folder = tree.path / "arch/arm64/configs"
+    known = sorted(str(path.relative_to(folder)) for path in folder.rglob("*defconfig"))
+    if name and name not in known:
+        raise ConfigError(
+            f"{tree.path} has no arch/arm64/configs/{name}.{nearest(name, known)}",
+            f"It has {', '.join(known)}." if known else "Leave --defconfig out.",
+        )
+
+
 def _configure(
-    tree: Tree, output: Path, command: Sequence[str], asked: str, required: Mapping[str, str]
+    tree: Tree,
+    output: Path,
+    command: Sequence[str],
+    defconfig: str,
+    asked: str,
+    required: Mapping[str, str],
 ) -> None:
     check_needs(tree, {})
-    fragment = output.with_name("fragment.config")
-    fragment.write_text(asked)
-    done = tool.run(
-        [*command, f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig"], seconds=CONFIGURE_SECONDS
-    )
-    if done.returncode:
-        detail = _first_error(done.stdout + done.stderr)
-        raise UnfitTree(f"{tree.path} cannot be configured: {detail}.")
-    kconfig.check(required, output / ".config")
-    check_needs(tree, kconfig.parse((output / ".config").read_text()))
+
+    def run(*words: str) -> None:
+        done = tool.run([*command, *words], seconds=CONFIGURE_SECONDS)
+        if done.returncode:
+            detail = _first_error(done.stdout + done.stderr)
+            raise UnfitTree(f"{tree.path} cannot be configured: {detail}.")
+
+    config = output / ".config"
+    if defconfig:
+        run(defconfig)
+        config.write_text(kconfig.merged([_built_in(config), kconfig.parse(asked)]))
+        run("olddefconfig")
+    else:
+        fragment = output.with_name("fragment.config")
+        fragment.write_text(asked)
+        run(f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig")
+    kconfig.check(required, config)
+    check_needs(tree, kconfig.parse(config.read_text()))
+
+
+def _built_in(config: Path) -> dict[str, str]:
+    """A configuration without its modules, which no guest loads and which take an hour."""
+    options = kconfig.parse(config.read_text())
+    return {name: "n" if value == "m" else value for name, value in options.items()}
 
 
 def _compile(tree: Tree, command: Sequence[str], key: str, report: Progress) -> None:

@@ -74,7 +74,7 @@ def test_modules_are_signed_with_the_builds_key(
 
 def test_a_kernel_whose_key_is_elsewhere(tmp_path: Path) -> None:
     forced = kernel(tmp_path, FORCED)
-    with pytest.raises(ConfigError, match="CONFIG_MODULE_SIG_FORCE .* no certs/signing_key.pem"):
+    with pytest.raises(ConfigError, match=r"CONFIG_MODULE_SIG_FORCE .* no certs/signing_key\.pem"):
         modules.build(forced, [])
     with_key(
         tmp_path,

@@ -90,6 +90,56 @@ def test_an_option_that_kconfig_drops(tmp_path: Path) -> None:
     assert not kept()
 
 
+def with_defconfigs(path: Path) -> Path:
+    source_tree(path, "6.1")
+    configs = path / "arch/arm64/configs"
+    for name in ("defconfig", "board_defconfig", "vendor/phone_defconfig"):
+        (configs / name).parent.mkdir(parents=True, exist_ok=True)
+        (configs / name).write_text(
+            f'CONFIG_NAME="{name}"\nCONFIG_DRIVER=m\n# CONFIG_KPROBES is not set\n'
+        )
+    return path
+
+
+def built_from(path: Path, defconfig: str, **required: str) -> Built:
+    return treebuild.build(
+        tree.opened(path, ignore),
+        required={"CONFIG_KPROBES": "y", **required},
+        defconfig=defconfig,
+        compiler=COMPILER,
+        report=ignore,
+    )
+
+
+@pytest.mark.parametrize("name", ["defconfig", "vendor/phone_defconfig"])
+def test_a_trees_own_configuration(tmp_path: Path, name: str) -> None:
+    path = with_defconfigs(tmp_path / "linux")
+    built = built_from(path, name)
+    options = kconfig.parse(built.config.read_text())
+    assert options["CONFIG_NAME"] == f'"{name}"'
+    # What the guest needs is added, and modules are left out, which nobody loads.
+    assert options["CONFIG_KPROBES"] == "y"
+    assert options["CONFIG_DRIVER"] == "n"
+    asked = kconfig.parse(built_from(path, name, CONFIG_DRIVER="m").config.read_text())
+    assert asked["CONFIG_DRIVER"] == "m"
+    assert len({built.key, build(path).key, built_from(path, "board_defconfig").key}) == 3
+
+
+def test_an_option_that_a_trees_own_configuration_drops(tmp_path: Path) -> None:
+    path = with_defconfigs(tmp_path / "linux")
+    with pytest.raises(UnfitTree, match="dropped CONFIG_UNKNOWN=y"):
+        built_from(path, "defconfig", CONFIG_UNKNOWN="y")
+
+
+def test_a_configuration_that_a_tree_does_not_have(tmp_path: Path) -> None:
+    opened = tree.opened(with_defconfigs(tmp_path / "linux"), ignore)
+    for name in ("", "defconfig", "vendor/phone_defconfig"):
+        treebuild.check_defconfig(opened, name)
+    with pytest.raises(ConfigError, match=r"The nearest: vendor/phone_defconfig") as caught:
+        treebuild.check_defconfig(opened, "vendor/phoned_config")
+    assert "board_defconfig" in caught.value.hint
+
+
 def test_what_no_build_would_mend(tmp_path: Path) -> None:
     path = source_tree(tmp_path / "linux", "6.1")
     asked = {"CONFIG_ARM64": "y", "CONFIG_MODULES": "y", "CONFIG_KPROBES": "y"}
