@@ -46,6 +46,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
                     help="a Kconfig fragment for a source tree; repeatable")  # fmt: skip
     group.addoption("--defconfig", default="", metavar="NAME",
                     help="what a source tree's configuration starts from")  # fmt: skip
+    group.addoption("--memory", type=int, metavar="MIB", help="the guest's memory")
+    group.addoption("--boot-deadline", type=float, metavar="SECONDS",
+                    help="how long the guest may take to boot")  # fmt: skip
 
 
 class _Matrix:
@@ -79,6 +82,8 @@ class _Matrix:
             modules_build=option("--modules-build"),
             defconfig=option("--defconfig"),
             fragments=tuple(option("--kconfig")),
+            memory_mib=option("--memory"),
+            boot_seconds=option("--boot-deadline"),
         )
 
     def plays(self) -> list[Play]:

@@ -94,6 +94,18 @@ def add_kernel(parser: argparse.ArgumentParser, several: bool = False) -> None:
         metavar="NAME",
         help="start a source tree's configuration from arch/arm64/configs/NAME, not with all off",
     )
+    parser.add_argument(
+        "--memory",
+        type=mebibytes,
+        metavar="MIB",
+        help="the guest's memory (default: what the kernel looks like to need, 256 or more)",
+    )
+    parser.add_argument(
+        "--boot-deadline",
+        type=seconds,
+        metavar="SECONDS",
+        help="how long the guest may take to boot (default: 120)",
+    )
 
 
 def add_cc(parser: argparse.ArgumentParser) -> None:
@@ -130,6 +142,13 @@ def seconds(text: str) -> float:
     return value
 
 
+def mebibytes(text: str) -> int:
+    value = int(text)
+    if not 16 <= value <= 2**20:
+        raise ValueError
+    return value
+
+
 def port(text: str) -> int:
     value = int(text)
     if not 1 <= value <= 65535:
@@ -153,6 +172,8 @@ def kernel_options(options: argparse.Namespace, patches: Sequence[str] = ()) -> 
         modules_build=options.modules_build,
         defconfig=options.defconfig,
         fragments=tuple(options.kconfig),
+        memory_mib=options.memory,
+        boot_seconds=options.boot_deadline,
         changes=Changes(patches=tuple(patches)),
     )
 

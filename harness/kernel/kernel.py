@@ -59,6 +59,9 @@ class Kernel:
     jprobes: str = ""
     # And as a policy, where it follows its own one.
     own_policy: Policy | None = None
+    # What its guests get, where the user said so: memory, and time to boot.
+    memory_mib: int | None = None
+    boot_seconds: float | None = None
     # What make needs before "M=" to build modules; empty: "-C" and `build`.
     make: tuple[str, ...] = ()
     # Compiler flags that its modules need too.

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -188,7 +188,11 @@ def resolve(
         if source.takes(request):
             if not source.built_here:
                 _refuse_tree_options(request)
-            return source.resolve(request)
+            return replace(
+                source.resolve(request),
+                memory_mib=options.memory_mib,
+                boot_seconds=options.boot_seconds,
+            )
     raise _unknown(spec, catalog)
 
 
