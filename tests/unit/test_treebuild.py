@@ -12,9 +12,11 @@ from harness import cache
 from harness.errors import ConfigError, InfrastructureError, UnfitTree
 from harness.kernel import kconfig, local, tree, treebuild
 from harness.kernel.compiler import Compiler
+from harness.kernel.kernel import Engine
+from harness.kernel.native import Carried
 from harness.kernel.options import Options
 from harness.kernel.treebuild import Built, Need
-from tests.unit.standin import source_tree
+from tests.unit.standin import EARLY, OLD_LAYOUT, jprobe_tree, source_tree
 
 # Any compiler will do for a stand-in.
 COMPILER = Compiler("gcc")
@@ -209,6 +211,25 @@ def test_a_gcc_that_is_newer_than_the_tree(tmp_path: Path) -> None:
     assert added.read_text() == "#include <linux/compiler-gcc5.h>\n"
     assert int(added.name.removeprefix("compiler-gcc").removesuffix(".h")) > 5
     assert not (build(source_tree(tmp_path / "new", "6.1")).output / "include/linux").exists()
+
+
+@pytest.mark.parametrize("carried", ["any", "own"])
+def test_a_tree_with_jprobes_is_taken_whatever_its_version(
+    tmp_path: Path, carried: Carried
+) -> None:
+    """A vendor's backport, in the layout and with the headers of its time."""
+    size = "#define MAX_STACK_SIZE 128\n"
+    path = jprobe_tree(tmp_path / "linux", "4.1", EARLY, file=OLD_LAYOUT, header=size)
+    (path / "include/linux/compiler-gcc5.h").touch()
+    fragment = tmp_path / "mine.config"
+    fragment.write_text("CONFIG_ARM64=y\n")
+    options = Options(compiler=COMPILER, fragments=(fragment,), carried=carried)
+    kernel = local.from_tree("mine", tree.opened(path, ignore), Path("busybox"), options, ignore)
+    assert (kernel.engine, kernel.version, kernel.release) == (Engine.NATIVE, "4.1", "4.1.0")
+    assert kernel.jprobes.endswith(f"128 bytes of the stack, in the older {OLD_LAYOUT}")
+    assert "-fno-pie" in kernel.flags
+    header = kernel.build / "include/generated/jprobe_policy.h"
+    assert header.exists() == (carried == "any")
 
 
 def test_fragments(tmp_path: Path) -> None:
