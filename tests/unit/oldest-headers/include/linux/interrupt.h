@@ -18,6 +18,12 @@ void tasklet_init(struct tasklet_struct *t, void (*func)(unsigned long data),
 		  unsigned long data);
 void tasklet_kill(struct tasklet_struct *t);
 void __tasklet_schedule(struct tasklet_struct *t);
-#define tasklet_schedule(t)	__tasklet_schedule(t)
+int test_and_set_bit(int nr, volatile unsigned long *p);
+
+static inline void tasklet_schedule(struct tasklet_struct *t)
+{
+	if (!test_and_set_bit(0, &t->state))
+		__tasklet_schedule(t);
+}
 
 #endif
