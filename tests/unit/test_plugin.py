@@ -49,3 +49,18 @@ def test_other_peoples_names_stay_theirs(pytester: pytest.Pytester) -> None:
 def test_without_options_the_plugin_does_nothing(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_mine(): pass")
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_what_is_said_of_a_kernel(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        from harness.plugin import _MATRIX
+
+        def test_mine(pytestconfig):
+            options = pytestconfig.stash[_MATRIX].options
+            assert options.defconfig == "board_defconfig"
+            assert (options.memory_mib, options.boot_seconds) == (512, 300)
+        """
+    )
+    said = ("--defconfig=board_defconfig", "--memory=512", "--boot-deadline=300")
+    pytester.runpytest_subprocess(*said, pytester.path).assert_outcomes(passed=1)
