@@ -55,6 +55,11 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
                       "help": "where modules for a kernel image are built"},
     "kconfig": {"action": "append", "default": [], "type": Path, "metavar": "FILE",
                 "help": "a Kconfig fragment for a source tree; repeatable"},
+    "defconfig": {"default": "", "metavar": "NAME",
+                  "help": "what a source tree's configuration starts from"},
+    "memory": {"type": int, "metavar": "MIB", "help": "the guest's memory"},
+    "boot-deadline": {"type": float, "metavar": "SECONDS",
+                      "help": "how long the guest may take to boot"},
     "make": {"action": "append", "default": [], "metavar": "VAR=VALUE",
              "help": "a variable for make; repeatable"},
 }  # fmt: skip
@@ -159,7 +164,10 @@ class _Matrix:
         return Options(
             compiler=named(self._option("cc")),
             modules_build=self._option("modules-build"),
+            defconfig=self._option("defconfig"),
             fragments=tuple(self._option("kconfig")),
+            memory_mib=self._option("memory"),
+            boot_seconds=self._option("boot-deadline"),
             make=checked(self._option("make")),
         )
 

@@ -100,6 +100,24 @@ def add_kernel(parser: argparse.ArgumentParser, several: bool = False) -> None:
         metavar="VAR=VALUE",
         help="a variable for make, which gets none from the environment; repeatable",
     )
+    parser.add_argument(
+        "--defconfig",
+        default="",
+        metavar="NAME",
+        help="start a source tree's configuration from arch/arm64/configs/NAME, not with all off",
+    )
+    parser.add_argument(
+        "--memory",
+        type=mebibytes,
+        metavar="MIB",
+        help="the guest's memory (default: what the kernel looks like to need, 256 or more)",
+    )
+    parser.add_argument(
+        "--boot-deadline",
+        type=seconds,
+        metavar="SECONDS",
+        help="how long the guest may take to boot (default: 120)",
+    )
 
 
 def add_cc(parser: argparse.ArgumentParser) -> None:
@@ -141,6 +159,10 @@ def seconds(text: str) -> float:
     return _number(text, float, 1e-3, 86400)
 
 
+def mebibytes(text: str) -> int:
+    return _number(text, int, 16, 2**20)
+
+
 def port(text: str) -> int:
     return _number(text, int, 1, 65535)
 
@@ -163,7 +185,10 @@ def kernel_options(options: argparse.Namespace, patches: Sequence[str] = ()) -> 
         refresh=options.refresh,
         compiler=named(cc if isinstance(cc, str) else "gcc"),
         modules_build=options.modules_build,
+        defconfig=options.defconfig,
         fragments=tuple(options.kconfig),
+        memory_mib=options.memory,
+        boot_seconds=options.boot_deadline,
         changes=Changes(patches=tuple(patches)),
         make=checked(options.make),
     )

@@ -11,6 +11,7 @@ from harness import cache
 from harness.errors import ConfigError
 from harness.guest import cpio
 from harness.guest.recipe import Recipe
+from harness.kernel import signing
 from harness.kernel.kernel import Kernel, module_order, read_module
 from harness.kernel.modules import Modules
 
@@ -89,7 +90,10 @@ def build(
                 cpio.file("etc/modules.channel", _names(virtio or ())),
                 cpio.file("etc/modules.drivers", _names(drivers)),
                 cpio.file("etc/channel", f"{channel.value}\n".encode()),
-                *(cpio.file(f"lib/modules/{_name(path)}", read_module(path)) for path in modules),
+                *(
+                    cpio.file(f"lib/modules/{_name(path)}", signing.signed(kernel, data))
+                    for path, data in ((path, read_module(path)) for path in modules)
+                ),
             ]
         ),
         channel,

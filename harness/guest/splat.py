@@ -80,6 +80,11 @@ _ANY = re.compile(r"BUG|WARNING|INFO: |Kernel panic|Internal error|Unable to han
 _TIME = re.compile(r"^\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?")
 _PLAY = re.compile(r"jp#(\d+)$")
 _END = re.compile(r"---\[ end |reboot: ")
+# In whatever way it says so, the kernel or a program, it has too little memory.
+_STARVED = re.compile(
+    r"System is deadlocked on memory|Out of memory|page allocation failure|"
+    r"Initramfs unpacking failed: write error|Cannot allocate memory"
+)
 _POWERED_OFF = "reboot: Power down"
 LINES_MAX = 120
 
@@ -93,6 +98,8 @@ class Watcher:
         self.seq = 0
         # The kernel has said that it powers the machine off.
         self.powered_off = False
+        # The guest ran out of memory.
+        self.starved = False
         self._open: Splat | None = None
         self._rest = ""
 
@@ -112,6 +119,7 @@ class Watcher:
     def _line(self, line: str) -> None:
         if line == _POWERED_OFF:
             self.powered_off = True
+        self.starved = self.starved or bool(_STARVED.search(line))
         if match := _PLAY.match(line):
             self.seq = int(match[1])
             self._open = None

@@ -16,6 +16,7 @@ from harness.kernel.compiler import CROSS_COMPILE
 # Documentation/arch/arm64/booting.rst: a magic number at this offset.
 _MAGIC_AT = 56
 _MAGIC = b"ARM\x64"
+_SIZE_AT = 16
 _HEADER_SIZE = 64
 # e_machine of an ELF file, at this offset.
 _MACHINE_AT = 18
@@ -111,6 +112,15 @@ def build_id(path: Path) -> str:
     """
     found: list[bytes] = _BUILD_ID.findall(path.read_bytes())
     return found[-1].hex() if found else ""
+
+
+def image_size(path: Path) -> int:
+    """Bytes of memory that a raw Image takes, with what is not in the file."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER_SIZE)
+    # Up to v3.16 its header does not say.
+    said = int.from_bytes(header[_SIZE_AT : _SIZE_AT + 8], "little")
+    return max(said, path.stat().st_size)
 
 
 def check_raw(path: Path) -> None:

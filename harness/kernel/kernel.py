@@ -59,6 +59,9 @@ class Kernel:
     jprobes: str = ""
     # And as a policy, where it follows its own one.
     own_policy: Policy | None = None
+    # What its guests get, where the user said so: memory, and time to boot.
+    memory_mib: int | None = None
+    boot_seconds: float | None = None
     # What make needs before "M=" to build modules; empty: "-C" and `build`.
     make: tuple[str, ...] = ()
     # Compiler flags that its modules need too.
@@ -85,6 +88,13 @@ _NEEDED = {
     Engine.NATIVE: ("CONFIG_MODULES", "CONFIG_KPROBES"),
 }
 
+# Options of a kernel that no guest of ours can be, and why.
+_IMPOSSIBLE = {
+    "CONFIG_CPU_BIG_ENDIAN": "the guest's programs are little-endian",
+    "CONFIG_CMDLINE_FORCE": "the guest's console is on the command line",
+    "CONFIG_INITRAMFS_FORCE": "the guest's root file system is an initrd",
+}
+
 
 def check_config(spec: str, config: Path, engine: Engine = Engine.PORT) -> None:
     """Refuse a kernel in which no probe can work."""
@@ -97,11 +107,12 @@ def check_config(spec: str, config: Path, engine: Engine = Engine.PORT) -> None:
                 f"The kernel {spec} was built without {option}, which jprobes need.",
                 "Choose another kernel; see: jprobe-harness list kernels",
             )
-    if "\nCONFIG_KASAN=y\n" in text:
-        raise ConfigError(
-            f"The kernel {spec} was built with CONFIG_KASAN, which forbids copying a stack.",
-            "Choose another kernel; see: jprobe-harness list kernels",
-        )
+    for option, why in _IMPOSSIBLE.items():
+        if f"\n{option}=y\n" in text:
+            raise ConfigError(
+                f"The kernel {spec} is configured with {option}, and {why}.",
+                "Choose another kernel, or leave the option out.",
+            )
 
 
 def _module_name(path: Path) -> str:

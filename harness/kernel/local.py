@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from harness import cache
@@ -124,6 +125,7 @@ def check_tree(spec: str, path: Path, revision: str, options: Options) -> None:
         check_revision(path, revision)
         return
     tree.check(path)
+    treebuild.check_defconfig(tree.Tree(path, ""), options.defconfig)
     if options.changes == NO_CHANGES:
         _jprobes(spec, tree.Tree(path, ""), options)
 
@@ -159,6 +161,7 @@ def from_tree(
     One with jprobes of its own carries what it is told to.
     """
     carried, compiler = options.carried, options.compiler
+    treebuild.check_defconfig(source, options.defconfig)
     source = changed(source, options.changes, report)
     jprobes = _jprobes(spec, source, options)
     engine = Engine.NATIVE if jprobes else Engine.PORT
@@ -166,13 +169,19 @@ def from_tree(
     required |= fragments(options)
     if jprobes and carried != "own":
         source = native.with_policies(source, jprobes, report)
-        built = _with_policy(source, carried, required, options, report)
     else:
         source = _buildable(source, report)
-        built = treebuild.build(
-            source, required=required, compiler=compiler, report=report, given=options.make
-        )
-    check_config(spec, built.config, engine)
+    build = functools.partial(
+        treebuild.build,
+        source,
+        required=required,
+        defconfig=options.defconfig,
+        compiler=compiler,
+        report=report,
+        check=functools.partial(check_config, spec, engine=engine),
+        given=options.make,
+    )
+    built = _with_policy(build, carried) if jprobes and carried != "own" else build()
     values = treebuild.variables(source, compiler)
     return Kernel(
         spec=spec,
@@ -215,30 +224,12 @@ def _check_port(source: tree.Tree) -> None:
         )
 
 
-def _with_policy(
-    source: tree.Tree,
-    carried: Carried,
-    required: Mapping[str, str],
-    options: Options,
-    report: Progress,
-) -> treebuild.Built:
+def _with_policy(build: Callable[..., treebuild.Built], carried: Carried) -> treebuild.Built:
     """The image with all policies; one with a single policy goes on from there."""
-
-    def build(header: str, start: Path | None) -> treebuild.Built:
-        return treebuild.build(
-            source,
-            required=required,
-            compiler=options.compiler,
-            report=report,
-            given=options.make,
-            added={native.POLICY_HEADER: header},
-            start=start,
-        )
-
-    built = build(native.policy_header("any"), None)
+    built = build(added={native.POLICY_HEADER: native.policy_header("any")})
     if carried == "any":
         return built
-    return build(native.policy_header(carried), built.output)
+    return build(added={native.POLICY_HEADER: native.policy_header(carried)}, start=built.output)
 
 
 def _buildable(source: tree.Tree, report: Progress) -> tree.Tree:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from harness import blame, cache, resources, tool
 from harness.errors import BuildError, ConfigError, HarnessError, UnfitTree
-from harness.kernel import casegen, plain, storeproof
+from harness.kernel import casegen, plain, signing, storeproof
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import CROSS_COMPILE, GCC, Compiler
-from harness.kernel.kernel import Engine, Kernel
+from harness.kernel.kernel import Engine, Kernel, numbers
 from harness.kernel.make import words
 from harness.kernel.toolchain import Toolchain
 from harness.model.case import Case
@@ -26,12 +26,14 @@ from harness.model.case import Case
 BUILD_SECONDS = 600
 CASES = Path("probe-targets/cases.c")
 # What decides on the result beside the sources.
-MAKERS = ("modules.py", "compiler.py", "toolchain.py", "storeproof.py", "make.py")
+MAKERS = ("modules.py", "compiler.py", "toolchain.py", "signing.py", "storeproof.py", "make.py")
 # A module that asks nothing of a kernel.
 CONTROL = {
     "Kbuild": "obj-m := control.o\n",
     "control.c": '#include <linux/module.h>\n\nMODULE_LICENSE("GPL");\n',
 }
+# Before, CONFIG_CFI_CLANG was another thing.
+KCFI_FIRST = (6, 1)
 
 
 def names(engine: Engine) -> tuple[str, str]:
@@ -84,18 +86,22 @@ def build(
 
     `root` replaces kernel-modules, for tests that break something on purpose.
     Raises BuildError that names the case which does not compile, UnfitTree where
-    the kernel takes no modules of ours, and InfrastructureError where this machine
-    does not build them.
+    the kernel takes no modules of ours, ConfigError where it does not take them from
+    this compiler or without a key that is not there, and InfrastructureError where
+    this machine does not build them.
     """
     sources = _sources(root or resources.kernel_modules())
     sources[CASES] = casegen.source(cases).encode()
     parts = [part for path, data in sources.items() for part in (str(path), data)]
     makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
     toolchain = kernel.toolchain(compiler)
+    check_cfi(kernel, toolchain)
     given = "\n".join(kernel.variables)
     # What is proved follows from the placement, which no source tells.
     planned = [f"{case.name} {storeproof.expected_stores(case)}" for case in cases]
-    key = cache.digest(kernel.key, toolchain.stamp, given, *parts, *makers, *planned)
+    key = cache.digest(
+        kernel.key, toolchain.stamp, signing.stamp(kernel), given, *parts, *makers, *planned
+    )
 
     def make(folder: Path) -> None:
         toolchain.prepare(report)
@@ -122,8 +128,30 @@ def _make(
     (folder / "kept.json").write_text(json.dumps(kept))
     (folder / "guest").mkdir()
     for name in names(kernel.engine):
-        strip(folder / f"{name}.ko", folder / "guest" / f"{name}.ko")
+        module = folder / "guest" / f"{name}.ko"
+        strip(folder / f"{name}.ko", module)
+        module.write_bytes(signing.signed(kernel, module.read_bytes()))
     (folder / "compiler").write_text(toolchain.version)
+
+
+def check_cfi(kernel: Kernel, toolchain: Toolchain) -> None:
+    """Raise ConfigError for a compiler whose functions the kernel would not call."""
+    # The later name is of v6.18.
+    option = next((name for name in ("CONFIG_CFI_CLANG", "CONFIG_CFI") if kernel.has(name)), "")
+    if not option:
+        return
+    program = toolchain.compiler.program
+    refused = f"The kernel {kernel.spec} was built with {option}"
+    if numbers(kernel.release) < KCFI_FIRST:
+        raise ConfigError(
+            f"{refused}, which before v6.1 takes modules of link-time optimisation only.",
+            "Choose another kernel, or leave the option out.",
+        )
+    if not toolchain.compiler.clang or not toolchain.knows("-fsanitize=kcfi"):
+        raise ConfigError(
+            f"{refused}: it calls no function of a module that {program} compiles.",
+            "Give a clang that knows -fsanitize=kcfi, 16 or newer: --cc clang-16",
+        )
 
 
 def strip(module: Path, stripped: Path) -> None:

@@ -152,6 +152,10 @@ def _apply(file: Path) -> None:
             "\nobj-$(CONFIG_KPROBES) += jprobe_stack.o\n"
             # After the kernel's own headers, which may have the one that is ours.
             "CFLAGS_jprobe_stack.o += -idirafter $(srctree)/$(src)\n"
+            # As the modules (Kbuild): it copies stacks.
+            "KASAN_SANITIZE_jprobe_stack.o := n\n"
+            "UBSAN_SANITIZE_jprobe_stack.o := n\n"
+            "KCOV_INSTRUMENT_jprobe_stack.o := n\n"
         )
     patched = file.with_suffix(".patched")
     script, source, result = (str(plain.name(path)) for path in (root / PATCH, file, patched))

@@ -21,10 +21,16 @@ class Options:
     compiler: Compiler = GCC
     # Where modules for an image are built.
     modules_build: Path | None = None
+    # What a tree's configuration starts from; empty: with all off.
+    defconfig: str = ""
     # Kconfig fragments for a tree.
     fragments: tuple[Path, ...] = ()
     # What a tree with jprobes of its own is made to do with the stack.
     carried: Carried = "any"
+    # The guest's memory, in MiB; None: what the kernel looks like to need.
+    memory_mib: int | None = None
+    # How long it may take to boot, in seconds; None: what is usual.
+    boot_seconds: float | None = None
     # What is done to a tree first.
     changes: Changes = NO_CHANGES
     # NAME=VALUE, as make.checked() has them.

@@ -190,10 +190,12 @@ SOURCES: tuple[Source, ...] = (Debian(), Image(), Output(), Tree())
 def _refuse_tree_options(request: Request) -> None:
     """Raise ConfigError where something is to be done to what is not a source tree."""
     options = request.options
-    if options.fragments or options.changes != NO_CHANGES or options.carried != "any":
+    configured = options.defconfig or options.fragments
+    if configured or options.changes != NO_CHANGES or options.carried != "any":
         raise ConfigError(
             f"{request.spec} is not a source tree, and cannot be changed.",
-            "--kconfig, --patch, --set, --exact and the variants 'tree' and 'patch:FILE' need one.",
+            "--defconfig, --kconfig, --patch, --set, --exact and the variants 'tree' and"
+            " 'patch:FILE' need one.",
         )
 
 
@@ -221,7 +223,12 @@ def resolve(
     """
     plain.check(cache.root())
     request = Request(spec, catalog.kernels, settings, options, report)
-    return replace(_source(request).resolve(request), variables=options.make)
+    return replace(
+        _source(request).resolve(request),
+        variables=options.make,
+        memory_mib=options.memory_mib,
+        boot_seconds=options.boot_seconds,
+    )
 
 
 def check(spec: str, catalog: Catalog, settings: Settings, *, options: Options = DEFAULTS) -> None:

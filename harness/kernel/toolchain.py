@@ -115,6 +115,9 @@ class Toolchain:
             "CC": self.compiler.program,
             "CONFIG_CC_IS_GCC": "" if clang else "y",
             "CONFIG_CC_IS_CLANG": "y" if clang else "",
+            # Objects that a linker has still to compile are none whose stores can be proved.
+            "CONFIG_LTO": "",
+            "CONFIG_LTO_CLANG": "",
         }
         if clang:
             # The kernel was configured with GNU as.

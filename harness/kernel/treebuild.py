@@ -13,12 +13,12 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import blame, cache, doctor, home, resources, tool
-from harness.errors import ConfigError, InfrastructureError, Stopped, UnfitTree
+from harness.errors import ConfigError, InfrastructureError, Stopped, UnfitTree, nearest
 from harness.kernel import kconfig, plain
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import CROSS_COMPILE, HOST, Compiler
@@ -28,7 +28,8 @@ from harness.kernel.toolchain import Toolchain
 from harness.kernel.tree import Tree
 
 CONFIGURE_SECONDS = 300
-BUILD_SECONDS = 3600
+# A defconfig has thousands of files.
+BUILD_SECONDS = 4 * 3600
 # What decides on the result beside the tree and the configuration.
 MAKERS = ("treebuild.py", "toolchain.py", "kconfig.py", "make.py")
 # Steps of a build from our own fragments, for a progress bar.
@@ -63,6 +64,8 @@ NEEDS = (
     Need("bison", "bison", shipped="scripts/kconfig/zconf.tab.c_shipped"),
     Need("stdio.h", "libc6-dev"),
     Need("openssl/ssl.h", "libssl-dev", ("CONFIG_MODULE_SIG", "CONFIG_SYSTEM_TRUSTED_KEYRING")),
+    # Makes the key that a build's own modules are signed with.
+    Need("openssl", "openssl", ("CONFIG_MODULE_SIG",)),
     Need("gelf.h", "libelf-dev", ("CONFIG_DEBUG_INFO_BTF",)),
     Need("pahole", "pahole", ("CONFIG_DEBUG_INFO_BTF",)),
 )
@@ -154,15 +157,18 @@ def build(
     tree: Tree,
     *,
     required: Mapping[str, str],
+    defconfig: str = "",
     compiler: Compiler,
     report: Progress,
+    check: Callable[[Path], None] = lambda config: None,
     added: Mapping[str, str] = NOTHING,
     start: Path | None = None,
     given: Sequence[str] = (),
 ) -> Built:
     """
-    The tree with an allnoconfig and the `required` options, built once.
+    The tree with an allnoconfig, or `defconfig`, and the `required` options, built once.
 
+    `check` is given the .config, and may raise for what no build would mend;
     `added` are texts to write in the output folder before the build, by path;
     `start` is an output folder of the same tree to go on from; `given` are variables
     for make.  Raises UnfitTree with the first thing that went wrong,
@@ -173,7 +179,9 @@ def build(
     makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
     asked = kconfig.merged([own_fragment("menus"), required])
     texts = [part for item in sorted(added.items()) for part in item]
-    key = cache.digest(tree.digest, asked, chain.stamp, "\n".join(given), *texts, *makers)
+    key = cache.digest(
+        tree.digest, defconfig, asked, chain.stamp, "\n".join(given), *texts, *makers
+    )
 
     def make(folder: Path) -> None:
         output = folder / "output"
@@ -181,7 +189,8 @@ def build(
         if start is None:
             output.mkdir()
             _add_compiler_header(tree, output, compiler)
-            _configure(tree, output, command, asked, required)
+            _configure(tree, output, command, defconfig, asked, required)
+            check(output / ".config")
         else:
             tool.check(["cp", "--archive", "--reflink=auto", start, output], seconds=600)
         for path, text in added.items():
@@ -233,21 +242,50 @@ def _add_compiler_header(tree: Tree, output: Path, compiler: Compiler) -> None:
         header.write_text(f"#include <linux/compiler-gcc{max(known)}.h>\n")
 
 
+def check_defconfig(tree: Tree, name: str) -> None:
+    """Raise ConfigError for one that a tree does not have."""
+    folder = tree.path / "arch/arm64/configs"
+    known = sorted(str(path.relative_to(folder)) for path in folder.rglob("*defconfig"))
+    if name and name not in known:
+        raise ConfigError(
+            f"{tree.path} has no arch/arm64/configs/{name}.{nearest(name, known)}",
+            f"It has {', '.join(known)}." if known else "Leave --defconfig out.",
+        )
+
+
 def _configure(
-    tree: Tree, output: Path, command: Sequence[str | Path], asked: str, required: Mapping[str, str]
+    tree: Tree,
+    output: Path,
+    command: Sequence[str | Path],
+    defconfig: str,
+    asked: str,
+    required: Mapping[str, str],
 ) -> None:
     check_needs(tree, {})
-    fragment = output.with_name("fragment.config")
-    fragment.write_text(asked)
-    done = tool.run(
-        [*command, f"KCONFIG_ALLCONFIG={plain.name(fragment)}", "allnoconfig"],
-        seconds=CONFIGURE_SECONDS,
-    )
-    if done.returncode:
-        detail = _fault(tree, output, done.returncode, done.stdout + done.stderr)
-        raise UnfitTree(f"{tree.path} cannot be configured: {detail}.")
-    kconfig.check(required, output / ".config")
-    check_needs(tree, kconfig.parse((output / ".config").read_text()))
+
+    def run(*words: str) -> None:
+        done = tool.run([*command, *words], seconds=CONFIGURE_SECONDS)
+        if done.returncode:
+            detail = _fault(tree, output, done.returncode, done.stdout + done.stderr)
+            raise UnfitTree(f"{tree.path} cannot be configured: {detail}.")
+
+    config = output / ".config"
+    if defconfig:
+        run(defconfig)
+        config.write_text(kconfig.merged([_built_in(config), kconfig.parse(asked)]))
+        run("olddefconfig")
+    else:
+        fragment = output.with_name("fragment.config")
+        fragment.write_text(asked)
+        run(f"KCONFIG_ALLCONFIG={plain.name(fragment)}", "allnoconfig")
+    kconfig.check(required, config)
+    check_needs(tree, kconfig.parse(config.read_text()))
+
+
+def _built_in(config: Path) -> dict[str, str]:
+    """A configuration without its modules, which no guest loads and which take an hour."""
+    options = kconfig.parse(config.read_text())
+    return {name: "n" if value == "m" else value for name, value in options.items()}
 
 
 def _fault(tree: Tree, output: Path, status: int, text: str) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from harness import blame
 from harness.guest import initramfs, recipe
+from harness.kernel.image import image_size
 from harness.kernel.kernel import Engine, Kernel
 from harness.kernel.modules import Modules
 from harness.run.logs import Run
@@ -26,6 +28,13 @@ CPU_16K_PAGES = "neoverse-n1"
 # Kernels as old as to have jprobes print a page of registers on a system call that they do
 # not know, and busybox's C library tries one at each start.
 NO_RSEQ = "GLIBC_TUNABLES=glibc.pthread.rseq=0"
+_MIB = 1 << 20
+# What is left of a guest's memory beside the kernel and its initrd.
+_REST_MIB = 128
+_STEP_MIB = 64
+# Options of kernels that need twice as much: a shadow and what is not freed at once, records of
+# each page or object, larger pages.
+_HUNGRY = ("CONFIG_KASAN", "CONFIG_DEBUG_KMEMLEAK", "CONFIG_PAGE_OWNER", "CONFIG_ARM64_64K_PAGES")
 
 
 class Dump(enum.Enum):
@@ -56,8 +65,27 @@ class Setup:
         return self.witness or self.dump is not None
 
 
+def memory_mib(kernel: Kernel, initrd: bytes) -> int:
+    """The memory that a guest needs, from what the kernel and its configuration look like."""
+    image = image_size(kernel.image)
+    # The initrd lies there packed and unpacked, the modules beside that.
+    needed = _REST_MIB + (2 * image + 4 * len(initrd)) / _MIB
+    for option in _HUNGRY:
+        if kernel.has(option):
+            needed *= 2
+    return max(DEFAULT_CONFIG.memory_mib, math.ceil(needed / _STEP_MIB) * _STEP_MIB)
+
+
+def deadlines(kernel: Kernel, usual: Deadlines) -> Deadlines:
+    """Those of a guest that the kernel boots in."""
+    if kernel.boot_seconds is None:
+        return usual
+    return dataclasses.replace(usual, boot=kernel.boot_seconds)
+
+
 def machine(kernel: Kernel, initrd: bytes, config: Config = DEFAULT_CONFIG) -> Machine:
     """A machine that the kernel can boot on."""
+    config = dataclasses.replace(config, memory_mib=kernel.memory_mib or memory_mib(kernel, initrd))
     if kernel.has("CONFIG_ARM64_16K_PAGES"):
         config = dataclasses.replace(config, cpu=CPU_16K_PAGES)
     if kernel.engine is Engine.NATIVE:
@@ -81,4 +109,4 @@ def start(setup: Setup, lines: Sequence[str]) -> Iterator[Session]:
         machine(kernel, initrd, config) as running,
         setup.logs.boot(running, initrd, lines) as log,
     ):
-        yield Session(running, channel, setup.deadlines, log=log)
+        yield Session(running, channel, deadlines(kernel, setup.deadlines), log=log)

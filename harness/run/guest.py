@@ -52,7 +52,7 @@ class Guest:
         self.kernel = kernel
         self.modules = modules
         self._config = config
-        self._deadlines = deadlines
+        self._deadlines = boot.deadlines(kernel, deadlines)
         self._recipe = recipe.load(*recipes)
         self._added = added
         self._channel = channel

@@ -84,7 +84,8 @@ class _Run:
                 try:
                     self._judge(session, rest)
                 finally:
-                    self._pin(session.console.watcher.splats, first)
+                    if not session.starved:
+                        self._pin(session.console.watcher.splats, first)
         except KernelFault as fault:
             self._faults += 1
             return self._judge_fault(fault, session, first)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from harness.errors import (
+    HarnessError,
     InfrastructureError,
     KernelDied,
     KernelFault,
@@ -116,7 +117,7 @@ class Session:
     def check_end(self) -> None:
         """Raise unless the guest ended by powering off, without a complaint before."""
         if self.console.dead:
-            raise KernelDied(str(self.console.dead), self._hint)
+            raise self._dead()
         status = self.machine.process.wait(self.deadlines.end)
         if status:
             raise MachineError(self._said(f"QEMU ended with status {status}."), self._hint)
@@ -132,7 +133,7 @@ class Session:
         deadline = time.monotonic() + seconds
         while not self._early:
             if self._examined:
-                raise KernelDied(str(self.console.dead), self._hint)
+                raise self._dead()
             records = self._read(max(0.0, deadline - time.monotonic()))
             if records is None:
                 self._hung()
@@ -223,9 +224,9 @@ class Session:
 
     def _hung(self) -> NoReturn:
         """Tell a hung test from a hung kernel."""
-        last = f"record {self.received}" if self.guest else "the kernel's start"
+        last = f"record {self.received}"
         if self.console.dead:
-            raise KernelDied(str(self.console.dead), self._hint)
+            raise self._dead()
         if self.guest and self.console.ping(self.deadlines.ping):
             raise TestHung(
                 f"The play after {last} does not end; the guest still answers.",
@@ -234,9 +235,33 @@ class Session:
         from harness.vm import qmp
 
         counters = "; ".join(qmp.program_counters(self.machine.qmp))
-        raise KernelHung(f"The guest hangs after {last}. {counters}".strip(), self._hint)
+        what = f"The guest hangs after {last}."
+        if not self.guest:
+            what = (
+                f"The guest was not up within {self.deadlines.boot:g} s, which --boot-deadline can"
+                " raise."
+            )
+        raise KernelHung(" ".join(filter(None, (what, self._shortage, counters))), self._hint)
+
+    @property
+    def starved(self) -> bool:
+        """The guest had too little memory to begin with, which is no kernel's fault."""
+        return self.guest is None and bool(self._shortage)
+
+    def _dead(self) -> HarnessError:
+        """What the kernel died of."""
+        kind = InfrastructureError if self.starved else KernelDied
+        return kind(". ".join(filter(None, (str(self.console.dead), self._shortage))), self._hint)
+
+    @property
+    def _shortage(self) -> str:
+        """A sentence where the guest ran out of memory."""
+        if not (self.console.watcher.starved or self.machine.too_small):
+            return ""
+        mib = self.machine.config.memory_mib
+        return f"The guest ran out of its {mib} MiB of memory, which --memory can raise."
 
     def _said(self, what: str) -> str:
         """`what`, with the last words of QEMU and of the guest."""
-        said = (what, self.machine.qemu_output, " | ".join(self.console.tail))
+        said = (what, self._shortage, self.machine.qemu_output, " | ".join(self.console.tail))
         return " ".join(filter(None, said))

@@ -90,7 +90,7 @@ def reached(
     )
     with guest:
         # It came on a line that nobody else can write to, so it is to be trusted.
-        host_key = guest.session.await_record(deadlines.boot)
+        host_key = guest.session.await_record(guest.session.deadlines.boot)
         if not isinstance(host_key, HostKey):
             raise ProtocolError("The guest did not tell its host key.", HINT)
         folder = guest.logs.folder

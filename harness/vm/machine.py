@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import select
 import shlex
 import shutil
@@ -81,6 +82,8 @@ _NETWORK = (
     "-object", "rng-random,id=random,filename=/dev/urandom",
     "-device", "virtio-rng-device,rng=random",
 )  # fmt: skip
+
+_TOO_SMALL = re.compile(r"too large to fit in RAM|Not enough space for ")
 
 
 @functools.cache
@@ -251,11 +254,15 @@ class Machine:
 
     def _failure(self, what: str) -> MachineError:
         self._output.flush()
-        output = (self.folder / "qemu.log").read_text(errors="replace").strip()
-        return MachineError(
-            f"QEMU {what}: {output or 'it said nothing'}",
-            f"The command was: {shlex.join(self.command)}",
-        )
+        hint = f"The command was: {shlex.join(self.command)}"
+        if self.too_small:
+            hint = "Give the guest more memory with --memory MIB."
+        return MachineError(f"QEMU {what}: {self.qemu_output or 'it said nothing'}", hint)
+
+    @property
+    def too_small(self) -> bool:
+        """QEMU found that the kernel does not fit into the guest's memory."""
+        return bool(_TOO_SMALL.search(self.qemu_output))
 
     @property
     def qemu_output(self) -> str:

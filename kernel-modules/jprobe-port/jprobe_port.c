@@ -19,14 +19,12 @@
 #include <linux/sched.h>
 #include <linux/sched/task_stack.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 #include "jprobe_port.h"
 
 #ifndef CONFIG_VMAP_STACK
 #error "the top of an interrupt stack is only known for aligned (VMAP) stacks"
-#endif
-#ifdef CONFIG_KASAN
-#error "KASAN takes a copy of the stack for an access out of bounds"
 #endif
 
 enum jprobe_phase {
@@ -68,7 +66,7 @@ static bool save_stack(struct jprobe_ctl *ctl, struct policy_jprobe *jp,
 	saved = stack_policy_window(&jp->policy, &hit);
 	if (saved >= 0) {
 		stack_guard_prime(ctl->save, &jp->policy, &hit);
-		memcpy(ctl->save, (void *)hit.sp, saved);
+		stack_copy(ctl->save, (void *)hit.sp, saved);
 		overflow = stack_guard_overflow(ctl->save, &jp->policy, &hit);
 		ctl->saved = saved;
 	}
@@ -84,7 +82,7 @@ static int jprobe_return_hit(struct kprobe *kp, struct pt_regs *regs)
 {
 	struct jprobe_ctl *ctl = this_cpu_ptr(&jprobe_ctl);
 
-	memcpy((void *)ctl->regs.sp, ctl->save, ctl->saved);
+	stack_copy((void *)ctl->regs.sp, ctl->save, ctl->saved);
 	*regs = ctl->regs;
 	ctl->phase = JPROBE_PASSING;
 	return 1;

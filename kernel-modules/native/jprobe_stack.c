@@ -53,7 +53,7 @@ bool __kprobes jprobe_stack_save(const struct pt_regs *regs)
 	if (saved < 0)
 		return false;
 	stack_guard_prime(save, followed_policy, &hit);
-	memcpy(save, (void *)hit.sp, saved);
+	stack_copy(save, (void *)hit.sp, saved);
 	jprobe_stack.overflow = stack_guard_overflow(save, followed_policy,
 						     &hit);
 	__this_cpu_write(jprobe_saved, saved);
@@ -62,6 +62,6 @@ bool __kprobes jprobe_stack_save(const struct pt_regs *regs)
 
 void __kprobes jprobe_stack_restore(const struct pt_regs *regs)
 {
-	memcpy((void *)regs->sp, *this_cpu_ptr(&jprobe_save),
-	       __this_cpu_read(jprobe_saved));
+	stack_copy((void *)regs->sp, *this_cpu_ptr(&jprobe_save),
+		   __this_cpu_read(jprobe_saved));
 }

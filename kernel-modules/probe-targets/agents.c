@@ -2,7 +2,6 @@
 /*
  * Who does something while a handler runs.
  */
-#include <linux/cpumask.h>
 #include <linux/irq_work.h>
 #include <linux/processor.h>
 #include <linux/smp.h>
@@ -54,8 +53,9 @@ void probe_by_agent(enum probe_agent agent, void (*act)(void))
 		irq_work_queue(&work);
 		break;
 	case PROBE_BY_CPU:
-		cpu = cpumask_any_but(cpu_online_mask, smp_processor_id());
-		if (WARN_ON_ONCE(smp_call_function_single_async(cpu, &csd)))
+		cpu = probe_next_cpu(smp_processor_id());
+		if (WARN_ON_ONCE(cpu == smp_processor_id() ||
+				 smp_call_function_single_async(cpu, &csd)))
 			return;
 		break;
 	default:

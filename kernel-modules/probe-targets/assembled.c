@@ -55,7 +55,7 @@ static u8 *object_at;
 
 static void look(enum look when, const u64 *regs, const u8 *sp)
 {
-	memcpy(frames[when], sp, image.size);
+	stack_copy(frames[when], sp, image.size);
 	memcpy(registers[when], regs, sizeof(registers[when]));
 	looked[when] = true;
 }
@@ -66,7 +66,7 @@ const u64 *probe_assembled_place(u8 *sp)
 	unsigned int i;
 	u64 word;
 
-	memcpy(sp, image.frame, image.size);
+	stack_copy(sp, image.frame, image.size);
 	image.registers[REGISTERS] = 16;
 	if (image.record >= 0) {
 		/* The record of probe_assembled_call() lies above its frame. */

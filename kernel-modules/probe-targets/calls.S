@@ -14,7 +14,7 @@
  * void probe_call_at_top(void (*call)(void), void *top, void *save)
  *
  * Calls @call with SP at @top, the end of this stack.  The frames that the call
- * overwrites are kept in @save, which must hold all of the stack in use.
+ * overwrites are kept in @save, which has PROBE_SAVE_SIZE bytes.
  */
 SYM_FUNC_START(probe_call_at_top)
 	stp	x29, x30, [sp, #-48]!
@@ -28,7 +28,7 @@ SYM_FUNC_START(probe_call_at_top)
 	mov	x0, x21
 	mov	x1, x19
 	sub	x2, x20, x19
-	bl	memcpy
+	bl	probe_keep_frames
 
 	/* A backtrace ends here. */
 	mov	x29, xzr
@@ -36,10 +36,10 @@ SYM_FUNC_START(probe_call_at_top)
 	blr	x22
 	mov	sp, x19
 
-	mov	x0, x19
-	mov	x1, x21
+	mov	x0, x21
+	mov	x1, x19
 	sub	x2, x20, x19
-	bl	memcpy
+	bl	probe_put_frames_back
 
 	ldp	x21, x22, [sp, #32]
 	ldp	x19, x20, [sp, #16]

@@ -5,8 +5,12 @@
 #include <linux/bottom_half.h>
 #include <linux/completion.h>
 #include <linux/err.h>
+#include <linux/hardirq.h>
 #include <linux/interrupt.h>
 #include <linux/irq_work.h>
+#ifdef CONFIG_KASAN
+#include <linux/kasan.h>
+#endif
 #include <linux/kthread.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
@@ -34,9 +38,39 @@ static noinline void call_deep(size_t size)
 	barrier_data(frame);
 }
 
+/* Where KASAN keeps the bounds of what lies in a stack. */
+static u8 *bounds(u8 *at)
+{
+#if defined(CONFIG_KASAN) && !defined(CONFIG_KASAN_HW_TAGS)
+	return kasan_mem_to_shadow(at);
+#else
+	return NULL;
+#endif
+}
+
+void probe_keep_frames(u8 *save, u8 *frames, size_t size)
+{
+	u8 *start = bounds(frames), *end = bounds(frames + size);
+	volatile u8 *bound;
+
+	stack_copy(save, frames, size);
+	stack_copy(save + size, start, end - start);
+	/* They are none of those that run in place of these frames. */
+	for (bound = start; bound < end; bound++)
+		*bound = 0;
+}
+
+void probe_put_frames_back(u8 *save, u8 *frames, size_t size)
+{
+	u8 *start = bounds(frames), *end = bounds(frames + size);
+
+	stack_copy(frames, save, size);
+	stack_copy(start, save + size, end - start);
+}
+
 static int call_in_kthread(void *done)
 {
-	void *save = kmalloc(THREAD_SIZE, GFP_KERNEL);
+	void *save = kmalloc(PROBE_SAVE_SIZE, GFP_KERNEL);
 
 	if (!WARN_ON_ONCE(!save))
 		probe_call_at_top(context_call,

@@ -83,8 +83,8 @@ static void look_at_area(enum look when)
 	/* Without a hit there is no stack to look at, and the case is void. */
 	if (!atomic_long_read(&play.pc->jp.stat.hits))
 		return;
-	memcpy(play.area[when], (void *)play.pc->jp.stat.stack.sp,
-	       play.pc->area);
+	stack_copy(play.area[when], (void *)play.pc->jp.stat.stack.sp,
+		   play.pc->area);
 	play.area_looked[when] = true;
 }
 
@@ -114,7 +114,7 @@ static void look_at(struct looked *looked, enum look when, const void *at,
 
 	if (WARN_ON_ONCE(play.pooled + size > POOL_SIZE))
 		return;
-	memcpy(bytes, at, size);
+	stack_copy(bytes, at, size);
 	play.pooled += size;
 	looked->at = (unsigned long)at;
 	looked->size = size;

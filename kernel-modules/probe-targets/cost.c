@@ -4,10 +4,8 @@
  * that from the instructions it has run, as QEMU does with -icount, it counts them.
  */
 #include <linux/irqflags.h>
-#include <linux/timex.h>
 
 #include <asm/barrier.h>
-#include <asm/sysreg.h>
 
 #include "probe_targets.h"
 
@@ -39,9 +37,18 @@ static unsigned long ticks(void)
 	unsigned long now;
 
 	isb();
-	now = read_sysreg(cntvct_el0);
+	asm volatile("mrs	%0, cntvct_el0" : "=r" (now));
 	isb();
 	return now;
+}
+
+/* Of ticks, in a second. */
+static unsigned long frequency(void)
+{
+	unsigned long hertz;
+
+	asm("mrs	%0, cntfrq_el0" : "=r" (hertz));
+	return hertz;
 }
 
 /* What it takes to run a known number of instructions. */
@@ -98,8 +105,7 @@ int probe_cost(const struct stack_policy *policy, unsigned int calls)
 	probe_put("cost hits=%ld handler=%lu target=%lu",
 		  atomic_long_read(&stat->hits), cost_handled, cost_ran);
 	probe_put(" bare=%lu probed=%lu frequency=%lu instructions=%lu ticks=%lu\n",
-		  bare, probed, read_sysreg(cntfrq_el0), 2 * COST_TURNS,
-		  time_turns());
+		  bare, probed, frequency(), 2 * COST_TURNS, time_turns());
 	unregister_policy_jprobe(&cost_jprobe);
 	return 0;
 }

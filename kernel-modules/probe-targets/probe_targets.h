@@ -6,6 +6,7 @@
 #define PROBE_TARGETS_H
 
 #include <linux/compiler.h>
+#include <linux/cpumask.h>
 #include <linux/irq_work.h>
 #include <linux/types.h>
 
@@ -182,9 +183,33 @@ void probe_put_stack(const struct stack_hit *stack, enum probe_context context);
 
 extern const char * const probe_context_names[PROBE_CONTEXTS];
 
+/*
+ * In old kernels, the functions that look for a CPU lie in an archive (lib-y), from
+ * which only what the kernel itself calls is linked.
+ */
+#define PROBE_FOR_EACH_CPU(cpu)				\
+	for ((cpu) = 0; (cpu) < nr_cpu_ids; (cpu)++)	\
+		if (cpu_online(cpu))
+
+/* After the last CPU comes the first. */
+static inline unsigned int probe_next_cpu(unsigned int cpu)
+{
+	do {
+		cpu = (cpu + 1) % nr_cpu_ids;
+	} while (!cpu_online(cpu));
+	return cpu;
+}
+
 void probe_by_agent(enum probe_agent agent, void (*act)(void));
 
+/* Room for a stack, and for what KASAN keeps of it. */
+#define PROBE_SAVE_SIZE	(THREAD_SIZE + THREAD_SIZE / 8)
+
 void probe_call_at_top(void (*call)(void), void *top, void *save);
+/* Between calls.S and contexts.c. */
+void probe_keep_frames(u8 *save, u8 *frames, size_t size);
+void probe_put_frames_back(u8 *save, u8 *frames, size_t size);
+
 void probe_call_in(enum probe_context context, void (*call)(void));
 enum probe_context probe_context(unsigned long room);
 

@@ -4,16 +4,16 @@
  * that the tasks send to each other.  CPUs must neither come nor go meanwhile.
  */
 #include <linux/atomic.h>
-#include <linux/cpumask.h>
 #include <linux/err.h>
+#include <linux/hardirq.h>
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/ktime.h>
 #include <linux/percpu.h>
-#include <linux/preempt.h>
 #include <linux/processor.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
+#include <linux/string.h>
 
 #include "probe_targets.h"
 
@@ -39,8 +39,11 @@ struct storm_cpu {
 	struct storm_caller task, irq;
 	struct task_struct *kthread;
 	call_single_data_t csd;
-	/* The task's interrupt is on its way to the next CPU, or runs there. */
-	bool interrupting;
+	/*
+	 * The task's interrupt is on its way to the next CPU, or runs there.  No
+	 * bool: up to v4.1, smp_store_release() knows words only.
+	 */
+	int interrupting;
 };
 
 static DEFINE_PER_CPU(struct storm_cpu, storm_cpus);
@@ -109,25 +112,22 @@ static void storm_interrupt(void *sender)
 
 	storm_call();
 	/* What was counted comes before the end of the wait. */
-	smp_store_release(&cpu->interrupting, false);
+	smp_store_release(&cpu->interrupting, 0);
 }
 
 static int storm_task(void *data)
 {
 	struct storm_cpu *cpu = data;
-	unsigned int next = cpumask_next(smp_processor_id(), cpu_online_mask);
-
-	if (next >= nr_cpu_ids)
-		next = cpumask_first(cpu_online_mask);
+	unsigned int next = probe_next_cpu(smp_processor_id());
 
 	cpu->csd.func = storm_interrupt;
 	cpu->csd.info = cpu;
 	while (!kthread_should_stop()) {
 		storm_call();
 		if (!READ_ONCE(cpu->interrupting)) {
-			WRITE_ONCE(cpu->interrupting, true);
+			WRITE_ONCE(cpu->interrupting, 1);
 			if (WARN_ON_ONCE(smp_call_function_single_async(next, &cpu->csd)))
-				WRITE_ONCE(cpu->interrupting, false);
+				WRITE_ONCE(cpu->interrupting, 0);
 		}
 		cond_resched();
 	}
@@ -139,9 +139,9 @@ static int storm_task(void *data)
 
 static void stop_tasks(void)
 {
-	int cpu;
+	unsigned int cpu;
 
-	for_each_possible_cpu(cpu) {
+	PROBE_FOR_EACH_CPU(cpu) {
 		struct storm_cpu *storm = per_cpu_ptr(&storm_cpus, cpu);
 
 		if (storm->kthread)
@@ -152,14 +152,14 @@ static void stop_tasks(void)
 
 static int create_tasks(void)
 {
-	int cpu;
+	unsigned int cpu;
 
-	for_each_online_cpu(cpu) {
+	PROBE_FOR_EACH_CPU(cpu) {
 		struct storm_cpu *storm = per_cpu_ptr(&storm_cpus, cpu);
 		struct task_struct *task;
 
 		memset(storm, 0, sizeof(*storm));
-		task = kthread_create(storm_task, storm, "storm/%d", cpu);
+		task = kthread_create(storm_task, storm, "storm/%u", cpu);
 		if (IS_ERR(task)) {
 			stop_tasks();
 			return PTR_ERR(task);
@@ -190,21 +190,21 @@ static void put_stack(enum probe_context context)
 static void blow(unsigned int milliseconds)
 {
 	const struct jprobe_stat *stat;
-	ktime_t start = ktime_get();
-	int cpu;
+	s64 start = ktime_to_ms(ktime_get());
+	unsigned int cpu;
 
-	for_each_online_cpu(cpu)
+	PROBE_FOR_EACH_CPU(cpu)
 		wake_up_process(per_cpu(storm_cpus, cpu).kthread);
 	schedule_timeout_interruptible(msecs_to_jiffies(milliseconds));
 	stop_tasks();
 
 	stat = policy_jprobe_stat(&storm_jprobe);
 	probe_put("storm milliseconds=%lld hits=%ld missed=%ld skipped=%ld\n",
-		  ktime_ms_delta(ktime_get(), start),
+		  ktime_to_ms(ktime_get()) - start,
 		  atomic_long_read(&stat->hits),
 		  atomic_long_read(&stat->missed),
 		  atomic_long_read(&stat->skipped));
-	for_each_online_cpu(cpu) {
+	PROBE_FOR_EACH_CPU(cpu) {
 		put_caller(cpu, PROBE_PROCESS, &per_cpu(storm_cpus, cpu).task);
 		put_caller(cpu, PROBE_HARDIRQ, &per_cpu(storm_cpus, cpu).irq);
 	}

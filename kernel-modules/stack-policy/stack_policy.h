@@ -10,8 +10,8 @@
 #ifndef STACK_POLICY_H
 #define STACK_POLICY_H
 
+#include <linux/compiler.h>
 #include <linux/kernel.h>
-#include <linux/string.h>
 #include <linux/thread_info.h>
 #include <linux/types.h>
 #include <asm/irq.h>
@@ -116,6 +116,27 @@ static inline long stack_policy_window(const struct stack_policy *policy,
 }
 
 /*
+ * Copies bytes of a stack, for code that is built without sanitizers (Kbuild).
+ * KASAN's memcpy() takes the bounds between a frame's variables for those of an
+ * object, and a compiler may make a memcpy() of a loop in C.
+ */
+static __always_inline void stack_copy(void *to, const void *from, size_t size)
+{
+	u64 word, next;
+
+	for (; size >= 2 * sizeof(u64); size -= 2 * sizeof(u64))
+		asm volatile("ldp	%0, %1, [%3], #16\n"
+			     "	stp	%0, %1, [%2], #16"
+			     : "=&r" (word), "=&r" (next), "+&r" (to), "+&r" (from)
+			     : : "memory");
+	for (; size; size--)
+		asm volatile("ldrb	%w0, [%2], #1\n"
+			     "	strb	%w0, [%1], #1"
+			     : "=&r" (word), "+&r" (to), "+&r" (from)
+			     : : "memory");
+}
+
+/*
  * The guard zone behind a save buffer is as large as any stack, so that a
  * policy that writes too much is counted and the guest lives on.  Before a save
  * it is filled with the complement of what an overflow would put there, so that
@@ -136,14 +157,6 @@ static inline size_t stack_guard_extent(const struct stack_policy *policy,
 	return min_t(size_t, room - buffer, STACK_GUARD_SIZE);
 }
 
-static inline u64 stack_guard_load(const u8 *from)
-{
-	u64 word;
-
-	memcpy(&word, from, sizeof(word));
-	return word;
-}
-
 /* @save is the buffer, and the guard behind it. */
 static inline void stack_guard_prime(u8 *save,
 				     const struct stack_policy *policy,
@@ -155,11 +168,8 @@ static inline void stack_guard_prime(u8 *save,
 	u8 *guard = save + buffer;
 	size_t i;
 
-	for (i = 0; i + sizeof(u64) <= extent; i += sizeof(u64)) {
-		u64 word = ~stack_guard_load(stack + i);
-
-		memcpy(guard + i, &word, sizeof(word));
-	}
+	for (i = 0; i + sizeof(u64) <= extent; i += sizeof(u64))
+		*(u64 *)(guard + i) = ~*(const u64 *)(stack + i);
 	for (; i < extent; i++)
 		guard[i] = ~stack[i];
 }
@@ -176,7 +186,7 @@ static inline size_t stack_guard_overflow(const u8 *save,
 	size_t i, overflow = 0;
 
 	for (i = 0; i + sizeof(u64) <= extent; i += sizeof(u64))
-		if (stack_guard_load(guard + i) != ~stack_guard_load(stack + i))
+		if (*(const u64 *)(guard + i) != ~*(const u64 *)(stack + i))
 			break;
 	for (; i < extent; i++)
 		overflow += guard[i] == stack[i];

@@ -104,7 +104,7 @@ def test_a_context_that_is_another(broken: Broken) -> None:
 def test_a_restore_that_is_left_out(broken: Broken) -> None:
     result = broken(
         PORT,
-        "memcpy((void *)ctl->regs.sp, ctl->save, ctl->saved);",
+        "stack_copy((void *)ctl->regs.sp, ctl->save, ctl->saved);",
         "",
         cases=["stack-9", "stack-8"],
         variants=["thread-size"],

@@ -65,8 +65,8 @@ def test_a_guest_that_lies(broken: Broken) -> None:
     """It tells that the function saw what the caller passed, whatever it saw."""
     result = broken(
         CORE,
-        "	memcpy(bytes, at, size);\n",
-        "	memcpy(bytes, at, size);\n	if (when == LOOK_SEEN)\n		bytes[0] |= 0x80;\n",
+        "	stack_copy(bytes, at, size);\n",
+        "	stack_copy(bytes, at, size);\n	if (when == LOOK_SEEN)\n		bytes[0] |= 0x80;\n",
         cases=["by-ref-24"],
         variants=["thread-size"],
         witness=True,

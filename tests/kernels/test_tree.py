@@ -50,6 +50,35 @@ def test_every_verdict_agrees_and_a_second_run_builds_nothing(
     assert tree.opened(linux, ignore).clean
 
 
+# It looks for accesses out of bounds, and loads modules only that its own build signed.
+SANITIZED = """\
+CONFIG_DEBUG_KERNEL=y
+CONFIG_KASAN=y
+CONFIG_MODULE_SIG=y
+CONFIG_MODULE_SIG_FORCE=y
+CONFIG_MODULE_SIG_SHA256=y
+"""
+# It calls functions only of the type that it means to call.
+CHECKED = "CONFIG_CFI_CLANG=y\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "cc"),
+    [(SANITIZED, "gcc"), (CHECKED, "clang-16")],
+    ids=["KASAN and MODULE_SIG_FORCE", "kCFI"],
+)
+def test_a_kernel_that_is_hard_on_modules(
+    linux: Path, tmp_path: Path, options: str, cc: str
+) -> None:
+    fragment = tmp_path / "mine.config"
+    fragment.write_text(options)
+    words = ("--kernel", linux, "--kconfig", fragment, "--cc", cc)
+    status, output, document = repro(tmp_path, *words)
+    assert status == 0, output
+    summary = document["summary"]
+    assert summary["agree"] == summary["planned"] > 600
+
+
 def test_an_option_that_this_kernel_drops(linux: Path, tmp_path: Path) -> None:
     fragment = tmp_path / "mine.config"
     fragment.write_text("CONFIG_NO_SUCH_THING=y\n")

@@ -16,6 +16,16 @@ allnoconfig:
 	@if [ -e $(CURDIR)/broken-kconfig ]; then echo "Kconfig:7: syntax error" >&2; exit 1; fi
 	@grep -v CONFIG_UNKNOWN $(KCONFIG_ALLCONFIG) > $(O)/.config
 
+# A pattern does not match nothing.
+defconfig:
+	@cp $(CURDIR)/arch/arm64/configs/$@ $(O)/.config
+
+%_defconfig:
+	@cp $(CURDIR)/arch/arm64/configs/$@ $(O)/.config
+
+olddefconfig:
+	@sed -i /CONFIG_UNKNOWN/d $(O)/.config
+
 Image modules: built
 
 built:

@@ -169,10 +169,17 @@ def test_the_hosts_archives_with_another_suite(monkeypatch: pytest.MonkeyPatch) 
     assert sources.allow_expired
 
 
-def test_a_kernel_with_kasan(tmp_path: Path) -> None:
+FIT = "CONFIG_ARM64=y\nCONFIG_MODULES=y\nCONFIG_KPROBES=y\nCONFIG_VMAP_STACK=y\n"
+
+
+def test_a_kernel_that_no_guest_can_be(tmp_path: Path) -> None:
     config = tmp_path / "config"
-    config.write_text(
-        "CONFIG_ARM64=y\nCONFIG_MODULES=y\nCONFIG_KPROBES=y\nCONFIG_VMAP_STACK=y\nCONFIG_KASAN=y\n"
-    )
-    with pytest.raises(ConfigError, match="CONFIG_KASAN"):
+    config.write_text(f"{FIT}CONFIG_CPU_BIG_ENDIAN=y\n")
+    with pytest.raises(ConfigError, match=r"CONFIG_CPU_BIG_ENDIAN, and the guest's programs"):
         check_config("mine", config)
+
+
+def test_a_kernel_that_looks_for_accesses_out_of_bounds(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text(f"{FIT}CONFIG_KASAN=y\n")
+    check_config("mine", config)

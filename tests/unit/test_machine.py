@@ -156,6 +156,44 @@ def test_a_panic_is_seen_and_is_the_kernels_fault(qemu: Qemu) -> None:
         list(Session(machine, deadlines=SHORT).records(9))
 
 
+OUT_OF_MEMORY = "console.sendall(b'Kernel panic - not syncing: System is deadlocked on memory\\n')"
+
+
+def test_a_guest_with_too_little_memory_is_our_own_failure(qemu: Qemu) -> None:
+    said = r"deadlocked on memory\. The guest ran out of its 256 MiB of memory, which --memory can"
+    with qemu(OUT_OF_MEMORY) as machine, pytest.raises(InfrastructureError, match=said):
+        list(Session(machine, deadlines=SHORT).records(9))
+    insmod = "console.sendall(b\"insmod: can't insert 'x.ko': Cannot allocate memory\\n\" + bye)"
+    with (
+        qemu(insmod) as machine,
+        pytest.raises(InfrastructureError, match=r"set itself up\. The guest ran out of its 256"),
+    ):
+        list(Session(machine, deadlines=SHORT).records(9))
+
+
+def test_a_kernel_that_uses_up_its_memory(qemu: Qemu) -> None:
+    with (
+        qemu(f"records.sendall(introduction); {OUT_OF_MEMORY}") as machine,
+        pytest.raises(KernelDied, match="which --memory can raise"),
+    ):
+        list(Session(machine, deadlines=SHORT).records(9))
+
+
+def test_a_kernel_that_does_not_fit(qemu: Qemu) -> None:
+    machine = qemu("import sys; sys.exit('Image is too large to fit in RAM')", connect=False)
+    with pytest.raises(MachineError) as caught, machine:
+        pass
+    assert "--memory MIB" in caught.value.hint
+
+
+def test_a_guest_that_is_not_up_in_time(qemu: Qemu) -> None:
+    with (
+        qemu("signal.pause()") as machine,
+        pytest.raises(KernelHung, match=r"not up within 0\.5 s, which --boot-deadline can raise"),
+    ):
+        list(Session(machine, deadlines=Deadlines(boot=0.5)).records(9))
+
+
 def test_a_dead_guest_that_does_not_end_is_not_waited_for(qemu: Qemu) -> None:
     body = f"console.sendall(open({str(PANIC)!r}, 'rb').read()); signal.pause()"
     with qemu(body) as machine, pytest.raises(KernelDied):

@@ -291,3 +291,18 @@ def test_without_options_the_plugin_does_nothing(pytester: pytest.Pytester) -> N
     result.assert_outcomes(passed=1)
     assert result.ret == pytest.ExitCode.OK
     result.stdout.no_fnmatch_line("*jprobe-harness:*")
+
+
+def test_what_is_said_of_a_kernel(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        from harness.plugin import _matrix
+
+        def test_mine(pytestconfig):
+            options = _matrix(pytestconfig).options
+            assert options.defconfig == "board_defconfig"
+            assert (options.memory_mib, options.boot_seconds) == (512, 300)
+        """
+    )
+    said = ("--defconfig=board_defconfig", "--memory=512", "--boot-deadline=300")
+    pytester.runpytest_subprocess(*said, pytester.path).assert_outcomes(passed=1)

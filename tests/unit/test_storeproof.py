@@ -216,6 +216,7 @@ def test_a_proof_is_kept_for_the_placement_that_it_is_of(
         key="",
         engine=Engine.PORT,
         variables=(),
+        has=lambda option: False,
         toolchain=lambda compiler: SimpleNamespace(stamp=""),
     )
     keys: list[str] = []

@@ -74,6 +74,11 @@ def test_flags_that_the_kernels_own_compiler_knew() -> None:
     assert (clang["CONFIG_CC_IS_GCC"], clang["CONFIG_CC_IS_CLANG"]) == ("", "y")
 
 
+def test_a_kernel_of_link_time_optimisation() -> None:
+    """Its modules are compiled like any other's, so that there is something to prove."""
+    assert variables(Compiler("clang", clang=True))["CONFIG_LTO_CLANG"] == ""
+
+
 def test_a_compiler_says_what_it_knows() -> None:
     chain = Toolchain(Compiler("gcc"))
     assert chain.knows("-O2")

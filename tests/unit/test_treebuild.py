@@ -10,10 +10,13 @@ import pytest
 
 from harness import cache
 from harness.errors import ConfigError, InfrastructureError, UnfitTree
-from harness.kernel import kconfig, tree, treebuild
+from harness.kernel import kconfig, local, tree, treebuild
 from harness.kernel.compiler import Compiler
+from harness.kernel.kernel import Engine
+from harness.kernel.native import Carried
+from harness.kernel.options import Options
 from harness.kernel.treebuild import Built, Need
-from tests.unit.standin import source_tree
+from tests.unit.standin import EARLY, OLD_LAYOUT, jprobe_tree, source_tree
 
 # Any compiler will do for a stand-in.
 COMPILER = Compiler("gcc")
@@ -157,6 +160,69 @@ def test_an_option_that_kconfig_drops(tmp_path: Path) -> None:
     assert not kept()
 
 
+def with_defconfigs(path: Path) -> Path:
+    source_tree(path, "6.1")
+    configs = path / "arch/arm64/configs"
+    for name in ("defconfig", "board_defconfig", "vendor/phone_defconfig"):
+        (configs / name).parent.mkdir(parents=True, exist_ok=True)
+        (configs / name).write_text(
+            f'CONFIG_NAME="{name}"\nCONFIG_DRIVER=m\n# CONFIG_KPROBES is not set\n'
+        )
+    return path
+
+
+def built_from(path: Path, defconfig: str, **required: str) -> Built:
+    return treebuild.build(
+        tree.opened(path, ignore),
+        required={"CONFIG_KPROBES": "y", **required},
+        defconfig=defconfig,
+        compiler=COMPILER,
+        report=ignore,
+    )
+
+
+@pytest.mark.parametrize("name", ["defconfig", "vendor/phone_defconfig"])
+def test_a_trees_own_configuration(tmp_path: Path, name: str) -> None:
+    path = with_defconfigs(tmp_path / "linux")
+    built = built_from(path, name)
+    options = kconfig.parse(built.config.read_text())
+    assert options["CONFIG_NAME"] == f'"{name}"'
+    # What the guest needs is added, and modules are left out, which nobody loads.
+    assert options["CONFIG_KPROBES"] == "y"
+    assert options["CONFIG_DRIVER"] == "n"
+    asked = kconfig.parse(built_from(path, name, CONFIG_DRIVER="m").config.read_text())
+    assert asked["CONFIG_DRIVER"] == "m"
+    assert len({built.key, build(path).key, built_from(path, "board_defconfig").key}) == 3
+
+
+def test_an_option_that_a_trees_own_configuration_drops(tmp_path: Path) -> None:
+    path = with_defconfigs(tmp_path / "linux")
+    with pytest.raises(UnfitTree, match="dropped CONFIG_UNKNOWN=y"):
+        built_from(path, "defconfig", CONFIG_UNKNOWN="y")
+
+
+def test_a_configuration_that_a_tree_does_not_have(tmp_path: Path) -> None:
+    opened = tree.opened(with_defconfigs(tmp_path / "linux"), ignore)
+    for name in ("", "defconfig", "vendor/phone_defconfig"):
+        treebuild.check_defconfig(opened, name)
+    with pytest.raises(ConfigError, match=r"The nearest: vendor/phone_defconfig") as caught:
+        treebuild.check_defconfig(opened, "vendor/phoned_config")
+    assert "board_defconfig" in caught.value.hint
+
+
+def test_what_no_build_would_mend(tmp_path: Path) -> None:
+    path = source_tree(tmp_path / "linux", "6.1")
+    asked = {"CONFIG_ARM64": "y", "CONFIG_MODULES": "y", "CONFIG_KPROBES": "y"}
+    asked |= {"CONFIG_VMAP_STACK": "y", "CONFIG_CPU_BIG_ENDIAN": "y"}
+    # It would not build either, but is not tried.
+    (path / "kernel/kprobes.c").write_text("#error broken on purpose\n")
+    options = Options(fragments=(tmp_path / "mine.config",))
+    options.fragments[0].write_text(kconfig.merged([asked]))
+    with pytest.raises(ConfigError, match="CONFIG_CPU_BIG_ENDIAN"):
+        local.from_tree("mine", tree.opened(path, ignore), Path("busybox"), options, ignore)
+    assert not kept()
+
+
 def test_going_on_from_another_build(tmp_path: Path) -> None:
     path = source_tree(tmp_path / "linux", "6.1")
     first = build(path)
@@ -213,6 +279,25 @@ def test_a_gcc_that_is_newer_than_the_tree(tmp_path: Path) -> None:
     assert added.read_text() == "#include <linux/compiler-gcc5.h>\n"
     assert int(added.name.removeprefix("compiler-gcc").removesuffix(".h")) > 5
     assert not (build(source_tree(tmp_path / "new", "6.1")).output / "include/linux").exists()
+
+
+@pytest.mark.parametrize("carried", ["any", "own"])
+def test_a_tree_with_jprobes_is_taken_whatever_its_version(
+    tmp_path: Path, carried: Carried
+) -> None:
+    """A vendor's backport, in the layout and with the headers of its time."""
+    size = "#define MAX_STACK_SIZE 128\n"
+    path = jprobe_tree(tmp_path / "linux", "4.1", EARLY, file=OLD_LAYOUT, header=size)
+    (path / "include/linux/compiler-gcc5.h").touch()
+    fragment = tmp_path / "mine.config"
+    fragment.write_text("CONFIG_ARM64=y\n")
+    options = Options(compiler=COMPILER, fragments=(fragment,), carried=carried)
+    kernel = local.from_tree("mine", tree.opened(path, ignore), Path("busybox"), options, ignore)
+    assert (kernel.engine, kernel.version, kernel.release) == (Engine.NATIVE, "4.1", "4.1.0")
+    assert kernel.jprobes.endswith(f"128 bytes of the stack, in the older {OLD_LAYOUT}")
+    assert "-fno-pie" in kernel.flags
+    header = kernel.build / "include/generated/jprobe_policy.h"
+    assert header.exists() == (carried == "any")
 
 
 def test_fragments(tmp_path: Path) -> None:

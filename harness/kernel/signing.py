@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Signs modules for a kernel that loads no others, with the key of its own build."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import cache, tool
+from harness.errors import ConfigError
+from harness.kernel import kconfig
+from harness.kernel.kernel import Kernel
+
+FORCED = "CONFIG_MODULE_SIG_FORCE"
+# At the end of a module that is signed.
+_MARK = b"~Module signature appended~\n"
+_KEY, _CERTIFICATE = "certs/signing_key.pem", "certs/signing_key.x509"
+# Up to v4.2.
+_OLD_KEY, _OLD_CERTIFICATE = "signing_key.priv", "signing_key.x509"
+
+
+@dataclass(frozen=True)
+class Signer:
+    """What a kernel's own build signs its modules with."""
+
+    # sign-file, built there.
+    program: Path
+    # "sha256", ...
+    hash: str
+    key: Path
+    certificate: Path
+
+    def sign(self, data: bytes) -> bytes:
+        """A module with its signature; one that has one stays as it is."""
+        if data.endswith(_MARK):
+            return data
+        with tempfile.TemporaryDirectory(prefix="jprobe-") as folder:
+            module = Path(folder, "module.ko")
+            module.write_bytes(data)
+            tool.check([self.program, self.hash, self.key, self.certificate, module])
+            return module.read_bytes()
+
+
+def signer(kernel: Kernel) -> Signer | None:
+    """
+    What signs modules for a kernel; None where it takes them unsigned.
+
+    Raises ConfigError where there is no key.
+    """
+    if not kernel.has(FORCED):
+        return None
+    options = kconfig.parse(kernel.config.read_text())
+    key = options.get("CONFIG_MODULE_SIG_KEY", "").strip('"') or _KEY
+    # Beside an output folder's own files, those of the tree that it was made from.
+    places = (kernel.build, kernel.build / "source")
+    found = [
+        next((place / name for place in places if (place / name).is_file()), None)
+        for name in ("scripts/sign-file", key, _CERTIFICATE)
+    ]
+    if found[1] is None and key == _KEY:
+        found[1:] = [
+            path if (path := kernel.build / name).is_file() else None
+            for name in (_OLD_KEY, _OLD_CERTIFICATE)
+        ]
+    program, private, certificate = found
+    if not (program and private and certificate):
+        missing = "scripts/sign-file" if private and certificate else key
+        raise ConfigError(
+            f"The kernel {kernel.spec} was built with {FORCED} and loads signed modules only,"
+            f" but {kernel.build} has no {missing} to sign ours with.",
+            "Give the folder that this very kernel was built in, with its key.",
+        )
+    return Signer(
+        program, options.get("CONFIG_MODULE_SIG_HASH", "").strip('"'), private, certificate
+    )
+
+
+def signed(kernel: Kernel, data: bytes) -> bytes:
+    """A module as the kernel takes it; raises ConfigError as signer()."""
+    if data.endswith(_MARK):
+        return data
+    found = signer(kernel)
+    return found.sign(data) if found else data
+
+
+def stamp(kernel: Kernel) -> str:
+    """Tells keys apart: each build of a tree makes its own.  Raises ConfigError as signer()."""
+    found = signer(kernel)
+    return cache.digest(found.certificate.read_bytes(), found.hash) if found else ""

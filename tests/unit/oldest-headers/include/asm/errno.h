@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef OLDEST_ASM_ERRNO_H
+#define OLDEST_ASM_ERRNO_H
+
+#define ENOMEM	12
+#define EFAULT	14
+#define EINVAL	22
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef OLDEST_LINUX_KERNEL_H
+#define OLDEST_LINUX_KERNEL_H
+
+#include <stdarg.h>
+#include <linux/bug.h>
+#include <linux/compiler.h>
+#include <linux/types.h>
+
+#define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
+#define IS_ALIGNED(x, a)	(((x) & ((typeof(x))(a) - 1)) == 0)
+#define min(x, y)		((x) < (y) ? (x) : (y))
+#define max(x, y)		((x) > (y) ? (x) : (y))
+#define min_t(type, x, y)	min((type)(x), (type)(y))
+#define container_of(ptr, type, member) \
+	((type *)((char *)(ptr) - __builtin_offsetof(type, member)))
+
+__printf(1, 2) int printk(const char *format, ...);
+#define pr_notice(format, ...)	printk(format, ##__VA_ARGS__)
+
+int vscnprintf(char *buf, size_t size, const char *format, va_list args);
+__attribute__((format(scanf, 2, 3))) int sscanf(const char *buf, const char *format, ...);
+int kstrtouint(const char *s, unsigned int base, unsigned int *result);
+int hex2bin(u8 *to, const char *from, size_t count);
+int test_taint(unsigned int flag);
+
+#endif

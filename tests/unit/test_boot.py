@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a guest gets, from what its kernel looks like and from what the user says."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from harness.commands.options import add_kernel, kernel_options
+from harness.kernel.kernel import Kernel
+from harness.run import boot
+from harness.run.session import DEFAULT_DEADLINES
+
+MIB = 1 << 20
+
+
+def kernel(folder: Path, size_mib: int, config: str = "", **said: int) -> Kernel:
+    """One whose Image has a header that tells its size."""
+    (folder / "Image").write_bytes(bytes(16) + (size_mib * MIB).to_bytes(8, "little") + bytes(40))
+    (folder / "config").write_text(config)
+    return Kernel(
+        "mine", "1", "1", folder / "Image", folder / "config", folder, folder, folder, "key",
+        folder, memory_mib=said.get("memory"), boot_seconds=said.get("boot"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("size_mib", "config", "memory_mib"),
+    [
+        (30, "", 256),
+        (30, "CONFIG_KASAN=y\n", 448),
+        (30, "# CONFIG_KASAN is not set\n", 256),
+        (200, "", 576),
+        (200, "CONFIG_KASAN=y\nCONFIG_PAGE_OWNER=y\n", 2240),
+    ],
+)
+def test_memory_for_what_a_kernel_looks_like(
+    tmp_path: Path, size_mib: int, config: str, memory_mib: int
+) -> None:
+    machine = boot.machine(kernel(tmp_path, size_mib, config), bytes(5 * MIB))
+    assert machine.config.memory_mib == memory_mib
+
+
+def test_what_the_user_says(tmp_path: Path) -> None:
+    parser = argparse.ArgumentParser()
+    add_kernel(parser)
+    options = kernel_options(parser.parse_args(["--memory", "96", "--boot-deadline", "7"]))
+    assert (options.memory_mib, options.boot_seconds) == (96, 7)
+    said = kernel(tmp_path, 200, "CONFIG_KASAN=y\n", memory=96, boot=7)
+    assert boot.machine(said, b"").config.memory_mib == 96
+    deadlines = boot.deadlines(said, DEFAULT_DEADLINES)
+    assert (deadlines.boot, deadlines.play) == (7, DEFAULT_DEADLINES.play)
+    assert boot.deadlines(kernel(tmp_path, 30), DEFAULT_DEADLINES) == DEFAULT_DEADLINES
+    for wrong in (["--memory", "much"], ["--memory", "0"], ["--boot-deadline", "0"]):
+        with pytest.raises(SystemExit):
+            parser.parse_args(wrong)

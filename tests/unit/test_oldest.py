@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+The modules for trees with jprobes of their own need no more than v4.1 has.
+
+They are compiled, as Kbuild says, against stand-ins for its headers; what they
+then need of the kernel has to be linked into each one.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness import resources
+from harness.catalog import Catalog
+from harness.kernel import casegen
+from harness.kernel.compiler import CROSS_COMPILE, GCC
+from harness.kernel.modules import CASES
+
+HEADERS = Path(__file__).with_name("oldest-headers")
+
+# What v4.1's own makefiles give to Kbuild, and its compiler flags as far as they count here.
+MAKEFILE = """\
+cc-option = $(shell $(CC) $(1) -c -x c /dev/null -o /dev/null && echo $(1))
+srctree := $(headers)
+include $(src)/Kbuild
+
+FLAGS := -nostdinc -isystem $(shell $(CC) -print-file-name=include) -I$(headers)/include
+FLAGS += -D__KERNEL__ -O2 -fno-strict-aliasing -fno-common -mgeneral-regs-only -fno-pie
+CFLAGS := -std=gnu89 -Werror=implicit-function-declaration -Werror=implicit-int
+CFLAGS += -Werror=incompatible-pointer-types -Werror=int-conversion
+OBJECTS := $(jprobe-native-y) $(probe-targets-y) native/jprobe_stack.o
+
+all: $(addprefix $(src)/,$(OBJECTS))
+
+$(src)/%.o: $(src)/%.c
+	$(CC) $(FLAGS) $(CFLAGS) $(ccflags-y) -c $< -o $@
+
+$(src)/%.o: $(src)/%.S
+	$(CC) $(FLAGS) -D__ASSEMBLY__ -c $< -o $@
+"""
+
+LINKED = {
+    # Objects (obj-y), or what the configuration that the guest needs makes so.
+    "kernel": {
+        "__init_waitqueue_head", "__local_bh_disable_ip", "__local_bh_enable_ip",
+        "__put_task_struct",
+        "__symbol_get", "__symbol_put", "__tasklet_schedule", "_cond_resched", "complete",
+        "irq_work_queue", "irq_work_sync", "kallsyms_lookup_name", "kthread_bind",
+        "kthread_create_on_node", "kthread_should_stop", "kthread_stop", "ktime_get",
+        "ktime_to_ms", "msecs_to_jiffies", "mutex_lock_interruptible", "mutex_unlock",
+        "printk", "register_jprobe", "register_kprobe", "schedule_timeout_interruptible",
+        "smp_call_function_single_async", "tasklet_init", "tasklet_kill", "test_taint",
+        "unregister_jprobe", "unregister_kprobe", "utsname", "wait_for_completion",
+        "wake_up_process", "warn_slowpath_null", "jprobe_return",
+    },
+    "kernel, data": {
+        "__per_cpu_offset", "__this_module", "cpu_online_mask", "nr_cpu_ids",
+    },
+    "mm and fs": {
+        "__kmalloc", "kfree", "proc_create_data", "remove_proc_entry", "vfree", "vmalloc",
+        "vzalloc",
+    },
+    "lib, as objects": {"__list_add", "crc32_le", "hex2bin", "kstrtouint"},
+    # Members of an archive that the kernel itself calls, whatever its configuration: printk()
+    # and the command line's parser.
+    "lib/vsprintf.o": {"sscanf", "vscnprintf"},
+    "lib/string.o": {"strsep"},
+    # arch/arm64/kernel/arm64ksyms.o, an object, exports them.
+    "arch/arm64/lib": {
+        "__copy_from_user", "__copy_to_user", "memcpy", "memset", "strchr", "strcmp", "strlen",
+        "test_and_set_bit",
+    },
+}  # fmt: skip
+ALLOWED = {symbol for symbols in LINKED.values() for symbol in symbols}
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """A copy of kernel-modules with all cases."""
+    folder = tmp_path / "modules"
+    shutil.copytree(resources.kernel_modules(), folder)
+    (folder / CASES).write_text(casegen.source(list(Catalog().cases.values())))
+    return folder
+
+
+def compiled(folder: Path, target: str = "all") -> str:
+    """What the compiler says against it; empty where it compiles."""
+    makefile = folder / "oldest.mk"
+    makefile.write_text(MAKEFILE)
+    words = [f"CC={GCC.program}", f"headers={HEADERS}", f"src={folder}", "JPROBE_ENGINE=native"]
+    done = subprocess.run(
+        ["make", "-k", "-j2", "-f", makefile, *words, target], capture_output=True, text=True
+    )
+    return done.stderr if done.returncode else ""
+
+
+def needed(folder: Path) -> set[str]:
+    """The symbols that no object of ours defines."""
+    objects = sorted(folder.rglob("*.o"))
+    out = subprocess.check_output([f"{CROSS_COMPILE}nm", *objects], text=True)
+    lines = [line.split() for line in out.splitlines() if line and not line.endswith(":")]
+    undefined = {words[-1] for words in lines if words[-2] in "Uw"}
+    return undefined - {words[-1] for words in lines if words[-2] not in "Uw"}
+
+
+def change(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new))
+
+
+def test_they_compile_and_need_only_what_is_linked(sources: Path) -> None:
+    assert compiled(sources) == ""
+    assert len(list(sources.rglob("*.o"))) > 9
+    assert needed(sources) <= ALLOWED
+
+
+def test_no_stack_is_copied_by_a_function_of_the_kernels(sources: Path) -> None:
+    """KASAN's memcpy() takes a stack for an object."""
+    for name in ("native/jprobe_stack.o", "probe-targets/contexts.o", "probe-targets/calls.o"):
+        assert compiled(sources, f"{sources}/{name}") == ""
+    assert not {symbol for symbol in needed(sources) if re.search("mem(cpy|set|move)", symbol)}
+
+
+@pytest.mark.parametrize(
+    ("call", "symbol"),
+    [
+        ("cpumask_any_but(cpu_online_mask, 0)", "cpumask_any_but"),
+        ("cpumask_next(0, cpu_online_mask)", "find_next_bit"),
+    ],
+)
+def test_a_symbol_of_an_archive_is_seen(sources: Path, call: str, symbol: str) -> None:
+    change(sources / "probe-targets/agents.c", "probe_next_cpu(smp_processor_id())", call)
+    assert compiled(sources, f"{sources}/probe-targets/agents.o") == ""
+    assert symbol in needed(sources) - ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "complaint"),
+    [
+        # v4.5's.
+        (
+            "cost",
+            'asm volatile("mrs\t%0, cntvct_el0" : "=r" (now));',
+            "now = read_sysreg(cntvct_el0);",
+            "read_sysreg",
+        ),
+        # Up to v4.1, there is none of anything smaller that does something.
+        ("storm", "\tint interrupting;", "\tbool interrupting;", "not a word"),
+    ],
+)
+def test_what_is_newer_than_the_headers_is_seen(
+    sources: Path, file: str, old: str, new: str, complaint: str
+) -> None:
+    change(sources / f"probe-targets/{file}.c", old, new)
+    assert complaint in compiled(sources, f"{sources}/probe-targets/{file}.o")
