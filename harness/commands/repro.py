@@ -197,15 +197,23 @@ def _check(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]) 
     if len(specs) > 1 and options.patch:
         raise ConfigError("--patch is for one kernel at a time.", "Give --kernel once.")
     plan = _plan(options, catalog)
-    if _debugs(options) and len(plan) != 1:
-        raise ConfigError(
-            f"A debugger is for one play, and these are {len(plan)}.",
-            "Choose one with --case and --variant.",
-        )
+    if _debugs(options):
+        _check_debugger(plan)
     _expectation(options, catalog)
     given = kernel_options(options, options.patch)
     for name in specs:
         job.check(name, catalog, _variants(options, catalog), options=given, exact=options.exact)
+
+
+def _check_debugger(plan: Sequence[Play]) -> None:
+    from harness.run import debug
+
+    if len(plan) != 1:
+        raise ConfigError(
+            f"A debugger is for one play, and these are {len(plan)}.",
+            "Choose one with --case and --variant.",
+        )
+    debug.check_installed()
 
 
 def _survey(runs: Mapping[str, Callable[[], Result]]) -> Survey:
@@ -265,7 +273,6 @@ def _in_gdb(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str])
     from harness.vm.gdb import GDB
     from harness.vm.machine import Config
 
-    debug.check_installed()
     with ExitStack() as resources:
         with ExitStack() as preparing:
             progress = Progress(preparing)
