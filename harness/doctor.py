@@ -70,7 +70,7 @@ EXTRA_PROGRAMS = (
 
 # For the project's own tests.
 TEST_PROGRAMS = (
-    Program("clang-16", "clang-16", "a kernel with kCFI"),
+    Program("clang-19", "clang-19", "a kernel with kCFI"),
     Program("zsh", "zsh", "its completion"),
     Program("fish", "fish", "its completion"),
     Program("systemd-analyze", "systemd", "checks the nightly job's units"),

@@ -64,7 +64,7 @@ CHECKED = "CONFIG_CFI_CLANG=y\n"
 
 @pytest.mark.parametrize(
     ("options", "cc"),
-    [(SANITIZED, "gcc"), (CHECKED, "clang-16")],
+    [(SANITIZED, "gcc"), (CHECKED, "clang-19")],
     ids=["KASAN and MODULE_SIG_FORCE", "kCFI"],
 )
 def test_a_kernel_that_is_hard_on_modules(
