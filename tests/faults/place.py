@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where one command runs with something wrong around it, and what it leaves behind."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import filelock
+import pexpect
+
+from harness import home
+
+SECONDS = 600
+# include/uapi/linux/prctl.h
+_PR_SET_CHILD_SUBREAPER = 36
+KERNEL = "debian:6.1"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    status: int
+    output: str
+
+
+@dataclass
+class Place:
+    """A folder for one command, with what the command is given."""
+
+    folder: Path
+    # The cache that this machine's tests share.
+    shared: Path
+    words: list[str] = field(default_factory=list)
+    # Set beside the test's own environment; None takes a variable away.
+    environment: dict[str, str | None] = field(default_factory=dict)
+    # A command that runs the command.
+    prefix: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name in ("temporary", "state", "work"):
+            (self.folder / name).mkdir(parents=True)
+        self.environment |= {
+            "XDG_STATE_HOME": str(self.folder / "state"),
+            # The user's own archives are where the shared cache came from.
+            "XDG_CONFIG_HOME": str(home.config().parent),
+            "TMPDIR": str(self.folder / "temporary"),
+        }
+        self.have_cache(self.folder / "cache")
+
+    @property
+    def work(self) -> Path:
+        """The folder that the command runs in."""
+        return self.folder / "work"
+
+    @property
+    def temporary(self) -> Path:
+        return Path(self.environment["TMPDIR"] or "/tmp")
+
+    @property
+    def cache(self) -> Path:
+        return Path(self.environment["XDG_CACHE_HOME"] or "") / "jprobe-harness"
+
+    def have_cache(self, folder: Path, kernel: str = KERNEL) -> None:
+        """A cache of its own that has a kernel already, and nothing that is built for it."""
+        self.environment["XDG_CACHE_HOME"] = str(folder)
+        pointer = self.shared / "resolved" / f"{kernel.replace(':', '-')}.json"
+        key = json.loads(pointer.read_text())["key"]
+        self.link(pointer, self.shared / "debian" / key, *self._entries("programs"))
+
+    def have_modules(self) -> None:
+        """The modules of a run with nothing wrong."""
+        self.link(*self._entries("modules"), *self._entries("initramfs"))
+
+    def have_build_roots(self) -> None:
+        """The roots that build modules for kernels which are newer than this machine."""
+        self.link(*self._entries("buildroots"))
+
+    def _entries(self, kind: str) -> list[Path]:
+        # What another run is making is no entry yet.
+        return list((self.shared / kind).glob("[!.]*"))
+
+    def link(self, *entries: Path) -> None:
+        """Take entries of the shared cache, by hard links: a kernel has 16,000 files."""
+        for entry in entries:
+            folder = self.cache / entry.parent.name
+            folder.mkdir(parents=True, exist_ok=True)
+            if not (folder / entry.name).exists():
+                pair = (str(entry), str(folder / entry.name))
+                subprocess.run(["cp", "--archive", "--link", *pair], check=True)
+
+    def write(self, name: str, text: str) -> Path:
+        """A file below the folder that the command runs in."""
+        path = self.work / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def program(self, name: str, script: str) -> None:
+        """A program of that name, found before the machine's own."""
+        path = self.folder / "programs" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        self.environment["PATH"] = f"{path.parent}:{os.environ['PATH']}"
+
+    def _command(self, words: Sequence[str] = ()) -> list[str]:
+        return [*self.prefix, "jprobe-harness", *(words or self.words)]
+
+    def _variables(self) -> dict[str, str]:
+        variables = os.environ | self.environment
+        return {name: value for name, value in variables.items() if value is not None}
+
+    def run_on_terminal(self, columns: int) -> Ran:
+        """Run the command on a terminal that is so wide."""
+        program, *words = self._command()
+        terminal: pexpect.spawn[str] = pexpect.spawn(
+            program,
+            words,
+            cwd=self.work,
+            env=self._variables(),
+            timeout=SECONDS,
+            dimensions=(24, columns),
+            encoding="utf-8",
+            codec_errors="replace",
+        )
+        terminal.expect(pexpect.EOF)
+        terminal.close()
+        assert terminal.exitstatus is not None, f"ended by signal {terminal.signalstatus}"
+        return Ran(terminal.exitstatus, terminal.before or "")
+
+    def run(self, words: Sequence[str] = ()) -> Ran:
+        """Run the command, or another one in the same place."""
+        done = subprocess.run(
+            self._command(words),
+            cwd=self.work,
+            env=self._variables(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=SECONDS,
+        )
+        return Ran(done.returncode, done.stdout)
+
+    def left(self) -> list[str]:
+        """What a command that has ended left behind: processes, files, locks."""
+        return [
+            *(f"process {name}" for name in _orphans()),
+            *(f"file {path}" for path in self.temporary.glob("*")),
+            *(f"file {path}" for path in self.cache.rglob(".tmp-*")),
+            *(f"lock {path}" for path in self.cache.rglob("*.lock") if _is_held(path)),
+        ]
+
+
+def end(pid: int) -> None:
+    """End a process that was left, and wait for it."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of whatever outlives its own."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def _orphans() -> list[str]:
+    """The names of processes that outlived their parents; ended ones are reaped."""
+    pid = os.getpid()
+    names = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        ended, _ = os.waitpid(int(child), os.WNOHANG)
+        if not ended:
+            names.append(Path(f"/proc/{child}/comm").read_text().strip())
+    return names
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with filelock.FileLock(path, timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
