@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import cache, tool
-from harness.kernel import plain
+from harness.kernel import bubblewrap, plain
 from harness.kernel.apt import Progress, accepts_expired, explain, in_suites
 from harness.settings import Archive
 
@@ -81,8 +81,7 @@ def command(
     root: Path, words: Sequence[str | Path], *, readable: Sequence[Path], writable: Sequence[Path]
 ) -> list[str | Path]:
     """`words` as a command in `root`, which sees some folders of the machine's as plain.name()."""
-    return [
-        "bwrap",
+    shown: list[str | Path] = [
         "--ro-bind", root / "usr", "/usr",
         "--ro-bind", root / "etc", "/etc",
         "--ro-bind", root / "var", "/var",
@@ -98,3 +97,4 @@ def command(
         "--setenv", "TMPDIR", "/tmp",  # noqa: S108 - not the machine's
         *words,
     ]  # fmt: skip
+    return bubblewrap.command(shown)

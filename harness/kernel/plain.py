@@ -16,6 +16,7 @@ from pathlib import Path
 
 from harness import cache, tool
 from harness.errors import ConfigError, InfrastructureError
+from harness.kernel import bubblewrap
 
 _PLAIN = re.compile(r"[\w.+@~-]*")
 
@@ -63,7 +64,7 @@ def command(words: Sequence[str | Path], folders: Sequence[Path]) -> list[str | 
     if not odd:
         return words
     binds = [word for part in sorted(odd) for word in ("--bind", part, name(part))]
-    return ["bwrap", *_machine(), *binds, "--die-with-parent", *words]
+    return bubblewrap.command([*_machine(), *binds, "--die-with-parent", *words])
 
 
 def check(folder: Path) -> None:
