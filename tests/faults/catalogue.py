@@ -20,6 +20,7 @@ from tests.faults.place import Place
 from tests.unit.standin import source_tree
 
 Inject = Callable[[Place], None]
+AS_ROOT = os.geteuid() == 0
 
 
 @dataclass(frozen=True)
@@ -169,9 +170,15 @@ def full_disk(place: Place) -> None:
     """The modules' cache is a disk with room for less than they need."""
     folder = place.cache / "modules"
     folder.mkdir()
-    mount = 'mount -t tmpfs -o size=700k none "$0" && exec "$@"'
-    namespace = ["unshare", "--mount", *(() if os.geteuid() == 0 else ("--map-root-user",))]
-    place.prefix = [*namespace, "sh", "-c", mount, str(folder)]
+    script = (
+        'mount -t tmpfs -o size=700k none "$0" || exit; "$@"; status=$?;'
+        ' umount --lazy "$0"; exit $status'
+    )
+    namespace = ["unshare", "--mount", *([] if AS_ROOT else ["--map-root-user"])]
+    if subprocess.run([*namespace, "true"], capture_output=True).returncode:
+        # In a chroot, whose root directory is no mount.
+        namespace += ["--propagation", "unchanged"]
+    place.prefix = [*namespace, "sh", "-c", script, str(folder)]
 
 
 def other_repository(place: Place) -> None:
@@ -193,7 +200,15 @@ exec {real} "$@"''',
 
 # No entry in /etc/passwd has it.
 UNKNOWN_UID = "54321"
+_CAPABILITIES = "+dac_override,+dac_read_search"
 unknown_user = under("unshare", "--user", f"--map-user={UNKNOWN_UID}", f"--map-group={UNKNOWN_UID}")
+# The same where no namespace of users can be had, as in a chroot.  The capabilities are for
+# the files, which stay root's; bubblewrap would refuse them.
+root_as_unknown_user = under(
+    "setpriv", f"--reuid={UNKNOWN_UID}", f"--regid={UNKNOWN_UID}", "--clear-groups",
+    f"--inh-caps={_CAPABILITIES}", f"--ambient-caps={_CAPABILITIES}",
+)  # fmt: skip
+nobody = root_as_unknown_user if AS_ROOT else unknown_user
 
 
 def from_make(place: Place) -> None:
@@ -223,10 +238,10 @@ FAULTS = (
     Fault("the locale C", both(built, environment(LANG="C", LC_ALL="C", LANGUAGE=None))),
     Fault("a home that cannot be written", both(built, environment(HOME="/proc"))),
     Fault("no home", both(built, environment(HOME=None))),
-    Fault("a user without an entry in /etc/passwd", both(built, unknown_user)),
+    Fault("a user without an entry in /etc/passwd", both(built, nobody)),
     Fault(
         "a user without an entry, and no home",
-        both(built, unknown_user, environment(HOME=None)),
+        both(built, nobody, environment(HOME=None)),
         full=True,
     ),
     Fault("a space and a comma in the cache's path", cache("my cache, large")),
