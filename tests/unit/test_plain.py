@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError, Exit
-from harness.kernel import buildroot, plain
+from harness.kernel import bubblewrap, buildroot, plain
 
 ODD = ["a b", "a,b", "a:b", "a%b", "a#b", "it's", 'a"b', "a\\b", "$HOME", "a=b", "a;b", "a\nb"]
 
@@ -70,6 +70,10 @@ def test_nothing_begins_where_nothing_can_be_built(
     with pytest.raises(ConfigError, match="bwrap is not installed") as caught:
         plain.check(tmp_path / "a b")
     assert caught.value.exit_status is Exit.USAGE
+    # As if this were no chroot, where something else would start it.
+    table = tmp_path / "mountinfo"
+    table.write_text("27 1 254:0 / / rw - ext4 /dev/vda rw\n")
+    monkeypatch.setattr(bubblewrap, "_MOUNTS", table)
     program = tmp_path / "bwrap"
     program.write_text("#!/bin/sh\necho 'bwrap: No permissions' >&2\nexit 1\n")
     program.chmod(0o755)
