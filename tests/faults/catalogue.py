@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.disks import under_a_small_disk
 from tests.faults.place import Place
 from tests.unit.standin import source_tree
 
@@ -170,15 +171,7 @@ def full_disk(place: Place) -> None:
     """The modules' cache is a disk with room for less than they need."""
     folder = place.cache / "modules"
     folder.mkdir()
-    script = (
-        'mount -t tmpfs -o size=700k none "$0" || exit; "$@"; status=$?;'
-        ' umount --lazy "$0"; exit $status'
-    )
-    namespace = ["unshare", "--mount", *([] if AS_ROOT else ["--map-root-user"])]
-    if subprocess.run([*namespace, "true"], capture_output=True).returncode:
-        # In a chroot, whose root directory is no mount.
-        namespace += ["--propagation", "unchanged"]
-    place.prefix = [*namespace, "sh", "-c", script, str(folder)]
+    place.prefix = under_a_small_disk(folder, "700k")
 
 
 def other_repository(place: Place) -> None:

@@ -18,6 +18,7 @@ from harness.model.policy import Policy, Rule
 from harness.run import crash, logs, repro
 from harness.run.boot import Dump
 from harness.run.plan import Result, plays
+from tests.disks import under_a_small_disk
 from tests.guest.conftest import DEADLINES, BrokenTree
 
 SECONDS = 120
@@ -104,14 +105,10 @@ def test_a_run_without_a_dump(tmp_path: Path) -> None:
 def test_a_full_disk(kernel: Kernel, tmp_path: Path) -> None:
     full_disk = tmp_path / "full"
     full_disk.mkdir()
-    # In a mount namespace of its own.
-    script = (
-        f"mount -t tmpfs -o size=24m tmpfs {full_disk} && XDG_STATE_HOME={full_disk}"
-        f" exec jprobe-harness repro --kernel {kernel.spec} --case stack-9 --variant none"
-        " --dump end"
-    )
     done = subprocess.run(
-        ["unshare", "--map-root-user", "--mount", "sh", "-c", script],
+        [*under_a_small_disk(full_disk, "24m"), "jprobe-harness", "repro", "--kernel", kernel.spec,
+         "--case", "stack-9", "--variant", "none", "--dump", "end"],
+        env={**os.environ, "XDG_STATE_HOME": str(full_disk)},
         capture_output=True, text=True, timeout=SECONDS,
     )  # fmt: skip
     text = done.stdout + done.stderr
