@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
@@ -87,9 +88,30 @@ def opened(folder: Path, boot: int) -> Program:
         module = program.relocatable_module(name, sections[".text"], create=True)
         for section, address in sections.items():
             module.section_addresses[section] = address
-        module.address_ranges = [(min(sections.values()), max(sections.values()) + _PAGE)]
-        module.try_file(str(loaded_file(places, name)), force=True)
+        file = loaded_file(places, name)
+        module.address_ranges = address_ranges(file, sections)
+        module.try_file(str(file), force=True)
     return program
+
+
+def address_ranges(module: Path, sections: Mapping[str, int]) -> list[tuple[int, int]]:
+    """
+    Where a module's sections lie, from their addresses: each start, and what follows the end.
+
+    Without those for its start and its symbols: their memory is free again, and may be another
+    module's.
+    """
+    with module.open("rb") as file:
+        sizes = {
+            section.name: section["sh_size"]
+            for section in ELFFile(file).iter_sections()
+            if section["sh_flags"] & SH_FLAGS.SHF_ALLOC
+        }
+    return [
+        (address, address + sizes[name])
+        for name, address in sections.items()
+        if sizes.get(name) and not name.startswith(".init")
+    ]
 
 
 def _places(folder: Path, boot: int) -> Any:
