@@ -75,6 +75,8 @@ def under(*prefix: str) -> Inject:
 
 
 def both(*injects: Inject) -> Inject:
+    """Several things at once, in their order."""
+
     def inject(place: Place) -> None:
         for one in injects:
             one(place)
