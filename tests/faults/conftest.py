@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,9 +12,11 @@ import pytest
 from harness import cache
 from tests.faults.place import Place, adopt_orphans
 
-# The command that every fault meets, unless a fault says otherwise: one cell.
-CELL = ("repro", "--case", "stack-9", "--variant", "fixed-64")
-MakePlace = Callable[[Path], Place]
+# The command that every fault meets, unless a fault says otherwise: three cells.
+COMMAND = (
+    "repro", "--case", "stack-9",
+    "--variant", "none", "--variant", "fixed-64", "--variant", "fixed-128",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,13 +25,21 @@ def orphans() -> None:
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The user's cache, once a run has filled it."""
-    done = subprocess.run(["jprobe-harness", *CELL], capture_output=True, text=True, timeout=1800)
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The logs of a run with nothing wrong, which has filled the user's cache."""
+    state = tmp_path_factory.mktemp("sound")
+    done = subprocess.run(
+        ["jprobe-harness", *COMMAND],
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        env=os.environ | {"XDG_STATE_HOME": str(state)},
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    return cache.root()
+    (folder,) = state.glob("jprobe-harness/runs/*/")
+    return folder
 
 
 @pytest.fixture
-def place(tmp_path: Path, shared: Path) -> Place:
-    return Place(tmp_path, shared, [*CELL])
+def place(tmp_path: Path, sound: Path) -> Place:
+    return Place(tmp_path, cache.root(), [*COMMAND], sound)

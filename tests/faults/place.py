@@ -39,6 +39,8 @@ class Place:
     # The cache that this machine's tests share.
     shared: Path
     words: list[str] = field(default_factory=list)
+    # The logs of a run with nothing wrong.
+    sound: Path = Path()
     # Set beside the test's own environment; None takes a variable away.
     environment: dict[str, str | None] = field(default_factory=dict)
     # A command that runs the command.

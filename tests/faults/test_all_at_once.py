@@ -10,14 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness import cache
-from tests.faults.catalogue import (
-    KBUILD,
-    Inject,
-    environment,
-    other_repository,
-    temporary,
-    unknown_user,
-)
+from tests.faults.catalogue.surroundings import KBUILD, other_repository, unknown_user
+from tests.faults.fault import Inject
+from tests.faults.inject import environment, temporary
 from tests.faults.place import SECONDS, Place
 
 UNUSUAL: tuple[Inject, ...] = (

@@ -7,19 +7,25 @@ import re
 
 import pytest
 
-from tests.faults.catalogue import FAULTS, Fault
-from tests.faults.conftest import CELL
+from tests.faults.catalogue import FAULTS
+from tests.faults.conftest import COMMAND
+from tests.faults.fault import Fault
 from tests.faults.place import Place, Ran, end
 
-GREEN = re.compile(r"^(\d+) of \1 verdicts as predicted", re.MULTILINE)
+VERDICTS = re.compile(r"^(\d+) of (\d+) verdicts as predicted", re.MULTILINE)
 
 
 def check(fault: Fault, place: Place, ran: Ran) -> None:
-    """The status and the sentence of a fault, and nothing left behind."""
-    assert ran.status == fault.status, ran.output
+    """The status and the sentence of a fault, what is kept, and nothing left behind."""
+    assert ran.status == fault.ends, ran.output
     assert re.search(fault.says, ran.output), ran.output
     assert "Traceback" not in ran.output
-    assert bool(GREEN.search(ran.output)) == (fault.status == 0), ran.output
+    told = VERDICTS.search(ran.output)
+    if fault.ends == 0:
+        assert told, ran.output
+        assert told[1] == told[2], ran.output
+    else:
+        assert int(told[1] if told else 0) == fault.kept, ran.output
     assert place.left() == []
 
 
@@ -30,12 +36,12 @@ def check(fault: Fault, place: Place, ran: Ran) -> None:
 def test_a_fault(fault: Fault, place: Place) -> None:
     fault.inject(place)
     check(fault, place, place.run())
-    if fault.status > 2:
+    if fault.ends > 2:
         # What was made while something was wrong must not be used again.
         place.prefix = []
         for name in ("PATH", "XDG_STATE_HOME"):
             place.environment.pop(name, None)
-        ran = place.run(CELL)
+        ran = place.run(COMMAND)
         assert ran.status == 0, ran.output
         assert place.left() == []
 
@@ -62,7 +68,13 @@ def test_a_process_that_is_left_is_found(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    "ran", [Ran(1, "6 of 6 verdicts as predicted"), Ran(0, ""), Ran(0, "Traceback")]
+    "ran",
+    [
+        Ran(1, "6 of 6 verdicts as predicted"),
+        Ran(0, "5 of 6 verdicts as predicted"),
+        Ran(0, ""),
+        Ran(0, "6 of 6 verdicts as predicted\nTraceback"),
+    ],
 )
 def test_another_end_is_red(place: Place, ran: Ran) -> None:
     with pytest.raises(AssertionError):

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+What may be wrong around a run of a few cells, and how the run has to end.
+
+A row is a fault: what puts it there, who is to blame, and a sentence that is said.
+Adding one is adding a row; what it does to a place is a function of a few lines.
+"""
+
+from tests.faults.catalogue import guest, machine, request, surroundings
+
+FAULTS = (*surroundings.FAULTS, *machine.FAULTS, *request.FAULTS, *guest.FAULTS)

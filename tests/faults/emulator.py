@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Stands in for QEMU: sends what a script says on the guest's two lines, and ends as it says.
+
+Run as `emulator.py SCRIPT QEMU ARGUMENT...`; what is no boot is left to the real QEMU.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TypedDict
+
+
+class Step(TypedDict):
+    """Something that the guest, or its QEMU, does."""
+
+    # "console" or "records", with what is sent there, in hexadecimal;
+    # "flood" with the same, without end; "say" on QEMU's own standard error;
+    # "wait" until QEMU is ended; "signal" with a number; "exit" with a status.
+    do: str
+    line: str
+    data: str
+    number: int
+
+
+def _connect(words: list[str], name: str) -> socket.socket:
+    (path,) = (
+        match[1] for word in words if (match := re.match(f"socket,id={name},path=(.*)", word))
+    )
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(path)
+    return connection
+
+
+def _drain(connections: dict[str, socket.socket]) -> None:
+    """A guest that goes away has been heard, but not answered."""
+    for connection in connections.values():
+        connection.shutdown(socket.SHUT_WR)
+
+
+def _play(steps: list[Step], words: list[str]) -> None:
+    connections = {name: _connect(words, name) for name in ("console", "records")}
+    for step in steps:
+        data = bytes.fromhex(step["data"])
+        match step["do"]:
+            case "send":
+                connections[step["line"]].sendall(data)
+            case "flood":
+                while True:
+                    connections[step["line"]].sendall(data)
+            case "say":
+                os.write(2, data)
+            case "wait":
+                signal.pause()
+            case "signal":
+                os.kill(os.getpid(), step["number"])
+            case "exit":
+                _drain(connections)
+                sys.exit(step["number"])
+
+
+if __name__ == "__main__":
+    script, qemu, *arguments = sys.argv[1:]
+    if "-kernel" not in arguments:
+        os.execv(qemu, [qemu, *arguments])
+    _play(json.loads(Path(script).read_text()), arguments)

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a real guest said, said again with something wrong in it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import sys
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tests.faults import emulator
+from tests.faults.emulator import Step
+from tests.faults.fault import Inject
+from tests.faults.place import Place
+
+QEMU = "qemu-system-aarch64"
+# Before each line of a console log.
+_STAMP = re.compile(rb"^\d\d:\d\d:\d\d\.\d{3} ", re.MULTILINE)
+# So much of the kernel's own messages is enough to look like a boot.
+_CONSOLE_LINES = 40
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One boot: the guest's introduction, a record for each play, and the console."""
+
+    console: bytes
+    introduction: bytes
+    records: tuple[bytes, ...]
+
+    @property
+    def all(self) -> bytes:
+        return self.introduction + b"".join(self.records)
+
+
+def recorded(folder: Path) -> Recording:
+    """The first boot of a run, from its logs."""
+    introduction, *records = re.findall(
+        rb".*?^end [^\n]*\n", (folder / "records-1").read_bytes(), re.MULTILINE | re.DOTALL
+    )
+    console = _STAMP.sub(b"", (folder / "console-1.log").read_bytes())
+    begin = console.splitlines(keepends=True)[:_CONSOLE_LINES]
+    return Recording(b"".join(begin), introduction, tuple(records))
+
+
+def sealed(record: bytes) -> bytes:
+    """A record whose lines were changed, with the checksum that they have now."""
+    body, end = record[: record.rindex(b"end ")], record[record.rindex(b"end ") :]
+    return body + re.sub(rb"crc=\w+", b"crc=%08x" % zlib.crc32(body), end)
+
+
+def changed(number: int, old: bytes, new: bytes) -> Callable[[Recording], Recording]:
+    """The record of a play, from 1, with a pattern replaced once, and its checksum right."""
+
+    def change(recording: Recording) -> Recording:
+        records = list(recording.records)
+        text, count = re.subn(old, lambda match: match.expand(new), records[number - 1], count=1)
+        assert count, f"{old!r} is not in {records[number - 1]!r}"
+        records[number - 1] = sealed(text)
+        return replace(recording, records=tuple(records))
+
+    return change
+
+
+def send(line: str, data: bytes) -> Step:
+    """Bytes on one of the guest's lines."""
+    return {"do": "send", "line": line, "data": data.hex(), "number": 0}
+
+
+def flood(line: str, data: bytes) -> Step:
+    """The same bytes without end."""
+    return {"do": "flood", "line": line, "data": data.hex(), "number": 0}
+
+
+def say(text: str) -> Step:
+    """Words of QEMU's own."""
+    return {"do": "say", "line": "", "data": text.encode().hex(), "number": 0}
+
+
+def wait() -> Step:
+    """Nothing more comes."""
+    return {"do": "wait", "line": "", "data": "", "number": 0}
+
+
+def killed(number: signal.Signals) -> Step:
+    """A signal to QEMU."""
+    return {"do": "signal", "line": "", "data": "", "number": number}
+
+
+def ends(status: int = 0) -> Step:
+    """QEMU's end."""
+    return {"do": "exit", "line": "", "data": "", "number": status}
+
+
+POWERED_OFF = send("console", b"\nreboot: Power down\n")
+
+
+def emulated(make: Callable[[Recording], list[Step]]) -> Inject:
+    """A QEMU that does the steps that are made from what a sound boot said."""
+
+    def inject(place: Place) -> None:
+        place.have_modules()
+        steps = make(recorded(place.sound))
+        script = place.folder / "steps.json"
+        script.write_text(json.dumps(steps))
+        real = shutil.which(QEMU)
+        place.program(QEMU, f'exec {sys.executable} {emulator.__file__} {script} {real} "$@"')
+
+    return inject
+
+
+def replayed(
+    change: Callable[[Recording], Recording] = lambda recording: recording,
+) -> Inject:
+    """A boot that ends well, in which something that the guest said is changed."""
+
+    def steps(recording: Recording) -> list[Step]:
+        said = change(recording)
+        return [send("console", said.console), send("records", said.all), POWERED_OFF, ends()]
+
+    return emulated(steps)
