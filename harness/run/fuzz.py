@@ -153,7 +153,7 @@ def fingerprint(outcome: Outcome) -> str:
     hold addresses, the stack's height and what follows from it.
     """
     verdict = outcome.verdict
-    if verdict is None:
+    if verdict is None or not verdict.judged:
         return f"{outcome.play}: {outcome.reasons}\n"
     seen, play = verdict.observation, outcome.play
     words = [str(play), verdict.label, str(seen.counts), str(seen.context.value)]
