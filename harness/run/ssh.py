@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from harness.catalog import Catalog
 from harness.guest import cpio
 from harness.guest.initramfs import Channel
-from harness.guest.protocol import HINT, HostKey, ProtocolError
+from harness.guest.protocol import HostKey
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.run import boot, shell
@@ -92,7 +92,7 @@ def reached(
         # It came on a line that nobody else can write to, so it is to be trusted.
         host_key = guest.session.await_record(guest.session.deadlines.boot)
         if not isinstance(host_key, HostKey):
-            raise ProtocolError("The guest did not tell its host key.", HINT)
+            raise guest.session.protocol_fault("The guest did not tell its host key.")
         folder = guest.logs.folder
         key.write(folder / "id_ed25519")
         port = qmp.forwarded_port(guest.session.machine.qmp)

@@ -13,6 +13,7 @@ import re
 import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import TypedDict
 
@@ -22,20 +23,50 @@ class Step(TypedDict):
 
     # "console" or "records", with what is sent there, in hexadecimal;
     # "flood" with the same, without end; "say" on QEMU's own standard error;
-    # "wait" until QEMU is ended; "signal" with a number; "exit" with a status.
+    # "wait" until QEMU is ended; "signal" with a number; "exit" with a status;
+    # "qmp" to answer QMP from then on, with the guest's state.
     do: str
     line: str
     data: str
     number: int
 
 
-def _connect(words: list[str], name: str) -> socket.socket:
-    (path,) = (
-        match[1] for word in words if (match := re.match(f"socket,id={name},path=(.*)", word))
-    )
+def _path(words: list[str], pattern: str) -> str:
+    (path,) = (match[1] for word in words if (match := re.fullmatch(pattern, word)))
+    return path
+
+
+def connect(words: list[str], name: str) -> socket.socket:
+    """One of the guest's lines."""
     connection = socket.socket(socket.AF_UNIX)
-    connection.connect(path)
+    connection.connect(_path(words, f"socket,id={name},path=(.*)"))
     return connection
+
+
+def serve_qmp(words: list[str], state: str = "running") -> None:
+    """Answer whatever QMP is asked, in a thread of its own: the guest is in `state`."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(_path(words, "unix:(.*),server=on,wait=off"))
+    listener.listen()
+
+    def say(client: socket.socket, message: object) -> None:
+        client.sendall(json.dumps(message).encode() + b"\n")
+
+    def answer() -> None:
+        results: dict[str, object] = {
+            "query-status": {"status": state},
+            "human-monitor-command": "",
+        }
+        while True:
+            client, _ = listener.accept()
+            say(client, {"QMP": {"version": {}, "capabilities": []}})
+            # A client waits for each answer, and ends no message with a newline.
+            while text := client.recv(1 << 16):
+                asked = json.loads(text)
+                name = {"id": asked["id"]} if "id" in asked else {}
+                say(client, {"return": results.get(asked["execute"], {}), **name})
+
+    threading.Thread(target=answer, daemon=True).start()
 
 
 def _drain(connections: dict[str, socket.socket]) -> None:
@@ -45,7 +76,7 @@ def _drain(connections: dict[str, socket.socket]) -> None:
 
 
 def _play(steps: list[Step], words: list[str]) -> None:
-    connections = {name: _connect(words, name) for name in ("console", "records")}
+    connections = {name: connect(words, name) for name in ("console", "records")}
     for step in steps:
         data = bytes.fromhex(step["data"])
         match step["do"]:
@@ -56,6 +87,8 @@ def _play(steps: list[Step], words: list[str]) -> None:
                     connections[step["line"]].sendall(data)
             case "say":
                 os.write(2, data)
+            case "qmp":
+                serve_qmp(words, data.decode())
             case "wait":
                 signal.pause()
             case "signal":

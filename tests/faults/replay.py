@@ -82,6 +82,11 @@ def say(text: str) -> Step:
     return {"do": "say", "line": "", "data": text.encode().hex(), "number": 0}
 
 
+def qmp(state: str = "running") -> Step:
+    """QEMU answers from then on, and says that of its guest."""
+    return {"do": "qmp", "line": "", "data": state.encode().hex(), "number": 0}
+
+
 def wait() -> Step:
     """Nothing more comes."""
     return {"do": "wait", "line": "", "data": "", "number": 0}
