@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -120,7 +119,7 @@ _SHOWN = 40
 
 
 def parse(line: bytes) -> tuple[str, Fields]:
-    """A line's word and its values; raises FieldError unless it has exactly its fields."""
+    """A line's word and its values; raises FieldError unless it has its fields, in order."""
     try:
         first, _, rest = line.decode("ascii").partition(" ")
     except UnicodeDecodeError as error:
@@ -129,17 +128,17 @@ def parse(line: bytes) -> tuple[str, Fields]:
     if types is None:
         raise FieldError(f"a line {first[:_SHOWN]!a}, which there is none of")
     values: dict[str, Any] = {}
-    while rest:
-        name, equals, rest = rest.partition("=")
+    for name, convert in types.items():
+        found, equals, rest = rest.partition("=")
+        if found in values:
+            raise FieldError(f"'{found}' twice in '{first}'")
+        if found != name or not equals:
+            raise FieldError(f"{found[:_SHOWN]!a} in place of '{name}' in '{first}'")
         value, _, rest = (rest, "", "") if name in _LONG else rest.partition(" ")
-        if not equals or name not in types:
-            raise FieldError(f"a field {name[:_SHOWN]!a} in '{first}', which has none")
-        if name in values:
-            raise FieldError(f"'{name}' twice in '{first}'")
         try:
-            values[name] = types[name](value)
-        except (ValueError, binascii.Error) as error:
+            values[name] = convert(value)
+        except ValueError as error:
             raise FieldError(f"{name}={value[:_SHOWN]!a} in '{first}'") from error
-    if missing := [name for name in types if name not in values]:
-        raise FieldError(f"no '{missing[0]}' in '{first}'")
+    if rest:
+        raise FieldError(f"{rest[:_SHOWN]!a} too much in '{first}'")
     return first, values

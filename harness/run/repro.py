@@ -79,6 +79,7 @@ class _Run:
         first = len(self._outcomes)
         rest = self._plays[first:]
         session: Session | None = None
+        splats: Sequence[Splat] = ()
         try:
             with start(self._setup, [play.line for play in rest]) as session:
                 on_boot()
@@ -86,6 +87,7 @@ class _Run:
                     self._judge(session, rest)
                 finally:
                     session.hear_out()
+                    splats = () if session.starved else session.console.watcher.splats
         except KernelFault as fault:
             assert session
             self._faults += 1
@@ -99,8 +101,7 @@ class _Run:
             self._own_trouble.append(INTERRUPTED)
             raise
         finally:
-            if session and not session.starved:
-                self._pin(session.console.watcher.splats, first)
+            self._pin(splats, first)
         return True
 
     def _records(
