@@ -8,4 +8,5 @@ Adding one is adding a row; what it does to a place is a function of a few lines
 
 from tests.faults.catalogue import emulator, guest, machine, request, surroundings
 
-FAULTS = (*surroundings.FAULTS, *machine.FAULTS, *request.FAULTS, *guest.FAULTS, *emulator.FAULTS)
+GROUPS = (surroundings, request, machine, emulator, guest)
+FAULTS = tuple(fault for group in GROUPS for fault in group.FAULTS)

@@ -19,30 +19,51 @@ from tests.faults.replay import (
     wait,
 )
 
-AGAIN = r"played again|tried again|1 further"
 TERMINATED = say("qemu-system-aarch64: terminating on signal 15 from pid 1 (init)\n")
 
 FAULTS = (
     Fault(
-        "a QEMU that is killed once", broken_off(killed(signal.SIGKILL)), says="killed by SIGKILL"
+        "a QEMU that is killed once",
+        broken_off(killed(signal.SIGKILL)),
+        Blame.MACHINE,
+        "killed by SIGKILL",
+        status=0,
     ),
-    Fault("a QEMU that is ended once", broken_off(TERMINATED, ends()), says="ended QEMU"),
-    Fault("a QEMU that fails once", broken_off(ends(1)), says="QEMU ended with status 1"),
+    Fault(
+        "a QEMU that is ended once",
+        broken_off(TERMINATED, ends()),
+        Blame.MACHINE,
+        "ended QEMU",
+        status=0,
+    ),
+    Fault(
+        "a QEMU that fails once",
+        broken_off(ends(1)),
+        Blame.MACHINE,
+        "QEMU ended with status 1",
+        status=0,
+    ),
     Fault(
         "a QEMU that is stopped once",
         both(SOON, broken_off(killed(signal.SIGSTOP))),
-        says="QEMU was stopped by a signal",
+        Blame.MACHINE,
+        "QEMU was stopped by a signal",
+        status=0,
     ),
     Fault(
         "a QEMU that does not answer once",
         both(SOON, broken_off(wait())),
-        says="QEMU itself does not answer",
+        Blame.MACHINE,
+        "QEMU itself does not answer",
+        status=0,
         full=True,
     ),
     Fault(
         "a QEMU that stops its guest once",
         both(SOON, broken_off(qmp("internal-error"), wait())),
-        says="whose state is 'internal-error'",
+        Blame.MACHINE,
+        "whose state is 'internal-error'",
+        status=0,
         full=True,
     ),
     Fault(
@@ -52,7 +73,7 @@ FAULTS = (
         "SIGKILL",
     ),
     Fault(
-        "the same under git bisect",
+        "a QEMU that fails under git bisect",
         both(emulated(lambda recording: [ends(1)], EACH_BOOT), arguments("--bisect")),
         Blame.MACHINE,
         "QEMU",
