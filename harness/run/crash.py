@@ -20,7 +20,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
 
-from harness.errors import ConfigError
+from harness.errors import ConfigError, KernelFault
 from harness.guest import loaded
 from harness.model.case import Case
 from harness.model.ctype import value_bytes
@@ -40,6 +40,9 @@ _ADR_PREL_PG_HI21, _ADD_ABS_LO12_NC, _LDST64_ABS_LO12_NC = 275, 277, 286
 _ADRP_MASK, _ADRP = 0x9F000000, 0x90000000
 _PAGE = 4096
 _NOTE = struct.Struct("<III")
+# More than a guest has; what is read from its memory may be anything.
+_CPUS_MAX = 512
+_STACK_MAX = 128 << 10
 
 
 @dataclass(frozen=True)
@@ -134,16 +137,26 @@ def _vmcoreinfo(dump: Path, place: str) -> bytes:
 
 
 def read(folder: Path, boot: int) -> Crash:
-    """What a dump tells of the jprobes."""
+    """
+    What a dump tells of the jprobes.
+
+    Raises KernelFault for one whose memory holds what they cannot have left there.
+    """
+    from drgn import FaultError
+
     places = _places(folder, boot)
     program = opened(folder, boot)
     if PORT not in places["sections"]:
         raise ConfigError("This kernel's jprobes are its own; only the port's state can be read.")
-    play = program["play"]
-    return Crash(
-        case=play.pc.name.string_().decode() if play.pc else "",
-        cpus=tuple(_cpus(program, places)),
-    )
+    try:
+        play = program["play"]
+        name = play.pc.name.string_() if play.pc else b""
+        return Crash(name.decode(), tuple(_cpus(program, places)))
+    except (FaultError, LookupError, ValueError) as error:
+        raise KernelFault(
+            f"The guest's memory holds what no jprobe can have left there: {error}.",
+            f"Look at it yourself, with drgn: {vmcore_of(folder, boot)}",
+        ) from error
 
 
 def _cpus(program: Program, places: Any) -> Iterator[Cpu]:
@@ -165,13 +178,16 @@ def _cpu(program: Program, number: int, state: Object) -> Cpu:
     hit = state.jp.stat.stack
     sp = state.regs.sp.value_()
     kind = state.jp.policy.kind.format_(type_name=False).removeprefix("STACK_POLICY_")
+    size = hit.top.value_() - sp
+    if not 0 < size <= _STACK_MAX:
+        raise ValueError(f"a stack of {size} bytes on CPU {number}")
     return Cpu(
         number=number,
         phase=phase,
         saved=state.saved.value_(),
         sp=sp,
         pc=state.regs.pc.value_(),
-        stack=program.read(sp, hit.top.value_() - sp),
+        stack=program.read(sp, size),
         policy=Policy(Rule[kind], state.jp.policy.size.value_()),
     )
 
@@ -191,7 +207,9 @@ def _per_cpu_offsets(program: Program, file: Path, sections: Mapping[str, int]) 
     table = _resolved(program, _references(file, sections))
     if table is None:
         raise ConfigError(f"{file.name} does not tell where the kernel's {OFFSETS} is.")
-    while offset := program.read_u64(table):
+    for _ in range(_CPUS_MAX):
+        if not (offset := program.read_u64(table)):
+            return
         yield offset
         table += 8
 
@@ -239,7 +257,8 @@ def damage(case: Case, cpu: Cpu) -> list[tuple[int, list[tuple[int, int]]]]:
         if placement.stack is None or placement.by_reference:
             continue
         now = cpu.stack[placement.stack : placement.stack + argument.type.size]
-        changed = [i for i in sorted(value_bytes(argument.type)) if now[i] != argument.value[i]]
+        value = sorted(value_bytes(argument.type))
+        changed = [i for i in value if now[i : i + 1] != argument.value[i : i + 1]]
         if changed:
             found.append((index, ranges(changed)))
     return found

@@ -59,7 +59,7 @@ class Witness:
         self._stack_size = introduction.thread_size
         addresses = self._load_addresses()
         with self._trace() as trace, Gdb(session.machine.gdb, session, trace=trace) as self._gdb:
-            self._check_module(addresses[".rodata"])
+            self._check_module(addresses.get(".rodata", 0))
             self._text = addresses[".text"]
             self._end = self._text + self._module.functions[END]
             self._gdb.break_at(self._end)
