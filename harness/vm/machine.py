@@ -63,10 +63,8 @@ class Config:
     memory_mib: int = 256
     # Appended to the kernel command line.
     append: str = ""
-    # A debugger may attach, through a socket in the machine's own folder or through a
-    # port of the loopback.
+    # A debugger may attach, through a socket in the machine's own folder.
     gdb: bool = False
-    gdb_port: int = 0
     # The kernel chooses its own addresses.
     kaslr: bool = False
     disks: tuple[Disk, ...] = ()
@@ -155,7 +153,7 @@ class Machine:
             "-chardev", f"socket,id=console,path={self._sockets}/console",
             "-chardev", f"socket,id=records,path={self._sockets}/records",
             "-qmp", f"unix:{self.qmp},server=on,wait=off",
-            *(["-gdb", self._stub] if self.config.gdb else []),
+            *(["-gdb", f"unix:{self.gdb},server=on,wait=off"] if self.config.gdb else []),
             *(word for disk in self.config.disks for word in disk.arguments()),
             *(_NETWORK if self.config.network else []),
         ]  # fmt: skip
@@ -181,12 +179,6 @@ class Machine:
         listener.bind(str(self._sockets / name))
         listener.listen(1)
         return listener
-
-    @property
-    def _stub(self) -> str:
-        if self.config.gdb_port:
-            return f"tcp:127.0.0.1:{self.config.gdb_port}"
-        return f"unix:{self.gdb},server=on,wait=off"
 
     def standalone(self, initrd: Path, records: Path) -> list[str]:
         """
