@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from harness import tool
+from harness import doctor, tool
 from harness.errors import InfrastructureError, MachineError
 
-QEMU = "qemu-system-aarch64"
+QEMU = doctor.QEMU.name
 # QEMU connects before it starts the guest; on a loaded machine after seconds.
 CONNECT_SECONDS = 30
 EXIT_SECONDS = 5
@@ -82,12 +82,25 @@ _NETWORK = (
 )  # fmt: skip
 
 _TOO_SMALL = re.compile(r"too large to fit in RAM|Not enough space for ")
+# Of a QEMU that was built without its sandbox, or on a kernel that does not let it have one.
+_NO_SANDBOX = re.compile(r"-sandbox support is not enabled|seccomp")
+
+
+class TooOld(MachineError):
+    """QEMU is older than any that is supported."""
 
 
 @functools.cache
 def version() -> str:
-    """QEMU's, as it names itself."""
-    return tool.check([QEMU, "--version"]).partition("\n")[0]
+    """QEMU's, as it names itself; raises TooOld."""
+    said = tool.check([QEMU, "--version"], seconds=CONNECT_SECONDS).partition("\n")[0]
+    if doctor.too_old(doctor.QEMU, doctor.version_in(said)):
+        raise TooOld(
+            f"{QEMU} is too old: {doctor.version_in(said)}, and {doctor.QEMU.least} is the oldest"
+            " that is supported.",
+            "Install a newer one; see: jprobe-harness doctor",
+        )
+    return said
 
 
 # oops=panic and panic=-1 turn every death into an exit of QEMU's (-no-reboot);
@@ -246,10 +259,24 @@ class Machine:
 
     def _failure(self, what: str) -> MachineError:
         self._output.flush()
+        try:
+            version()
+        except TooOld as error:
+            return error
+        except InfrastructureError:
+            # It says no more than what it has said.
+            pass
+        said = self.qemu_output or "it said nothing"
+        if _NO_SANDBOX.search(said):
+            return MachineError(
+                f"QEMU cannot have its sandbox, and no guest runs without: {said}",
+                "Install a QEMU that was built with seccomp, such as your distribution's; the"
+                " kernel, and a container, must allow seccomp(2).",
+            )
         hint = f"The command was: {shlex.join(self.command)}"
         if self.too_small:
             hint = "Give the guest more memory with --memory MIB."
-        return MachineError(f"QEMU {what}: {self.qemu_output or 'it said nothing'}", hint)
+        return MachineError(f"QEMU {what}: {said}", hint)
 
     @property
     def too_small(self) -> bool:
