@@ -159,11 +159,13 @@ class Run:
             (self.folder / f"plan-{number}").write_text("".join(f"{line}\n" for line in plan))
         script = self.folder / f"qemu-{number}.sh"
         standalone = machine.standalone(kept, self.folder / f"records-{number}.again")
+        # A word may have several lines, all of which are this comment's.
+        command = shlex.join(machine.command).replace("\n", "\n#   ")
         script.write_text(
             "#!/bin/sh\n"
             "# The guest of this boot, with its console on your terminal; Ctrl-a x ends it.\n"
             "# As the harness ran it, which listened on the sockets:\n"
-            f"#   {shlex.join(machine.command)}\n"
+            f"#   {command}\n"
             f"exec {shlex.join(standalone)}\n"
         )
         script.chmod(0o755)

@@ -30,24 +30,28 @@ EXIT_SECONDS = 5
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 
-def escaped(file: Path) -> str:
-    """A file's name as a value of an option of QEMU's, in which a comma ends a value."""
-    return str(file).replace(",", ",,")
+def escaped(value: str | Path) -> str:
+    """A value of an option of QEMU's that takes several, where a comma ends one."""
+    return str(value).replace(",", ",,")
 
 
 @dataclass(frozen=True)
 class Disk:
     """A disk that the guest can only read."""
 
-    # Its serial in the guest; up to 20 characters.
+    # Its serial in the guest; up to 20 bytes.
     name: str
     file: Path
 
-    def arguments(self) -> list[str]:
-        """QEMU's."""
+    def arguments(self, number: int) -> list[str]:
+        """QEMU's, for one of several disks."""
+        # What QEMU calls it must be an identifier, and a file's name without a driver may be
+        # taken for a protocol and an address.
+        name = f"disk{number}"
+        file = f"file.driver=file,file.filename={escaped(self.file)}"
         return [
-            "-drive", f"if=none,id={self.name},file={escaped(self.file)},format=raw,readonly=on",
-            "-device", f"virtio-blk-device,drive={self.name},serial={self.name}",
+            "-drive", f"if=none,id={name},format=raw,readonly=on,{file}",
+            "-device", f"virtio-blk-device,drive={name},serial={escaped(self.name)}",
         ]  # fmt: skip
 
 
@@ -167,7 +171,11 @@ class Machine:
             "-chardev", f"socket,id=records,path={self._sockets}/records",
             "-qmp", f"unix:{self.qmp},server=on,wait=off",
             *(["-gdb", f"unix:{self.gdb},server=on,wait=off"] if self.config.gdb else []),
-            *(word for disk in self.config.disks for word in disk.arguments()),
+            *(
+                word
+                for number, disk in enumerate(self.config.disks)
+                for word in disk.arguments(number)
+            ),
             *(_NETWORK if self.config.network else []),
         ]  # fmt: skip
         self._output = self._resources.enter_context((self.folder / "qemu.log").open("w+"))

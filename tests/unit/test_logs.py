@@ -109,6 +109,31 @@ def test_what_a_boot_leaves(booted: Run) -> None:
     assert words[words.index("-initrd") + 1] == str(folder / "initrd-1")
 
 
+def test_a_command_with_lines_in_it_runs_none_of_them(run: Run) -> None:
+    odd = "Image\ntouch taken; 'x'\n"
+    made = Machine(Path(odd), b"")
+    made.command = ["qemu", "-kernel", odd]
+    with run.boot(made, b"initrd"):
+        pass
+    *comments, command = _commands(run.folder / "qemu-1.sh")
+    assert comments == []
+    assert odd in shlex.split(command)
+
+
+def _commands(script: Path) -> list[str]:
+    """What a shell makes of a script: its commands, without comments."""
+    kept, text = [], script.read_text()
+    while text:
+        line, _, rest = text.partition("\n")
+        if line.startswith("#"):
+            text = rest
+            continue
+        # Its quotes may go on in further lines.
+        kept.append(text.rstrip())
+        break
+    return kept
+
+
 def test_runs_are_listed_newest_first(booted: Run, capsys: pytest.CaptureFixture[str]) -> None:
     booted.finish(planned=3, agree=2, status=1)
     older = booted.folder.with_name("20000101-000000-1-old")

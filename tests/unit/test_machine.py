@@ -137,7 +137,11 @@ def test_a_comma_ends_no_value(tmp_path: Path) -> None:
     command = Machine(tmp_path / "Image", b"").standalone(odd / "initrd", odd / "records")
     assert command[command.index("-initrd") + 1] == f"{tmp_path}/a,b/initrd"
     assert f"file,id=records,path={tmp_path}/a,,b/records" in command
-    assert f"if=none,id=d,file={tmp_path}/a,,b,format=raw,readonly=on" in Disk("d", odd).arguments()
+    drive = Disk("d,e", odd).arguments(3)
+    assert drive[1].endswith(f",file.driver=file,file.filename={tmp_path}/a,,b")
+    assert drive[3] == "virtio-blk-device,drive=disk3,serial=d,,e"
+    # With a driver named, it is no address, whatever it begins with.
+    assert "file.driver=file,file.filename=json:{,,}" in Disk("d", Path("json:{,}")).arguments(0)[1]
 
 
 def test_records_to_the_end(qemu: Qemu) -> None:
