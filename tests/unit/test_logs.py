@@ -83,7 +83,7 @@ def test_lines_are_stamped_where_they_begin() -> None:
 def test_the_debugger_is_noted_where_there_is_one(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs.gdb, "version", lambda: "GDB 0")
+    monkeypatch.setattr("harness.vm.gdb.version", lambda: "GDB 0")
     for debugs in (False, True):
         made = Machine(Path("Image"), b"", Config(gdb=debugs))
         made.command = []

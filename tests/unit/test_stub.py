@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import select
-import shutil
 import socket
 import subprocess
 import sys
@@ -21,6 +19,7 @@ from hypothesis import strategies as st
 from harness.errors import InfrastructureError
 from harness.vm import stub
 from harness.vm.stub import Door, Filter, NoPacket, owner, packet
+from tests.users import another, python
 
 SECONDS = 10
 EMPTY = b"$#00"
@@ -330,13 +329,6 @@ def test_a_port_that_is_taken() -> None:
             pass
 
 
-def other_user() -> list[str]:
-    """A command that runs another as somebody else."""
-    if os.geteuid() == 0:
-        return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    return ["unshare", "--user", "--map-auto", "--map-root-user", "setpriv", "--reuid=1"]
-
-
 KNOCK = """
 import socket, sys
 with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10) as client:
@@ -350,9 +342,7 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10) as client:
 
 @pytest.mark.parametrize("same", [True, False])
 def test_another_user_is_not_let_in(place: Place, same: bool) -> None:
-    python = shutil.which("python3", path="/usr/bin:/bin")
-    assert python
-    command = [*([] if same else other_user()), python, "-c", KNOCK, str(place.door.port)]
+    command = [*([] if same else another()), python(), "-c", KNOCK, str(place.door.port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
         if same:
             with place.accept() as qemu:
