@@ -24,11 +24,24 @@ class Program:
     name: str
     package: str
     purpose: str
-    version_option: str = "--version"
+    # It tells its version with these, and fails where it lacks something that they name.
+    version_options: tuple[str, ...] = ("--version",)
+    # The oldest version that will do; empty: any.
+    least: str = ""
 
+
+QEMU = Program(
+    "qemu-system-aarch64",
+    "qemu-system-arm",
+    "emulates the arm64 machine",
+    # Of a build without it QEMU says so here.
+    ("-sandbox", "on", "--version"),
+    # Debian 12's, the oldest that is tested.
+    least="7.2",
+)
 
 PROGRAMS = (
-    Program("qemu-system-aarch64", "qemu-system-arm", "emulates the arm64 machine"),
+    QEMU,
     Program("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu", "compiles the test modules"),
     Program("aarch64-linux-gnu-ld", "binutils-aarch64-linux-gnu", "links the test modules"),
     Program(
@@ -63,8 +76,8 @@ EXTRA_PROGRAMS = (
     Program("flex", "flex", "builds a source tree"),
     Program("bison", "bison", "builds a source tree"),
     Program("spatch", "coccinelle", "makes a tree's own jprobes follow the stack policies"),
-    Program("ssh", "openssh-client", "your own way into a guest: ssh, scp, sftp", "-V"),
-    Program("mksquashfs", "squashfs-tools", "packs the folders that a guest sees", "-version"),
+    Program("ssh", "openssh-client", "your own way into a guest: ssh, scp, sftp", ("-V",)),
+    Program("mksquashfs", "squashfs-tools", "packs the folders that a guest sees", ("-version",)),
     Program("git", "git", "takes a tree at a revision, and applies patches"),
 )
 
@@ -86,6 +99,8 @@ class Finding:
     program: Program
     # None where it is not installed.
     version: str | None
+    # Why it will not do as it is; empty: it will.
+    flaw: str = ""
 
 
 def is_there(name: str) -> bool:
@@ -98,24 +113,44 @@ def is_there(name: str) -> bool:
     return tool.run(probe).returncode == 0
 
 
-def _version(program: Program) -> str | None:
+def version_in(text: str) -> str:
+    """The first version in what a program says of itself; empty without one."""
+    match = re.search(r"\d+(\.\d+)+", text)
+    return match[0] if match else ""
+
+
+def too_old(program: Program, version: str) -> bool:
+    """Whether a version is below the oldest that will do; an unknown one is not."""
+    return bool(version) and _numbers(version) < _numbers(program.least)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".") if number]
+
+
+def _finding(program: Program) -> Finding:
     if program.name.endswith(".h"):
-        return "present" if is_there(program.name) else None
+        return Finding(program, "present" if is_there(program.name) else None)
     path = shutil.which(program.name)
     if path is None:
-        return None
-    done = tool.run([path, program.version_option])
-    match = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
-    return match[0] if match else "unknown"
+        return Finding(program, None)
+    done = tool.run([path, *program.version_options])
+    version = version_in(done.stdout + done.stderr)
+    if too_old(program, version):
+        return Finding(program, version, f"older than {program.least}")
+    if done.returncode and not version:
+        return Finding(program, "unknown", done.stderr.strip() or f"status {done.returncode}")
+    return Finding(program, version or "unknown")
 
 
 def examine(programs: Iterable[Program]) -> list[Finding]:
     """Look for every program."""
-    return [Finding(program, _version(program)) for program in programs]
+    return [_finding(program) for program in programs]
 
 
 def missing_packages(findings: Sequence[Finding]) -> list[str]:
-    return sorted({f.program.package for f in findings if f.version is None})
+    """Those of programs that are not there, or will not do."""
+    return sorted({f.program.package for f in findings if f.version is None or f.flaw})
 
 
 def install_command(packages: Sequence[str]) -> list[str]:

@@ -45,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
         {
             "program": f.program.name,
             "version": f.version,
+            "flaw": f.flaw or None,
             "package": f.program.package,
             "purpose": f.program.purpose,
         }
@@ -55,12 +56,17 @@ def run(options: argparse.Namespace) -> int:
         terminal.print_rows(
             "system programs",
             ("program", "version", "what it is for"),
-            [(f.program.name, f.version or "missing", f.program.purpose) for f in findings],
+            [(f.program.name, _state(f), f.program.purpose) for f in findings],
         )
         if missing:
-            print(
-                f"\nInstall what is missing with: {' '.join(examination.install_command(missing))}"
-            )
+            command = examination.install_command(missing)
+            print(f"\nInstall what is missing or will not do with: {' '.join(command)}")
 
     tell_json(options, lambda: {"programs": rows, "missing_packages": missing}, show)
     return Exit.INFRASTRUCTURE if missing else Exit.AGREES
+
+
+def _state(finding: examination.Finding) -> str:
+    if finding.flaw:
+        return f"{finding.version}: {finding.flaw}"
+    return finding.version or "missing"

@@ -87,6 +87,7 @@ def _print_about(folder: Path, about: About) -> None:
         ("modules", f"{about.modules_key}, by {about.compiler}"),
         ("emulator", about.qemu),
         ("harness", about.harness),
+        ("others", ", ".join(f"{name}: {text}" for name, text in about.versions.items()) or "-"),
         ("boots", str(about.boots)),
         ("as predicted", f"{about.agree} of {about.planned}" if about.planned else "-"),
         ("files", ", ".join(sorted(path.name for path in folder.iterdir()))),

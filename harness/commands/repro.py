@@ -8,7 +8,7 @@ import functools
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,8 +121,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=0,
         metavar="PORT",
-        help="the same for a debugger elsewhere: print how to attach, through a socket or a port of"
-        " the loopback",
+        help="the same for a debugger elsewhere: print how to attach, through a socket (default) or"
+        " a port of the loopback, where only debuggers of this user are let in",
     )
     parser.add_argument(
         "--vmlinux",
@@ -272,28 +272,37 @@ def _in_gdb(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str])
     from harness.run.guest import Guest
     from harness.vm.gdb import GDB
     from harness.vm.machine import Config
+    from harness.vm.stub import Door
 
     with ExitStack() as resources:
         with ExitStack() as preparing:
             progress = Progress(preparing)
+            # A port that cannot be had is known before anything is built.
+            door = Door(options.gdb_wait, _warn) if options.gdb_wait else None
+            resources.enter_context(door or nullcontext())
             image = _one_image(options, catalog, specs, progress)
-            config = Config(gdb=True, gdb_port=options.gdb_wait or 0, kaslr=options.kaslr)
             progress.step("booting", 1, 0)
+            config = Config(gdb=True, kaslr=options.kaslr)
             guest = resources.enter_context(Guest(image.kernel, image.modules, config))
             (play,) = image.plays
             vmlinux = options.vmlinux or debug.vmlinux_of(image.kernel)
-            debugged = debug.Debugged(guest, vmlinux)
+            debugged = debug.Debugged(guest, vmlinux, door)
             script = debugged.stage(play)
         if options.gdb:
             debugged.run_gdb(script)
         else:
             print(f"{GDB} -x {shlex.quote(str(script))}", flush=True)
             print("The guest waits for it; Ctrl-C here ends the guest.", file=sys.stderr)
-            debugged.wait()
-        outcomes = (debugged.outcome,) if debugged.outcome else ()
-        if outcomes:
-            _report(options, guest.result(outcomes, planned=1))
-    return Exit.DIFFERS if outcomes and not outcomes[0].agrees else Exit.AGREES
+            debugged.wait(lambda: print("The play is over; the guest stays.", file=sys.stderr))
+        outcome = debugged.outcome
+        if outcome:
+            _report(options, guest.result((outcome,), planned=1))
+        debugged.check()
+    return Exit.AGREES if outcome and outcome.agrees else Exit.DIFFERS
+
+
+def _warn(sentence: str) -> None:
+    print(f"jprobe-harness: {sentence}", file=sys.stderr)
 
 
 def _one_image(

@@ -16,7 +16,7 @@ from pathlib import Path
 from harness import home, tool
 from harness.errors import ConfigError
 
-# A virtio disk's serial has room for so many characters.
+# A virtio disk's serial has room for so many bytes.
 NAME_MAX = 20
 PACK_SECONDS = 900
 
@@ -34,7 +34,7 @@ def named(folders: Sequence[Path]) -> list[Share]:
     shares: dict[str, Share] = {}
     for folder in folders:
         path = home.resolved(folder)
-        name = re.sub(r"[^\w.-]", "_", path.name)[:NAME_MAX]
+        name = re.sub(r"[^\w.-]", "_", path.name).encode()[:NAME_MAX].decode(errors="ignore")
         if not path.is_dir():
             raise ConfigError(f"{folder} cannot be shared: it is not a directory.")
         if not name.strip(".") or name in shares:

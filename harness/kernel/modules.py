@@ -57,7 +57,16 @@ class Modules:
 
     @property
     def compiler(self) -> str:
-        return (self.folder / "compiler").read_text()
+        return self._makers[0]
+
+    @property
+    def make(self) -> str:
+        """Which make built them."""
+        return self._makers[2]
+
+    @property
+    def _makers(self) -> tuple[str, str, str]:
+        return (self.folder / "compiler").read_text().partition("\n")
 
     @functools.cached_property
     def kept(self) -> dict[str, list[int]]:
@@ -131,7 +140,7 @@ def _make(
         module = folder / "guest" / f"{name}.ko"
         strip(folder / f"{name}.ko", module)
         module.write_bytes(signing.signed(kernel, module.read_bytes()))
-    (folder / "compiler").write_text(toolchain.version)
+    (folder / "compiler").write_text(f"{toolchain.version}\n{toolchain.told_by('make')}")
 
 
 def check_cfi(kernel: Kernel, toolchain: Toolchain) -> None:

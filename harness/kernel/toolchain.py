@@ -68,12 +68,15 @@ class Toolchain:
     @property
     def version(self) -> str:
         """The compiler as it names itself."""
-        done = self.run([self.compiler.program, "--version"])
+        return self.told_by(self.compiler.program)
+
+    def told_by(self, program: str) -> str:
+        """What one of its programs calls itself, with its version."""
+        done = self.run([program, "--version"])
         if done.returncode:
-            blame.check(f"The compiler {self.compiler.program}", done.returncode, done.stderr)
+            blame.check(f"The program {program}", done.returncode, done.stderr)
             raise InfrastructureError(
-                f"{self.compiler.program} does not tell its version: {done.stderr.strip()[-300:]}.",
-                tool.DOCTOR,
+                f"{program} does not tell its version: {done.stderr.strip()[-300:]}.", tool.DOCTOR
             )
         return done.stdout.partition("\n")[0]
 

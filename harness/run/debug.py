@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import select
 import shutil
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from harness import tool
-from harness.errors import ConfigError
+from harness.errors import ConfigError, Stopped
 from harness.guest import loaded, symbols
 from harness.guest.symbols import Symbol
 from harness.kernel.casegen import symbol
@@ -31,7 +33,8 @@ from harness.run.guest import Guest
 from harness.run.plan import Outcome, Play
 from harness.run.repro import judge_record
 from harness.vm import qmp
-from harness.vm.gdb import GDB, GdbError
+from harness.vm.gdb import GDB, GdbError, HasFileno
+from harness.vm.stub import LOOPBACK, Door
 
 TARGETS = "probe-targets"
 STATE = "jprobe_ctl"
@@ -42,18 +45,23 @@ _SECTIONS = (".text", ".text.unlikely", ".rodata", ".data", ".bss")
 _THIS_MODULE = ".gnu.linkonce.this_module"
 # Functions that every kernel of ours has.
 _KNOWN = ("_stext", "register_kprobe")
+# QEMU's last words when a debugger ends it.
+_BY_DEBUGGER = "Terminated via GDBstub"
 
 
 class Debugged:
     """
     A guest whose plays wait for a debugger to let them go.
 
+    The debugger comes through a `door`, or by QEMU's own socket, which is in a folder of this
+    user's alone: who can reach it can do all that QEMU's monitor can, and there is no filter.
     Raises GdbError where the guest does not tell its addresses, ConfigError for a
     vmlinux of another kernel.
     """
 
-    def __init__(self, guest: Guest, vmlinux: Path | None) -> None:
+    def __init__(self, guest: Guest, vmlinux: Path | None, door: Door | None = None) -> None:
         self._guest = guest
+        self._door = door
         self._folder = guest.logs.folder
         self._engine = guest.kernel.engine
         self._files = {
@@ -128,9 +136,9 @@ class Debugged:
 
     @property
     def _server(self) -> str:
-        machine = self._guest.session.machine
-        port = machine.config.gdb_port
-        return f"127.0.0.1:{port}" if port else str(machine.gdb)
+        if self._door:
+            return f"{LOOPBACK}:{self._door.port}"
+        return str(self._guest.session.machine.gdb)
 
     def _settings(self, play: Play) -> list[str]:
         """What GDB has to know before it connects."""
@@ -199,12 +207,38 @@ class Debugged:
             finally:
                 signal.signal(signal.SIGINT, previous)
 
-    def wait(self) -> None:
-        """For a debugger elsewhere to come and go, and with it the guest."""
+    def wait(self, on_outcome: Callable[[], object]) -> None:
+        """
+        For a debugger elsewhere to come and go, and with it the guest, or for Ctrl-C.
+
+        `on_outcome` is called once the play is over, after which the guest stays.
+        """
+        session, door = self._guest.session, self._door
+        sources: list[HasFileno] = [session, *([door] if door else [])]
+        with contextlib.suppress(KeyboardInterrupt):
+            while not session.ended:
+                select.select(sources, [], [], door.seconds if door else None)
+                if door:
+                    door.look(session.machine.gdb)
+                before = self.outcome
+                self._attend()
+                if self.outcome is not before:
+                    on_outcome()
+
+    def check(self) -> None:
+        """
+        Raise for a play that has no outcome, and for what the guest or QEMU died of.
+
+        That is Stopped where a debugger ended the guest, or was left, or Ctrl-C came.
+        """
         session = self._guest.session
-        while not session.ended:
-            select.select([session], [], [])
-            self._attend()
+        if session.ended and _BY_DEBUGGER not in session.machine.qemu_output:
+            session.check_end()
+        if self.outcome is None:
+            raise Stopped(
+                "the guest was ended before its play was over, so nothing was judged.",
+                "In GDB, continue lets the play go on.",
+            )
 
 
 def word(path: Path) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -25,6 +27,7 @@ from harness import blame, home
 from harness.errors import ConfigError, InfrastructureError, nearest
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
+from harness.vm import gdb
 from harness.vm.machine import Machine, version
 
 KEPT = 20
@@ -35,6 +38,7 @@ _KEEP = "keep"
 # some ten nights of the default matrix.
 _NIGHT = "night"
 NIGHTS_BYTES = 2 << 30
+_LIBRARIES = ("paramiko", "pexpect", "pygdbmi", "qemu.qmp")
 # The newest run, for a user who names one.
 LAST = "last"
 LIST = "See: jprobe-harness runs"
@@ -59,6 +63,9 @@ class About(msgspec.Struct, kw_only=True):
     engine: str
     compiler: str
     modules_key: str
+    # What else took part, as it names itself: make, which built the modules, the debugger
+    # where there was one, Python and libraries of ours.
+    versions: dict[str, str] = {}
     # Variables that make was given.
     make: list[str] = []
     boots: int = 0
@@ -118,6 +125,7 @@ class Run:
             compiler=modules.compiler,
             modules_key=modules.key,
             make=[*kernel.variables],
+            versions={"make": modules.make},
         )
         self._write()
 
@@ -139,6 +147,10 @@ class Run:
         self.about.boots += 1
         # While the guest boots, which takes longer.
         self.about.qemu = version()
+        self.about.versions |= _versions()
+        if machine.config.gdb:
+            self.about.versions[gdb.GDB] = gdb.version()
+        self._write()
         number = self.about.boots
         kept = self.folder / f"initrd-{number}"
         with blame.explaining(f"{kept} cannot be written"):
@@ -147,11 +159,13 @@ class Run:
             (self.folder / f"plan-{number}").write_text("".join(f"{line}\n" for line in plan))
         script = self.folder / f"qemu-{number}.sh"
         standalone = machine.standalone(kept, self.folder / f"records-{number}.again")
+        # A word may have several lines, all of which are this comment's.
+        command = shlex.join(machine.command).replace("\n", "\n#   ")
         script.write_text(
             "#!/bin/sh\n"
             "# The guest of this boot, with its console on your terminal; Ctrl-a x ends it.\n"
             "# As the harness ran it, which listened on the sockets:\n"
-            f"#   {shlex.join(machine.command)}\n"
+            f"#   {command}\n"
             f"exec {shlex.join(standalone)}\n"
         )
         script.chmod(0o755)
@@ -159,8 +173,17 @@ class Run:
             (self.folder / f"console-{number}.log").open("w", encoding="utf-8") as console,
             (self.folder / f"records-{number}").open("wb") as records,
         ):
-            gdb = self.folder / f"gdb-{number}.log"
-            yield BootLog(self.folder, number, Stamped(console), records, gdb)
+            trace = self.folder / f"gdb-{number}.log"
+            yield BootLog(self.folder, number, Stamped(console), records, trace)
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    """Of the interpreter, and of the libraries that speak to guests."""
+    from importlib import metadata
+
+    libraries = {name: metadata.version(name) for name in _LIBRARIES}
+    return {"Python": platform.python_version(), **libraries}
 
 
 def _root() -> Path:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import select
 import shutil
@@ -31,6 +32,12 @@ class GdbError(InfrastructureError):
 
 class GdbSilent(GdbError):
     """The guest did not stop in time."""
+
+
+@functools.cache
+def version() -> str:
+    """GDB's, as it names itself."""
+    return tool.check([GDB, "--version"]).partition("\n")[0]
 
 
 class HasFileno(Protocol):

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from harness import tool
+from harness import doctor, tool
 from harness.errors import InfrastructureError, MachineError
 
-QEMU = "qemu-system-aarch64"
+QEMU = doctor.QEMU.name
 # QEMU connects before it starts the guest; on a loaded machine after seconds.
 CONNECT_SECONDS = 30
 EXIT_SECONDS = 5
@@ -32,24 +32,28 @@ OUTPUT_SHOWN = 2000
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 
-def escaped(file: Path) -> str:
-    """A file's name as a value of an option of QEMU's, in which a comma ends a value."""
-    return str(file).replace(",", ",,")
+def escaped(value: str | Path) -> str:
+    """A value of an option of QEMU's that takes several, where a comma ends one."""
+    return str(value).replace(",", ",,")
 
 
 @dataclass(frozen=True)
 class Disk:
     """A disk that the guest can only read."""
 
-    # Its serial in the guest; up to 20 characters.
+    # Its serial in the guest; up to 20 bytes.
     name: str
     file: Path
 
-    def arguments(self) -> list[str]:
-        """QEMU's."""
+    def arguments(self, number: int) -> list[str]:
+        """QEMU's, for one of several disks."""
+        # What QEMU calls it must be an identifier, and a file's name without a driver may be
+        # taken for a protocol and an address.
+        name = f"disk{number}"
+        file = f"file.driver=file,file.filename={escaped(self.file)}"
         return [
-            "-drive", f"if=none,id={self.name},file={escaped(self.file)},format=raw,readonly=on",
-            "-device", f"virtio-blk-device,drive={self.name},serial={self.name}",
+            "-drive", f"if=none,id={name},format=raw,readonly=on,{file}",
+            "-device", f"virtio-blk-device,drive={name},serial={escaped(self.name)}",
         ]  # fmt: skip
 
 
@@ -65,10 +69,8 @@ class Config:
     memory_mib: int = 256
     # Appended to the kernel command line.
     append: str = ""
-    # A debugger may attach, through a socket in the machine's own folder or through a
-    # port of the loopback.
+    # A debugger may attach, through a socket in the machine's own folder.
     gdb: bool = False
-    gdb_port: int = 0
     # The kernel chooses its own addresses.
     kaslr: bool = False
     disks: tuple[Disk, ...] = ()
@@ -86,12 +88,25 @@ _NETWORK = (
 )  # fmt: skip
 
 _TOO_SMALL = re.compile(r"too large to fit in RAM|Not enough space for ")
+# Of a QEMU that was built without its sandbox, or on a kernel that does not let it have one.
+_NO_SANDBOX = re.compile(r"-sandbox support is not enabled|seccomp")
+
+
+class TooOld(MachineError):
+    """QEMU is older than any that is supported."""
 
 
 @functools.cache
 def version() -> str:
-    """QEMU's, as it names itself."""
-    return tool.check([QEMU, "--version"]).partition("\n")[0]
+    """QEMU's, as it names itself; raises TooOld."""
+    said = tool.check([QEMU, "--version"], seconds=CONNECT_SECONDS).partition("\n")[0]
+    if doctor.too_old(doctor.QEMU, doctor.version_in(said)):
+        raise TooOld(
+            f"{QEMU} is too old: {doctor.version_in(said)}, and {doctor.QEMU.least} is the oldest"
+            " that is supported.",
+            "Install a newer one; see: jprobe-harness doctor",
+        )
+    return said
 
 
 # oops=panic and panic=-1 turn every death into an exit of QEMU's (-no-reboot);
@@ -157,8 +172,12 @@ class Machine:
             "-chardev", f"socket,id=console,path={self._sockets}/console",
             "-chardev", f"socket,id=records,path={self._sockets}/records",
             "-qmp", f"unix:{self.qmp},server=on,wait=off",
-            *(["-gdb", self._stub] if self.config.gdb else []),
-            *(word for disk in self.config.disks for word in disk.arguments()),
+            *(["-gdb", f"unix:{self.gdb},server=on,wait=off"] if self.config.gdb else []),
+            *(
+                word
+                for number, disk in enumerate(self.config.disks)
+                for word in disk.arguments(number)
+            ),
             *(_NETWORK if self.config.network else []),
         ]  # fmt: skip
         self._output = self._resources.enter_context((self.folder / "qemu.log").open("w+"))
@@ -183,12 +202,6 @@ class Machine:
         listener.bind(str(self._sockets / name))
         listener.listen(1)
         return listener
-
-    @property
-    def _stub(self) -> str:
-        if self.config.gdb_port:
-            return f"tcp:127.0.0.1:{self.config.gdb_port}"
-        return f"unix:{self.gdb},server=on,wait=off"
 
     def standalone(self, initrd: Path, records: Path) -> list[str]:
         """
@@ -256,10 +269,24 @@ class Machine:
 
     def _failure(self, what: str) -> MachineError:
         self._output.flush()
+        try:
+            version()
+        except TooOld as error:
+            return error
+        except InfrastructureError:
+            # It says no more than what it has said.
+            pass
+        said = self.qemu_output or "it said nothing"
+        if _NO_SANDBOX.search(said):
+            return MachineError(
+                f"QEMU cannot have its sandbox, and no guest runs without: {said}",
+                "Install a QEMU that was built with seccomp, such as your distribution's; the"
+                " kernel, and a container, must allow seccomp(2).",
+            )
         hint = f"The command was: {shlex.join(self.command)}"
         if self.too_small:
             hint = "Give the guest more memory with --memory MIB."
-        return MachineError(f"QEMU {what}: {self.qemu_output or 'it said nothing'}", hint)
+        return MachineError(f"QEMU {what}: {said}", hint)
 
     @property
     def too_small(self) -> bool:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -191,14 +192,85 @@ def waiting(kernel: Kernel, *words: str) -> Iterator[tuple[subprocess.Popen[str]
             process.terminate()
 
 
+def heard(process: subprocess.Popen[str], words: str) -> None:
+    """Wait until a command has said something on its standard error."""
+    assert process.stderr
+    for line in process.stderr:
+        if words in line:
+            return
+    raise AssertionError(f"it never said: {words}")
+
+
+def attached(script: Path, *commands: str) -> str:
+    """What GDB says that does as a user is told to."""
+    words = [word for command in commands for word in ("-ex", command)]
+    done = run([GDB, "-x", str(script), "--nx", "--batch", *words])
+    return str(done.stdout + done.stderr)
+
+
+def test_what_was_judged_is_told_after_ctrl_c(kernel: Kernel) -> None:
+    with waiting(kernel) as (process, script):
+        attached(script, "detach")
+        heard(process, "The play is over")
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode == Exit.AGREES
+    assert "1 of 1 verdicts as predicted" in told
+
+
+def qemu_of(process: subprocess.Popen[str]) -> int:
+    """The process ID of a command's QEMU, which took the place of what started it."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return next(int(pid) for pid in children if "qemu" in Path(f"/proc/{pid}/comm").read_text())
+
+
+@pytest.mark.parametrize("judged", [False, True])
+def test_a_qemu_that_is_killed(kernel: Kernel, judged: bool) -> None:
+    with waiting(kernel) as (process, script):
+        if judged:
+            attached(script, "detach")
+            heard(process, "The play is over")
+        os.kill(qemu_of(process), signal.SIGKILL)
+        told, said = process.communicate(timeout=SECONDS)
+    assert process.returncode == Exit.INFRASTRUCTURE
+    assert "QEMU" in said
+    # What was judged before stays told.
+    assert ("1 of 1 verdicts as predicted" in told) == judged
+
+
+def test_a_port_is_for_debugging_alone(kernel: Kernel, tmp_path: Path) -> None:
+    """Neither the monitor nor physical memory, though GDB's own commands ask for them."""
+    taken = tmp_path / "taken"
+    asked = (
+        f'monitor pmemsave 0x40000000 16 "{taken}"',
+        "maint packet Qqemu.PhyMemMode:1",
+        "maint packet qqemu.PhyMemMode",
+        "monitor info version",
+    )
+    with waiting(kernel, str(free_port())) as (process, script):
+        through_the_port = attached(script, *asked, "jp-args", "kill")
+        assert process.wait(SECONDS) == Exit.INFRASTRUCTURE
+    assert not taken.exists()
+    assert "Target does not support this command" in through_the_port
+    assert 'received: ""' in through_the_port
+    assert 'received: "OK"' not in through_the_port
+    # It is a debugger's port all the same.
+    assert "argument 8: long, 8 bytes, SP + 0: as passed" in through_the_port
+    # The same questions on the user's own socket are QEMU's to answer.
+    with waiting(kernel) as (process, script):
+        by_the_socket = attached(script, *asked, "kill")
+        assert process.wait(SECONDS) == Exit.INFRASTRUCTURE
+    assert taken.stat().st_size == 16
+    assert 'received: "OK"' in by_the_socket
+
+
 def test_a_debugger_elsewhere(kernel: Kernel) -> None:
     with waiting(kernel) as (process, script):
-        done = subprocess.run(
-            [GDB, "-x", script, "--nx", "--batch", "-ex", "jp-args", "-ex", "kill"],
-            capture_output=True, text=True, timeout=SECONDS,
-        )  # fmt: skip
-        assert process.wait(SECONDS) == Exit.AGREES
-    assert "argument 8: long, 8 bytes, SP + 0: as passed" in done.stdout
+        told = attached(script, "jp-args", "kill")
+        # It was ended before there was a verdict.
+        assert process.wait(SECONDS) == Exit.INFRASTRUCTURE
+        heard(process, "before its play was over")
+    assert "argument 8: long, 8 bytes, SP + 0: as passed" in told
 
 
 def free_port() -> int:
@@ -251,6 +323,7 @@ def test_an_editor(kernel: Kernel) -> None:
             assert "argument 8: long, 8 bytes, SP + 0: as passed" in editor.said
             editor.do("-target-detach")
             # The guest goes on, and waits for the next debugger.
+            heard(process, "The play is over")
             editor.do(f"-target-select remote {launch['miDebuggerServerAddress']}")
             editor.console([{"text": "kill"}])
         assert process.wait(SECONDS) == Exit.AGREES

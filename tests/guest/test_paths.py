@@ -9,10 +9,13 @@ import pytest
 
 from harness.catalog import Catalog
 from harness.errors import Exit
+from harness.guest import share
 from harness.kernel import modules
 from harness.kernel.kernel import Kernel
-from harness.run import repro
+from harness.run import boot, repro
+from harness.run.guest import Guest
 from harness.run.plan import plays
+from harness.vm.machine import Config, Disk
 
 
 @pytest.mark.parametrize("name", ["a, b:c", "50%#'$x\"é" + "x" * 150])
@@ -30,3 +33,19 @@ def test_any_folder_will_do(
     result = repro.run(kernel, built, plan, witness=True)
     assert result.exit_status is Exit.AGREES
     assert not list((tmp_path / name / "tmp").iterdir())
+
+
+@pytest.mark.parametrize("name", ["2024", ".hidden", "x = y", "Übersicht αβγδε", "-rf"])
+def test_any_folder_can_be_shared(
+    kernel: Kernel, catalog: Catalog, tmp_path: Path, name: str
+) -> None:
+    folder, disks = tmp_path / name, tmp_path / 'a, b:json:{"x": 1}'
+    folder.mkdir()
+    disks.mkdir()
+    (folder / "note").write_text("from the host")
+    (shared,) = share.named([folder])
+    share.pack(shared, disks / shared.name)
+    config = Config(disks=(Disk(shared.name, disks / shared.name),))
+    built = modules.build(kernel, catalog.select_cases(["stack-9"]))
+    with Guest(kernel, built, config, recipes=(boot.MINIMAL, "shell", "share")) as guest:
+        assert guest.run(f"cat '/mnt/{shared.name}/note'").output == "from the host"

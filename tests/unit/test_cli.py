@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -126,6 +127,36 @@ def test_list(what: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert all(row["name"] for row in rows)
     assert main(["list", what]) == 0
     assert rows[0]["name"] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("script", "flaw"),
+    [
+        ("echo version 7.2.22", ""),
+        ("echo version 10.0", ""),
+        ("echo of no version", ""),
+        ("echo version 6.2.0 ~7.2", "older than 7.2"),
+        ("echo -sandbox support is not enabled >&2; exit 1", "-sandbox support is not enabled"),
+    ],
+)
+def test_doctor_tells_what_will_not_do(
+    script: str,
+    flaw: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    program = tmp_path / doctor.QEMU.name
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(doctor, "PROGRAMS", (doctor.QEMU,))
+    assert main(["doctor", "--json", "-"]) == (Exit.INFRASTRUCTURE if flaw else Exit.AGREES)
+    found = json.loads(capsys.readouterr().out)
+    assert found["programs"][0]["flaw"] == (flaw or None)
+    assert found["missing_packages"] == ([doctor.QEMU.package] if flaw else [])
+    main(["doctor"])
+    assert flaw in capsys.readouterr().out
 
 
 def test_doctor_names_what_is_missing(

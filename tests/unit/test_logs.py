@@ -27,7 +27,7 @@ from harness.run import boot, logs, repro
 from harness.run.boot import Dump
 from harness.run.logs import Run, Stamped
 from harness.run.plan import plays
-from harness.vm.machine import Machine
+from harness.vm.machine import Config, Machine
 
 NOWHERE = Path("/nonexistent")
 
@@ -48,7 +48,7 @@ KERNEL = Kernel(
 @pytest.fixture
 def modules(tmp_path: Path) -> Modules:
     (tmp_path / "modules").mkdir()
-    (tmp_path / "modules/compiler").write_text("some gcc")
+    (tmp_path / "modules/compiler").write_text("some gcc\nGNU Make 0")
     return Modules(tmp_path / "modules", "m")
 
 
@@ -80,6 +80,20 @@ def test_lines_are_stamped_where_they_begin() -> None:
     ]  # fmt: skip
 
 
+def test_the_debugger_is_noted_where_there_is_one(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.vm.gdb.version", lambda: "GDB 0")
+    for debugs in (False, True):
+        made = Machine(Path("Image"), b"", Config(gdb=debugs))
+        made.command = []
+        with run.boot(made, b"initrd"):
+            # Before the run has ended, which may never come.
+            noted = json.loads((run.folder / "run.json").read_text())["versions"]
+        assert ("gdb-multiarch" in noted) == debugs
+        assert set(noted) >= {"make", "Python", "paramiko", "pexpect", "pygdbmi", "qemu.qmp"}
+
+
 def test_what_a_boot_leaves(booted: Run) -> None:
     folder = booted.folder
     assert (folder / "initrd-1").read_bytes() == b"initrd"
@@ -93,6 +107,31 @@ def test_what_a_boot_leaves(booted: Run) -> None:
     words = shlex.split(command)
     assert words[words.index("-kernel") + 1] == "/some where/Image"
     assert words[words.index("-initrd") + 1] == str(folder / "initrd-1")
+
+
+def test_a_command_with_lines_in_it_runs_none_of_them(run: Run) -> None:
+    odd = "Image\ntouch taken; 'x'\n"
+    made = Machine(Path(odd), b"")
+    made.command = ["qemu", "-kernel", odd]
+    with run.boot(made, b"initrd"):
+        pass
+    *comments, command = _commands(run.folder / "qemu-1.sh")
+    assert comments == []
+    assert odd in shlex.split(command)
+
+
+def _commands(script: Path) -> list[str]:
+    """What a shell makes of a script: its commands, without comments."""
+    kept, text = [], script.read_text()
+    while text:
+        line, _, rest = text.partition("\n")
+        if line.startswith("#"):
+            text = rest
+            continue
+        # Its quotes may go on in further lines.
+        kept.append(text.rstrip())
+        break
+    return kept
 
 
 def test_runs_are_listed_newest_first(booted: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,6 +169,8 @@ def test_a_run_is_found_by_a_part_of_its_name(run: Run) -> None:
 def test_what_a_log_shows(booted: Run, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert cli.main(["log"]) == Exit.AGREES
     told = capfdbinary.readouterr().out
+    for name in (b"QEMU 0", b"some gcc", b"make: GNU Make 0", b"Python: 3.", b"qemu.qmp: 0."):
+        assert name in told
     assert b"some:kernel" in told
     assert b" two\n" in told
     assert cli.main(["log", "last", "--part", "records"]) == Exit.AGREES

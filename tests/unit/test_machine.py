@@ -24,6 +24,7 @@ from harness.errors import (
 )
 from harness.guest.protocol import Parser
 from harness.run.session import Deadlines, Session
+from harness.vm import machine as vm
 from harness.vm.machine import Disk, Machine
 from tests.faults import emulator
 
@@ -75,6 +76,40 @@ def test_a_failed_start_tells_all(qemu: Qemu) -> None:
     assert not machine.folder.exists()
 
 
+def test_an_older_qemu_is_refused_for_what_it_is(
+    qemu: Qemu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = "print('QEMU emulator version {}') if '--version' in sys.argv else sys.exit('-chardev?')"
+    machine = qemu(f"import sys; {old.format('6.2.0 (x 1:7.2)')}", connect=False)
+    vm.version.cache_clear()
+    # Whether it starts at all or fails at an option that it does not know.
+    for found in (vm.version, machine.__enter__):
+        with pytest.raises(vm.TooOld, match=r"6\.2\.0, and 7\.2 is the oldest") as caught:
+            found()
+        assert "doctor" in caught.value.hint
+    qemu(f"import sys; {old.format('7.2')}", connect=False)
+    assert vm.version() == "QEMU emulator version 7.2"
+    vm.version.cache_clear()
+    with pytest.raises(MachineError, match=r"-chardev\?"), machine:
+        pass
+    vm.version.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "qemu-system-aarch64: -sandbox support is not enabled in this QEMU binary",
+        "qemu-system-aarch64: failed to install seccomp syscall filter in the kernel",
+    ],
+)
+def test_no_guest_runs_outside_of_a_sandbox(qemu: Qemu, said: str) -> None:
+    machine = qemu(f"import sys; sys.exit({said!r})", connect=False)
+    assert "-sandbox" in machine.standalone(Path("initrd"), Path("records"))
+    with pytest.raises(MachineError, match="cannot have its sandbox") as caught, machine:
+        pass
+    assert "seccomp" in caught.value.hint
+
+
 def test_the_sockets_are_private(qemu: Qemu) -> None:
     with qemu("signal.pause()") as machine:
         assert stat.S_IMODE(machine.folder.stat().st_mode) == 0o700
@@ -104,7 +139,11 @@ def test_a_comma_ends_no_value(tmp_path: Path) -> None:
     command = Machine(tmp_path / "Image", b"").standalone(odd / "initrd", odd / "records")
     assert command[command.index("-initrd") + 1] == f"{tmp_path}/a,b/initrd"
     assert f"file,id=records,path={tmp_path}/a,,b/records" in command
-    assert f"if=none,id=d,file={tmp_path}/a,,b,format=raw,readonly=on" in Disk("d", odd).arguments()
+    drive = Disk("d,e", odd).arguments(3)
+    assert drive[1].endswith(f",file.driver=file,file.filename={tmp_path}/a,,b")
+    assert drive[3] == "virtio-blk-device,drive=disk3,serial=d,,e"
+    # With a driver named, it is no address, whatever it begins with.
+    assert "file.driver=file,file.filename=json:{,,}" in Disk("d", Path("json:{,}")).arguments(0)[1]
 
 
 def test_records_to_the_end(qemu: Qemu) -> None:

@@ -53,6 +53,8 @@ def test_shares_bear_the_names_of_folders(tmp_path: Path) -> None:
     assert [one.name for one in made] == ["a_b", "this_name_is_far_too"]
     with pytest.raises(ConfigError, match="under its own name"):
         share.named([tmp_path / "a b", tmp_path / "sub/a b"])
+    (tmp_path / ("é" * 15)).mkdir()
+    assert [one.name for one in share.named([tmp_path / ("é" * 15)])] == ["é" * 10]
     with pytest.raises(ConfigError, match="is not a directory"):
         share.named([tmp_path / "file"])
     with pytest.raises(ConfigError, match="under its own name"):

@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+A port of the loopback that leads a debugger to QEMU's stub, and nobody to anything else.
+
+QEMU's stub has more than the guest to offer: QEMU's monitor, which writes files of the
+user's, and the guest's memory past its kernel.  What comes through the port is therefore
+read packet by packet, and what QEMU gets is written anew from what was understood.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+from harness.errors import HarnessError, InfrastructureError
+
+LOOPBACK = "127.0.0.1"
+# For the rest of a packet that has begun, for the first one of a client's, and for somebody
+# who has to take what was sent.
+SECONDS = 10
+CHUNK = 1 << 14
+# So much may wait for somebody who does not take it, before no more is read.
+ROOM = 1 << 16
+# QEMU's own limit for the text of a packet; with each byte of it escaped, and its frame.
+LONGEST = 4095
+_LONGEST_SENT = 2 * LONGEST + len("$#00")
+
+# GDB manual, "Remote Protocol", "Overview": acknowledgements, and an interrupt.
+_SINGLE = b"+-\x03"
+# A packet, or with "%" a notification.
+_PACKET = re.compile(rb"([$%])((?:[^#$}]|}[^#$])*+)#([0-9a-fA-F]{2})", re.DOTALL)
+_BEGUN = re.compile(rb"[$%](?:[^#$}]|}[^#$])*+(?:}|#[0-9a-fA-F]?)?", re.DOTALL)
+_ESCAPED = re.compile(rb"}(.)", re.DOTALL)
+# An asterisk too, as QEMU would take it for the run-length encoding of answers.
+_TO_ESCAPE = re.compile(rb"[#$}*]")
+
+# All that it takes to debug the guest; the names are of the manual's "Packets" and "General
+# Query Packets", and of QEMU's documentation, "GDB usage".
+_PASSED = re.compile(
+    # How it is, go on, step, detach, kill.
+    rb"[?!cCsSDk]"
+    # Registers, memory as the CPU sees it, threads, breakpoints.
+    rb"|[gGpP]|[mMxX]|[HT]|[zZ]"
+    rb"|v(?:Cont|Kill|MustReplyEmpty)"
+    rb"|q(?:Supported|Attached|Symbol|TStatus|Offsets|ThreadExtraInfo,|[fs]ThreadInfo|C\Z)"
+    rb"|qXfer:features:read:"
+    rb"|[qQ]qemu\.sstep"
+)
+# What the manual has for a packet that no stub knows: the answer is an empty one.
+_UNKNOWN = b"vMustReplyEmpty"
+
+
+class NoPacket(HarnessError):
+    """What a client sent is none of the debugger's protocol."""
+
+
+def packet(text: bytes) -> bytes:
+    """A packet with this text."""
+    data = _TO_ESCAPE.sub(lambda match: bytes((ord("}"), match[0][0] ^ 0x20)), text)
+    return b"$%s#%02x" % (data, sum(data) & 0xFF)
+
+
+class Filter:
+    """What QEMU gets of the bytes of one client."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    @property
+    def pending(self) -> bool:
+        """Whether a packet has begun and not ended."""
+        return bool(self._rest)
+
+    def feed(self, data: bytes) -> bytes:
+        """
+        What QEMU gets of the bytes that came next.
+
+        In place of a packet that is refused it gets one that it does not know, so that the
+        client has an answer in its turn.  Raises NoPacket at the first byte of anything else
+        than a packet, and QEMU then gets nothing of `data`.
+        """
+        self._rest += data
+        passed = bytearray()
+        at = 0
+        while at < len(self._rest):
+            if self._rest[at] in _SINGLE:
+                passed.append(self._rest[at])
+                at += 1
+            elif match := _PACKET.match(self._rest, at):
+                passed += _passed(match)
+                at = match.end()
+            else:
+                break
+        self._rest = self._rest[at:]
+        begun = len(self._rest) <= _LONGEST_SENT and _BEGUN.fullmatch(self._rest)
+        if self._rest and not begun:
+            raise NoPacket(f"no packet begins with {self._rest[:20]!r}.")
+        return bytes(passed)
+
+
+def _passed(match: re.Match[bytes]) -> bytes:
+    kind, data, checksum = match.groups()
+    if sum(data) & 0xFF != int(checksum, 16):
+        raise NoPacket(f"the checksum of a packet is wrong: {match[0][:20]!r}.")
+    if kind == b"%":
+        # QEMU knows none, and would not answer.
+        return b""
+    text = _ESCAPED.sub(lambda match: bytes((match[1][0] ^ 0x20,)), data)
+    return packet(text if len(text) <= LONGEST and _PASSED.match(text) else _UNKNOWN)
+
+
+def _as_listed(address: str, port: int, family: socket.AddressFamily) -> str:
+    """An end of a connection as /proc/net/tcp and tcp6 have it."""
+    data = socket.inet_aton(address)
+    if family == socket.AF_INET6:
+        data = bytes(10) + b"\xff\xff" + data
+    words = (int.from_bytes(data[at : at + 4], sys.byteorder) for at in range(0, len(data), 4))
+    return f"{''.join(f'{word:08X}' for word in words)}:{port:04X}"
+
+
+def owner(
+    table: str,
+    end: tuple[str, int],
+    other: tuple[str, int],
+    family: socket.AddressFamily = socket.AF_INET,
+) -> int | None:
+    """
+    The UID of whoever has the connection from `end` to `other`, None if nobody.
+
+    `table` is the text of /proc/net/tcp, or of tcp6 with AF_INET6, in which an IPv4 address
+    is a mapped one.
+    """
+    # One that was given up has no inode, and UID 0 whoever had it.
+    wanted = [_as_listed(*end, family), _as_listed(*other, family), "01"]
+    for line in table.splitlines():
+        fields = line.split()
+        if fields[1:4] == wanted and len(fields) > 9 and fields[9] != "0":
+            return int(fields[7])
+    return None
+
+
+def _owner(client: socket.socket) -> int | None:
+    """Of the other end of a connection."""
+    for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        file = Path("/proc/net", name)
+        if file.exists():
+            uid = owner(file.read_text(), client.getpeername(), client.getsockname(), family)
+            if uid is not None:
+                return uid
+    return None
+
+
+class _Flow:
+    """One way of a connection: what was read and is not yet taken."""
+
+    def __init__(
+        self, source: socket.socket, target: socket.socket, change: Callable[[bytes], bytes]
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._change = change
+        self.waiting = bytearray()
+        self._ended = False
+        # When the target last took something, or the first of this came.
+        self.since = 0.0
+
+    @property
+    def reads(self) -> bool:
+        return not self._ended and len(self.waiting) < ROOM
+
+    @property
+    def over(self) -> bool:
+        return self._ended and not self.waiting
+
+    def move(self) -> None:
+        """Read what has come and send what is taken; raises NoPacket and OSError."""
+        if self.reads:
+            try:
+                data = self._source.recv(CHUNK, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                pass
+            else:
+                if not self.waiting:
+                    self.since = time.monotonic()
+                self._ended = not data
+                self.waiting += self._change(data)
+        if self.waiting:
+            try:
+                sent = self._target.send(self.waiting, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            del self.waiting[:sent]
+            self.since = time.monotonic()
+
+
+class _Visit:
+    """One client with the stub."""
+
+    def __init__(self, client: socket.socket, stub: socket.socket) -> None:
+        self._client = client
+        self._stub = stub
+        self._filter = Filter()
+        self._to_stub = _Flow(client, stub, self._filter.feed)
+        self._to_client = _Flow(stub, client, bytes)
+        # When a packet began that has not ended, or the first one was to begin.
+        self._begun: float | None = time.monotonic()
+
+    @property
+    def over(self) -> bool:
+        return self._to_stub.over or self._to_client.over
+
+    @property
+    def deadline(self) -> float:
+        """When somebody will have been waited for too long."""
+        waits = [flow.since for flow in (self._to_stub, self._to_client) if flow.waiting]
+        if self._begun is not None:
+            waits.append(self._begun)
+        return min(waits, default=float("inf")) + SECONDS
+
+    def move(self) -> None:
+        """Pass on what there is; raises NoPacket and OSError."""
+        self._to_stub.move()
+        self._to_client.move()
+        if self._filter.pending:
+            self._begun = self._begun or time.monotonic()
+        elif self._to_stub.since:
+            self._begun = None
+        if time.monotonic() > self.deadline:
+            raise NoPacket(f"it sent or took nothing within {SECONDS} s.")
+
+    def watched(self) -> dict[socket.socket, int]:
+        """The events of each socket's that move() is for."""
+        return {
+            self._client: _events(self._to_stub, self._to_client),
+            self._stub: _events(self._to_client, self._to_stub),
+        }
+
+
+def _events(source: _Flow, target: _Flow) -> int:
+    return select.EPOLLIN * source.reads | select.EPOLLOUT * bool(target.waiting)
+
+
+class Door:
+    """
+    The port; taken on entry, and gone with its connections on exit.
+
+    One client at a time has it, which must be this very user's.  Whoever waits on
+    fileno(), for at most `seconds`, calls look().  `tell` gets a sentence for each kind
+    of client that is shown out.
+    """
+
+    def __init__(self, port: int, tell: Callable[[str], object]) -> None:
+        self.port = port
+        self._tell = tell
+        self._told: set[str] = set()
+        self._visit: _Visit | None = None
+        self._visitor = ExitStack()
+        self._resources = ExitStack()
+
+    def __enter__(self) -> Door:
+        with ExitStack() as resources:
+            self._listener = resources.enter_context(socket.socket())
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                self._listener.bind((LOOPBACK, self.port))
+                self._listener.listen()
+            except OSError as error:
+                raise InfrastructureError(
+                    f"The port {self.port} cannot be had: {error.strerror}.",
+                    "Give another one, or none: a socket of your own then leads to the guest.",
+                ) from error
+            self._listener.setblocking(False)
+            self._poll = resources.enter_context(select.epoll())
+            self._poll.register(self._listener, select.EPOLLIN)
+            resources.callback(self._show_out)
+            self._resources = resources.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._resources.close()
+
+    def fileno(self) -> int:
+        """Readable when there is something for look()."""
+        return self._poll.fileno()
+
+    @property
+    def seconds(self) -> float | None:
+        """Until look() is to be called although nothing has come; None: for ever."""
+        if self._visit is None or self._visit.deadline == float("inf"):
+            return None
+        return max(0.0, self._visit.deadline - time.monotonic())
+
+    def look(self, stub: Path) -> None:
+        """Let in, pass on, show out; `stub` is the path of QEMU's own socket."""
+        found = dict(self._poll.poll(0))
+        if self._listener.fileno() in found:
+            self._answer(stub)
+        if self._visit is None:
+            return
+        broken = any(events & (select.EPOLLHUP | select.EPOLLERR) for events in found.values())
+        try:
+            self._visit.move()
+        except NoPacket as error:
+            self._show_out(error.sentence)
+        except OSError:
+            self._show_out()
+        else:
+            if broken or self._visit.over:
+                self._show_out()
+            else:
+                for connection, events in self._visit.watched().items():
+                    self._poll.modify(connection, events)
+
+    def _answer(self, stub: Path) -> None:
+        """Take a connection, and keep it if its client is let in."""
+        with ExitStack() as visitor:
+            try:
+                client = visitor.enter_context(self._listener.accept()[0])
+            except (BlockingIOError, ConnectionError):
+                # It was gone at once.
+                return
+            if why := self._objection(client):
+                self._say(why)
+                return
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            inner = visitor.enter_context(socket.socket(socket.AF_UNIX))
+            inner.setblocking(False)
+            try:
+                inner.connect(str(stub))
+            except OSError as error:
+                self._say(f"QEMU does not answer: {error.strerror}.")
+                return
+            for connection in (client, inner):
+                self._poll.register(connection, select.EPOLLIN)
+            self._visit = _Visit(client, inner)
+            self._visitor = visitor.pop_all()
+
+    def _objection(self, client: socket.socket) -> str:
+        """Why a client is not let in; empty if it is."""
+        try:
+            uid = _owner(client)
+        except OSError as error:
+            # Nobody is at the other end any longer, or there is no telling who is.
+            return f"its user is not known: {error.strerror}."
+        if uid is None:
+            return "its user is not known."
+        if uid != os.geteuid():
+            return f"it is another user's, with UID {uid}."
+        return "there is another one." if self._visit else ""
+
+    def _show_out(self, why: str = "") -> None:
+        self._visit = None
+        # epoll forgets what is closed.
+        self._visitor.close()
+        if why:
+            self._say(why)
+
+    def _say(self, why: str) -> None:
+        if why not in self._told:
+            self._told.add(why)
+            self._tell(f"Port {self.port}: a client was shown out: {why}")

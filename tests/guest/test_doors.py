@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Another user of this machine, before the doors of guests that run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from harness.kernel.kernel import Kernel
+from tests import intruder
+from tests.guest.test_debug import free_port
+from tests.users import another, python
+
+SECONDS = 60
+LISTENS, ACCEPTS = "0A", 0x10000
+
+
+@dataclass(frozen=True)
+class Doors:
+    """All that may lead to a guest."""
+
+    ports: list[int]
+    sockets: list[str]
+    # To be read, and to be written.
+    files: list[str]
+    written: list[str]
+    folders: list[str]
+    processes: list[int]
+    # For SSH.
+    key: str
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and all that it started."""
+    found = [pid]
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(OSError):
+            for child in (task / "children").read_text().split():
+                found += descendants(int(child))
+    return found
+
+
+def inodes(processes: Sequence[int]) -> set[str]:
+    """Of the sockets that some processes have."""
+    found = set()
+    for link in (link for pid in processes for link in Path(f"/proc/{pid}/fd").glob("*")):
+        # Some are gone by now.
+        with suppress(OSError):
+            kind, _, inode = str(link.readlink()).partition(":")
+            if kind == "socket":
+                found.add(inode.strip("[]"))
+    return found
+
+
+def listening(inodes: set[str]) -> tuple[list[int], list[str]]:
+    """The ports and the paths that somebody answers at."""
+    ports, paths = [], []
+    for name in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path("/proc/net", name).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[9] in inodes and (fields[3] == LISTENS or name.startswith("udp")):
+                address, _, port = fields[1].partition(":")
+                # The loopback, and nothing of another machine's.
+                assert int.from_bytes(bytes.fromhex(address), "little") >> 24 == 127, line
+                ports.append(int(port, 16))
+    for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+        fields = line.split(maxsplit=7)
+        if int(fields[3], 16) & ACCEPTS and fields[6] in inodes:
+            paths.append(fields[7])
+    return ports, paths
+
+
+def found(place: Path, pid: int) -> Doors:
+    """The doors of a command, whose files all lie below a place."""
+    # One that is asked for its version has no socket, and has ended in a moment.
+    processes = [one for one in descendants(pid) if one == pid or inodes([one])]
+    ports, paths = listening(inodes(processes))
+    # By the name that they were made with, and by the name of the folder.
+    paths += [str(Path(path).resolve()) for path in paths]
+    private = [path for path in place.glob("*/jprobe-*/") if path.name != "jprobe-harness"]
+    private += place.glob("state/jprobe-harness/runs/*/")
+    files = [str(file) for folder in private for file in folder.iterdir() if file.is_file()]
+    keys = [file for file in files if Path(file).name == "id_ed25519"]
+    assert len(private) >= 2
+    return Doors(
+        ports=ports,
+        sockets=paths,
+        # An address space is told by its map; the memory itself is refused with that.
+        files=[*files, *(f"/proc/{pid}/maps" for pid in processes)],
+        written=files,
+        folders=[str(folder) for folder in private],
+        processes=processes,
+        key=keys[0] if keys else "/no/key",
+    )
+
+
+def got(doors: Doors, user: Sequence[str]) -> dict[str, str]:
+    """By door, what somebody gets there."""
+    done = subprocess.run(
+        [*user, python(), "-c", Path(intruder.__file__).read_text()],
+        input=json.dumps(asdict(doors)),
+        capture_output=True, text=True, timeout=SECONDS, cwd="/",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Folders that everybody may look into, as a user's own may be."""
+    with tempfile.TemporaryDirectory(prefix="jprobe-doors-") as folder:
+        place = Path(folder)
+        for path in (place, place / "state", place / "temporary"):
+            path.mkdir(exist_ok=True)
+            path.chmod(0o755)
+        yield place
+
+
+@contextmanager
+def started(place: Path, *words: str) -> Iterator[tuple[pexpect.spawn[str], int]]:
+    """A command in a terminal, and its process."""
+    child = pexpect.spawn(
+        "jprobe-harness", [*words], encoding="utf-8", timeout=SECONDS, dimensions=(24, 80),
+        env=os.environ | {"XDG_STATE_HOME": f"{place}/state", "TMPDIR": f"{place}/temporary"},
+    )  # fmt: skip
+    try:
+        assert child.pid
+        yield child, child.pid
+    finally:
+        child.close(force=True)
+
+
+CELL = ("--case", "stack-9", "--variant", "none")
+# What is run, what it says when its guest is there, and how many ports it has then.
+RUNNING = {
+    "shell": (("shell",), r"guest:\S+# ", 0),
+    "ssh": (("ssh", "--config"), "The guest is there until Ctrl-C", 1),
+    "--gdb": (("repro", *CELL, "--gdb"), r"\(gdb\) $", 0),
+    "--gdb-wait": (("repro", *CELL, "--gdb-wait"), "The guest waits for it", 0),
+    "--gdb-wait PORT": (("repro", *CELL, "--gdb-wait", "PORT"), "The guest waits for it", 1),
+}
+
+
+def check(doors: Doors) -> None:
+    """Nothing for another user, and for the same one, who asks the same, everything."""
+    refused, given = got(doors, another()), got(doors, [])
+    assert [door for door, what in refused.items() if what] == []
+    assert [door for door, what in given.items() if not what] == []
+    assert given.keys() == refused.keys()
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_another_user_gets_nowhere(place: Path, kernel: Kernel, name: str) -> None:
+    words, ready, ports = RUNNING[name]
+    words = tuple(str(free_port()) if word == "PORT" else word for word in words)
+    with started(place, *words, "--kernel", kernel.spec) as (child, pid):
+        child.expect(ready)
+        doors = found(place, pid)
+        assert len(doors.ports) == ports
+        # QMP, and the guest's two lines.
+        assert len(doors.sockets) >= 2 * 3
+        check(doors)
+        assert child.isalive()
+
+
+def test_another_user_gets_nowhere_at_night(place: Path, kernel: Kernel) -> None:
+    matrix = place / "matrix.yaml"
+    matrix.write_text(f"shows: what is there for others\nkernels: [{kernel.spec}]\n")
+    with started(place, "nightly", str(matrix), "--jobs", "1") as (child, pid):
+        deadline = time.monotonic() + SECONDS
+        while not (worker := worker_of(pid)):
+            assert time.monotonic() < deadline, child.before
+            # No event tells of what a command's own child starts.
+            time.sleep(0.05)
+        # The guest stays as long as nobody hears it.
+        os.kill(worker, signal.SIGSTOP)
+        doors = found(place, pid)
+        assert doors.ports == []
+        check(doors)
+        os.kill(worker, signal.SIGCONT)
+
+
+def worker_of(pid: int) -> int | None:
+    """The process below this one that has a guest, once QEMU has connected its lines."""
+    for child in descendants(pid):
+        with suppress(OSError):
+            if Path(f"/proc/{child}/comm").read_text().startswith("qemu"):
+                ready = len(listening(inodes([child]))[1]) > 0
+                stat = Path(f"/proc/{child}/stat").read_text()
+                return int(stat.rpartition(")")[2].split()[1]) if ready else None
+    return None
+
+
+def test_whatever_is_open_to_others_is_found(place: Path) -> None:
+    """The control of the check itself."""
+    (place / "open").write_text("for everybody")
+    (place / "open").chmod(0o644)
+    doors = Doors([], [], [str(place / "open")], [], [], [], "/no/key")
+    with pytest.raises(AssertionError):
+        check(doors)
