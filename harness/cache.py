@@ -84,7 +84,7 @@ def note(path: Path, **what: str | float) -> None:
     """Write something down for recall()."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
-        shutil.rmtree(path)
+        _remove(path)
     inventory.replace(path, msgspec.json.encode({_CHECK: _check(what), **what}))
 
 
@@ -209,6 +209,34 @@ def check(*entries: Path) -> None:
             )
 
 
+@contextmanager
+def changing(folder: Path) -> Iterator[None]:
+    """
+    Change a folder that is no entry but brought up to date; under a lock of the caller's.
+
+    One that was damaged is begun with nothing; one that could not be brought up to date
+    is not kept.
+    """
+    if os.path.lexists(folder) and (fault := inventory.fault(folder)):
+        _say(f"{folder.parent.name}/{folder.name} in the cache is made anew: {fault}.")
+        _remove(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        inventory.forget(folder)
+        yield
+        inventory.write(folder)
+    except BaseException:
+        _remove(folder)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def containing(path: Path) -> list[Path]:
     """The entry that a path lies in, if any."""
     if not path.is_relative_to(root()):
@@ -248,7 +276,7 @@ def _put(folder: Path, final: Path) -> None:
         return
     _exchange(folder, final)
     if not folder.is_dir():
-        folder.unlink()
+        _remove(folder)
     elif _is_in_use(folder):
         folder.rename(folder.with_name(f"{_REPLACED}{folder.name}"))
 
@@ -270,7 +298,7 @@ def _sweep(parent: Path) -> None:
     for folder in parent.glob(f"{_REPLACED}*"):
         with contextlib.suppress(OSError):
             if not _is_in_use(folder):
-                shutil.rmtree(folder)
+                _remove(folder)
 
 
 def _say(sentence: str) -> None:

@@ -101,6 +101,11 @@ def write(folder: Path, vital: Sequence[str] = EVERYTHING) -> None:
     (folder / VITAL).write_bytes(sealed(msgspec.json.encode(chosen)))
 
 
+def forget(folder: Path) -> None:
+    """Take the note away, so that nothing in the folder is trusted."""
+    (folder / VITAL).unlink(missing_ok=True)
+
+
 def fault(folder: Path) -> str:
     """
     What is wrong with what is vital in a folder, in words; empty where nothing is.

@@ -308,8 +308,9 @@ def _asked(wanted: Wanted, archive: Archive, report: Progress) -> Iterator[Apt]:
     name = "-".join(wanted.suites) or "host"
     with cache.lock(f"apt/{name}"):
         apt = Apt(cache.root() / "apt" / name, in_suites(archive, wanted.suites), "arm64")
-        apt.folder.mkdir(parents=True, exist_ok=True)
-        apt.update(report)
+        # apt itself does not get over an index that was damaged.
+        with cache.changing(apt.folder):
+            apt.update(report)
         yield apt
 
 

@@ -252,6 +252,37 @@ def test_a_file_system_that_cannot_exchange(monkeypatch: pytest.MonkeyPatch) -> 
     assert not list(folder.parent.glob(".*"))
 
 
+def _updated(folder: Path, text: str) -> str:
+    """What was there before."""
+    with cache.changing(folder):
+        path = folder / "index"
+        before = path.read_text() if path.exists() else ""
+        path.write_text(text)
+    return before
+
+
+def test_a_folder_that_is_brought_up_to_date(capfd: pytest.CaptureFixture[str]) -> None:
+    folder = cache.root() / "apt/suite"
+    assert [_updated(folder, text) for text in "abc"] == ["", "a", "b"]
+    assert capfd.readouterr().err == ""
+    (folder / "index").write_text("")
+    assert _updated(folder, "d") == ""
+    assert "apt/suite in the cache is made anew: index has 0 bytes" in capfd.readouterr().err
+    assert _updated(folder, "e") == "d"
+
+
+def test_a_folder_that_could_not_be_brought_up_to_date(capfd: pytest.CaptureFixture[str]) -> None:
+    folder = cache.root() / "apt/suite"
+    _updated(folder, "a")
+    with pytest.raises(KeyboardInterrupt), cache.changing(folder):
+        raise KeyboardInterrupt
+    assert _updated(folder, "b") == ""
+    shutil.rmtree(folder)
+    folder.write_text("")
+    assert _updated(folder, "c") == ""
+    assert _updated(folder, "d") == "c"
+
+
 def test_what_a_path_is_part_of() -> None:
     folder, _ = _counted("kind", "key")
     assert cache.containing(folder / "file") == [folder]
