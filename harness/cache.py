@@ -238,11 +238,10 @@ def _remove(path: Path) -> None:
 
 
 def containing(path: Path) -> list[Path]:
-    """The entry that a path lies in, if any."""
+    """The entry that a path lies in, if any; a user may keep other folders there."""
     if not path.is_relative_to(root()):
         return []
-    kind, key, *_ = path.relative_to(root()).parts
-    return [root() / kind / key]
+    return [folder for folder in (path, *path.parents) if inventory.is_noted(folder)][:1]
 
 
 @contextmanager

@@ -101,6 +101,11 @@ def write(folder: Path, vital: Sequence[str] = EVERYTHING) -> None:
     (folder / VITAL).write_bytes(sealed(msgspec.json.encode(chosen)))
 
 
+def is_noted(folder: Path) -> bool:
+    """Whether there is a note of what is in a folder, be it whole or not."""
+    return (folder / VITAL).exists()
+
+
 def forget(folder: Path) -> None:
     """Take the note away, so that nothing in the folder is trusted."""
     (folder / VITAL).unlink(missing_ok=True)

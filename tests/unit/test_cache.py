@@ -287,6 +287,9 @@ def test_what_a_path_is_part_of() -> None:
     folder, _ = _counted("kind", "key")
     assert cache.containing(folder / "file") == [folder]
     assert cache.containing(Path("/usr")) == []
+    mine = cache.root() / "mine/linux"
+    mine.mkdir(parents=True)
+    assert cache.containing(mine) == []
 
 
 DAMAGES = [b"", b'{"check":"', b"[]", b'{"check": "x", "asked": 1.5, "key": "k"}', None]
