@@ -183,6 +183,8 @@ def _made(final: Path, make: Callable[[Path], None], vital: Sequence[str]) -> Pa
     with scratch(final.parent) as folder:
         make(folder)
         inventory.write(folder, vital)
+        # Another user may have the right to read the cache.
+        shutil.copymode(final.parent, folder)
         _put(folder, final)
     _sweep(final.parent)
     if fault := inventory.fault(final):

@@ -76,11 +76,12 @@ def settled(statuses: Iterable[os.stat_result]) -> bool:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Replace a file in one step."""
+    """Replace a file in one step; whoever may read its folder may read it."""
     handle, name = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
+        Path(name).chmod(path.parent.stat().st_mode & 0o666)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

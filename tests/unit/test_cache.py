@@ -283,6 +283,37 @@ def test_a_folder_that_could_not_be_brought_up_to_date(capfd: pytest.CaptureFixt
     assert _updated(folder, "d") == "c"
 
 
+@pytest.mark.parametrize(("mask", "entry", "note"), [(0o022, 0o755, 0o644), (0o077, 0o700, 0o600)])
+def test_who_may_read_the_cache(mask: int, entry: int, note: int) -> None:
+    before = os.umask(mask)
+    try:
+        folder, _ = _counted("kind", "key")
+        cache.note(folder.parent / "note.json", key="k")
+    finally:
+        os.umask(before)
+    assert folder.stat().st_mode & 0o777 == entry
+    assert (folder.parent / "note.json").stat().st_mode & 0o777 == note
+
+
+def test_a_cache_that_can_only_be_read(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is written down, and all is read again."""
+    folder, _ = _counted("kind", "key")
+
+    def refuse(*words: object, **named: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    for module, name in ((os, "utime"), (inventory, "replace"), (cache, "lock")):
+        monkeypatch.setattr(module, name, refuse)
+    monkeypatch.setattr(inventory, "SETTLED_SECONDS", -1)
+    assert cache.used(_counted("kind", "key")[0]) == folder
+    assert cache.content(folder / "file") == cache.content(folder / "file")
+    (folder / "file").write_text("")
+    with pytest.raises(InfrastructureError, match=r"file has 0 bytes.*made anew: Read-only"):
+        _counted("kind", "key")
+
+
 def test_what_a_path_is_part_of() -> None:
     folder, _ = _counted("kind", "key")
     assert cache.containing(folder / "file") == [folder]
