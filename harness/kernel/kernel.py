@@ -6,10 +6,11 @@ from __future__ import annotations
 import enum
 import lzma
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness import cache
 from harness.errors import ConfigError
 from harness.kernel.buildroot import BuildRoot
 from harness.kernel.compiler import Compiler
@@ -71,10 +72,25 @@ class Kernel:
     # Where the kernel's tools run, if not on this machine; and its own compiler there.
     root: BuildRoot | None = None
     own_compiler: str = ""
+    # Entries of the cache that it consists of, and what makes those anew that were damaged.
+    entries: tuple[Path, ...] = ()
+    renew: Callable[[], object] = field(default=lambda: None, compare=False)
 
     def has(self, option: str) -> bool:
         """Whether an option of its configuration is y."""
         return f"\n{option}=y\n" in f"\n{self.config.read_text()}"
+
+    def mend(self) -> None:
+        """
+        Compare all of its files in the cache with what was made; damaged ones are made anew.
+
+        Raises InfrastructureError where that does not help.
+        """
+        try:
+            cache.check(*self.entries)
+        except cache.Damaged:
+            self.renew()
+            cache.check(*self.entries)
 
     def toolchain(self, compiler: Compiler) -> Toolchain:
         """What builds modules for it."""

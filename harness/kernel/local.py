@@ -94,6 +94,7 @@ def from_image(spec: str, image: Path, build: Path | None, busybox: Path) -> Ker
         busybox=busybox,
         key=cache.digest(key, symvers, (build / ".config").read_bytes()),
         home=build,
+        entries=(raw.parent,),
     )
 
 
@@ -205,6 +206,7 @@ def from_tree(
             f"HOSTCC={values['HOSTCC']}",
         ),
         flags=tuple(values.get("KCFLAGS", "").split()),
+        entries=(*cache.containing(built.output), *cache.containing(source.path)),
     )
 
 

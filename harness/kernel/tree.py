@@ -31,6 +31,12 @@ _SOURCE = re.compile(r".*\.([chsS]|dtsi?|lds|sh|pl|py|awk|y|l|tbl)$|Makefile|Kbu
 COPY_SECONDS = 900
 # Each has up to 2 GB.
 COPIES_KEPT = 6
+# Of a copy, what is read whenever a kernel of it is asked for.
+VITAL = (
+    "linux/Makefile", "linux/Kconfig", "linux/kernel/kprobes.c", "linux/include/linux/kprobes.h",
+    "linux/arch/arm64/Makefile", "linux/arch/arm64/configs/*", "linux/arch/arm64/kernel/*",
+    "linux/arch/arm64/include/asm/kprobes.h",
+)  # fmt: skip
 
 
 def is_source(path: Path) -> bool:
@@ -151,8 +157,13 @@ def _content(path: Path, entries: Sequence[os.DirEntry[str]], report: Progress) 
 
 
 def copy(tree: Tree, folder: Path, report: Progress) -> None:
-    """A copy without git's own files and without what was built in it."""
+    """
+    A copy without git's own files and without what was built in it.
+
+    Raises InfrastructureError, Damaged where the tree is the cache's own.
+    """
     report(f"copying {tree.path}", 0)
+    cache.check(*cache.containing(tree.path))
     keep = {os.path.relpath(entry.path, tree.path) for entry in _files(tree.path)}
     # It may fail for what is not kept, and copies the rest all the same.
     done = tool.run(
@@ -185,6 +196,6 @@ def cached(digest: str, fill: Callable[[Path], None]) -> Tree:
     def make(folder: Path) -> None:
         fill(folder / "linux")
 
-    folder = cache.used(cache.entry("sources", digest, make))
+    folder = cache.used(cache.entry("sources", digest, make, vital=VITAL))
     cache.trim("sources", COPIES_KEPT)
     return Tree(folder / "linux", digest)

@@ -130,6 +130,8 @@ class Composite:
 
 
 CType = Scalar | Array | Composite
+# More than one case has; those of all that a run draws would be kept for ever.
+TYPES_REMEMBERED = 128
 
 CHAR = Scalar("char", 1)
 SCHAR = Scalar("signed char", 1)
@@ -257,7 +259,7 @@ VA_LIST = Composite(
 )
 
 
-@functools.cache
+@functools.lru_cache(TYPES_REMEMBERED)
 def value_bytes(type_: CType) -> frozenset[int]:
     """
     Offsets of the bytes that carry value; the others are padding.
@@ -312,7 +314,7 @@ def _bases(type_: CType) -> set[Scalar]:
     return {base for member in type_.members for base in _bases(member.type)}
 
 
-@functools.cache
+@functools.lru_cache(TYPES_REMEMBERED)
 def homogeneous(type_: CType) -> tuple[Scalar, ...]:
     """
     The members of an HFA or HVA (AAPCS64 section 5.9.5), or an empty tuple.

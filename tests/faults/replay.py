@@ -127,7 +127,12 @@ def emulated(make: Callable[[Recording], list[Step]], boots: int = 1) -> Inject:
     return inject
 
 
-def replayed(change: Callable[[Recording], bytes], *, console: bytes = b"") -> Inject:
+def as_said(recording: Recording) -> bytes:
+    """All records."""
+    return recording.all
+
+
+def replayed(change: Callable[[Recording], bytes] = as_said, *, console: bytes = b"") -> Inject:
     """
     A boot that ends well, with something else in the guest's records.
 

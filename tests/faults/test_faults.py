@@ -44,6 +44,10 @@ def test_a_fault(fault: Fault, place: Place) -> None:
         ran = place.run(COMMAND)
         assert ran.status == 0, ran.output
         assert place.left() == []
+    if fault.heals:
+        ran = place.run()
+        assert ran.status == 0, ran.output
+        assert not re.search(fault.says, ran.output), ran.output
 
 
 def test_what_is_left_is_found(place: Place) -> None:

@@ -7,7 +7,6 @@ from tests.faults.fault import Blame, Fault
 from tests.faults.inject import arguments, both
 from tests.faults.replay import (
     POWERED_OFF,
-    Recording,
     broken_off,
     changed,
     ends,
@@ -25,17 +24,13 @@ SOON = arguments("--deadline", "1")
 UNJUDGED = 125
 
 
-def _as_said(recording: Recording) -> bytes:
-    return recording.all
-
-
 def _damaged(name: str, old: bytes, new: bytes, says: str) -> Fault:
     """The second of three records is one that the module cannot have written."""
     return Fault(name, replayed(changed(2, old, new)), Blame.KERNEL, says, kept=2)
 
 
 FAULTS = (
-    Fault("a guest that says what one said before", replayed(_as_said)),
+    Fault("a guest that says what one said before", replayed()),
     Fault(
         "a record whose checksum is wrong",
         replayed(changed(2, b"saved=64", b"saved=65", seal=lambda record: record)),
@@ -93,28 +88,28 @@ FAULTS = (
         "of the guest's has",
         status=UNJUDGED,
     ),
-    Fault("bytes that are no text on the console", replayed(_as_said, console=b"\xff\0\n" * 99)),
+    Fault("bytes that are no text on the console", replayed(console=b"\xff\0\n" * 99)),
     Fault(
         "a play's marker of 5,000 digits",
-        replayed(_as_said, console=b"jp#%s\n" % (b"9" * 5000)),
+        replayed(console=b"jp#%s\n" % (b"9" * 5000)),
     ),
     Fault(
         "a complaint while a play runs",
-        replayed(_as_said, console=b"jp#1\njp#2\n" + WARNING + b"jp#3\n"),
+        replayed(console=b"jp#1\njp#2\n" + WARNING + b"jp#3\n"),
         Blame.KERNEL,
         "WARNING: WARNING: CPU: 0",
         kept=2,
     ),
     Fault(
         "a complaint before the first play",
-        replayed(_as_said, console=WARNING),
+        replayed(console=WARNING),
         Blame.KERNEL,
         "WARNING: WARNING: CPU: 0",
         kept=3,
     ),
     Fault(
         "a complaint that belongs to no play",
-        replayed(_as_said, console=b"jp#9\n" + WARNING),
+        replayed(console=b"jp#9\n" + WARNING),
         Blame.KERNEL,
         "WARNING: WARNING: CPU: 0",
         kept=3,
