@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from harness import resources
+from harness import printable, resources
 from harness.declaration import KEYWORDS, Reader, enumerators, is_identifier
 from harness.errors import ConfigError, nearest
 from harness.model import ctype
@@ -313,7 +313,7 @@ def build_case(name: str, file: CaseFile) -> Case:
     assign = file.handler.assign
     case = Case(
         name=name,
-        shows=file.shows,
+        shows=printable.line(file.shows),
         arguments=arguments,
         named=named,
         handler=Handler(
@@ -372,7 +372,8 @@ def load_variant(path: Path) -> Variant:
     size = file.size or 0
     if not 0 <= size <= SAVE_MAX:
         raise ConfigError(f"{path}: size: give 0 to {SAVE_MAX} bytes.")
-    return Variant(path.stem, Policy(rule, size), file.saves, file.origin)
+    saves, origin = printable.line(file.saves), printable.line(file.origin)
+    return Variant(path.stem, Policy(rule, size), saves, origin)
 
 
 class Catalog:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from harness import printable
 from harness.errors import ConfigError, InfrastructureError
 
 T = TypeVar("T")
@@ -115,7 +116,8 @@ def write(path: str, data: bytes) -> None:
 def as_json(document: object) -> bytes:
     import msgspec
 
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    return printable.as_json(text).encode() + b"\n"
 
 
 def check_writable(options: argparse.Namespace) -> None:

@@ -58,6 +58,7 @@ from harness.model.cost import Cost
 from harness.model.observation import Counts, Frame, Look, Nested, Observation
 from harness.model.policy import Hit
 from harness.model.storm import Caller, Storm
+from harness.printable import shown
 
 
 class ProtocolError(InfrastructureError):
@@ -208,7 +209,7 @@ def _sound(make: Callable[[bytes], T], line: bytes) -> T:
 
 def _fields(line: bytes) -> dict[str, str]:
     """The values after the first word; `line` and `text` run to the end of it."""
-    text = line.decode("ascii", "replace").partition(" ")[2]
+    text = shown(line.decode("ascii", "replace")).partition(" ")[2]
     fields = {}
     while text:
         name, _, text = text.partition("=")

@@ -15,6 +15,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from harness.printable import shown
+
 
 class Kind(enum.Enum):
     """Conditions of a kernel."""
@@ -113,7 +115,7 @@ class Watcher:
         *lines, self._rest = (self._rest + text).split("\n")
         before = len(self.splats)
         for line in lines:
-            self._line(_TIME.sub("", line.rstrip("\r")))
+            self._line(shown(_TIME.sub("", line.rstrip("\r"))))
         return self.splats[before:]
 
     def _line(self, line: str) -> None:

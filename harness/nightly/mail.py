@@ -8,6 +8,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 
+from harness import printable
 from harness.nightly.compare import Regression, Sort
 from harness.nightly.night import Report
 from harness.nightly.told import missing, row, sentence
@@ -20,13 +21,13 @@ NAMED = 50
 
 def text(report: Report, failure: Exception | None = None) -> str:
     """Subject and body, and what failed after the night itself."""
-    return "".join(f"{line}\n" for line in (*_lines(report), *_failed(failure)))
+    return printable.lines((*_lines(report), *_failed(failure)))
 
 
 def failed(name: str, failure: Exception | None) -> str:
     """Subject and body for a night that did not come to its end."""
     subject = f"Subject: [jprobe-harness] a night over {name} failed"
-    return "".join(f"{line}\n" for line in (subject, *_failed(failure)))
+    return printable.lines((subject, *_failed(failure)))
 
 
 def _failed(failure: Exception | None) -> Iterator[str]:

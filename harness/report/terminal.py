@@ -6,9 +6,9 @@ from __future__ import annotations
 import io
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,8 +16,10 @@ from rich.progress import (
     TaskProgressColumn,
     TextColumn,
 )
+from rich.segment import Segment
 from rich.text import Text
 
+from harness import printable
 from harness.model.observation import Look
 from harness.model.predict import Damage
 from harness.report import differing, words
@@ -47,24 +49,30 @@ KINDS, ALIKE = 8, 6
 
 
 class _Console(Console):
-    """Leaves a closed pipe to the command; rich would end with status 1."""
+    """Writes no escape but its own."""
 
     def on_broken_pipe(self) -> None:
+        """Leave a closed pipe to the command; rich would end with status 1."""
         raise BrokenPipeError
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable.shown(text), style, control)
 
 
 def console(stderr: bool = False) -> Console:
     """A console that never folds a line in a pipe."""
-    made = _Console(stderr=stderr, highlight=False)
-    if not made.file.isatty():
-        made = _Console(stderr=stderr, highlight=False, width=PIPE_WIDTH)
-    return made
+    file = printable.unguarded(sys.stderr if stderr else sys.stdout)
+    width = None if file.isatty() else PIPE_WIDTH
+    return _Console(file=file, stderr=stderr, highlight=False, width=width)
 
 
 def progress() -> Progress:
     """Progress bars on the terminal; nothing at all in a pipe."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         MofNCompleteColumn(),
@@ -77,7 +85,7 @@ def progress() -> Progress:
 def say(sentence: str | Text, style: str = "", *, depth: int = 0) -> None:
     """A sentence so far from the left, folded where a terminal is too narrow for it."""
     out = console()
-    text = Text(sentence, style) if isinstance(sentence, str) else sentence
+    text = Text(printable.shown(sentence), style) if isinstance(sentence, str) else sentence
     for paragraph in text.split("\n"):
         for line in folded(paragraph, out.width, first=depth, hang=depth and depth + 2):
             out.print(line, soft_wrap=True)
@@ -85,8 +93,8 @@ def say(sentence: str | Text, style: str = "", *, depth: int = 0) -> None:
 
 def classes(text: str) -> Text:
     """The text with its classes of corruption coloured."""
-    made = Text(text)
-    for match in _CLASS.finditer(text):
+    made = Text(printable.shown(text))
+    for match in _CLASS.finditer(made.plain):
         made.stylize(CLASSES[Damage(match[1])], *match.span())
     return made
 
@@ -293,9 +301,7 @@ def print_rows(
     """A table below its title; see table.lay_out()."""
     out = out or console()
     # A cell of a user's file may have lines, or tabs, of its own.
-    cells = [
-        [Text(re.sub(r"\s", " ", c)) if isinstance(c, str) else c for c in row] for row in rows
-    ]
+    cells = [[Text(printable.line(c)) if isinstance(c, str) else c for c in row] for row in rows]
     columns = None if out.width == PIPE_WIDTH else out.width
     out.print(Text(title))
     for line in lay_out(header, cells, columns, alike=alike):
