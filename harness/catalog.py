@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fnmatch
 import functools
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from harness import printable, resources
-from harness.declaration import KEYWORDS, Reader, enumerators, is_identifier
+from harness.declaration import KEYWORDS, Reader, check_extent, enumerators, is_identifier
 from harness.errors import ConfigError, nearest
 from harness.model import ctype
 from harness.model.case import (
@@ -117,6 +118,8 @@ ARGUMENTS_MAX = 64
 # Of a case's name: older kernels end a symbol at 127 characters.
 NAME_MAX = 80
 DIVE_MAX = 4096
+# Of a folder: a test module with that many takes an hour to compile.
+FILES_MAX = 10_000
 SAVE_MAX = 16384
 
 
@@ -156,7 +159,9 @@ class _Types(Reader):
             else self._defined(f"{place}.members[{index}]", "", member)
             for index, member in enumerate(file.members)
         ]
-        return ctype.composite(file.keyword, tag, members, packed=file.packed, aligned=file.aligned)
+        made = ctype.composite(file.keyword, tag, members, packed=file.packed, aligned=file.aligned)
+        check_extent(place, made)
+        return made
 
     def _enumeration(self, place: str, tag: str, file: TypeFile) -> ctype.CType:
         names = [member for member in file.members if isinstance(member, str)]
@@ -376,6 +381,17 @@ def load_variant(path: Path) -> Variant:
     return Variant(path.stem, Policy(rule, size), saves, origin)
 
 
+def _listed(folder: Path) -> list[Path]:
+    """The YAML files of a folder; raises ConfigError for more than anybody wrote."""
+    files = list(itertools.islice(folder.glob("*.yaml"), FILES_MAX + 1))
+    if len(files) > FILES_MAX:
+        raise ConfigError(
+            f"{folder} has more than {FILES_MAX:,} YAML files.",
+            "Give --case-dir a folder of cases, or play them folder by folder.",
+        )
+    return sorted(files)
+
+
 class Catalog:
     """All that can be named on the command line."""
 
@@ -389,11 +405,11 @@ class Catalog:
     def _files(self, folder: str) -> list[Path]:
         files = []
         for root in self._roots:
-            files += sorted((root / folder).glob("*.yaml"))
+            files += _listed(root / folder)
         # A user's directory may also hold nothing but cases.
         if folder == "cases":
             for root in self._roots[1:]:
-                files += sorted(root.glob("*.yaml"))
+                files += _listed(root)
         return files
 
     @functools.cached_property
@@ -431,7 +447,7 @@ class Catalog:
         known = dict(self.variants)
         names = []
         for text in patterns:
-            if match := re.fullmatch(r"fixed:(\d+)", text):
+            if match := re.fullmatch(r"fixed:(\d{1,9})", text):
                 size = int(match[1])
                 if size > SAVE_MAX:
                     raise ConfigError(

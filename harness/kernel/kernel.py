@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 import enum
-import lzma
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import given
 from harness.errors import ConfigError
 from harness.kernel.buildroot import BuildRoot
 from harness.kernel.compiler import Compiler
 from harness.kernel.toolchain import Toolchain, in_root
+from harness.kernel.unpacked import unpacked
 from harness.model.policy import Policy
+
+# With debug information.
+_MODULE_MAX = 512 * given.MIB
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -121,8 +125,8 @@ def _module_name(path: Path) -> str:
 
 def read_module(path: Path) -> bytes:
     """A module as insmod wants it."""
-    data = path.read_bytes()
-    return lzma.decompress(data) if path.suffix == ".xz" else data
+    data = given.read(path, _MODULE_MAX)
+    return unpacked(path, "xz", data, _MODULE_MAX) if path.suffix == ".xz" else data
 
 
 def _depends(path: Path) -> list[str]:
