@@ -110,7 +110,7 @@ def show(report: Report, everything: bool = False) -> None:
         out.print()
         more = f", and {len(others)} more like it" if others else ""
         terminal.say(f"{first.place}: {_change(first)}{more}", terminal.COMPLAINT)
-        for line in first.details if everything else first.details[:DETAILS]:
+        for line in terminal.few(first.details) if everything else first.details[:DETAILS]:
             terminal.say(line, depth=2)
         if others:
             terminal.say(f"like it: {terminal.some([one.place.case for one in others])}", depth=2)

@@ -7,6 +7,7 @@ import io
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
@@ -46,6 +47,10 @@ CLASSES = {
 _CLASS = re.compile(rf"\b({'|'.join(damage.value for damage in Damage)})\b( [\d,]+)?")
 # Kinds of difference, and plays alike, that are told without --all.
 KINDS, ALIKE = 8, 6
+# Of what a guest says, so much is told: sentences of one sort, characters of one of them, and
+# bytes of a hexdump.  A stack's whole argument area is less.
+SENTENCES, CHARACTERS, OCTETS = 40, 2000, 1024
+ALL = "--json has all"
 
 
 class _Console(Console):
@@ -86,9 +91,24 @@ def say(sentence: str | Text, style: str = "", *, depth: int = 0) -> None:
     """A sentence so far from the left, folded where a terminal is too narrow for it."""
     out = console()
     text = Text(printable.shown(sentence), style) if isinstance(sentence, str) else sentence
+    text = _cut(text)
     for paragraph in text.split("\n"):
         for line in folded(paragraph, out.width, first=depth, hang=depth and depth + 2):
             out.print(line, soft_wrap=True)
+
+
+def _cut(text: Text) -> Text:
+    """The begin of a text that is too long to be read, and how much more there is."""
+    if len(text) <= CHARACTERS:
+        return text
+    return text[:CHARACTERS] + f" ... and {len(text) - CHARACTERS:,} more characters; {ALL}"
+
+
+def few(sentences: Sequence[str]) -> Iterator[str]:
+    """The first of them, and how many more there are, which nobody would read."""
+    yield from sentences[:SENTENCES]
+    if (more := len(sentences) - SENTENCES) > 0:
+        yield f"and {more:,} more; {ALL}"
 
 
 def classes(text: str) -> Text:
@@ -154,7 +174,7 @@ def print_result(result: Result, everything: bool = False) -> None:
             f" argument, so that it does not leak: {', '.join(kept)}"
         )
     print_differing(result.differing, everything)
-    for trouble in result.trouble:
+    for trouble in few(result.trouble):
         out.print()
         say(trouble, COMPLAINT)
     for failure in result.retried:
@@ -190,7 +210,7 @@ def print_differing(outcomes: Sequence[Outcome], everything: bool = False, where
         out.print()
         alike = f", and {more} more like it" if more else ""
         say(f"{MISMATCH}{group.first.play}{where}{alike}", COMPLAINT)
-        for reason in group.first.reasons:
+        for reason in few(group.first.reasons):
             say(reason, depth=4)
         if more:
             names = [outcome.play.case.name for outcome in group.outcomes[1:]]
@@ -214,8 +234,8 @@ def lines(outcome: Outcome, columns: int, colour: bool = True) -> list[str]:
         print_dump(outcome, out)
         if outcome.agrees:
             out.print(Text(f"{words.cell(outcome)}, as predicted", style="bold"))
-        for reason in outcome.reasons:
-            out.print(Text(f"{MISMATCH}{reason}", style=COMPLAINT))
+        for reason in few(outcome.reasons):
+            out.print(_cut(Text(f"{MISMATCH}{printable.line(reason)}", style=COMPLAINT)))
     return captured.get().splitlines()
 
 
@@ -229,7 +249,7 @@ def print_dump(outcome: Outcome, out: Console | None = None) -> None:
     hit = observation.hit
     saved = "not told" if observation.saved is None else f"{observation.saved} bytes"
     out.print(Text(f"{case.name} under {outcome.play.variant.name}", style="bold"))
-    out.print(Text(f"{case.shows}; {case.signature}"))
+    out.print(_cut(Text(f"{case.shows}; {case.signature}")))
     out.print(
         Text(
             f"SP {hit.sp:#x}  FP - SP {hit.fp - hit.sp:#x}  top - SP {hit.top - hit.sp:#x}"
@@ -270,13 +290,22 @@ def _print_dump(
     size = max((len(data) for data in shown.values()), default=0)
     reference = look.before or look.seen or b""
     rows: list[Sequence[str | Text]] = []
-    for offset in range(0, size, octets):
+    for offset in range(0, min(size, OCTETS), octets):
         row = [
             _octets(data[offset : offset + octets], reference[offset : offset + octets])
             for data in shown.values()
         ]
         rows.append((f"{offset:#06x}", *row, names.get(offset, "")))
     print_rows(title, ("offset", *shown, ""), rows, out=out)
+    if size > OCTETS:
+        rest = [data[OCTETS:] for data in shown.values()]
+        differ = sum(len(set(column)) > 1 for column in zip_longest(*rest))
+        out.print(
+            Text(
+                f"{size - OCTETS:,} more bytes, of which {differ:,} differ; all are in the run's"
+                " records: jprobe-harness log --part records"
+            )
+        )
 
 
 def _octets(data: bytes, reference: bytes) -> Text:
@@ -301,7 +330,9 @@ def print_rows(
     """A table below its title; see table.lay_out()."""
     out = out or console()
     # A cell of a user's file may have lines, or tabs, of its own.
-    cells = [[Text(printable.line(c)) if isinstance(c, str) else c for c in row] for row in rows]
+    cells = [
+        [_cut(Text(printable.line(c)) if isinstance(c, str) else c) for c in row] for row in rows
+    ]
     columns = None if out.width == PIPE_WIDTH else out.width
     out.print(Text(title))
     for line in lay_out(header, cells, columns, alike=alike):
