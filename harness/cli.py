@@ -91,6 +91,9 @@ COMMANDS: Mapping[str, Command] = {
 class _Parser(argparse.ArgumentParser):
     """Ends with one sentence, which names what is nearest to a misspelt word, and status 2."""
 
+    # Python 3.14 would have its help in colours, whose escapes are shown here as any.
+    color = property(lambda self: False, lambda self, value: None)
+
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: {message.rstrip('.')}.\n  See: {self.prog} --help", file=sys.stderr)
         sys.exit(Exit.USAGE)

@@ -361,7 +361,9 @@ class VerdictItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        return self.path, None, f"{self.kernel} {self.play}"
+        from harness.printable import line
+
+        return self.path, None, line(f"{self.kernel} {self.play}")
 
 
 class _Collector(pytest.Collector):
@@ -372,10 +374,12 @@ class _Collector(pytest.Collector):
         self._items = items
 
     def collect(self) -> Sequence[pytest.Item]:
+        from harness.printable import line
+
         return [
             VerdictItem.from_parent(
                 self,
-                name=f"{kernel}::{play.variant.name}::{play.case.name}",
+                name=line(f"{kernel}::{play.variant.name}::{play.case.name}"),
                 kernel=kernel,
                 play=play,
                 items=self._items,

@@ -78,7 +78,7 @@ class Kernel:
 
     def has(self, option: str) -> bool:
         """Whether an option of its configuration is y."""
-        return f"\n{option}=y\n" in f"\n{self.config.read_text()}"
+        return f"\n{option}=y\n" in f"\n{self.config.read_text(errors='replace')}"
 
     def toolchain(self, compiler: Compiler) -> Toolchain:
         """What builds modules for it."""
@@ -102,7 +102,7 @@ _IMPOSSIBLE = {
 
 def check_config(spec: str, config: Path, engine: Engine = Engine.PORT) -> None:
     """Refuse a kernel in which no probe can work."""
-    text = f"\n{config.read_text()}"
+    text = f"\n{config.read_text(errors='replace')}"
     if "\nCONFIG_ARM64=y\n" not in text:
         raise ConfigError(f"The kernel {spec} was not configured for arm64.")
     for option in _NEEDED[engine]:

@@ -21,6 +21,7 @@ from harness.model.policy import NO_CHANGES
 
 # Of a file that a build reads: with every option on, Module.symvers has 2 MiB.
 _PART_MAX = 64 * given.MIB
+_RELEASE_MAX = 4096
 # struct proc_ops, and what the port takes from kprobes.
 PORT_FIRST = (5, 6)
 
@@ -29,7 +30,7 @@ def _release(build: Path) -> str:
     """What uname -r will say: of what was built in a folder, or of what headers are for."""
     file = build / "include/config/kernel.release"
     if file.is_file():
-        return file.read_text().strip()
+        return given.read(file, _RELEASE_MAX).decode(errors="replace").strip()
     # Headers of a distribution's may have it in a header only.
     header = build / "include/generated/utsrelease.h"
     match = re.search(r'UTS_RELEASE "(.*)"', header.read_text()) if header.is_file() else None

@@ -64,6 +64,9 @@ class _Console(Console):
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterator[Segment]:
         for text, style, control in super().render(renderable, options):
+            if style and style.link:
+                # Of what others print while there are progress bars.
+                style = style.update_link(None)
             yield Segment(text if control else printable.shown(text), style, control)
 
 
