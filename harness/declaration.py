@@ -28,6 +28,8 @@ KEYWORDS = _QUALIFIERS | frozenset(_KEYWORDS.split())
 _IDENTIFIER = r"[A-Za-z_]\w*"
 # Not what begins with a zero: is it octal?
 _NUMBER = r"0[xX][0-9a-fA-F]+|0|[1-9]\d*"
+# Of a type, with those of its members: more than the arguments of a call could have.
+SCALARS_MAX, DEPTH_MAX = 1 << 16, 50
 
 
 def _specifiers() -> dict[tuple[str, ...], Scalar]:
@@ -48,10 +50,6 @@ def _specifiers() -> dict[tuple[str, ...], Scalar]:
 
 
 _SPECIFIERS = _specifiers()
-
-
-# Of a type, with those of its members: more than the arguments of a call could have.
-SCALARS_MAX, DEPTH_MAX = 1 << 16, 50
 
 
 def check_extent(place: str, type_: CType) -> None:

@@ -29,9 +29,9 @@ _KINDS = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR,
 
 def read(path: Path, most: int, *, pipe: bool = False) -> bytes:
     """
-    What a file has, of `most` bytes; with `pipe`, a pipe will do.
+    What a file has, which is at most so many bytes; with `pipe`, a pipe will do.
 
-    Raises ConfigError for a file that is none of these, and what blame.unreadable() makes.
+    Raises ConfigError for what is no such file, and what blame.unreadable() makes.
     """
     try:
         _check(path, path.stat(), most, pipe)

@@ -21,7 +21,10 @@ from harness.errors import ConfigError, InfrastructureError
 T = TypeVar("T")
 
 STDOUT = "-"
+# Its descriptor.
 _STDOUT = 1
+# Options that may name a file, and are no Path.
+_READ = ("kernel", "patch")
 
 
 class Target(str):
@@ -140,11 +143,11 @@ def check_writable(options: argparse.Namespace) -> None:
 
 def _check_inputs(options: argparse.Namespace, places: Mapping[object, str]) -> None:
     """Refuse to write over what is to be read, such as a matrix or a patch."""
-    for value in vars(options).values():
-        for named in value if isinstance(value, list) else [value]:
-            if isinstance(named, str | Path) and not isinstance(named, Target):
-                target = places.get(_place(str(named)))
-                if target is not None and Path(named).is_file():
+    for name, value in vars(options).items():
+        for given in value if isinstance(value, list) else [value]:
+            if isinstance(given, Path) or name in _READ:
+                target = places.get(_place(str(given)))
+                if target is not None and Path(given).is_file():
                     raise ConfigError(
                         f"{target} is read, and would be written over.", "Give another file."
                     )

@@ -52,14 +52,16 @@ def _is_elf(data: bytes) -> bool:
     return data[:4] == b"\x7fELF" and machine == _EM_AARCH64
 
 
-def _from_elf(path: Path, folder: Path) -> bytes:
-    """The Image that is in a vmlinux, as the kernel's own Makefile takes it out."""
+def _from_elf(path: Path, vmlinux: Path, folder: Path) -> bytes:
+    """The Image in the vmlinux that `path` is or has, as the kernel's own Makefile takes it out."""
     raw = folder / "Image"
     drop = (".note", ".note.gnu.build-id", ".comment")
     words = [f"{CROSS_COMPILE}objcopy", "-O", "binary", *(f"--remove-section={n}" for n in drop)]
-    tool.check([*words, "--strip-all", path, raw])
+    tool.check([*words, "--strip-all", vmlinux, raw])
     # Between two far addresses there is much that no file has.
-    return given.read(raw, SIZE_MAX)
+    if raw.stat().st_size > SIZE_MAX:
+        raise given.too_large(path, SIZE_MAX, "its Image has more")
+    return raw.read_bytes()
 
 
 def raw_image(path: Path, folder: Path) -> bytes:
@@ -71,7 +73,7 @@ def raw_image(path: Path, folder: Path) -> bytes:
     given.check(path, FILE_MAX)
     with path.open("rb") as file:
         if _is_elf(file.read(_HEADER_SIZE)):
-            return _from_elf(path, folder)
+            return _from_elf(path, path, folder)
     data = given.read(path, SIZE_MAX)
     if data[:2] == b"\x1f\x8b":
         data = unpacked(path, "gzip", data, SIZE_MAX)
@@ -80,7 +82,7 @@ def raw_image(path: Path, folder: Path) -> bytes:
     if _is_elf(data):
         vmlinux = folder / "vmlinux"
         vmlinux.write_bytes(data)
-        data = _from_elf(vmlinux, folder)
+        data = _from_elf(path, vmlinux, folder)
         vmlinux.unlink()
     if not is_raw(data):
         raise ConfigError(

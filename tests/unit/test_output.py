@@ -191,6 +191,14 @@ def test_what_is_read_is_not_written_over(
         assert "is read, and would be written over" in capsys.readouterr().err
 
 
+def test_a_word_that_is_a_files_name_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert cli.main(["list", "cases", "--json", "cases"]) == Exit.AGREES
+
+
 def test_a_picture_does_not_keep_json_from_being_written(tmp_path: Path) -> None:
     words = ["predict", "--case", "stack-9", "--json", str(tmp_path / "json")]
     assert cli.main([*words, "--svg", str(tmp_path / "svg")]) == Exit.AGREES
