@@ -9,7 +9,6 @@ blanks of no width.  They are shown as \x1b and \u202e; text without them is lef
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import unicodedata
@@ -70,7 +69,11 @@ def as_json(document: str) -> str:
     """A JSON document that says the same, in characters that are seen."""
 
     def escaped(match: re.Match[str]) -> str:
-        return match[0] if is_seen(match[0]) else json.dumps(match[0])[1:-1]
+        if is_seen(match[0]):
+            return match[0]
+        # As JSON has them, and so one or two for a character.
+        units = match[0].encode("utf-16-be").hex()
+        return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
 
     return _UNUSUAL_IN_LINES.sub(escaped, document)
 
