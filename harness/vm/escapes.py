@@ -3,8 +3,8 @@
 What a guest may tell the user's terminal to do: move the cursor, colour, erase and scroll.
 
 Nothing that the terminal answers, as the answer would be typed, nor what reaches beyond the
-screen: its title, the clipboard, a printer.  Pure; the names are those of ECMA-48 and of
-XTerm's control sequences (ctlseqs).
+screen: its title, the clipboard, a printer, the lines that have gone off it.  Pure; the names
+are those of ECMA-48 and of XTerm's control sequences (ctlseqs).
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ _FINALS = frozenset("ABCDEFGHIJKLMPSTXZ`abdefmrsu@")
 _INSERTION = "4"
 _MODES = frozenset(["1", "7", "12", "25", "47", "1047", "1048", "1049", "2004"])
 _PARAMETERS = re.compile(r"\d{0,4}(?:[;:]\d{0,4})*")
-# Save and restore, index, next line, reverse index, keypad, reset.
-_ESCAPES = frozenset("78DEM=>c")
+# Of what is erased: below, above, all; not the lines that have gone off the screen.
+_ERASED = ("", "0", "1", "2")
+# Save and restore, index, next line, reverse index, keypad.
+_ESCAPES = frozenset("78DEM=>")
 _CHARSETS = re.compile(r"[()*+][AB012]")
 # Begin a string: DCS, SOS, OSC, PM, APC.
 _STRINGS = "PX]^_"
@@ -140,4 +142,6 @@ def _is_harmless(parameters: str, final: str) -> bool:
         return final in "hl" and set(parameters[1:].split(";")) <= _MODES
     if final in "hl":
         return parameters == _INSERTION
+    if final == "J":
+        return parameters in _ERASED
     return final in _FINALS and bool(_PARAMETERS.fullmatch(parameters))

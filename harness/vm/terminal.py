@@ -10,7 +10,7 @@ import termios
 import time
 import tty
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import FrameType, TracebackType
 
 from harness.errors import ConfigError
@@ -50,7 +50,7 @@ class Terminal:
         self._handle(signal.SIGTERM, _end)
         self._handle(signal.SIGHUP, _end)
         tty.setraw(self._input)
-        self._resources.callback(self._put, RESTORED)
+        self._resources.callback(self._restore)
         return self
 
     def _handle(
@@ -66,6 +66,11 @@ class Terminal:
         traceback: TracebackType | None,
     ) -> None:
         self._resources.close()
+
+    def _restore(self) -> None:
+        # Its window may be gone.
+        with suppress(OSError):
+            self._put(RESTORED)
 
     def fileno(self) -> int:
         return self._input

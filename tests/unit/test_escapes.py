@@ -35,6 +35,7 @@ REFUSED = (
     ("\x9b6na\x9d52;c;AA\x9c\x90\x85", "6na52;c;AA"),
     ("\u202ea\u2066\u200b\ufeff\u2028\U000e0041", "a"),
     ("\x00a\x1a\x7f\x1c", "a"),
+    ("\x1b[3Ja\x1b[0;3J\x1bc\x1b#8\x1b%G\x1b[!p", "a"),
     ("\x1b[3\x1b[1ma", "\x1b[1ma"),
     ("\x1b[3\na\x1b\nb", "\na\nb"),
     ("\x1b]" + "x" * STRING_MAX + "a", "a"),
@@ -74,7 +75,7 @@ def test_bells_are_one_a_second() -> None:
 
 
 # Anything that a terminal acts upon, and is not in this form, has got through.
-SEQUENCE = re.compile(r"\x1b(?:\[\??[\d;:]*[A-Za-z`@]|[78DEM=>c]|[()*+][AB012])")
+SEQUENCE = re.compile(r"\x1b(?:\[\??[\d;:]*[A-Za-z`@]|[78DEM=>]|[()*+][AB012])")
 PIECES = (*"\x1b\x1b\x1b[[[]?;015cnthlmHPX^_\\$p(B\x07\x9b\x9c\x18\x05a", "\x1b[", "\x1b]52;c;")
 ANSWERED = re.compile(r"\x1b\[[?>=]?[\d;]*(?:[cnxtip]|\$p)")
 
