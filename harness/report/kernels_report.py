@@ -90,7 +90,7 @@ def print_complaints(survey: Survey, everything: bool = False) -> None:
     """What went wrong, run by run."""
     for result in survey.results:
         terminal.print_differing(result.differing, everything, f" on {result.spec}")
-        for trouble in terminal.few(result.trouble):
+        for trouble in words.few(result.trouble):
             terminal.say(f"\n{result.spec}: {trouble}", terminal.COMPLAINT)
     for unjudged in survey.unjudged:
         terminal.say(f"\n{unjudged.spec}: {unjudged.sentence}", terminal.COMPLAINT)

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.model.facts import Facts
 from harness.report import words
-from harness.report.terminal import COMPLAINT, console, few, print_differing, print_rows, say
+from harness.report.terminal import COMPLAINT, console, print_differing, print_rows, say
 from harness.run.layout import Copied, Frame, copied, findings, frames
 from harness.run.logs import see
 from harness.run.plan import Result
@@ -106,7 +106,7 @@ def print_layouts(results: Mapping[str, Result]) -> None:
 
 def _print_differing(result: Result) -> None:
     print_differing(result.differing)
-    for complaint in few(words.run_complaints(result)):
+    for complaint in words.few(words.run_complaints(result)):
         say(complaint, COMPLAINT, depth=2)
     if result.exit_status:
         say(see(result.logs), depth=2)

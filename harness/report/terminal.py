@@ -47,10 +47,8 @@ CLASSES = {
 _CLASS = re.compile(rf"\b({'|'.join(damage.value for damage in Damage)})\b( [\d,]+)?")
 # Kinds of difference, and plays alike, that are told without --all.
 KINDS, ALIKE = 8, 6
-# Of what a guest says, so much is told: sentences of one sort, characters of one of them, and
-# bytes of a hexdump.  A stack's whole argument area is less.
-SENTENCES, CHARACTERS, OCTETS = 40, 2000, 1024
-ALL = "--json has all"
+# Of a hexdump, so many bytes are told: a stack's whole argument area.
+OCTETS = 1024
 
 
 class _Console(Console):
@@ -101,17 +99,10 @@ def say(sentence: str | Text, style: str = "", *, depth: int = 0) -> None:
 
 
 def _cut(text: Text) -> Text:
-    """The begin of a text that is too long to be read, and how much more there is."""
-    if len(text) <= CHARACTERS:
+    """The same as words.short()."""
+    if len(text) <= words.CHARACTERS:
         return text
-    return text[:CHARACTERS] + f" ... and {len(text) - CHARACTERS:,} more characters; {ALL}"
-
-
-def few(sentences: Sequence[str]) -> Iterator[str]:
-    """The first of them, and how many more there are, which nobody would read."""
-    yield from sentences[:SENTENCES]
-    if (more := len(sentences) - SENTENCES) > 0:
-        yield f"and {more:,} more; {ALL}"
+    return text[: words.CHARACTERS] + words.short(text.plain)[words.CHARACTERS :]
 
 
 def classes(text: str) -> Text:
@@ -177,7 +168,7 @@ def print_result(result: Result, everything: bool = False) -> None:
             f" argument, so that it does not leak: {', '.join(kept)}"
         )
     print_differing(result.differing, everything)
-    for trouble in few(result.trouble):
+    for trouble in words.few(result.trouble):
         out.print()
         say(trouble, COMPLAINT)
     for failure in result.retried:
@@ -213,7 +204,7 @@ def print_differing(outcomes: Sequence[Outcome], everything: bool = False, where
         out.print()
         alike = f", and {more} more like it" if more else ""
         say(f"{MISMATCH}{group.first.play}{where}{alike}", COMPLAINT)
-        for reason in few(group.first.reasons):
+        for reason in words.few(group.first.reasons):
             say(reason, depth=4)
         if more:
             names = [outcome.play.case.name for outcome in group.outcomes[1:]]
@@ -237,7 +228,7 @@ def lines(outcome: Outcome, columns: int, colour: bool = True) -> list[str]:
         print_dump(outcome, out)
         if outcome.agrees:
             out.print(Text(f"{words.cell(outcome)}, as predicted", style="bold"))
-        for reason in few(outcome.reasons):
+        for reason in words.few(outcome.reasons):
             out.print(_cut(Text(f"{MISMATCH}{printable.line(reason)}", style=COMPLAINT)))
     return captured.get().splitlines()
 
