@@ -15,6 +15,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from harness.printable import shown
+
 
 class Kind(enum.Enum):
     """Conditions of a kernel."""
@@ -118,7 +120,7 @@ class Watcher:
         self._rest = rest[:LINE_MAX]
         before = len(self.splats)
         for line in lines:
-            self._line(_TIME.sub("", line[:LINE_MAX].rstrip("\r")))
+            self._line(shown(_TIME.sub("", line[:LINE_MAX].rstrip("\r"))))
         return self.splats[before:]
 
     def _line(self, line: str) -> None:

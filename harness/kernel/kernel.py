@@ -4,18 +4,21 @@
 from __future__ import annotations
 
 import enum
-import lzma
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import cache
+from harness import cache, given
 from harness.errors import ConfigError
 from harness.kernel.buildroot import BuildRoot
 from harness.kernel.compiler import Compiler
 from harness.kernel.toolchain import Toolchain, in_root
+from harness.kernel.unpacked import unpacked
 from harness.model.policy import Policy
+
+# With debug information.
+_MODULE_MAX = 512 * given.MIB
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -78,7 +81,7 @@ class Kernel:
 
     def has(self, option: str) -> bool:
         """Whether an option of its configuration is y."""
-        return f"\n{option}=y\n" in f"\n{self.config.read_text()}"
+        return f"\n{option}=y\n" in f"\n{self.config.read_text(errors='replace')}"
 
     def mend(self) -> None:
         """
@@ -114,7 +117,7 @@ _IMPOSSIBLE = {
 
 def check_config(spec: str, config: Path, engine: Engine = Engine.PORT) -> None:
     """Refuse a kernel in which no probe can work."""
-    text = f"\n{config.read_text()}"
+    text = f"\n{config.read_text(errors='replace')}"
     if "\nCONFIG_ARM64=y\n" not in text:
         raise ConfigError(f"The kernel {spec} was not configured for arm64.")
     for option in _NEEDED[engine]:
@@ -137,8 +140,8 @@ def _module_name(path: Path) -> str:
 
 def read_module(path: Path) -> bytes:
     """A module as insmod wants it."""
-    data = path.read_bytes()
-    return lzma.decompress(data) if path.suffix == ".xz" else data
+    data = given.read(path, _MODULE_MAX)
+    return unpacked(path, "xz", data, _MODULE_MAX) if path.suffix == ".xz" else data
 
 
 def _depends(path: Path) -> list[str]:

@@ -262,6 +262,8 @@ def check_defconfig(tree: Tree, name: str) -> None:
             f"{tree.path} has no arch/arm64/configs/{name}.{nearest(name, known)}",
             f"It has {', '.join(known)}." if known else "Leave --defconfig out.",
         )
+    if name:
+        kconfig.check_file(folder / name)
 
 
 def _configure(

@@ -19,6 +19,16 @@ class Kind(enum.Enum):
 
 
 @dataclass(frozen=True)
+class Extent:
+    """What it takes to look at all of a type."""
+
+    # With those of each element of an array, and of each member of a union.
+    scalars: int
+    # Of arrays, structs and unions in one another.
+    depth: int
+
+
+@dataclass(frozen=True)
 class Scalar:
     """A fundamental data type (AAPCS64 section 5.1); its alignment is its size."""
 
@@ -31,6 +41,10 @@ class Scalar:
     @property
     def align(self) -> int:
         return self.size
+
+    @property
+    def extent(self) -> Extent:
+        return Extent(1, 0)
 
 
 def declared(spelling: str, name: str) -> str:
@@ -81,6 +95,11 @@ class Array:
     def align(self) -> int:
         return self.element.align
 
+    @property
+    def extent(self) -> Extent:
+        inner = self.element.extent
+        return Extent(inner.scalars * self.count, inner.depth + 1)
+
 
 @dataclass(frozen=True)
 class BitField:
@@ -127,6 +146,11 @@ class Composite:
     @property
     def spelling(self) -> str:
         return self.typedef or f"{self.keyword} {self.tag or '{…}'}"
+
+    @functools.cached_property
+    def extent(self) -> Extent:
+        inner = [member.type.extent for member in self.members]
+        return Extent(sum(one.scalars for one in inner), 1 + max(one.depth for one in inner))
 
 
 CType = Scalar | Array | Composite

@@ -6,7 +6,16 @@ A row is a fault: what puts it there, who is to blame, and a sentence that is sa
 Adding one is adding a row; what it does to a place is a function of a few lines.
 """
 
-from tests.faults.catalogue import emulator, entries, guest, machine, request, surroundings
+from tests.faults.catalogue import (
+    emulator,
+    entries,
+    guest,
+    machine,
+    request,
+    sizes,
+    surroundings,
+    text,
+)
 
-GROUPS = (surroundings, request, machine, entries, emulator, guest)
+GROUPS = (surroundings, request, sizes, machine, entries, emulator, guest, text)
 FAULTS = tuple(fault for group in GROUPS for fault in group.FAULTS)

@@ -81,13 +81,6 @@ FAULTS = (
         "A record of the guest's is none",
         status=UNJUDGED,
     ),
-    Fault(
-        "terminal escapes in the kernel's release",
-        replayed(lambda r: r.all.replace(b"release=", b"release=\x1b]52;c;AAAA\x07", 1)),
-        Blame.KERNEL,
-        "of the guest's has",
-        status=UNJUDGED,
-    ),
     Fault("bytes that are no text on the console", replayed(console=b"\xff\0\n" * 99)),
     Fault(
         "a play's marker of 5,000 digits",
