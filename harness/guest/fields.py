@@ -101,8 +101,9 @@ LINES: Mapping[str, Mapping[str, Type]] = {
         **dict.fromkeys(("calls", "handler", "target", "corrupt", "wrong", "at_once"), number),
     },
     "cost": {
-        **dict.fromkeys(("hits", "handler", "target", "bare", "probed", "ticks"), number),
+        **dict.fromkeys(("hits", "handler", "target", "bare", "probed"), number),
         **dict.fromkeys(("frequency", "instructions"), positive),
+        "ticks": number,
     },
     "taint": {"before": address, "after": address},
     "error": {"text": text},

@@ -22,7 +22,7 @@ import pytest
 from harness import cli, printable
 from harness.commands import log, output, repro, telling
 from harness.errors import ConfigError, Exit, HarnessError
-from harness.guest.protocol import Parser, Refusal
+from harness.guest.protocol import Damaged, Parser
 from harness.guest.splat import Kind, Splat, scan
 from harness.model.policy import Policy, Rule, Variant
 from harness.nightly import html as page
@@ -254,14 +254,17 @@ def test_what_enters_from_the_guest() -> None:
     (found,) = scan([f"[ 1.0] WARNING: at {bad.decode()}"])
     check(f"{found.title}{found.lines}")
     parser = Parser()
-    parser.feed(
-        sealed(b"guest release=6.1 thread_size=1 irq_stack_size=1 cases=1\nend seq=0 crc=0\n")
-    )
-    said = b"play seq=1 line=stack-9 none 0\nerror text=" + bad + b"\nend seq=1 crc=0\n"
-    (refused,) = parser.feed(sealed(said))
-    assert isinstance(refused, Refusal)
-    check(refused.text)
-    assert "\\x1b" in refused.text
+    introduction = b"guest release=6.1 thread_size=4096 irq_stack_size=4096 cases=1\n"
+    parser.feed(sealed(introduction + b"end seq=0 crc=0\n"))
+    for text, why in (
+        (bad, "are no text"),
+        (bad.decode("ascii", "ignore").encode() + b".", "text='"),
+    ):
+        said = b"play seq=1 line=stack-9 none 0\nerror text=" + text + b"\nend seq=1 crc=0\n"
+        (refused,) = parser.feed(sealed(said))
+        assert isinstance(refused, Damaged)
+        check(refused.sentence)
+        assert why in refused.sentence
 
 
 def test_a_log_is_raw_where_nobody_obeys_it(
