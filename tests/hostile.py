@@ -66,12 +66,16 @@ def _flip(random: Random, record: bytes) -> bytes:
 
 def _value(random: Random, record: bytes) -> bytes:
     fields = list(re.finditer(rb"=([^ \n]*)", record))
+    if not fields:
+        return record
     span = random.choice(fields).span(1)
     return record[: span[0]] + random.choice(VALUES) + record[span[1] :]
 
 
 def _digit(random: Random, record: bytes) -> bytes:
     digits = list(re.finditer(rb"(?<=[=0-9a-f])[0-9a-f]", record))
+    if not digits:
+        return record
     at = random.choice(digits).start()
     return record[:at] + random.choice("0123456789abcdef").encode() + record[at + 1 :]
 
@@ -172,6 +176,9 @@ class _Channel:
 
     def fileno(self) -> int:
         return self._readable
+
+    def setsockopt(self, level: int, option: int, value: bytes) -> None:
+        pass
 
     def recv(self, size: int, flags: int) -> bytes:
         if self._pieces:

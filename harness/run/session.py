@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 import select
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -73,6 +75,9 @@ class Session:
         self._hint = see(str(log.run)) if log else ""
         self.guest: Guest | None = None
         self.deadlines = deadlines
+        # A guest that does not take what it is told must not be waited for, either (socket(7)).
+        patience = struct.pack("ll", math.ceil(deadlines.play), 0)
+        machine.records.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
         # Records received, but for the guest's introduction.
         self.received = 0
         self.ended = False
@@ -250,12 +255,14 @@ class Session:
                 return
 
     def send(self, line: str) -> None:
-        """Give a guest without a plan something to do; raises KernelDied."""
+        """Give a guest without a plan something to do; raises KernelDied or KernelHung."""
         try:
             if self._channel is Channel.SERIAL:
                 self.console.send_line(line)
             else:
                 self.machine.records.sendall(f"{line}\n".encode())
+        except BlockingIOError as error:
+            raise KernelHung("The guest does not take what it is told.", self._hint) from error
         except OSError as error:
             raise KernelDied(self._said("The guest is gone."), self._hint) from error
 

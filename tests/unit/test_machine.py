@@ -316,6 +316,14 @@ def test_a_flood_is_no_way_past_the_deadline(qemu: Qemu, body: str) -> None:
     assert peak < 8 << 20
 
 
+def test_a_guest_that_does_not_listen(qemu: Qemu) -> None:
+    with qemu("signal.pause()") as machine:
+        session = Session(machine, deadlines=SHORT)
+        with pytest.raises(KernelHung, match="does not take what it is told"):
+            for _ in range(10000):
+                session.send("x" * 1000)
+
+
 def test_plays_that_are_slow_one_after_the_other(
     qemu: Qemu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
