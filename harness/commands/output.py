@@ -9,7 +9,7 @@ import functools
 import os
 import stat
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ STDOUT = "-"
 # Its descriptor.
 _STDOUT = 1
 # Options that may name a file, and are no Path.
-_READ = ("kernel", "patch")
+_READ = ("kernel", "patch", "store")
 
 
 class Target(str):
@@ -143,14 +143,18 @@ def check_writable(options: argparse.Namespace) -> None:
 
 def _check_inputs(options: argparse.Namespace, places: Mapping[object, str]) -> None:
     """Refuse to write over what is to be read, such as a matrix or a patch."""
+    for path in _inputs(options):
+        target = places.get(_place(str(path)))
+        if target is not None and path.is_file():
+            raise ConfigError(f"{target} is read, and would be written over.", "Give another file.")
+
+
+def _inputs(options: argparse.Namespace) -> Iterator[Path]:
+    """What options name that may be a file."""
     for name, value in vars(options).items():
         for given in value if isinstance(value, list) else [value]:
-            if isinstance(given, Path) or name in _READ:
-                target = places.get(_place(str(given)))
-                if target is not None and Path(given).is_file():
-                    raise ConfigError(
-                        f"{target} is read, and would be written over.", "Give another file."
-                    )
+            if isinstance(given, Path) or (name in _READ and isinstance(given, str)):
+                yield Path(str(given).removeprefix("sqlite:///"))
 
 
 def check_files(targets: Sequence[str]) -> None:

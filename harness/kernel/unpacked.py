@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import itertools
 import lzma
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from harness import given
@@ -13,54 +14,68 @@ from harness.errors import ConfigError
 
 # A dictionary of 128 MiB, as the kernel's own build has it, and what xz needs beside it.
 _XZ_MEMORY = 192 * given.MIB
-# Bytes of zstd's that stand for 8 MiB at most, as a block of its is 128 KiB in 4.
-_ZSTD_STEP = 256
+# What is taken in at once, and comes out.
+_IN, _OUT = 1 << 16, given.MIB
+# Of zstd, so much stands for 8 MiB at most, as a block of its is 128 KiB in 4 bytes.
+_ZSTD_IN = 256
 
 
-def _gzip(data: bytes, most: int) -> bytes:
+def _pieces(data: bytes, size: int) -> Iterator[bytes]:
+    return (data[start : start + size] for start in range(0, len(data), size))
+
+
+def _gzip(data: bytes) -> Iterator[bytes]:
     unpacker = zlib.decompressobj(wbits=31)
-    unpacked = unpacker.decompress(data, most)
-    if not unpacker.eof and len(unpacked) < most:
-        raise ValueError("it ends too early")
-    return unpacked
-
-
-def _xz(data: bytes, most: int) -> bytes:
-    unpacker = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
-    unpacked = unpacker.decompress(data, most)
-    if not unpacker.eof and len(unpacked) < most:
-        raise ValueError("it ends too early")
-    return unpacked
-
-
-def _zstd(data: bytes, most: int) -> bytes:
-    import zstandard
-
-    try:
-        unpacker, unpacked = zstandard.ZstdDecompressor().decompressobj(), bytearray()
-        for start in range(0, len(data), _ZSTD_STEP):
-            unpacked += unpacker.decompress(data[start : start + _ZSTD_STEP])
-            if unpacker.eof or len(unpacked) >= most:
-                return bytes(unpacked)
-    except zstandard.ZstdError as error:
-        raise ValueError(str(error)) from error
+    # What it holds back comes after the last piece.
+    for rest in itertools.chain(_pieces(data, _IN), [b""]):
+        while out := unpacker.decompress(rest, _OUT):
+            yield out
+            rest = unpacker.unconsumed_tail
+        if unpacker.eof:
+            return
     raise ValueError("it ends too early")
 
 
-_FORMS: dict[str, Callable[[bytes, int], bytes]] = {"gzip": _gzip, "xz": _xz, "zstd": _zstd}
+def _xz(data: bytes) -> Iterator[bytes]:
+    unpacker = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
+    for piece in _pieces(data, _IN):
+        yield unpacker.decompress(piece, _OUT)
+        while not unpacker.needs_input and not unpacker.eof:
+            yield unpacker.decompress(b"", _OUT)
+        if unpacker.eof:
+            return
+    raise ValueError("it ends too early")
+
+
+def _zstd(data: bytes) -> Iterator[bytes]:
+    import zstandard
+
+    unpacker = zstandard.ZstdDecompressor().decompressobj()
+    for piece in _pieces(data, _ZSTD_IN):
+        try:
+            yield unpacker.decompress(piece)
+        except zstandard.ZstdError as error:
+            raise ValueError(str(error)) from error
+        if unpacker.eof:
+            return
+    raise ValueError("it ends too early")
+
+
+_FORMS: dict[str, Callable[[bytes], Iterator[bytes]]] = {"gzip": _gzip, "xz": _xz, "zstd": _zstd}
 
 
 def unpacked(path: Path, form: str, data: bytes, most: int) -> bytes:
     """
     `data` of a file, unpacked to at most `most` bytes; what follows it there is left.
 
-    `form` is gzip, xz, which has lzma too, or zstd.  Raises ConfigError for what is damaged or
-    larger, before there is more of it.
+    `form` is gzip, xz, which has lzma too, or zstd.  Raises ConfigError for what is damaged, or
+    larger: that is known before any of it is kept.
     """
+    unpack = _FORMS[form]
     try:
-        found = _FORMS[form](data, most + 1)
+        for size in itertools.accumulate(map(len, unpack(data))):
+            if size > most:
+                raise given.too_large(path, most, "it unpacks to more")
+        return b"".join(unpack(data))
     except (zlib.error, lzma.LZMAError, ValueError) as error:
         raise ConfigError(f"{path} is damaged: {error}.") from error
-    if len(found) > most:
-        raise given.too_large(path, most, "it unpacks to more")
-    return found

@@ -8,6 +8,7 @@ import gzip
 import itertools
 import lzma
 import os
+import random
 import re
 import socket
 import struct
@@ -218,12 +219,28 @@ BOMBS = {
 def test_a_bomb_does_not_go_off(form: str, tmp_path: Path) -> None:
     data = BOMBS[form]
     assert len(data) < 1 << 20
+    # Of what is refused, nothing is kept, however much would be taken.
+    assert "unpacks to more" in refused(lambda: unpacked(tmp_path, form, data, len(ZEROS) - 1))
     sentence = refused(lambda: unpacked(tmp_path / "Image", form, data, 1000))
     assert sentence.endswith("of such a file at most 1,000 bytes are read, and it unpacks to more.")
     assert unpacked(tmp_path / "Image", form, data, len(ZEROS)) == ZEROS
     for cut in (data[:-9], data[:40], b"", b"none"):
         with pytest.raises(ConfigError, match="is damaged"):
             unpacked(tmp_path / "Image", form, cut, len(ZEROS))
+
+
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress, "xz": lzma.compress, "zstd": zstandard.compress,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", PACK)
+@pytest.mark.parametrize("size", [0, 1, 255, 65_536, 1 << 20, (1 << 20) + 1, 3_000_000])
+def test_what_is_unpacked_is_what_was_packed(form: str, size: int, tmp_path: Path) -> None:
+    chance = random.Random(size)
+    for data in (chance.randbytes(size), (chance.randbytes(100) * (size // 100 + 1))[:size]):
+        packed = PACK[form](data)
+        assert unpacked(tmp_path, form, packed + b"trailer", size) == data
 
 
 @pytest.mark.parametrize("form", ["gzip", "xzkern", "zstd22", None])

@@ -175,6 +175,7 @@ def test_another_name_of_standard_output(name: str, to: str, tmp_path: Path) -> 
         ["repro", "--patch", "read", "--ktap"],
         ["repro", "--kconfig", "read", "--json"],
         ["repro", "--kernel", "./read", "--json"],
+        ["report", "--store", "sqlite:///read", "--json"],
     ],
 )
 def test_what_is_read_is_not_written_over(
