@@ -67,7 +67,12 @@ def taken_port(place: Place) -> None:
 
 
 FAULTS = (
-    Fault("a QEMU that is too old", both(built, qemu(OLD)), Blame.MACHINE, r"is too old: 6\.2\.0"),
+    Fault(
+        "a QEMU that is too old",
+        both(built, qemu(OLD)),
+        Blame.MACHINE,
+        r"^\nqemu\S+ is too old: 6\.2\.0[^\n]*\n[^\n]*\n\n0 of",
+    ),
     Fault(
         "a QEMU that is too old, under git bisect",
         both(built, qemu(OLD), arguments("--bisect")),
