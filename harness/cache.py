@@ -3,33 +3,50 @@
 The cache below the XDG cache directory.
 
 An entry is a folder that is made once, under a lock, and appears whole or not
-at all; what its key does not tell apart must be the same.
+at all; what its key does not tell apart must be the same.  Whenever it is asked for, its
+files are compared with what they were when it was made, and an entry that was damaged
+is made anew.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from harness import home
+from harness import home, inventory
 from harness.errors import InfrastructureError
 
 # Longer than any download that another run may be at.
 LOCK_SECONDS = 1800
 # Longer than any run that an entry was given to.
 IN_USE_SECONDS = 4 * 3600
-# More than a tick of a file system's clock.
-SETTLED_SECONDS = 1
+# In what note() writes, of the rest.
+_CHECK = "check"
+# What a file system says that this user cannot write to.
+_REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+# Before the name of an entry that was replaced while a process was using it.
+_REPLACED = ".old-"
+# include/uapi/linux/fcntl.h and fs.h
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+class Damaged(InfrastructureError):
+    """An entry is not as it was made; entry() makes it anew."""
 
 
 def root() -> Path:
@@ -49,32 +66,44 @@ def _unwritable(path: Path, error: OSError) -> InfrastructureError:
     )
 
 
-def look(status: os.stat_result) -> str:
-    """
-    What shows that a file may have changed, without a look at its content.
-
-    Size and time of change can be had again, as by a build that clamps times; a file
-    that was replaced has another inode, and one that was written to another ctime.
-    """
-    return repr((
-        status.st_dev, status.st_ino, status.st_mode,
-        status.st_size, status.st_mtime_ns, status.st_ctime_ns,
-    ))  # fmt: skip
-
-
 def remembered(looks: Sequence[tuple[str, os.stat_result]], read: Callable[[], str]) -> str:
     """What `read()` says of files' contents, read again only when one looks different."""
-    name = digest(*(part for path, status in looks for part in (os.fsencode(path), look(status))))
-    memo = root() / "digests" / f"{name}.json"
-    # A power cut may leave the file empty.
-    with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
-        return msgspec.json.decode(memo.read_bytes(), type=str)
+    parts = (part for path, status in looks for part in (os.fsencode(path), inventory.look(status)))
+    memo = root() / "contents" / f"{digest(*parts)}.json"
+    if known := recall(memo):
+        return str(known["content"])
     content = read()
-    newest = max((status.st_ctime for _, status in looks), default=0.0)
-    # A file that was just written to may be again within one tick of the clock.
-    if time.time() - newest > SETTLED_SECONDS:
-        write(memo, msgspec.json.encode(content))
+    if inventory.settled(status for _, status in looks):
+        # What cannot be noted is read again.
+        with contextlib.suppress(OSError):
+            note(memo, content=content)
     return content
+
+
+def note(path: Path, **what: str | float) -> None:
+    """Write something down for recall()."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        _remove(path)
+    inventory.replace(path, msgspec.json.encode({_CHECK: _check(what), **what}))
+
+
+def recall(path: Path) -> dict[str, Any] | None:
+    """What was noted; None where that is not there, or was damaged, which is said."""
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        if found.pop(_CHECK, None) == _check(found):
+            return found
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError):
+        pass
+    _say(f"{path.parent.name}/{path.name} in the cache is made anew: it was damaged.")
+    return None
+
+
+def _check(what: dict[str, Any]) -> str:
+    return digest(msgspec.json.encode(what))
 
 
 def content(file: Path) -> str:
@@ -113,23 +142,168 @@ def lock(name: str) -> Iterator[None]:
         ) from error
 
 
-def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
+def entry(
+    kind: str,
+    key: str,
+    make: Callable[[Path], None],
+    vital: Sequence[str] = inventory.EVERYTHING,
+) -> Path:
     """
-    The folder `kind`/`key`, made by `make(folder)` if it is not there yet.
+    The folder `kind`/`key`, made by `make(folder)` if it is not there yet or was damaged.
 
-    Raises whatever `make` raises, and InfrastructureError when the disk is full;
-    nothing is left behind then.
+    `vital` are patterns of the files that are compared each time; the others are when
+    check() is called.  Raises whatever `make` raises, and InfrastructureError when the
+    disk is full, or damages what was just written; nothing is left behind then.
     """
     final = root() / kind / key
-    if final.is_dir():
+    fault = inventory.fault(final)
+    if not fault:
         return final
-    with lock(f"{kind}/{key}"):
-        if final.is_dir():
-            return final
-        with scratch(final.parent) as folder:
-            make(folder)
-            folder.rename(final)
+    try:
+        with lock(f"{kind}/{key}"):
+            return _made(final, make, vital)
+    except OSError as error:
+        if error.errno not in _REFUSED or not os.path.lexists(final):
+            raise
+        raise InfrastructureError(
+            f"{kind}/{key} in the cache cannot be used, {fault}, and cannot be made anew:"
+            f" {error.strerror}.",
+            f"Let this user write to {root()}, or set XDG_CACHE_HOME to another folder.",
+        ) from error
+
+
+def _made(final: Path, make: Callable[[Path], None], vital: Sequence[str]) -> Path:
+    """The entry, made unless another run was first."""
+    fault = inventory.fault(final)
+    if not fault:
+        return final
+    name = f"{final.parent.name}/{final.name} in the cache"
+    if os.path.lexists(final):
+        _say(f"{name} is made anew: {fault}.")
+    with scratch(final.parent) as folder:
+        make(folder)
+        inventory.write(folder, vital)
+        # Another user may have the right to read the cache.
+        shutil.copymode(final.parent, folder)
+        _put(folder, final)
+    _sweep(final.parent)
+    if fault := inventory.fault(final):
+        raise InfrastructureError(
+            f"{name} was just made, and is damaged: {fault}.",
+            f"Look after the disk of {root()}, or set XDG_CACHE_HOME to another.",
+        )
     return final
+
+
+def has(kind: str, key: str) -> bool:
+    """Whether entry() would find it there."""
+    return not inventory.fault(root() / kind / key)
+
+
+def check(*entries: Path) -> None:
+    """Compare all files of entries; raises Damaged, after which entry() makes one anew."""
+    for folder in entries:
+        if fault := inventory.fault_in_all(folder):
+            raise Damaged(
+                f"{folder.parent.name}/{folder.name} in the cache is damaged: {fault}.",
+                "Run the command again, which makes it anew; in a cache that cannot be written to,"
+                " set XDG_CACHE_HOME to another folder.",
+            )
+
+
+@contextmanager
+def changing(folder: Path) -> Iterator[None]:
+    """
+    Change a folder that is no entry but brought up to date; under a lock of the caller's.
+
+    One that was damaged is begun with nothing; one that could not be brought up to date
+    is not kept.
+    """
+    if os.path.lexists(folder) and (fault := inventory.fault(folder)):
+        _say(f"{folder.parent.name}/{folder.name} in the cache is made anew: {fault}.")
+        _remove(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        inventory.forget(folder)
+        yield
+        inventory.write(folder)
+    except BaseException:
+        _remove(folder)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def containing(path: Path) -> list[Path]:
+    """The entry that a path lies in, if any; a user may keep other folders there."""
+    if not path.is_relative_to(root()):
+        return []
+    return [folder for folder in (path, *path.parents) if inventory.is_noted(folder)][:1]
+
+
+@contextmanager
+def using(*entries: Path) -> Iterator[None]:
+    """Keep the files of entries, even of one that another process makes anew meanwhile."""
+    with ExitStack() as held:
+        for folder in entries:
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            held.callback(os.close, handle)
+            # Not every file system has locks.
+            with contextlib.suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+
+
+def _is_in_use(folder: Path) -> bool:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    finally:
+        os.close(handle)
+    return False
+
+
+def _put(folder: Path, final: Path) -> None:
+    """Let a folder take an entry's name; whoever uses the entry finds each file all the time."""
+    if not os.path.lexists(final):
+        folder.rename(final)
+        return
+    _exchange(folder, final)
+    if not folder.is_dir():
+        _remove(folder)
+    elif _is_in_use(folder):
+        folder.rename(folder.with_name(f"{_REPLACED}{folder.name}"))
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Give each the other's name, in one step where the file system can."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    names = (os.fsencode(one), os.fsencode(other))
+    if libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+        return
+    aside = one.with_name(f"{one.name}-aside")
+    other.rename(aside)
+    one.rename(other)
+    aside.rename(one)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what was replaced while it was in use, and is no longer."""
+    for folder in parent.glob(f"{_REPLACED}*"):
+        with contextlib.suppress(OSError):
+            if not _is_in_use(folder):
+                _remove(folder)
+
+
+def _say(sentence: str) -> None:
+    print(f"jprobe-harness: {sentence}", file=sys.stderr, flush=True)
 
 
 def trim(kind: str, kept: int) -> None:
@@ -140,13 +314,16 @@ def trim(kind: str, kept: int) -> None:
         with contextlib.suppress(FileNotFoundError):
             ages[folder] = time.time() - folder.stat().st_mtime
     for folder in sorted(ages, key=lambda folder: ages[folder])[kept:]:
-        if ages[folder] > IN_USE_SECONDS:
+        # A cache that cannot be written to does not grow.
+        if ages[folder] > IN_USE_SECONDS and os.access(folder.parent, os.W_OK):
             discard(folder)
 
 
 def discard(folder: Path) -> None:
-    """Remove an entry, to be made anew when it is asked for."""
+    """Remove an entry that no process is using, to be made anew when it is asked for."""
     with lock(f"{folder.parent.name}/{folder.name}"), contextlib.suppress(FileNotFoundError):
+        if _is_in_use(folder):
+            return
         # Out of sight at once: an entry is whole or not there.
         gone = folder.with_name(f".tmp-{folder.name}")
         folder.rename(gone)
@@ -155,7 +332,9 @@ def discard(folder: Path) -> None:
 
 def used(folder: Path) -> Path:
     """Note that an entry is in use, for trim()."""
-    os.utime(folder)
+    # Where that cannot be noted, nothing is trimmed.
+    with contextlib.suppress(OSError):
+        os.utime(folder)
     return folder
 
 
@@ -172,12 +351,3 @@ def scratch(parent: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def write(path: Path, data: bytes) -> None:
-    """Replace a file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    Path(name).replace(path)

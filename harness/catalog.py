@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fnmatch
 import functools
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from harness import resources
-from harness.declaration import KEYWORDS, Reader, enumerators, is_identifier
+from harness import printable, resources
+from harness.declaration import KEYWORDS, Reader, check_extent, enumerators, is_identifier
 from harness.errors import ConfigError, nearest
 from harness.model import ctype
 from harness.model.case import (
@@ -117,6 +118,8 @@ ARGUMENTS_MAX = 64
 # Of a case's name: older kernels end a symbol at 127 characters.
 NAME_MAX = 80
 DIVE_MAX = 4096
+# Of a folder: a test module with that many takes an hour to compile.
+FILES_MAX = 10_000
 SAVE_MAX = 16384
 
 
@@ -156,7 +159,9 @@ class _Types(Reader):
             else self._defined(f"{place}.members[{index}]", "", member)
             for index, member in enumerate(file.members)
         ]
-        return ctype.composite(file.keyword, tag, members, packed=file.packed, aligned=file.aligned)
+        made = ctype.composite(file.keyword, tag, members, packed=file.packed, aligned=file.aligned)
+        check_extent(place, made)
+        return made
 
     def _enumeration(self, place: str, tag: str, file: TypeFile) -> ctype.CType:
         names = [member for member in file.members if isinstance(member, str)]
@@ -313,7 +318,7 @@ def build_case(name: str, file: CaseFile) -> Case:
     assign = file.handler.assign
     case = Case(
         name=name,
-        shows=file.shows,
+        shows=printable.line(file.shows),
         arguments=arguments,
         named=named,
         handler=Handler(
@@ -372,7 +377,19 @@ def load_variant(path: Path) -> Variant:
     size = file.size or 0
     if not 0 <= size <= SAVE_MAX:
         raise ConfigError(f"{path}: size: give 0 to {SAVE_MAX} bytes.")
-    return Variant(path.stem, Policy(rule, size), file.saves, file.origin)
+    saves, origin = printable.line(file.saves), printable.line(file.origin)
+    return Variant(path.stem, Policy(rule, size), saves, origin)
+
+
+def _listed(folder: Path) -> list[Path]:
+    """The YAML files of a folder; raises ConfigError for more than anybody wrote."""
+    files = list(itertools.islice(folder.glob("*.yaml"), FILES_MAX + 1))
+    if len(files) > FILES_MAX:
+        raise ConfigError(
+            f"{folder} has more than {FILES_MAX:,} YAML files.",
+            "Give --case-dir a folder of cases, or play them folder by folder.",
+        )
+    return sorted(files)
 
 
 class Catalog:
@@ -388,11 +405,11 @@ class Catalog:
     def _files(self, folder: str) -> list[Path]:
         files = []
         for root in self._roots:
-            files += sorted((root / folder).glob("*.yaml"))
+            files += _listed(root / folder)
         # A user's directory may also hold nothing but cases.
         if folder == "cases":
             for root in self._roots[1:]:
-                files += sorted(root.glob("*.yaml"))
+                files += _listed(root)
         return files
 
     @functools.cached_property
@@ -430,7 +447,7 @@ class Catalog:
         known = dict(self.variants)
         names = []
         for text in patterns:
-            if match := re.fullmatch(r"fixed:(\d+)", text):
+            if match := re.fullmatch(r"fixed:(\d{1,9})", text):
                 size = int(match[1])
                 if size > SAVE_MAX:
                     raise ConfigError(

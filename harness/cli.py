@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
-from harness import __version__, blame, home
+from harness import __version__, blame, home, printable
 from harness.commands import (
     bench,
     completion,
@@ -91,6 +91,9 @@ COMMANDS: Mapping[str, Command] = {
 class _Parser(argparse.ArgumentParser):
     """Ends with one sentence, which names what is nearest to a misspelt word, and status 2."""
 
+    # Python 3.14 would have its help in colours, whose escapes are shown here as any.
+    color = property(lambda self: False, lambda self, value: None)
+
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: {message.rstrip('.')}.\n  See: {self.prog} --help", file=sys.stderr)
         sys.exit(Exit.USAGE)
@@ -150,6 +153,11 @@ def parser() -> _Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    with printable.guarded_streams():
+        return _main(words)
+
+
+def _main(words: Sequence[str]) -> int:
     try:
         options = _parsed(words)
     except SystemExit as error:
@@ -187,7 +195,7 @@ def _command(top: _Parser, word: str) -> _Parser | None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    for stream in (sys.stdout, sys.stderr):
+    for stream in map(printable.unguarded, (sys.stdout, sys.stderr)):
         # A terminal of another encoding gets a question mark, not a traceback.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -28,6 +28,8 @@ KEYWORDS = _QUALIFIERS | frozenset(_KEYWORDS.split())
 _IDENTIFIER = r"[A-Za-z_]\w*"
 # Not what begins with a zero: is it octal?
 _NUMBER = r"0[xX][0-9a-fA-F]+|0|[1-9]\d*"
+# Of a type, with those of its members: more than the arguments of a call could have.
+SCALARS_MAX, DEPTH_MAX = 1 << 16, 50
 
 
 def _specifiers() -> dict[tuple[str, ...], Scalar]:
@@ -48,6 +50,18 @@ def _specifiers() -> dict[tuple[str, ...], Scalar]:
 
 
 _SPECIFIERS = _specifiers()
+
+
+def check_extent(place: str, type_: CType) -> None:
+    """Raise ConfigError for a type that would take long to look at."""
+    extent = type_.extent
+    if extent.scalars > SCALARS_MAX:
+        raise ConfigError(
+            f"{place}: it has more than {SCALARS_MAX:,} members in all, with those of its members"
+            " and the elements of its arrays."
+        )
+    if extent.depth > DEPTH_MAX:
+        raise ConfigError(f"{place}: more than {DEPTH_MAX} types in one another.")
 
 
 def is_identifier(name: str) -> bool:
@@ -175,6 +189,7 @@ def _array(element: CType, dimensions: str, text: str) -> CType:
         if not re.fullmatch(_NUMBER, count) or not int(count, 0):
             raise ConfigError(f"'{text}': an array needs an element; give a number of them.")
         element = Array(element, int(count, 0))
+        check_extent(f"'{text}'", element)
     return element
 
 

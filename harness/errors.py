@@ -12,6 +12,8 @@ import difflib
 import enum
 from collections.abc import Iterable
 
+from harness.printable import shown
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence with the nearest names, for the end of an error."""
@@ -36,14 +38,14 @@ class Exit(enum.IntEnum):
 
 
 class HarnessError(Exception):
-    """One clear sentence, and what to do next."""
+    """One clear sentence, and what to do next; either may quote what came from outside."""
 
     exit_status = Exit.INFRASTRUCTURE
 
     def __init__(self, sentence: str, hint: str = "") -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
-        self.hint = hint
+        self.sentence = shown(sentence)
+        self.hint = shown(hint)
+        super().__init__(self.sentence)
 
     def __str__(self) -> str:
         return f"{self.sentence}\n{self.hint}" if self.hint else self.sentence

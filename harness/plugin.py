@@ -355,11 +355,15 @@ class VerdictItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, VerdictFailed):
-            return str(excinfo.value)
+            from harness.printable import shown
+
+            return shown(str(excinfo.value))
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        return self.path, None, f"{self.kernel} {self.play}"
+        from harness.printable import line
+
+        return self.path, None, line(f"{self.kernel} {self.play}")
 
 
 class _Collector(pytest.Collector):
@@ -370,10 +374,12 @@ class _Collector(pytest.Collector):
         self._items = items
 
     def collect(self) -> Sequence[pytest.Item]:
+        from harness.printable import line
+
         return [
             VerdictItem.from_parent(
                 self,
-                name=f"{kernel}::{play.variant.name}::{play.case.name}",
+                name=line(f"{kernel}::{play.variant.name}::{play.case.name}"),
                 kernel=kernel,
                 play=play,
                 items=self._items,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,19 +13,25 @@ import msgspec
 import yaml
 from msgspec import inspect
 
-from harness import blame
+from harness import given
 from harness.errors import ConfigError, nearest
 
 T = TypeVar("T")
+# Of a file, in bytes; of a text in it, in characters, so that each number in one is short
+# enough for int(); values, each as often as it is meant; and how deep one lies in others.
+SIZE_MAX = given.MIB
+TEXT_MAX = 4096
+VALUES_MAX = 100_000
+DEPTH_MAX = 50
 # The way to a value: keys and positions.
 Place = tuple[str | int, ...]
 
 
 def read(path: Path, schema: type[T]) -> T:
     """Read a YAML file into `schema`; raises ConfigError that names the place."""
+    text = given.read(path, SIZE_MAX)
     try:
-        text = path.read_bytes()
-        loaded = yaml.load(text, Loader=_loader())
+        loaded = _loaded(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f":{mark.line + 1}" if mark else ""
@@ -35,12 +41,13 @@ def read(path: Path, schema: type[T]) -> T:
         raise ConfigError(f"{path}:{error.line}: {error}") from error
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply.") from None
-    except OSError as error:
-        raise blame.unreadable(path, error) from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError) as error:
+        # A date may be none.
         raise ConfigError(f"{path}: cannot be read: {error}.") from error
     try:
         return msgspec.convert(loaded, schema)
+    except OverflowError as error:
+        raise ConfigError(f"{path}: a number is too large: {error}.") from error
     except msgspec.ValidationError as error:
         found = _problem(inspect.type_info(schema), loaded, ())
         if not found:
@@ -56,6 +63,54 @@ class _Refused(Exception):
     def __init__(self, line: int, sentence: str) -> None:
         super().__init__(sentence)
         self.line = line
+
+
+def _loaded(text: bytes) -> Any:
+    """The document; raises what yaml does, and _Refused for what would take all memory."""
+    loader = _loader()(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_size(node)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _check_size(root: yaml.Node) -> None:
+    """An alias is a few letters, and stands for all that it names: ten of ten of ten."""
+    # Values below a node, and how deep they lie; None: of one that this is a part of.
+    known: dict[yaml.Node, tuple[int, int] | None] = {}
+
+    def measured(node: yaml.Node, above: int) -> tuple[int, int]:
+        line = node.start_mark.line + 1
+        if node not in known:
+            known[node] = None
+            if isinstance(node, yaml.ScalarNode) and len(node.value) > TEXT_MAX:
+                raise _Refused(line, f"a text of more than {TEXT_MAX:,} characters; shorten it.")
+            if above == DEPTH_MAX:
+                raise _Refused(line, "nested too deeply.")
+            found = [measured(part, above + 1) for part in _parts(node)]
+            depth = max((depth for _, depth in found), default=0)
+            known[node] = 1 + sum(count for count, _ in found), 1 + depth
+        if not (measure := known[node]):
+            raise _Refused(line, "an alias stands for what it is a part of.")
+        if measure[0] > VALUES_MAX:
+            raise _Refused(line, f"more than {VALUES_MAX:,} values, with its aliases; write less.")
+        if above + measure[1] > DEPTH_MAX:
+            raise _Refused(line, "nested too deeply.")
+        return measure
+
+    measured(root, 0)
+
+
+def _parts(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        for pair in node.value:
+            yield from pair
+    elif isinstance(node, yaml.SequenceNode):
+        yield from node.value
 
 
 def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Hashable, Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A small disk in the place of a folder, which only one command sees."""
+"""Another disk in the place of a folder, which only one command sees."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import os
 import subprocess
 from pathlib import Path
 
-_SCRIPT = (
-    'mount -t tmpfs -o size="$1" none "$2" || exit; folder=$2; shift 2;'
-    ' "$@"; status=$?; umount --lazy "$folder"; exit $status'
-)
+_SMALL = 'mount -t tmpfs -o size="$1" none "$2"'
+_READ_ONLY = 'mount --bind "$2" "$2" && mount -o remount,bind,ro "$2"'
+_RUN = '|| exit; folder=$2; shift 2; "$@"; status=$?; umount --lazy "$folder"; exit $status'
 
 
 def under_a_small_disk(folder: Path, size: str) -> list[str]:
@@ -19,8 +18,17 @@ def under_a_small_disk(folder: Path, size: str) -> list[str]:
 
     Its status is that of the command.
     """
+    return _mounted(_SMALL, size, folder)
+
+
+def read_only(folder: Path) -> list[str]:
+    """A command that runs the command behind it with a folder that can only be read."""
+    return _mounted(_READ_ONLY, "", folder)
+
+
+def _mounted(mount: str, size: str, folder: Path) -> list[str]:
     namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     if subprocess.run([*namespace, "true"], capture_output=True).returncode:
         # In a chroot, whose root directory is no mount.
         namespace += ["--propagation", "unchanged"]
-    return [*namespace, "sh", "-c", _SCRIPT, "sh", size, str(folder)]
+    return [*namespace, "sh", "-c", f"{mount} {_RUN}", "sh", size, str(folder)]

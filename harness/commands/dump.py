@@ -88,7 +88,7 @@ def _print(found: Crash, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         for one in row["damaged"]:
             spans = ", ".join(f"{start} to {end - 1}" for start, end in one["bytes"])
-            print(
+            terminal.say(
                 f"CPU {row['cpu']}: argument {one['argument']} ({one['type']}) is not as it was"
                 f" passed: byte {spans}"
             )

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness import printable
 from harness.commands.options import add_json
 from harness.commands.output import tell_json
 from harness.errors import ConfigError, Exit
@@ -40,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--part",
         choices=tuple(PARTS),
-        help="one part of it alone, as it was written, of all boots",
+        help="one part of it alone, of all boots; as it was written, but on a terminal",
     )
     add_json(parser, "what the run was")
 
@@ -61,20 +63,29 @@ def _print_part(folder: Path, part: str) -> None:
     files = sorted(folder.glob(PARTS[part]))
     if not files:
         raise ConfigError(f"The run {folder.name} has no {part}.", f"See: {folder}")
+    give = _show if sys.stdout.isatty() else _copy
     for file in files:
-        _copy(file)
+        give(file)
 
 
 def _print(folder: Path, about: About) -> None:
     _print_about(folder, about)
     for file in sorted(folder.glob(PARTS["console"])):
         print(f"\n{file.name}")
-        _copy(file)
+        _show(file)
+
+
+def _show(file: Path) -> None:
+    """Without what a terminal would obey."""
+    with file.open(encoding="utf-8", errors="replace", newline="\n") as stream:
+        for line in stream:
+            print(printable.shown(line), end="")
 
 
 def _copy(file: Path) -> None:
     sys.stdout.flush()
-    sys.stdout.buffer.write(file.read_bytes())
+    with file.open("rb") as stream:
+        shutil.copyfileobj(stream, sys.stdout.buffer)
 
 
 def _print_about(folder: Path, about: About) -> None:

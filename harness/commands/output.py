@@ -4,21 +4,27 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import os
 import stat
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from harness import printable
 from harness.errors import ConfigError, InfrastructureError
 
 T = TypeVar("T")
 
 STDOUT = "-"
+# Its descriptor.
+_STDOUT = 1
+# Options that may name a file, and are no Path.
+_READ = ("kernel", "patch")
 
 
 class Target(str):
@@ -115,16 +121,36 @@ def write(path: str, data: bytes) -> None:
 def as_json(document: object) -> bytes:
     import msgspec
 
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    return printable.as_json(text).encode() + b"\n"
 
 
 def check_writable(options: argparse.Namespace) -> None:
-    """Find out before a long run, not after it, what cannot be written; raises ConfigError."""
+    """
+    Find out before a long run, not after it, what cannot be written; raises ConfigError.
+
+    What names standard output in another way, such as /dev/stdout, is "-" then.
+    """
     targets = {name: one for name, one in vars(options).items() if isinstance(one, Target)}
     for name, target in targets.items():
         if not target:
             raise ConfigError(f"--{name}: give a file, or '-' for standard output.")
+        if _place(target) == STDOUT:
+            setattr(options, name, Target(STDOUT))
     check_files(list(targets.values()))
+    _check_inputs(options, {_place(target): target for target in targets.values()})
+
+
+def _check_inputs(options: argparse.Namespace, places: Mapping[object, str]) -> None:
+    """Refuse to write over what is to be read, such as a matrix or a patch."""
+    for name, value in vars(options).items():
+        for given in value if isinstance(value, list) else [value]:
+            if isinstance(given, Path) or name in _READ:
+                target = places.get(_place(str(given)))
+                if target is not None and Path(given).is_file():
+                    raise ConfigError(
+                        f"{target} is read, and would be written over.", "Give another file."
+                    )
 
 
 def check_files(targets: Sequence[str]) -> None:
@@ -164,15 +190,20 @@ def unwritable_folder(path: str | Path) -> str:
 
 
 def _place(target: str) -> object:
-    """The same for all names of one file; None for what takes more than one output."""
+    """The same for all names of one file; None for what loses any output."""
     if target == STDOUT:
         return STDOUT
     try:
         status = Path(target).stat()
-    except OSError:
+    except (OSError, ValueError):
         return os.path.realpath(target)
-    regular = stat.S_ISREG(status.st_mode)
-    return (status.st_dev, status.st_ino) if regular else None
+    if os.path.samestat(status, Path(os.devnull).stat()):
+        return None
+    with contextlib.suppress(OSError):
+        # Closed, it is nobody's.
+        if os.path.samestat(status, os.fstat(_STDOUT)):
+            return STDOUT
+    return status.st_dev, status.st_ino
 
 
 class Progress:

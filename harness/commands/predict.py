@@ -52,7 +52,9 @@ def run(options: argparse.Namespace) -> int:
                 "Play it: jprobe-harness repro --kernel TREE",
             )
     if options.svg:
-        return _draw(options.svg, cases, variants, frame)
+        _draw(options.svg, cases, variants, frame)
+        if options.json is None:
+            return Exit.AGREES
     rows = [
         words.prediction_row(case, variant, nominal(case, variant.expected, frame))
         for case in cases
@@ -72,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     return Exit.AGREES
 
 
-def _draw(file: str, cases: list[Case], variants: list[Variant], frame: Frame) -> int:
+def _draw(file: str, cases: list[Case], variants: list[Variant], frame: Frame) -> None:
     from harness.report.stack_picture import svg
     from harness.run.nominal import lay_out
 
@@ -80,4 +82,3 @@ def _draw(file: str, cases: list[Case], variants: list[Variant], frame: Frame) -
         raise ConfigError(f"A picture is of one case, and these are {len(cases)}.", "Give --case.")
     (case,) = cases
     write(file, svg(case, variants, *lay_out(case, frame)).encode())
-    return Exit.AGREES

@@ -78,6 +78,7 @@ def build(
     is not in it; append plan().  Equal inputs give equal bytes.  Raises ConfigError
     for a kernel that lacks a driver.
     """
+    kernel.mend()
     virtio = None if channel is Channel.SERIAL else module_order(kernel, VIRTIO_SERIAL)
     channel = Channel.SERIAL if virtio is None else Channel.VIRTIO
     drivers = [path for path in _drivers(kernel, recipe) if path not in (virtio or ())]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,11 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
+
+from harness.errors import KernelFault
+
+TEXT = ".text"
+_ADDRESS = re.compile(r"(\S{1,64}) 0x([0-9a-f]{1,16})")
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,9 @@ def command(module: str) -> str:
 
 
 def addresses(output: str) -> dict[str, int]:
-    """By section, what command() told."""
-    lines = (line.split() for line in output.splitlines())
-    return {name: int(address, 16) for name, address in lines}
+    """By section, what command() told; raises KernelFault where the guest tells no such thing."""
+    lines = [_ADDRESS.fullmatch(line) for line in output.splitlines()]
+    found = {line[1]: int(line[2], 16) for line in lines if line}
+    if None in lines or TEXT not in found:
+        raise KernelFault("The guest does not tell where its kernel put a module.")
+    return found

@@ -39,29 +39,38 @@ A guest without a plan also answers "run COMMAND" with
 and one that serves SSH tells its public host key after its introduction
 
     sshd key=BASE64
+
+The guest's kernel is under test: nothing that it sends is taken on trust.  What the
+module cannot have written is a Damaged, at its place among the records.
 """
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from harness.errors import InfrastructureError
+from harness.guest.fields import FieldError, Fields, parse
 from harness.model.case import Context
 from harness.model.cost import Cost
 from harness.model.observation import Counts, Frame, Look, Nested, Observation
 from harness.model.policy import Hit
 from harness.model.storm import Caller, Storm
 
+# As much as the module has room for; see RECORD_SIZE in core.c.
+RECORD_MAX = 128 << 10
+# A command's output on one line, such as /proc/kallsyms with many modules.
+OUTPUT_MAX = 64 << 20
+# Of what was not understood, so much is shown.
+SHOWN = 60
+
 
 class ProtocolError(InfrastructureError):
-    """A record that the guest's module cannot have written."""
+    """A record was damaged on a line that the kernel's own messages share."""
 
 
 @dataclass(frozen=True)
@@ -110,180 +119,197 @@ class DumpRequest:
     """Somebody in the guest wants a dump of it."""
 
 
-T = TypeVar("T")
+@dataclass(frozen=True)
+class Damaged:
+    """What is no record, in the place of one."""
+
+    # What is wrong with it.
+    sentence: str
+
+
 # The fields of a record's lines, by first word.
-_Words = Mapping[str, list[dict[str, str]]]
-HINT = "On a serial line shared with printk this happens: run again."
+_Words = Mapping[str, list[Fields]]
 # Of a plan's line, so many characters come back.
 LINE_SHOWN = 64
-Record = Guest | Observation | Storm | Cost | Refusal | Ran | HostKey | DumpRequest
+Record = Guest | Observation | Storm | Cost | Refusal | Ran | HostKey | DumpRequest | Damaged
 
-_WORDS = (
-    "guest",
-    "play",
-    "stack",
-    "count",
-    "save",
-    "area",
-    "arg",
-    "object",
-    "nested",
-    "frame",
-    "storm",
-    "caller",
-    "cost",
-    "taint",
-    "error",
-    "errno",
-    "end",
-    "run",
-    "sshd",
-    "dump",
+_BEGINNINGS = (b"guest ", b"play ")
+# Records of one line, without an end.
+_ALONE = (b"run ", b"sshd ", b"dump ")
+_BODY = (
+    b"stack ", b"count ", b"save ", b"area ", b"arg ", b"object ", b"nested ", b"frame ",
+    b"storm ", b"caller ", b"cost ", b"taint ", b"error ", b"errno ", b"end ",
+)  # fmt: skip
+_RECORD_LINE = re.compile(
+    rb"(?:%s)[a-z_]+=" % b"|".join((*_BEGINNINGS, *_ALONE, *_BODY)),
 )
-_RECORD_LINE = re.compile(rb"(?:%s) [a-z_]+=" % "|".join(_WORDS).encode())
+_PLAY = re.compile(rb"play seq=(\d{1,9}) ")
 
 
 class Parser:
-    """Turns bytes, as they come, into records."""
+    """
+    Turns bytes, as they come, into records.
 
-    def __init__(self) -> None:
-        self._rest = b""
+    On a `shared` line, what is no record's line is somebody else's and passed over.
+    """
+
+    def __init__(self, *, shared: bool = False) -> None:
+        self._shared = shared
+        # Of the line that has not ended; joined when it does.
+        self._pieces: list[bytes] = []
+        self._unended = 0
+        # Of the record that has not ended.
         self._lines: list[bytes] = []
+        self._size = 0
         self._guest: Guest | None = None
+        # What comes was already said to be damaged, up to the next beginning.
+        self._lost = False
 
     def feed(self, data: bytes) -> list[Record]:
-        """
-        The records that `data` completes.
+        """The records that `data` completes, and a Damaged for what is none."""
+        return list(self._records(data))
 
-        Lines that are no record's, such as the kernel's own on a shared serial
-        console, are passed over.  Raises ProtocolError for a damaged record.
-        """
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        records: list[Record] = []
-        for line in lines:
-            line = line.rstrip(b"\r")
-            if not _RECORD_LINE.match(line):
-                continue
-            word = line.split(b" ", 1)[0]
-            if alone := _ALONE.get(word):
-                records.append(_sound(alone, line))
-                continue
-            if (word in (b"guest", b"play")) == bool(self._lines):
-                raise ProtocolError(
-                    "A record of the guest's lacks its end." if self._lines else
-                    "A record of the guest's lacks its beginning.",
-                    HINT,
-                )  # fmt: skip
-            self._lines.append(line)
-            if word == b"end":
-                lines_, self._lines = self._lines, []
-                records.append(self._record(lines_))
-        return records
+    def _records(self, data: bytes) -> Iterator[Record]:
+        first, *others = data.split(b"\n")
+        yield from self._piece(first)
+        for other in others:
+            line = b"".join(self._pieces).rstrip(b"\r")
+            self._pieces, self._unended = [], 0
+            yield from self._line(line)
+            yield from self._piece(other)
 
-    def _record(self, lines: list[bytes]) -> Record:
+    def _piece(self, data: bytes) -> Iterator[Damaged]:
+        """A part of a line that may go on."""
+        self._pieces.append(data)
+        self._unended += len(data)
+        limit = OUTPUT_MAX if self._pieces[0].startswith(b"run ") else RECORD_MAX
+        if self._unended > limit:
+            beginning = self._pieces[0][:SHOWN]
+            self._pieces, self._unended = [beginning], len(beginning)
+            if not self._shared:
+                yield from self._damaged(f"A line of the guest's is longer than {limit} bytes")
+
+    def _damaged(self, what: str) -> Iterator[Damaged]:
+        """Say it once, and look for the next beginning."""
+        self._lines, self._size = [], 0
+        if not self._lost:
+            self._lost = True
+            yield Damaged(f"{what}.")
+
+    def _line(self, line: bytes) -> Iterator[Record]:
+        known = bool(_RECORD_LINE.match(line))
+        if not known and self._shared:
+            return
+        if line.startswith(_BEGINNINGS) and known:
+            if self._lines:
+                yield from self._damaged("A record of the guest's lacks its end")
+            self._lost = False
+        elif self._lost:
+            return
+        elif known and line.startswith(_ALONE):
+            yield from self._alone(line)
+            return
+        elif not self._lines:
+            what = "lacks its beginning" if known else f"is none: {_shown(line)}"
+            yield from self._damaged(f"A record of the guest's {what}")
+            return
+        self._lines.append(line)
+        self._size += len(line) + 1
+        if self._size > RECORD_MAX:
+            yield from self._damaged(f"A record of the guest's is over {RECORD_MAX >> 10} KiB")
+        elif line.startswith(b"end "):
+            lines, self._lines, self._size = self._lines, [], 0
+            yield from self._sound(lines)
+
+    def _alone(self, line: bytes) -> Iterator[Record]:
+        try:
+            yield _ALONE_RECORDS[line.split(b" ", 1)[0].decode()](parse(line)[1])
+        except FieldError as error:
+            yield Damaged(f"The guest sent {error}.")
+
+    def _sound(self, lines: Sequence[bytes]) -> Iterator[Record]:
+        """The record of these lines, the last of which ends it."""
         *body, end = lines
-        fields = _fields(end)
-        crc = zlib.crc32(b"".join(line + b"\n" for line in body))
-        if fields.get("crc") != f"{crc:08x}":
-            raise ProtocolError(f"Record {fields.get('seq')} of the guest's is damaged.", HINT)
-        if body[0].startswith(b"guest "):
-            self._guest = _sound(_guest, body[0])
+        try:
+            yield self._record(body, end)
+        except FieldError as error:
+            play = _PLAY.match(lines[0])
+            which = f"Record {play[1].decode()}" if play else "A record"
+            yield from self._damaged(f"{which} of the guest's has {error}")
+
+    def _record(self, body: Sequence[bytes], end: bytes) -> Record:
+        _, ending = parse(end)
+        if ending["crc"] != zlib.crc32(b"".join(line + b"\n" for line in body)):
+            raise FieldError("another checksum than it tells")
+        by_word: dict[str, list[Fields]] = defaultdict(list)
+        for line in body:
+            word, fields = parse(line)
+            by_word[word].append(fields)
+        if "guest" in by_word:
+            if self._guest is not None:
+                raise FieldError("an introduction, which it sent before")
+            self._guest = _guest(by_word)
             return self._guest
         if self._guest is None:
-            raise ProtocolError("The guest sent a record before it told its stack sizes.", HINT)
-        guest = self._guest
-        return _sound(lambda _: _played(body, guest), end)
+            raise FieldError("come before the guest introduced itself")
+        if ending["seq"] != _one(by_word, "play")["seq"]:
+            raise FieldError("two numbers")
+        return _played(by_word, self._guest)
 
 
-def _sound(make: Callable[[bytes], T], line: bytes) -> T:
-    """make(line), where a field that is not there makes a ProtocolError."""
-    try:
-        return make(line)
-    except (KeyError, ValueError) as error:
-        raise ProtocolError(
-            f"A record of the guest's lacks {error}.",
-            "The modules and this harness may be of different versions.",
-        ) from error
+def _shown(line: bytes) -> str:
+    """As much of what was not understood as says what it may be."""
+    return ascii(line[:SHOWN].decode("ascii", "replace"))
 
 
-def _fields(line: bytes) -> dict[str, str]:
-    """The values after the first word; `line` and `text` run to the end of it."""
-    text = line.decode("ascii", "replace").partition(" ")[2]
-    fields = {}
-    while text:
-        name, _, text = text.partition("=")
-        if name in ("line", "text"):
-            value, text = text, ""
-        else:
-            value, _, text = text.partition(" ")
-        fields[name] = value
-    return fields
-
-
-def _guest(line: bytes) -> Guest:
-    fields = _fields(line)
-    return Guest(
-        fields["release"],
-        int(fields["thread_size"]),
-        int(fields["irq_stack_size"]),
-        int(fields["cases"]),
-    )
-
-
-def _ran(line: bytes) -> Ran:
-    fields = _fields(line)
-    output = base64.b64decode(fields["output"]).decode(errors="replace")
-    return Ran(int(fields["status"]), output)
-
-
-def _host_key(line: bytes) -> HostKey:
-    return HostKey(_fields(line)["key"])
-
-
-# Records of one line, without an end.
-_ALONE: Mapping[bytes, Callable[[bytes], Ran | HostKey | DumpRequest]] = {
-    b"run": _ran,
-    b"sshd": _host_key,
-    b"dump": lambda line: DumpRequest(),
+_ALONE_RECORDS: Mapping[str, Callable[[Fields], Ran | HostKey | DumpRequest]] = {
+    "run": lambda fields: Ran(fields["status"], fields["output"]),
+    "sshd": lambda fields: HostKey(fields["key"]),
+    "dump": lambda fields: DumpRequest(),
 }
 
 
-def _moment(fields: dict[str, str], name: str) -> bytes | None:
-    return bytes.fromhex(fields[name]) if fields[name] else None
+def _guest(by_word: _Words) -> Guest:
+    guest = Guest(**_one(by_word, "guest"))
+    if len(by_word) > 1 or guest.thread_size % PAGE or guest.irq_stack_size % ALIGNED:
+        raise FieldError("sizes of stacks that cannot be")
+    return guest
 
 
-def _look(fields: dict[str, str]) -> Look:
-    moments = (_moment(fields, name) for name in ("before", "after", "seen"))
-    return Look(int(fields.get("at", "0"), 16), *moments)
+# The least page of arm64; and SP's alignment there (AAPCS64, 6.4.5.1).
+PAGE = 4096
+ALIGNED = 16
 
 
-def _frame(fields: dict[str, str]) -> Frame:
-    return Frame(**{f.name: _moment(fields, f.name) for f in dataclasses.fields(Frame)})
-
-
-def _hit(fields: dict[str, str], guest: Guest) -> Hit:
-    return Hit(
-        sp=int(fields["sp"], 16),
-        fp=int(fields["fp"], 16),
-        top=int(fields["top"], 16),
-        irq=fields["irq"] == "1",
+def _hit(fields: Fields, guest: Guest) -> Hit:
+    hit = Hit(
+        sp=fields["sp"],
+        fp=fields["fp"],
+        top=fields["top"],
+        irq=fields["irq"],
         irq_stack_size=guest.irq_stack_size,
     )
+    # A probe that was not hit has no stack.
+    if hit.sp == hit.fp == hit.top == 0:
+        return hit
+    size = guest.irq_stack_size if hit.irq else guest.thread_size
+    if hit.sp % ALIGNED or hit.top % ALIGNED or not 0 < hit.top - hit.sp <= size:
+        raise FieldError(f"a stack that cannot be, from {hit.sp:#x} to {hit.top:#x}")
+    return hit
 
 
-def _new_taint(fields: dict[str, str]) -> int:
-    return int(fields["after"], 16) & ~int(fields["before"], 16)
+def _new_taint(fields: Fields) -> int:
+    before, after = int(fields["before"]), int(fields["after"])
+    return after & ~before
 
 
-def _played(lines: list[bytes], guest: Guest) -> Record:
+def _played(by_word: _Words, guest: Guest) -> Record:
     """What became of a line of the plan."""
-    by_word: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for line in lines:
-        by_word[line.split(b" ", 1)[0].decode()].append(_fields(line))
     play = _one(by_word, "play")
     if "error" in by_word:
-        words = [by_word["error"][0]["text"], *(f["value"] for f in by_word["errno"])]
-        return Refusal(int(play["seq"]), play["line"], " ".join(words))
+        words = [_one(by_word, "error")["text"]]
+        words += [str(fields["value"]) for fields in by_word.get("errno", ())]
+        return Refusal(play["seq"], play["line"], " ".join(words))
     for word, make in _MEASURED.items():
         if word in by_word:
             return make(by_word, guest)
@@ -292,37 +318,21 @@ def _played(lines: list[bytes], guest: Guest) -> Record:
 
 def _storm(by_word: _Words, guest: Guest) -> Storm:
     play, storm, taint = (_one(by_word, word) for word in ("play", "storm", "taint"))
+    stacks = {fields["context"]: _hit(fields, guest) for fields in by_word.get("stack", ())}
+    if len(stacks) != len(by_word.get("stack", ())):
+        raise FieldError("two stacks of one context")
     return Storm(
-        seq=int(play["seq"]),
-        line=play["line"],
-        **{name: int(storm[name]) for name in ("milliseconds", "hits", "missed", "skipped")},
-        stacks={Context(fields["context"]): _hit(fields, guest) for fields in by_word["stack"]},
-        callers=tuple(_caller(fields) for fields in by_word["caller"]),
+        **play,
+        **storm,
+        stacks=stacks,
+        callers=tuple(Caller(**fields) for fields in by_word.get("caller", ())),
         new_taint=_new_taint(taint),
     )
-
-
-def _caller(fields: dict[str, str]) -> Caller:
-    numbers = [field.name for field in dataclasses.fields(Caller) if field.name != "context"]
-    return Caller(
-        context=Context(fields["context"]), **{name: int(fields[name]) for name in numbers}
-    )
-
-
-_COST_NUMBERS = (
-    "hits", "handler", "target", "bare", "probed", "frequency", "instructions", "ticks",
-)  # fmt: skip
 
 
 def _cost(by_word: _Words, guest: Guest) -> Cost:
     play, stack, cost, taint = (_one(by_word, word) for word in ("play", "stack", "cost", "taint"))
-    return Cost(
-        seq=int(play["seq"]),
-        line=play["line"],
-        hit=_hit(stack, guest),
-        **{name: int(cost[name]) for name in _COST_NUMBERS},
-        new_taint=_new_taint(taint),
-    )
+    return Cost(**play, hit=_hit(stack, guest), **cost, new_taint=_new_taint(taint))
 
 
 # By the line that only they have.
@@ -332,46 +342,67 @@ _MEASURED: Mapping[str, Callable[[_Words, Guest], Record]] = {"storm": _storm, "
 def _observation(by_word: _Words, guest: Guest) -> Observation:
     words = ("play", "stack", "count", "save", "area", "taint")
     play, stack, count, save, area, taint = (_one(by_word, word) for word in words)
-    objects, nested, frames = (by_word.get(word) for word in ("object", "nested", "frame"))
+    looked = _maybe(by_word, "object")
+    nested, frame = _maybe(by_word, "nested"), _maybe(by_word, "frame")
+    arguments = {fields["index"]: _look(fields) for fields in by_word.get("arg", ())}
+    if len(arguments) != len(by_word.get("arg", ())):
+        raise FieldError("an argument twice")
+    context: Context = stack["context"]
     return Observation(
-        seq=int(play["seq"]),
-        line=play["line"],
+        **play,
         hit=_hit(stack, guest),
-        context=Context(stack["context"]),
-        counts=_counts(count),
-        saved=_told(save["saved"]),
-        overflow=_told(save["overflow"]),
+        context=context,
+        counts=Counts(**count),
+        saved=save["saved"],
+        overflow=save["overflow"],
         area=_area(area),
-        arguments={int(fields["index"]): _look(fields) for fields in by_word.get("arg", ())},
-        object=_look(objects[0]) if objects else None,
-        node=int(objects[0]["node"], 16) if objects else 0,
-        nested=_nested(nested[0]) if nested else None,
-        frame=_frame(frames[0]) if frames else None,
+        arguments=arguments,
+        object=_look(looked) if looked else None,
+        node=looked["node"] if looked else 0,
+        nested=_nested(nested) if nested else None,
+        frame=Frame(**frame) if frame else None,
         new_taint=_new_taint(taint),
     )
 
 
-def _told(number: str) -> int | None:
-    """A kernel that follows its own policy does not tell what it saved."""
-    return None if number == "unknown" else int(number)
-
-
-def _one(by_word: _Words, word: str) -> dict[str, str]:
+def _one(by_word: _Words, word: str) -> Fields:
     """The fields of a line that comes exactly once."""
     found = by_word.get(word, [])
     if len(found) != 1:
-        raise KeyError(word)
+        raise FieldError(f"{len(found)} lines '{word}', and not one")
     return found[0]
 
 
-def _counts(fields: dict[str, str]) -> Counts:
-    return Counts(**{field.name: int(fields[field.name]) for field in dataclasses.fields(Counts)})
+def _maybe(by_word: _Words, word: str) -> Fields | None:
+    """The fields of a line that comes once or not at all."""
+    return _one(by_word, word) if word in by_word else None
 
 
-def _nested(fields: dict[str, str]) -> Nested:
-    return Nested(_counts(fields), bytes.fromhex(fields["sent"]), bytes.fromhex(fields["seen"]))
+_MOMENTS = ("before", "after", "seen")
 
 
-def _area(fields: dict[str, str]) -> Look:
+def _look(fields: Fields) -> Look:
+    look = Look(fields["at"], *(fields[name] for name in _MOMENTS))
+    _check_sizes(look)
+    return look
+
+
+def _area(fields: Fields) -> Look:
     """An argument area may be empty, which is not the same as not looked at."""
-    return Look(0, *(bytes.fromhex(fields[name]) for name in ("before", "after", "seen")))
+    look = Look(0, *(fields[name] or b"" for name in _MOMENTS))
+    _check_sizes(look)
+    return look
+
+
+def _check_sizes(look: Look) -> None:
+    sizes = {len(moment) for moment in (look.before, look.after, look.seen) if moment}
+    if len(sizes) > 1:
+        raise FieldError("bytes of one place in two sizes")
+
+
+def _nested(fields: Fields) -> Nested:
+    counts = {field.name: fields[field.name] for field in dataclasses.fields(Counts)}
+    sent, seen = fields["sent"] or b"", fields["seen"] or b""
+    if len(sent) != len(seen):
+        raise FieldError("a nested call of two sizes")
+    return Nested(Counts(**counts), sent, seen)

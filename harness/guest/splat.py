@@ -15,6 +15,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from harness.printable import shown
+
 
 class Kind(enum.Enum):
     """Conditions of a kernel."""
@@ -78,7 +80,7 @@ _COMPILED = [(kind, re.compile(pattern)) for kind, pattern in _PATTERNS]
 _ANY = re.compile(r"BUG|WARNING|INFO: |Kernel panic|Internal error|Unable to handle|rcu: |"
                   r"Insufficient stack|corruption|UBSAN|LOCKUP")  # fmt: skip
 _TIME = re.compile(r"^\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?")
-_PLAY = re.compile(r"jp#(\d+)$")
+_PLAY = re.compile(r"jp#(\d{1,9})$")
 _END = re.compile(r"---\[ end |reboot: ")
 # In whatever way it says so, the kernel or a program, it has too little memory.
 _STARVED = re.compile(
@@ -87,6 +89,10 @@ _STARVED = re.compile(
 )
 _POWERED_OFF = "reboot: Power down"
 LINES_MAX = 120
+# What printk writes is shorter (LOG_LINE_MAX); of a longer line, so much is looked at.
+LINE_MAX = 4096
+# A kernel that complains without end says nothing new after these.
+SPLATS_MAX = 200
 
 
 class Watcher:
@@ -110,10 +116,11 @@ class Watcher:
 
     def feed(self, text: str) -> list[Splat]:
         """Splats that begin in `text`."""
-        *lines, self._rest = (self._rest + text).split("\n")
+        *lines, rest = (self._rest + text).split("\n")
+        self._rest = rest[:LINE_MAX]
         before = len(self.splats)
         for line in lines:
-            self._line(_TIME.sub("", line.rstrip("\r")))
+            self._line(shown(_TIME.sub("", line[:LINE_MAX].rstrip("\r"))))
         return self.splats[before:]
 
     def _line(self, line: str) -> None:
@@ -127,7 +134,8 @@ class Watcher:
         kind = _classify(line) if _ANY.search(line) else None
         if kind and not self._continues(kind):
             self._open = Splat(kind, line, self.seq, [line])
-            self.splats.append(self._open)
+            if len(self.splats) < SPLATS_MAX or (kind.fatal and not self.dead):
+                self.splats.append(self._open)
         elif self._open:
             self._open.lines.append(line)
             if len(self._open.lines) >= LINES_MAX:

@@ -8,6 +8,7 @@ addresses where this boot put it (Documentation of the kernel: proc(5)).
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ _STT_OBJECT, _STT_FUNC, _STB_GLOBAL = 1, 2, 1 << 4
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
+_LINE = re.compile(r"([0-9a-f]{1,16}) ([A-Za-z?]) (\S+)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,9 @@ def parse(kallsyms: str) -> list[Symbol]:
 
 def _symbols(lines: Iterable[str]) -> Iterator[Symbol]:
     for line in lines:
-        words = line.split()
         # A module's line has its name in a fourth column; without rights, all are 0.
-        if len(words) == 3 and (address := int(words[0], 16)):
-            yield Symbol(words[2], address, words[1])
+        if (match := _LINE.fullmatch(line)) and (address := int(match[1], 16)):
+            yield Symbol(match[3], address, match[2])
 
 
 def elf(symbols: Sequence[Symbol]) -> bytes:

@@ -9,10 +9,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import cache, tool
+from harness import cache, given, tool
 from harness.errors import ConfigError, InfrastructureError
 
 CROSS_COMPILE = "aarch64-linux-gnu-"
+# A clang that is linked as one file has a tenth of it.
+_SIZE_MAX = 2048 * given.MIB
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Compiler:
             if self == GCC:
                 raise InfrastructureError(sentence, tool.DOCTOR)
             raise ConfigError(sentence, "Install it, or name another with --cc.")
+        given.check(Path(path), _SIZE_MAX)
         # What it runs in turn lies beside it.
         return f"{os.path.realpath(path)} {cache.content(Path(path))}"
 

@@ -15,13 +15,13 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from harness import cache
+from harness import blame, cache
 from harness.catalog import KernelFile
 from harness.errors import (
     ArchiveError,
@@ -44,6 +44,8 @@ from harness.settings import Archive
 
 T = TypeVar("T")
 
+# Of an entry's files, those that each run needs; the rest is for builds.
+VITAL = ("kernel.json", "*/vmlinuz*", "*/.config")
 # The packages that name the newest kernel of a flavour.
 FLAVOURS = {
     "cloud": "linux-image-cloud-arm64",
@@ -51,16 +53,6 @@ FLAVOURS = {
     "rt": "linux-image-rt-arm64",
     "16k": "linux-image-arm64-16k",
 }
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """The archive's last answer to which kernel is the newest."""
-
-    # Seconds since the epoch.
-    asked: float
-    # Name of the cache entry.
-    key: str
 
 
 @dataclass(frozen=True)
@@ -247,19 +239,18 @@ def _kernel(spec: str, manifest: Manifest, folder: Path, busybox: Path) -> Kerne
         busybox=busybox,
         key=folder.name,
         home=root,
+        entries=(folder,),
     )
 
 
 def _cached(spec: str, key: str, wanted: Wanted, archive: Archive, busybox: Path) -> Kernel | None:
+    if not cache.has("debian", key):
+        return None
     folder = cache.root() / "debian" / key
     try:
-        data = (folder / "kernel.json").read_bytes()
-    except FileNotFoundError:
-        return None
-    try:
-        manifest = msgspec.json.decode(data, type=Manifest)
+        manifest = msgspec.json.decode((folder / "kernel.json").read_bytes(), type=Manifest)
     except msgspec.MsgspecError:
-        # Cut short, or of another version of ours.
+        # Of another version of ours.
         cache.discard(folder)
         return None
     kernel = _kernel(spec, manifest, folder, busybox)
@@ -288,25 +279,26 @@ def resolve(
     """
     pointer = cache.root() / "resolved" / f"{re.sub('[:/]', '-', spec)}.json"
     last: Kernel | None = None
-    if pointer.exists():
-        try:
-            resolved = msgspec.json.decode(pointer.read_bytes(), type=Resolved)
-        except msgspec.DecodeError:
-            # A power cut may leave it empty; the archive is asked again.
-            resolved = Resolved(0, "")
-        last = _cached(spec, resolved.key, wanted, archive, busybox) if resolved.key else None
-        age = time.time() - resolved.asked
+    if known := cache.recall(pointer):
+        last = _cached(spec, known["key"], wanted, archive, busybox)
+        age = time.time() - known["asked"]
         if last and not refresh and age < archive.refresh_hours * 3600:
             return last
     try:
-        key = _ask(wanted, archive, report)
+        with blame.explaining():
+            key = _ask(wanted, archive, report)
+            cache.note(pointer, asked=time.time(), key=key)
     except InfrastructureError as error:
         if last and not refresh and not isinstance(error, UntrustedArchiveError):
             return last
+        if known and not last:
+            error.add_note(f"The kernel that the cache has, {known['key']}, was damaged.")
         raise
-    cache.write(pointer, msgspec.json.encode(asdict(Resolved(time.time(), key))))
     kernel = _cached(spec, key, wanted, archive, busybox)
-    assert kernel is not None
+    if kernel is None:
+        raise InfrastructureError(
+            f"debian/{key} in the cache was removed while it was needed.", "Try again."
+        )
     return kernel
 
 
@@ -316,8 +308,9 @@ def _asked(wanted: Wanted, archive: Archive, report: Progress) -> Iterator[Apt]:
     name = "-".join(wanted.suites) or "host"
     with cache.lock(f"apt/{name}"):
         apt = Apt(cache.root() / "apt" / name, in_suites(archive, wanted.suites), "arm64")
-        apt.folder.mkdir(parents=True, exist_ok=True)
-        apt.update(report)
+        # apt itself does not get over an index that was damaged.
+        with cache.changing(apt.folder):
+            apt.update(report)
         yield apt
 
 
@@ -327,7 +320,10 @@ def _ask(wanted: Wanted, archive: Archive, report: Progress) -> str:
 
         def fill(packages: _Set) -> str:
             cache.entry(
-                "debian", packages.key, lambda folder: _unpack(apt, packages, folder, report)
+                "debian",
+                packages.key,
+                lambda folder: _unpack(apt, packages, folder, report),
+                vital=VITAL,
             )
             return packages.key
 

@@ -7,9 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness import given
 from harness.errors import ConfigError, UnfitTree
-from harness.kernel import given
 
+# A whole .config has a quarter of one.
+SIZE_MAX = 4 * given.MIB
 _LINE = re.compile(r"(CONFIG_\w+)=(.*)$|# (CONFIG_\w+) is not set$")
 
 
@@ -25,7 +27,7 @@ def parse(text: str) -> dict[str, str]:
 def read(path: Path) -> dict[str, str]:
     """A fragment; raises ConfigError for one that asks for nothing."""
     try:
-        options = parse(given.read(str(path)).decode())
+        options = parse(given.read_once(str(path), SIZE_MAX).decode())
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: cannot be read: {error}.") from error
     if not options:
@@ -33,6 +35,11 @@ def read(path: Path) -> dict[str, str]:
             f"{path}: no option is set in it.", "Give lines such as CONFIG_PREEMPT=y."
         )
     return options
+
+
+def check_file(path: Path) -> None:
+    """Raise ConfigError for what make would wait for, or nobody configured a kernel with."""
+    given.check(path, SIZE_MAX)
 
 
 def merged(fragments: Sequence[Mapping[str, str]]) -> str:

@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 import enum
-import lzma
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness import cache, given
 from harness.errors import ConfigError
 from harness.kernel.buildroot import BuildRoot
 from harness.kernel.compiler import Compiler
 from harness.kernel.toolchain import Toolchain, in_root
+from harness.kernel.unpacked import unpacked
 from harness.model.policy import Policy
+
+# With debug information.
+_MODULE_MAX = 512 * given.MIB
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -71,10 +75,25 @@ class Kernel:
     # Where the kernel's tools run, if not on this machine; and its own compiler there.
     root: BuildRoot | None = None
     own_compiler: str = ""
+    # Entries of the cache that it consists of, and what makes those anew that were damaged.
+    entries: tuple[Path, ...] = ()
+    renew: Callable[[], object] = field(default=lambda: None, compare=False)
 
     def has(self, option: str) -> bool:
         """Whether an option of its configuration is y."""
-        return f"\n{option}=y\n" in f"\n{self.config.read_text()}"
+        return f"\n{option}=y\n" in f"\n{self.config.read_text(errors='replace')}"
+
+    def mend(self) -> None:
+        """
+        Compare all of its files in the cache with what was made; damaged ones are made anew.
+
+        Raises InfrastructureError where that does not help.
+        """
+        try:
+            cache.check(*self.entries)
+        except cache.Damaged:
+            self.renew()
+            cache.check(*self.entries)
 
     def toolchain(self, compiler: Compiler) -> Toolchain:
         """What builds modules for it."""
@@ -98,7 +117,7 @@ _IMPOSSIBLE = {
 
 def check_config(spec: str, config: Path, engine: Engine = Engine.PORT) -> None:
     """Refuse a kernel in which no probe can work."""
-    text = f"\n{config.read_text()}"
+    text = f"\n{config.read_text(errors='replace')}"
     if "\nCONFIG_ARM64=y\n" not in text:
         raise ConfigError(f"The kernel {spec} was not configured for arm64.")
     for option in _NEEDED[engine]:
@@ -121,8 +140,8 @@ def _module_name(path: Path) -> str:
 
 def read_module(path: Path) -> bytes:
     """A module as insmod wants it."""
-    data = path.read_bytes()
-    return lzma.decompress(data) if path.suffix == ".xz" else data
+    data = given.read(path, _MODULE_MAX)
+    return unpacked(path, "xz", data, _MODULE_MAX) if path.suffix == ".xz" else data
 
 
 def _depends(path: Path) -> list[str]:

@@ -8,17 +8,20 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import cache
+from harness import cache, given
 from harness.errors import ConfigError, UnfitTree
 from harness.kernel import kconfig, native, plain, tree, treebuild
 from harness.kernel.apt import Progress
 from harness.kernel.changes import at_revision, changed, check, check_revision
-from harness.kernel.image import banner_release, raw_image
+from harness.kernel.image import FILE_MAX, banner_release, raw_image
 from harness.kernel.kernel import Engine, Kernel, check_config, numbers
 from harness.kernel.native import Carried
 from harness.kernel.options import Options
 from harness.model.policy import NO_CHANGES
 
+# Of a file that a build reads: with every option on, Module.symvers has 2 MiB.
+_PART_MAX = 64 * given.MIB
+_RELEASE_MAX = 4096
 # struct proc_ops, and what the port takes from kprobes.
 PORT_FIRST = (5, 6)
 
@@ -27,7 +30,7 @@ def _release(build: Path) -> str:
     """What uname -r will say: of what was built in a folder, or of what headers are for."""
     file = build / "include/config/kernel.release"
     if file.is_file():
-        return file.read_text().strip()
+        return given.read(file, _RELEASE_MAX).decode(errors="replace").strip()
     # Headers of a distribution's may have it in a header only.
     header = build / "include/generated/utsrelease.h"
     match = re.search(r'UTS_RELEASE "(.*)"', header.read_text()) if header.is_file() else None
@@ -46,6 +49,7 @@ def _check_module_build(build: Path) -> None:
                 f"Modules cannot be built in {build}: it has no {name}.",
                 "Run 'make modules' there first, or give another folder.",
             )
+        given.check(build / name, _PART_MAX)
 
 
 def check_image(spec: str, image: Path, build: Path | None) -> tuple[Path, str]:
@@ -55,6 +59,7 @@ def check_image(spec: str, image: Path, build: Path | None) -> tuple[Path, str]:
             f"No modules can be built for {image} alone.",
             "Say with --modules-build where it was built, or where its headers are.",
         )
+    given.check(image, FILE_MAX)
     _check_module_build(build)
     plain.check(build)
     release = _release(build)
@@ -94,6 +99,7 @@ def from_image(spec: str, image: Path, build: Path | None, busybox: Path) -> Ker
         busybox=busybox,
         key=cache.digest(key, symvers, (build / ".config").read_bytes()),
         home=build,
+        entries=(raw.parent,),
     )
 
 
@@ -205,6 +211,7 @@ def from_tree(
             f"HOSTCC={values['HOSTCC']}",
         ),
         flags=tuple(values.get("KCFLAGS", "").split()),
+        entries=(*cache.containing(built.output), *cache.containing(source.path)),
     )
 
 

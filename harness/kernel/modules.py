@@ -114,8 +114,15 @@ def build(
 
     def make(folder: Path) -> None:
         toolchain.prepare(report)
+        kernel.mend()
         report("building modules", 0)
-        _make(kernel, cases, sources, toolchain, folder)
+        try:
+            with cache.using(*kernel.entries):
+                _make(kernel, cases, sources, toolchain, folder)
+        except HarnessError:
+            # What came of a damaged file is nobody's fault.
+            cache.check(*kernel.entries)
+            raise
         report("building modules", 100)
 
     return Modules(cache.entry("modules", key, make), key, kernel.engine)

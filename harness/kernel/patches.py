@@ -9,10 +9,11 @@ import re
 import tempfile
 from pathlib import Path
 
-from harness import blame, tool
+from harness import blame, given, tool
 from harness.errors import ConfigError, UnfitTree
-from harness.kernel import given
 
+# A release of the kernel has some 60 MiB of changes.
+SIZE_MAX = 256 * given.MIB
 _GIVE = "Give what git diff or git format-patch writes."
 # Neither a repository of the user's nor what is configured for one has a say.
 _ALONE = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
@@ -39,7 +40,7 @@ def diffs(name: str) -> tuple[bytes, ...]:
 
     Raises ConfigError for what no tree could take.
     """
-    data = given.read(name)
+    data = given.read_once(name, SIZE_MAX)
     with tempfile.TemporaryDirectory(prefix="jprobe-") as place:
         folder = Path(place)
         (folder / "given").write_bytes(data)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def fetch(packages: Sequence[str], archive: Archive, report: Progress) -> Path:
         apt.update(report)
         for package in packages:
             _download(apt, package, folder, report)
+        shutil.rmtree(apt.folder)
 
     return cache.entry("programs", key, make) / "root"
 

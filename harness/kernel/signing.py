@@ -50,7 +50,7 @@ def signer(kernel: Kernel) -> Signer | None:
     """
     if not kernel.has(FORCED):
         return None
-    options = kconfig.parse(kernel.config.read_text())
+    options = kconfig.parse(kernel.config.read_text(errors="replace"))
     key = options.get("CONFIG_MODULE_SIG_KEY", "").strip('"') or _KEY
     # Beside an output folder's own files, those of the tree that it was made from.
     places = (kernel.build, kernel.build / "source")

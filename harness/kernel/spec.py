@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import platform
 import re
 from collections.abc import Mapping, Sequence
@@ -223,11 +224,17 @@ def resolve(
     """
     plain.check(cache.root())
     request = Request(spec, catalog.kernels, settings, options, report)
+    source = _source(request)
+    try:
+        kernel = source.resolve(request)
+    except cache.Damaged:
+        kernel = source.resolve(request)
     return replace(
-        _source(request).resolve(request),
+        kernel,
         variables=options.make,
         memory_mib=options.memory_mib,
         boot_seconds=options.boot_seconds,
+        renew=functools.partial(source.resolve, request),
     )
 
 

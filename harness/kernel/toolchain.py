@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import blame, tool
+from harness import blame, cache, tool
 from harness.errors import InfrastructureError
 from harness.kernel import buildroot, plain
 from harness.kernel.apt import Progress
@@ -41,9 +41,9 @@ class Toolchain:
         return f"{self.root.key} {self.compiler.program}" if self.root else self.compiler.stamp
 
     def prepare(self, report: Progress) -> None:
-        """Do what takes long now, with a report."""
+        """Do what takes long now, with a report; a damaged root is made anew."""
         if self.root:
-            self.root.make(report)
+            self.root.mend(report)
 
     def run(
         self,
@@ -61,9 +61,9 @@ class Toolchain:
         if self.root:
             folder = self.root.make()
             words = buildroot.command(folder, words, readable=readable, writable=writable)
-        else:
-            words = plain.command(words, [*readable, *writable])
-        return tool.run(words, seconds=seconds)
+            with cache.using(*cache.containing(folder)):
+                return tool.run(words, seconds=seconds)
+        return tool.run(plain.command(words, [*readable, *writable]), seconds=seconds)
 
     @property
     def version(self) -> str:

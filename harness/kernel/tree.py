@@ -9,14 +9,16 @@ here has seen is treated like any other.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from harness import cache, tool
+from harness import cache, given, tool
 from harness.errors import ConfigError, InfrastructureError
 from harness.kernel.apt import Progress
 
@@ -31,6 +33,12 @@ _SOURCE = re.compile(r".*\.([chsS]|dtsi?|lds|sh|pl|py|awk|y|l|tbl)$|Makefile|Kbu
 COPY_SECONDS = 900
 # Each has up to 2 GB.
 COPIES_KEPT = 6
+# Of a copy, what is read whenever a kernel of it is asked for.
+VITAL = (
+    "linux/Makefile", "linux/Kconfig", "linux/kernel/kprobes.c", "linux/include/linux/kprobes.h",
+    "linux/arch/arm64/Makefile", "linux/arch/arm64/configs/*", "linux/arch/arm64/kernel/*",
+    "linux/arch/arm64/include/asm/kprobes.h",
+)  # fmt: skip
 
 
 def is_source(path: Path) -> bool:
@@ -54,8 +62,8 @@ class Tree:
     @property
     def version(self) -> tuple[int, int]:
         """VERSION and PATCHLEVEL of its Makefile."""
-        text = (self.path / "Makefile").read_text(errors="replace")
-        found = dict(re.findall(r"^(VERSION|PATCHLEVEL) *= *(\d+)", text, re.MULTILINE))
+        text = given.read(self.path / "Makefile", given.MIB).decode(errors="replace")
+        found = dict(re.findall(r"^(VERSION|PATCHLEVEL) *= *(\d{1,9})", text, re.MULTILINE))
         if len(found) != 2:
             raise ConfigError(f"{self.path}/Makefile does not say which kernel it is of.")
         return int(found["VERSION"]), int(found["PATCHLEVEL"])
@@ -139,20 +147,33 @@ def _content(path: Path, entries: Sequence[os.DirEntry[str]], report: Progress) 
         if number % 1000 == 0:
             report(what, 100 * number / len(entries))
         name = os.path.relpath(entry.path, path)
-        if entry.is_symlink():
-            data = bytes(Path(entry.path).readlink())
-        else:
-            data = Path(entry.path).read_bytes()
         mode = entry.stat(follow_symlinks=False).st_mode & 0o100
-        content.update(b"%s:%o:%d:" % (os.fsencode(name), mode, len(data)))
-        content.update(data)
+        with _data(entry) as stream:
+            size = stream.seek(0, os.SEEK_END)
+            content.update(b"%s:%o:%d:" % (os.fsencode(name), mode, size))
+            stream.seek(0)
+            # Somebody may keep a disk image there, or a core dump.
+            while piece := stream.read(given.MIB):
+                content.update(piece)
     report(what, 100)
     return content.hexdigest()
 
 
+def _data(entry: os.DirEntry[str]) -> BinaryIO:
+    """A file's content, or where a link leads."""
+    if entry.is_symlink():
+        return io.BytesIO(bytes(Path(entry.path).readlink()))
+    return open(entry.path, "rb")
+
+
 def copy(tree: Tree, folder: Path, report: Progress) -> None:
-    """A copy without git's own files and without what was built in it."""
+    """
+    A copy without git's own files and without what was built in it.
+
+    Raises InfrastructureError, Damaged where the tree is the cache's own.
+    """
     report(f"copying {tree.path}", 0)
+    cache.check(*cache.containing(tree.path))
     keep = {os.path.relpath(entry.path, tree.path) for entry in _files(tree.path)}
     # It may fail for what is not kept, and copies the rest all the same.
     done = tool.run(
@@ -185,6 +206,6 @@ def cached(digest: str, fill: Callable[[Path], None]) -> Tree:
     def make(folder: Path) -> None:
         fill(folder / "linux")
 
-    folder = cache.used(cache.entry("sources", digest, make))
+    folder = cache.used(cache.entry("sources", digest, make, vital=VITAL))
     cache.trim("sources", COPIES_KEPT)
     return Tree(folder / "linux", digest)

@@ -40,6 +40,11 @@ OWN_FRAGMENTS = ("bench",)
 NOTHING: Mapping[str, str] = {}
 # Each has some 100 MB.
 BUILDS_KEPT = 30
+# Of a build's files, those that a run needs; the rest is for builds of modules.
+VITAL = (
+    "output/arch/arm64/boot/Image", "output/.config", "output/vmlinux",
+    "output/include/config/kernel.release",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -172,8 +177,9 @@ def build(
     `added` are texts to write in the output folder before the build, by path;
     `start` is an output folder of the same tree to go on from; `given` are variables
     for make.  Raises UnfitTree with the first thing that went wrong,
-    InfrastructureError where this machine did and ConfigError where `given` is not
-    for the compiler; nothing half-built is kept.
+    InfrastructureError where this machine did, Damaged where the cache's copy of the
+    tree was, and ConfigError where `given` is not for the compiler; nothing half-built
+    is kept.
     """
     chain = Toolchain(compiler)
     makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
@@ -199,14 +205,19 @@ def build(
         _compile(tree, output, command, key, report)
         check_raw(Built(output, key).image)
 
+    read = [*cache.containing(tree.path), *(cache.containing(start) if start else ())]
+
     def make_or_blame(folder: Path) -> None:
+        cache.check(*read)
         try:
-            make(folder)
+            with cache.using(*read):
+                make(folder)
         except UnfitTree:
+            cache.check(*read)
             _check_compilers(chain, given, folder)
             raise
 
-    folder = cache.used(cache.entry("trees", key, make_or_blame))
+    folder = cache.used(cache.entry("trees", key, make_or_blame, vital=VITAL))
     cache.trim("trees", BUILDS_KEPT)
     return Built(folder / "output", key)
 
@@ -251,6 +262,8 @@ def check_defconfig(tree: Tree, name: str) -> None:
             f"{tree.path} has no arch/arm64/configs/{name}.{nearest(name, known)}",
             f"It has {', '.join(known)}." if known else "Leave --defconfig out.",
         )
+    if name:
+        kconfig.check_file(folder / name)
 
 
 def _configure(

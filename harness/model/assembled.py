@@ -123,10 +123,14 @@ def assemble(case: Case, random: Random) -> Image:
 
 
 def observe(image: Image, raw: Observation) -> Observation:
-    """What a record of the guest's says of the arguments; adds to a raw observation."""
+    """
+    What a record of the guest's says of the arguments; adds to a raw observation.
+
+    The result has no frame where the record has none that can be the image's.
+    """
     case, frame = image.case, raw.frame
-    if frame is None:
-        return raw
+    if frame is None or not _is_whole(image, frame):
+        return dataclasses.replace(raw, frame=None)
 
     def copy(placement: Placement, size: int) -> Look:
         """A by-reference copy, where the handler and the function were told that it is."""
@@ -172,6 +176,19 @@ def observe(image: Image, raw: Observation) -> Observation:
         arguments=arguments,
         object=looked,
         stray=_stray(image, frame),
+    )
+
+
+def _is_whole(image: Image, frame: Frame) -> bool:
+    """What was looked at has the size that it has in the image."""
+    registers, stack = len(image.registers), len(image.frame)
+    return all(
+        data is None or len(data) == size
+        for size, moments in (
+            (registers, (frame.passed, frame.arrived)),
+            (stack, (frame.before, frame.after, frame.seen)),
+        )
+        for data in moments
     )
 
 

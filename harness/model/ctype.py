@@ -19,6 +19,16 @@ class Kind(enum.Enum):
 
 
 @dataclass(frozen=True)
+class Extent:
+    """What it takes to look at all of a type."""
+
+    # With those of each element of an array, and of each member of a union.
+    scalars: int
+    # Of arrays, structs and unions in one another.
+    depth: int
+
+
+@dataclass(frozen=True)
 class Scalar:
     """A fundamental data type (AAPCS64 section 5.1); its alignment is its size."""
 
@@ -31,6 +41,10 @@ class Scalar:
     @property
     def align(self) -> int:
         return self.size
+
+    @property
+    def extent(self) -> Extent:
+        return Extent(1, 0)
 
 
 def declared(spelling: str, name: str) -> str:
@@ -81,6 +95,11 @@ class Array:
     def align(self) -> int:
         return self.element.align
 
+    @property
+    def extent(self) -> Extent:
+        inner = self.element.extent
+        return Extent(inner.scalars * self.count, inner.depth + 1)
+
 
 @dataclass(frozen=True)
 class BitField:
@@ -128,8 +147,15 @@ class Composite:
     def spelling(self) -> str:
         return self.typedef or f"{self.keyword} {self.tag or '{…}'}"
 
+    @functools.cached_property
+    def extent(self) -> Extent:
+        inner = [member.type.extent for member in self.members]
+        return Extent(sum(one.scalars for one in inner), 1 + max(one.depth for one in inner))
+
 
 CType = Scalar | Array | Composite
+# More than one case has; those of all that a run draws would be kept for ever.
+TYPES_REMEMBERED = 128
 
 CHAR = Scalar("char", 1)
 SCHAR = Scalar("signed char", 1)
@@ -257,7 +283,7 @@ VA_LIST = Composite(
 )
 
 
-@functools.cache
+@functools.lru_cache(TYPES_REMEMBERED)
 def value_bytes(type_: CType) -> frozenset[int]:
     """
     Offsets of the bytes that carry value; the others are padding.
@@ -312,7 +338,7 @@ def _bases(type_: CType) -> set[Scalar]:
     return {base for member in type_.members for base in _bases(member.type)}
 
 
-@functools.cache
+@functools.lru_cache(TYPES_REMEMBERED)
 def homogeneous(type_: CType) -> tuple[Scalar, ...]:
     """
     The members of an HFA or HVA (AAPCS64 section 5.9.5), or an empty tuple.

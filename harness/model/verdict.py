@@ -128,11 +128,18 @@ def _stack_mismatches(case: Case, observation: Observation) -> Iterator[str]:
         yield f"not played as planned: the probe was hit {room} bytes below the stack's top"
 
 
+_MOMENTS = ("before", "after", "seen")
+
+
 def _missing_looks(case: Case, runs: bool, observation: Observation) -> Iterator[str]:
     """Bytes that nobody looked at are not bytes that stayed the same."""
 
     def missing(look: Look | None, size: int, moments: Iterable[str]) -> bool:
-        return look is None or any(len(getattr(look, moment) or b"") != size for moment in moments)
+        """A moment that must be there is not, or one that is there is of another size."""
+        if look is None:
+            return True
+        sizes = {moment: len(getattr(look, moment) or b"") for moment in _MOMENTS}
+        return any(found != size for moment, found in sizes.items() if found or moment in moments)
 
     by_handler = ("before", "after") if runs else ()
     for index, placement in enumerate(case.layout.placements):
@@ -140,12 +147,16 @@ def _missing_looks(case: Case, runs: bool, observation: Observation) -> Iterator
         moments = ("seen", *by_handler) if placement.by_reference else ("seen",)
         if missing(look, case.arguments[index].type.size, moments):
             yield f"not played as planned: argument {index} was not looked at"
+    for index in sorted(observation.arguments.keys() - range(len(case.arguments))):
+        yield f"not played as planned: there is no argument {index}, which was looked at"
     if missing(observation.area, case.layout.stack_size, ("seen", *by_handler)):
         yield "not played as planned: the argument area was not looked at"
     if case.object:
         after = ("after",) if runs else ()
         if missing(observation.object, case.object.size, ("before", "seen", *after)):
             yield "not played as planned: the object was not looked at"
+    elif observation.object:
+        yield "not played as planned: there is no object, which was looked at"
 
 
 def _write_mismatches(
@@ -179,6 +190,8 @@ def _write_mismatches(
                 )
 
 
+# What a nested call passes and sees: nine words.
+_NESTED_SIZE = 72
 _MISSED = Counts(hits=1, handler=0, target=1, missed=1, skipped=0)
 
 
@@ -193,7 +206,9 @@ def _nested_mismatches(case: Case, runs: bool, observation: Observation) -> Iter
         yield "not played as planned: a nested probe was hit"
     elif nested.counts != _MISSED:
         yield f"the nested probe counted {nested.counts}, predicted {_MISSED}"
-    elif nested.seen != nested.sent or not nested.sent:
+    elif len(nested.sent) != _NESTED_SIZE:
+        yield f"the nested function's arguments were looked at in {len(nested.sent)} bytes"
+    elif nested.seen != nested.sent:
         yield (
             f"the nested function's arguments are corrupt in"
             f" {_describe(_changed(nested.sent, nested.seen))}"
@@ -320,6 +335,11 @@ def judge(
         mismatches.append(
             f"the caller's object lost {_describe(lost)}, predicted {_describe(prediction.lost)}"
         )
+    if looked := observation.object:
+        # What is put back is what was there at the hit.
+        before, seen = looked.before or b"", looked.seen or b""
+        if any(seen[offset] != before[offset] for offset in lost):
+            mismatches.append("the caller's object holds what nobody wrote")
     window = prediction.window if prediction.runs else -1
     if observation.saved not in (None, window):
         mismatches.append(f"{observation.saved} bytes were saved, predicted {window}")

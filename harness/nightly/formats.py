@@ -7,10 +7,11 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness import printable
 from harness.nightly.compare import Place, Regression, Sort
 from harness.nightly.night import Report
 from harness.nightly.unit import Done, Kind
-from harness.report import junit
+from harness.report import junit, ktap, words
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _reasons(found: Sequence[Regression]) -> tuple[str, ...]:
 
 def as_ktap(report: Report) -> str:
     """Documentation/dev-tools/ktap.rst of the kernel: units, in them variants, in them cases."""
-    return "".join(f"{line}\n" for line in _ktap(report))
+    return printable.lines(_ktap(report))
 
 
 def _ktap(report: Report) -> Iterator[str]:
@@ -115,11 +116,11 @@ def _ktap(report: Report) -> Iterator[str]:
                 for reason in test.reasons:
                     for line in reason.splitlines():
                         yield f"    # {test.name}: {line}"
-                # "#" would begin a directive.
-                seen = f" - {test.seen}".replace("#", "") if test.seen else ""
-                yield f"    {_ok([test])} {place} {test.name}{seen}"
-            yield f"  {_ok(cells)} {index} {name}"
-        yield f"{_ok([test for _, cells in groups for test in cells])} {number} {done.unit}"
+                seen = f" - {test.seen}" if test.seen else ""
+                yield f"    {_ok([test])} {place} {ktap.name(test.name + seen)}"
+            yield f"  {_ok(cells)} {index} {ktap.name(name)}"
+        status = _ok([test for _, cells in groups for test in cells])
+        yield f"{status} {number} {ktap.name(done.unit)}"
 
 
 def _ok(found: Sequence[Test]) -> str:
@@ -146,10 +147,10 @@ def as_junit(report: Report) -> str:
             )
             if test.reasons:
                 kind = "error" if test.error else "failure"
-                why = ElementTree.SubElement(case, kind, message=junit.clean(test.reasons[0]))
-                why.text = junit.clean("\n".join(test.reasons))
+                why = ElementTree.SubElement(case, kind, message=test.reasons[0])
+                why.text = "\n".join(test.reasons)
             elif test.seen:
-                ElementTree.SubElement(case, "system-out").text = junit.clean(test.seen)
+                ElementTree.SubElement(case, "system-out").text = test.seen
     return junit.text(top)
 
 
@@ -158,12 +159,12 @@ def as_annotations(report: Report) -> str:
     lines = []
     for one in report.regressions:
         change = f"{one.was} -> {one.is_}" if one.was else one.is_
-        message = _escaped("\n".join((change, *one.details)))
+        message = _escaped("\n".join(map(words.short, (change, *words.few(one.details)))))
         lines.append(f"::error title={_escaped(str(one.place), ':,')}::{message}")
     for done in report.results:
         for text in done.own_trouble:
             lines.append(f"::warning title={_escaped(done.unit, ':,')}::{_escaped(text)}")
-    return "".join(f"{line}\n" for line in lines)
+    return printable.lines(lines)
 
 
 def _escaped(text: str, further: str = "") -> str:

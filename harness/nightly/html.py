@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from harness import printable
 from harness.nightly import compare, told
 from harness.nightly.compare import Place
 from harness.nightly.night import Report
@@ -256,19 +257,25 @@ def _data(page: _Page) -> dict[str, Any]:
     }
 
 
+def _shown(value: Any) -> Any:
+    """What stands in the page; the template's own markup is left alone."""
+    return value if hasattr(value, "__html__") else printable.shown(str(value))
+
+
 def document(report: Report, past: Past) -> str:
     """The file; the report's cells come with their bytes."""
     environment = Environment(
         loader=PackageLoader("harness.nightly", "page"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     page = _Page(report, past)
     return environment.get_template("page.html.j2").render(
         page=page,
-        data=msgspec.to_builtins(_data(page)),
+        data=printable.strings(msgspec.to_builtins(_data(page))),
         report=report,
         sentence=told.sentence(report),
         rows=[told.row(done) for done in report.results],

@@ -6,12 +6,12 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
 from kcidb_io.schema import LATEST  # type: ignore[import-untyped]
 
+from harness import printable
 from harness.errors import InfrastructureError
 from harness.nightly.formats import Test, tests
 from harness.nightly.night import Report
@@ -37,7 +37,7 @@ def document(report: Report, origin: str = ORIGIN) -> bytes:
                 found["tests"][entry["id"]] = entry
     data = {
         "version": {"major": LATEST.major, "minor": LATEST.minor},
-        **{name: list(entries.values()) for name, entries in found.items()},
+        **{name: printable.strings(list(entries.values())) for name, entries in found.items()},
     }
     try:
         LATEST.validate(data)
@@ -86,12 +86,8 @@ def _test(
         "misc": {"seen": test.seen, "repetition": done.repetition, "engine": _engine(done)},
     }
     if test.reasons:
-        entry["log_excerpt"] = "\n".join(_clean(test.reasons))[:_LOG_MAX]
+        entry["log_excerpt"] = "\n".join(test.reasons)[:_LOG_MAX]
     return entry
-
-
-def _clean(lines: tuple[str, ...]) -> Iterator[str]:
-    return (line.replace("\0", "?") for line in lines)
 
 
 def _engine(done: Done) -> str:
@@ -99,7 +95,7 @@ def _engine(done: Done) -> str:
 
 
 def _word(text: str) -> str:
-    return re.sub(r"[^\w-]", "_", text)
+    return re.sub(r"[^\w-]", "_", text, flags=re.ASCII)
 
 
 def _time(seconds: float) -> str:

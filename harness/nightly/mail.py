@@ -8,10 +8,12 @@ import textwrap
 import time
 from collections.abc import Iterator
 
+from harness import printable
 from harness.nightly.compare import Regression, Sort
 from harness.nightly.night import Report
 from harness.nightly.told import missing, row, sentence
 from harness.nightly.unit import Kind
+from harness.report import words
 
 COLUMNS = 78
 # Regressions that a mail names; JSON has all.
@@ -20,13 +22,13 @@ NAMED = 50
 
 def text(report: Report, failure: Exception | None = None) -> str:
     """Subject and body, and what failed after the night itself."""
-    return "".join(f"{line}\n" for line in (*_lines(report), *_failed(failure)))
+    return printable.lines((*_lines(report), *_failed(failure)))
 
 
 def failed(name: str, failure: Exception | None) -> str:
     """Subject and body for a night that did not come to its end."""
     subject = f"Subject: [jprobe-harness] a night over {name} failed"
-    return "".join(f"{line}\n" for line in (subject, *_failed(failure)))
+    return printable.lines((subject, *_failed(failure)))
 
 
 def _failed(failure: Exception | None) -> Iterator[str]:
@@ -66,8 +68,8 @@ def _lines(report: Report) -> Iterator[str]:
 def _regression(one: Regression) -> Iterator[str]:
     yield from _wrapped(f"* {one.place}", "  ")
     yield from _wrapped(f"  {one.was} -> {one.is_}" if one.was else f"  {one.is_}", "    ")
-    for detail in one.details:
-        for line in detail.splitlines():
+    for detail in words.few(one.details):
+        for line in words.short(detail).splitlines():
             yield from _wrapped(f"  {line}", "    ")
 
 
@@ -82,13 +84,13 @@ def _again(report: Report) -> str:
     compiler = ["--cc", place.compiler] if place.compiler != "gcc" else []
     if one.sort is Sort.FUZZ:
         unit = next(u for u in report.planned if (u.kernel, u.kind) == (place.kernel, Kind.FUZZ))
-        words = ["fuzz", "--kernel", place.kernel, "--seed", str(unit.seed)]
-        words += ["--count", str(unit.count)]
+        command = ["fuzz", "--kernel", place.kernel, "--seed", str(unit.seed)]
+        command += ["--count", str(unit.count)]
     else:
-        words = [_COMMANDS.get(one.sort, "repro"), "--kernel", place.kernel]
-        words += ["--variant", place.variant] if place.variant else []
-        words += ["--case", place.case] if place.case else []
-    return shlex.join(["jprobe-harness", *words, *compiler])
+        command = [_COMMANDS.get(one.sort, "repro"), "--kernel", place.kernel]
+        command += ["--variant", place.variant] if place.variant else []
+        command += ["--case", place.case] if place.case else []
+    return shlex.join(["jprobe-harness", *command, *compiler])
 
 
 def _wrapped(line: str, indent: str = "") -> list[str]:

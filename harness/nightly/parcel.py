@@ -30,6 +30,7 @@ _BLOB = "blob"
 
 def pack(kernel: Kernel, modules: Modules) -> tuple[Parcel, dict[str, Path]]:
     """A parcel, and where on this machine the files are that it names, by digest."""
+    kernel.mend()
     files = {
         "kernel/Image": kernel.image,
         "kernel/config": kernel.config,
@@ -65,8 +66,7 @@ def _digest(data: bytes) -> str:
 
 def lacks(parcel: Parcel) -> list[str]:
     """Digests of the files that this machine does not have yet."""
-    folder = cache.root() / "blobs"
-    return [digest for digest in parcel.files.values() if not (folder / digest).is_dir()]
+    return [digest for digest in parcel.files.values() if not cache.has("blobs", digest)]
 
 
 def keep(digest: str, data: bytes) -> None:

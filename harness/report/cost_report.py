@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.report import words
 from harness.report.terminal import COMPLAINT, MISMATCH, print_rows, say
 from harness.run.cost import CostOutcome, CostResult
 from harness.run.logs import see
@@ -55,11 +56,11 @@ def print_costs(result: CostResult) -> None:
         [_row(outcome) for outcome in result.outcomes],
     )
     for outcome in result.outcomes:
-        for reason in outcome.reasons:
+        for reason in words.few(outcome.reasons):
             say(f"{MISMATCH}{outcome.variant.name}: {reason}", COMPLAINT)
-    for trouble in result.kernel_trouble:
+    for trouble in words.few(result.kernel_trouble):
         say(f"{MISMATCH}{trouble}", COMPLAINT)
-    for trouble in result.own_trouble:
+    for trouble in words.few(result.own_trouble):
         say(f"Our own tools failed: {trouble}", "yellow")
     if result.exit_status:
         say(see(result.logs))

@@ -57,12 +57,12 @@ def print_campaign(
     """The failures, the simplest one with the command that plays it, and one sentence."""
     out = console()
     print_differing(campaign.failures, everything)
-    for trouble in campaign.trouble:
+    for trouble in words.few(campaign.trouble):
         say(trouble, COMPLAINT)
     if shrunk:
         out.print()
         say(f"The simplest that fails too: {shrunk.play.case.signature}", "bold")
-        for reason in shrunk.reasons:
+        for reason in words.few(shrunk.reasons):
             say(reason, depth=4)
         say(f"Play it with: {command}")
     if campaign.failures or campaign.trouble:

@@ -3,18 +3,11 @@
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ElementTree
 
+from harness import printable
 from harness.report import words
 from harness.run.plan import Result
-
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def clean(text: str) -> str:
-    """Console text may hold what XML 1.0 cannot."""
-    return _FORBIDDEN.sub("?", text)
 
 
 def suite(result: Result) -> ElementTree.Element:
@@ -39,19 +32,22 @@ def suite(result: Result) -> ElementTree.Element:
             name=outcome.play.case.name,
         )
         if not outcome.agrees:
-            failure = ElementTree.SubElement(case, "failure", message=clean(outcome.reasons[0]))
+            failure = ElementTree.SubElement(case, "failure", message=outcome.reasons[0])
             lines = [*outcome.reasons, *(line for s in outcome.splats for line in s.lines)]
-            failure.text = clean("\n".join(lines))
+            failure.text = "\n".join(lines)
         else:
             ElementTree.SubElement(case, "system-out").text = words.cell(outcome)
     for complaint in errors:
         case = ElementTree.SubElement(top, "testcase", classname=result.release, name="the run")
-        ElementTree.SubElement(case, "error", message=clean(complaint))
+        ElementTree.SubElement(case, "error", message=complaint)
     return top
 
 
 def text(top: ElementTree.Element) -> str:
-    """An element as a file."""
+    """An element as a file; of what it has, some is none that XML 1.0 knows."""
+    for element in top.iter():
+        element.text = element.text and printable.shown(element.text)
+        element.attrib.update(printable.strings(element.attrib))
     ElementTree.indent(top)
     return (
         '<?xml version="1.0" encoding="utf-8"?>\n'

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.text import Text
 
+from harness import printable
 from harness.report import json_report, junit, ktap, terminal, words
 from harness.run.logs import see
 from harness.run.plan import Result, Survey
@@ -89,7 +90,7 @@ def print_complaints(survey: Survey, everything: bool = False) -> None:
     """What went wrong, run by run."""
     for result in survey.results:
         terminal.print_differing(result.differing, everything, f" on {result.spec}")
-        for trouble in result.trouble:
+        for trouble in words.few(result.trouble):
             terminal.say(f"\n{result.spec}: {trouble}", terminal.COMPLAINT)
     for unjudged in survey.unjudged:
         terminal.say(f"\n{unjudged.spec}: {unjudged.sentence}", terminal.COMPLAINT)
@@ -140,7 +141,7 @@ def as_ktap(survey: Survey) -> str:
     for number, result in enumerate(survey.results, 1):
         lines += [f"  {line}" for line in ktap.lines(result)]
         status = "not ok" if result.exit_status else "ok"
-        lines.append(f"{status} {number} {result.spec}")
+        lines.append(f"{status} {number} {ktap.name(result.spec)}")
     for number, unjudged in enumerate(survey.unjudged, len(survey.results) + 1):
-        lines += [f"# {unjudged.sentence}", f"not ok {number} {unjudged.spec}"]
-    return "".join(f"{line}\n" for line in lines)
+        lines += [f"# {unjudged.sentence}", f"not ok {number} {ktap.name(unjudged.spec)}"]
+    return printable.lines(lines)

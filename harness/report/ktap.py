@@ -5,8 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness import printable
 from harness.report import words
 from harness.run.plan import Outcome, Result
+
+
+def name(text: str) -> str:
+    """A test's name; "#" would begin a directive."""
+    return text.replace("#", "")
 
 
 def _subtest(number: int, outcome: Outcome) -> Iterator[str]:
@@ -14,8 +20,7 @@ def _subtest(number: int, outcome: Outcome) -> Iterator[str]:
         for line in reason.splitlines():
             yield f"  # {outcome.play.case.name}: {line}"
     status = "ok" if outcome.agrees else "not ok"
-    # "#" would begin a directive.
-    yield f"  {status} {number} {outcome.play.case.name} - {words.cell(outcome)}"
+    yield f"  {status} {number} {outcome.play.case.name} - {name(words.cell(outcome))}"
 
 
 def lines(result: Result) -> Iterator[str]:
@@ -27,14 +32,14 @@ def lines(result: Result) -> Iterator[str]:
     yield "KTAP version 1"
     yield f"1..{len(by_variant) + bool(complaints)}"
     yield f"# jprobe-harness on {result.release}"
-    for number, (name, outcomes) in enumerate(by_variant.items(), 1):
+    for number, (variant, outcomes) in enumerate(by_variant.items(), 1):
         yield "  KTAP version 1"
-        yield f"  # Subtest: {name}"
+        yield f"  # Subtest: {variant}"
         yield f"  1..{len(outcomes)}"
         for index, outcome in enumerate(outcomes, 1):
             yield from _subtest(index, outcome)
         status = "ok" if all(outcome.agrees for outcome in outcomes) else "not ok"
-        yield f"{status} {number} {name}"
+        yield f"{status} {number} {name(variant)}"
     if complaints:
         for text in complaints:
             yield f"# {' '.join(text.split())}"
@@ -42,4 +47,4 @@ def lines(result: Result) -> Iterator[str]:
 
 
 def document(result: Result) -> str:
-    return "".join(f"{line}\n" for line in lines(result))
+    return printable.lines(lines(result))

@@ -106,7 +106,7 @@ def print_layouts(results: Mapping[str, Result]) -> None:
 
 def _print_differing(result: Result) -> None:
     print_differing(result.differing)
-    for complaint in words.run_complaints(result):
+    for complaint in words.few(words.run_complaints(result)):
         say(complaint, COMPLAINT, depth=2)
     if result.exit_status:
         say(see(result.logs), depth=2)

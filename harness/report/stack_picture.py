@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
+from harness import printable
 from harness.model.case import Case
 from harness.model.policy import Hit, Variant
 from harness.model.predict import Offsets, Places, predict, ranges
@@ -116,7 +117,7 @@ def svg(case: Case, variants: Sequence[Variant], hit: Hit, places: Places) -> st
         saved = f"saves {prediction.window} bytes" if prediction.runs else "no handler"
         drawn.append(text(x + BAR / 2, bottom + 32, saved, "", "middle"))
     title = f"{case.name}: what each stack policy saves and leaves corrupt"
-    return "\n".join(
+    drawing = "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}"'
             f' width="{width}" role="img">',
@@ -127,3 +128,4 @@ def svg(case: Case, variants: Sequence[Variant], hit: Hit, places: Places) -> st
             "",
         ]
     )
+    return printable.shown(drawing)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.model.storm import CONTEXTS, Storm
+from harness.report import words
 from harness.report.terminal import COMPLAINT, MISMATCH, console, print_rows, say
 from harness.run.logs import see
 from harness.run.storm import StormOutcome, StormResult
@@ -72,9 +73,9 @@ def print_storms(result: StormResult) -> None:
         ],
     )
     for outcome in result.outcomes:
-        for reason in outcome.reasons:
+        for reason in words.few(outcome.reasons):
             say(f"{MISMATCH}{outcome.variant.name}: {reason}", COMPLAINT)
-    for trouble in result.own_trouble:
+    for trouble in words.few(result.own_trouble):
         say(f"Our own tools failed: {trouble}", "yellow")
     out.print()
     say(summary(result), "bold")

@@ -6,9 +6,10 @@ from __future__ import annotations
 import io
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,8 +17,10 @@ from rich.progress import (
     TaskProgressColumn,
     TextColumn,
 )
+from rich.segment import Segment
 from rich.text import Text
 
+from harness import printable
 from harness.model.observation import Look
 from harness.model.predict import Damage
 from harness.report import differing, words
@@ -44,27 +47,38 @@ CLASSES = {
 _CLASS = re.compile(rf"\b({'|'.join(damage.value for damage in Damage)})\b( [\d,]+)?")
 # Kinds of difference, and plays alike, that are told without --all.
 KINDS, ALIKE = 8, 6
+# Of a hexdump, so many bytes are told: a stack's whole argument area.
+OCTETS = 1024
 
 
 class _Console(Console):
-    """Leaves a closed pipe to the command; rich would end with status 1."""
+    """Writes no escape but its own."""
 
     def on_broken_pipe(self) -> None:
+        """Leave a closed pipe to the command; rich would end with status 1."""
         raise BrokenPipeError
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        for text, style, control in super().render(renderable, options):
+            if style and style.link:
+                # Of what others print while there are progress bars.
+                style = style.update_link(None)
+            yield Segment(text if control else printable.shown(text), style, control)
 
 
 def console(stderr: bool = False) -> Console:
     """A console that never folds a line in a pipe."""
-    made = _Console(stderr=stderr, highlight=False)
-    if not made.file.isatty():
-        made = _Console(stderr=stderr, highlight=False, width=PIPE_WIDTH)
-    return made
+    file = printable.unguarded(sys.stderr if stderr else sys.stdout)
+    width = None if file.isatty() else PIPE_WIDTH
+    return _Console(file=file, stderr=stderr, highlight=False, width=width)
 
 
 def progress() -> Progress:
     """Progress bars on the terminal; nothing at all in a pipe."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         MofNCompleteColumn(),
@@ -77,16 +91,24 @@ def progress() -> Progress:
 def say(sentence: str | Text, style: str = "", *, depth: int = 0) -> None:
     """A sentence so far from the left, folded where a terminal is too narrow for it."""
     out = console()
-    text = Text(sentence, style) if isinstance(sentence, str) else sentence
+    text = Text(printable.shown(sentence), style) if isinstance(sentence, str) else sentence
+    text = _cut(text)
     for paragraph in text.split("\n"):
         for line in folded(paragraph, out.width, first=depth, hang=depth and depth + 2):
             out.print(line, soft_wrap=True)
 
 
+def _cut(text: Text) -> Text:
+    """The same as words.short()."""
+    if len(text) <= words.CHARACTERS:
+        return text
+    return text[: words.CHARACTERS] + words.short(text.plain)[words.CHARACTERS :]
+
+
 def classes(text: str) -> Text:
     """The text with its classes of corruption coloured."""
-    made = Text(text)
-    for match in _CLASS.finditer(text):
+    made = Text(printable.shown(text))
+    for match in _CLASS.finditer(made.plain):
         made.stylize(CLASSES[Damage(match[1])], *match.span())
     return made
 
@@ -146,7 +168,7 @@ def print_result(result: Result, everything: bool = False) -> None:
             f" argument, so that it does not leak: {', '.join(kept)}"
         )
     print_differing(result.differing, everything)
-    for trouble in result.trouble:
+    for trouble in words.few(result.trouble):
         out.print()
         say(trouble, COMPLAINT)
     for failure in result.retried:
@@ -182,7 +204,7 @@ def print_differing(outcomes: Sequence[Outcome], everything: bool = False, where
         out.print()
         alike = f", and {more} more like it" if more else ""
         say(f"{MISMATCH}{group.first.play}{where}{alike}", COMPLAINT)
-        for reason in group.first.reasons:
+        for reason in words.few(group.first.reasons):
             say(reason, depth=4)
         if more:
             names = [outcome.play.case.name for outcome in group.outcomes[1:]]
@@ -206,8 +228,8 @@ def lines(outcome: Outcome, columns: int, colour: bool = True) -> list[str]:
         print_dump(outcome, out)
         if outcome.agrees:
             out.print(Text(f"{words.cell(outcome)}, as predicted", style="bold"))
-        for reason in outcome.reasons:
-            out.print(Text(f"{MISMATCH}{reason}", style=COMPLAINT))
+        for reason in words.few(outcome.reasons):
+            out.print(_cut(Text(f"{MISMATCH}{printable.line(reason)}", style=COMPLAINT)))
     return captured.get().splitlines()
 
 
@@ -221,7 +243,7 @@ def print_dump(outcome: Outcome, out: Console | None = None) -> None:
     hit = observation.hit
     saved = "not told" if observation.saved is None else f"{observation.saved} bytes"
     out.print(Text(f"{case.name} under {outcome.play.variant.name}", style="bold"))
-    out.print(Text(f"{case.shows}; {case.signature}"))
+    out.print(_cut(Text(f"{case.shows}; {case.signature}")))
     out.print(
         Text(
             f"SP {hit.sp:#x}  FP - SP {hit.fp - hit.sp:#x}  top - SP {hit.top - hit.sp:#x}"
@@ -262,13 +284,22 @@ def _print_dump(
     size = max((len(data) for data in shown.values()), default=0)
     reference = look.before or look.seen or b""
     rows: list[Sequence[str | Text]] = []
-    for offset in range(0, size, octets):
+    for offset in range(0, min(size, OCTETS), octets):
         row = [
             _octets(data[offset : offset + octets], reference[offset : offset + octets])
             for data in shown.values()
         ]
         rows.append((f"{offset:#06x}", *row, names.get(offset, "")))
     print_rows(title, ("offset", *shown, ""), rows, out=out)
+    if size > OCTETS:
+        rest = [data[OCTETS:] for data in shown.values()]
+        differ = sum(len(set(column)) > 1 for column in zip_longest(*rest))
+        out.print(
+            Text(
+                f"{size - OCTETS:,} more bytes, of which {differ:,} differ; all are in the run's"
+                " records: jprobe-harness log --part records"
+            )
+        )
 
 
 def _octets(data: bytes, reference: bytes) -> Text:
@@ -294,7 +325,7 @@ def print_rows(
     out = out or console()
     # A cell of a user's file may have lines, or tabs, of its own.
     cells = [
-        [Text(re.sub(r"\s", " ", c)) if isinstance(c, str) else c for c in row] for row in rows
+        [_cut(Text(printable.line(c)) if isinstance(c, str) else c) for c in row] for row in rows
     ]
     columns = None if out.width == PIPE_WIDTH else out.width
     out.print(Text(title))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +14,24 @@ from harness.model.policy import Variant
 from harness.model.predict import Damage, Offsets, Prediction, ranges
 from harness.model.verdict import Verdict
 from harness.run.plan import Outcome, Result
+
+# Of what a guest says, so much is told where people read it: sentences of one sort, and
+# characters of one of them.
+SENTENCES, CHARACTERS = 40, 2000
+ALL = "--json has all"
+
+
+def few(sentences: Sequence[str]) -> Iterator[str]:
+    """The first of them, and how many more there are."""
+    yield from sentences[:SENTENCES]
+    if (more := len(sentences) - SENTENCES) > 0:
+        yield f"and {more:,} more; {ALL}"
+
+
+def short(text: str) -> str:
+    """The begin of a text that nobody would read to its end, and how much more there is."""
+    more = len(text) - CHARACTERS
+    return text if more <= 0 else f"{text[:CHARACTERS]} ... and {more:,} more characters; {ALL}"
 
 
 def judged(outcome: Outcome | None) -> Verdict | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from harness.errors import Exit, InfrastructureError, KernelFault
-from harness.guest.protocol import HINT, Guest, ProtocolError, Record, Refusal
-from harness.guest.splat import complaints
+from harness.guest.protocol import Guest, Record, Refusal
+from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.model.cost import Cost, judge
@@ -114,22 +115,37 @@ def _measure(
     """Add what comes of each, and tell what the kernel complains of."""
     lines = [f"$ {v.policy.rule.value} {v.policy.size} {CALLS}" for v in variants]
     fault: tuple[str, ...] = ()
+    splats: list[Splat] = []
     try:
         with start(setup, lines) as session:
             plays = iter(zip(variants, lines))
-            for record in session.records(len(lines)):
-                if not isinstance(record, Guest):
-                    outcomes.append(_outcome(*next(plays), record))
+            try:
+                for record in session.records(len(lines)):
+                    if isinstance(record, Guest):
+                        continue
+                    variant, line = next(plays, (None, ""))
+                    if not variant or not _answers(record, line):
+                        raise session.protocol_fault("The guest sent another record.")
+                    outcomes.append(_outcome(variant, record))
+            finally:
+                session.hear_out()
+                splats = session.console.watcher.splats
+    except InfrastructureError as error:
+        if not splats:
+            raise
+        fault = (error.sentence,)
     except KernelFault as error:
         fault = (f"{type(error).__name__}: {error.sentence}",)
-    return (*fault, *complaints(session.console.watcher.splats))
+    return (*fault, *complaints(splats))
 
 
-def _outcome(variant: Variant, line: str, record: Record) -> CostOutcome:
+def _answers(record: Record, line: str) -> TypeGuard[Cost | Refusal]:
+    return isinstance(record, Cost | Refusal) and record.line == line
+
+
+def _outcome(variant: Variant, record: Cost | Refusal) -> CostOutcome:
     if isinstance(record, Refusal):
         return CostOutcome(variant, None, (f"The guest did not play it: {record}",))
-    if not isinstance(record, Cost) or record.line != line:
-        raise ProtocolError("The guest sent another record.", HINT)
     if not record.counts_instructions:
         raise InfrastructureError(
             f"{record.instructions} instructions took {record.ticks} ticks of"

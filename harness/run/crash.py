@@ -8,13 +8,16 @@ modules, whose files have theirs.
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elftools.common.exceptions import ELFError
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
@@ -40,6 +43,8 @@ _ADR_PREL_PG_HI21, _ADD_ABS_LO12_NC, _LDST64_ABS_LO12_NC = 275, 277, 286
 _ADRP_MASK, _ADRP = 0x9F000000, 0x90000000
 _PAGE = 4096
 _NOTE = struct.Struct("<III")
+# A kernel's stack, and CPUs, as arm64's largest configurations have them.
+_STACK_MAX, _CPUS_MAX = 1 << 18, 4096
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,25 @@ def find(folder: Path) -> int:
 
 def opened(folder: Path, boot: int) -> Program:
     """A drgn program of a dump, which knows our modules."""
+    with _told_by(vmcore_of(folder, boot)):
+        return _opened(folder, boot)
+
+
+@contextmanager
+def _told_by(dump: Path) -> Iterator[None]:
+    """A guest whose memory is damaged may have left anything there."""
+    from drgn import FaultError
+
+    try:
+        yield
+    except (FaultError, LookupError, ValueError, OverflowError, ELFError, struct.error) as error:
+        raise ConfigError(
+            f"{dump} does not tell what the jprobes were at: {error}.",
+            "The guest's memory may be damaged, or the file cut short.",
+        ) from error
+
+
+def _opened(folder: Path, boot: int) -> Program:
     from drgn import Program
 
     places, dump = _places(folder, boot), vmcore_of(folder, boot)
@@ -139,11 +163,12 @@ def read(folder: Path, boot: int) -> Crash:
     program = opened(folder, boot)
     if PORT not in places["sections"]:
         raise ConfigError("This kernel's jprobes are its own; only the port's state can be read.")
-    play = program["play"]
-    return Crash(
-        case=play.pc.name.string_().decode() if play.pc else "",
-        cpus=tuple(_cpus(program, places)),
-    )
+    with _told_by(vmcore_of(folder, boot)):
+        play = program["play"]
+        return Crash(
+            case=play.pc.name.string_().decode() if play.pc else "",
+            cpus=tuple(itertools.islice(_cpus(program, places), _CPUS_MAX)),
+        )
 
 
 def _cpus(program: Program, places: Any) -> Iterator[Cpu]:
@@ -163,7 +188,9 @@ def _cpu(program: Program, number: int, state: Object) -> Cpu:
     if not state.phase.value_():
         return Cpu(number, phase)
     hit = state.jp.stat.stack
-    sp = state.regs.sp.value_()
+    sp, top = state.regs.sp.value_(), hit.top.value_()
+    if not 0 <= top - sp <= _STACK_MAX:
+        raise ValueError(f"no stack is from {sp:#x} to {top:#x}")
     kind = state.jp.policy.kind.format_(type_name=False).removeprefix("STACK_POLICY_")
     return Cpu(
         number=number,
@@ -171,7 +198,7 @@ def _cpu(program: Program, number: int, state: Object) -> Cpu:
         saved=state.saved.value_(),
         sp=sp,
         pc=state.regs.pc.value_(),
-        stack=program.read(sp, hit.top.value_() - sp),
+        stack=program.read(sp, top - sp),
         policy=Policy(Rule[kind], state.jp.policy.size.value_()),
     )
 
@@ -239,6 +266,9 @@ def damage(case: Case, cpu: Cpu) -> list[tuple[int, list[tuple[int, int]]]]:
         if placement.stack is None or placement.by_reference:
             continue
         now = cpu.stack[placement.stack : placement.stack + argument.type.size]
+        if len(now) < argument.type.size:
+            # It was passed where no stack is.
+            continue
         changed = [i for i in sorted(value_bytes(argument.type)) if now[i] != argument.value[i]]
         if changed:
             found.append((index, ranges(changed)))

@@ -118,13 +118,14 @@ def run(
         digest.update(fingerprint(outcome).encode())
         on_played(campaign.played)
 
-    for start in range(0, count, BATCH):
-        chosen = plays(seed, range(start, min(start + BATCH, count)), variants, compiled)
-        stopped = None
+    def play(indices: Sequence[int]) -> bool:
+        """One batch, of which what agrees is not kept; False where the user ended it."""
+        chosen = plays(seed, indices, variants, compiled)
+        ended = False
         try:
             result = repro.run(kernel, built, chosen, on_outcome=on_outcome)
         except Interrupted as interrupted:
-            stopped, result = interrupted, interrupted.result
+            ended, result = True, interrupted.result
         agreeing = (o.verdict for o in result.outcomes if o.agrees)
         campaign.classes.update(verdict.label for verdict in agreeing if verdict)
         campaign.failures += result.differing
@@ -132,7 +133,10 @@ def run(
         campaign.own_trouble += result.own_trouble
         campaign.logs = result.logs
         campaign.digest = digest.hexdigest()
-        if stopped:
+        return not ended
+
+    for start in range(0, count, BATCH):
+        if not play(range(start, min(start + BATCH, count))):
             raise Interrupted(campaign, campaign.played, count, "signatures")
         if campaign.failures or campaign.trouble:
             break
@@ -153,7 +157,7 @@ def fingerprint(outcome: Outcome) -> str:
     hold addresses, the stack's height and what follows from it.
     """
     verdict = outcome.verdict
-    if verdict is None:
+    if verdict is None or not verdict.judged:
         return f"{outcome.play}: {outcome.reasons}\n"
     seen, play = verdict.observation, outcome.play
     words = [str(play), verdict.label, str(seen.counts), str(seen.context.value)]

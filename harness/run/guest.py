@@ -11,7 +11,7 @@ from types import TracebackType
 from harness.errors import KernelDied, KernelFault, KernelHung, TestHung
 from harness.guest import initramfs, protocol, recipe
 from harness.guest.initramfs import Channel
-from harness.guest.protocol import HINT, ProtocolError, Ran, Record
+from harness.guest.protocol import Ran, Record
 from harness.guest.splat import Splat
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
@@ -76,7 +76,7 @@ class Guest:
             self.session = Session(machine, channel, self._deadlines, log=self._log)
             introduction = self.session.await_record(self._deadlines.boot)
             if not isinstance(introduction, protocol.Guest):
-                raise ProtocolError("The guest did not introduce itself.", HINT)
+                raise self.session.protocol_fault("The guest did not introduce itself.")
             self.introduction = introduction
             self.check_quiet()
             self._resources = resources.pop_all()
@@ -88,9 +88,7 @@ class Guest:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        while self.session.console.read():
-            # What the kernel said last counts too.
-            pass
+        self.session.hear_out()
         self._resources.close()
         if kind is None and self.lives:
             self.check_quiet()
@@ -176,7 +174,7 @@ class Guest:
         hint = "Where it needs longer: run(command, seconds=...)."
         record = self._ask(f"run {command}", f"'{command}'", limit, hint)
         if not isinstance(record, Ran):
-            raise ProtocolError("The guest answered something else.", HINT)
+            raise self.session.protocol_fault("The guest answered something else.")
         self.check_quiet()
         return record
 

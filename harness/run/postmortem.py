@@ -14,7 +14,7 @@ from qemu.qmp import QMPError
 from harness import tool
 from harness.errors import ConfigError, InfrastructureError
 from harness.guest import loaded
-from harness.guest.protocol import HINT, Guest, ProtocolError, Ran, Record
+from harness.guest.protocol import Guest, Ran, Record
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules, names
 from harness.run.attendant import Attendant
@@ -132,7 +132,7 @@ class Recorder:
         introduction = session.await_record(session.deadlines.boot)
         yield introduction
         if not isinstance(introduction, Guest):
-            raise ProtocolError("The guest did not introduce itself.", HINT)
+            raise session.protocol_fault("The guest did not introduce itself.")
         note_places(session, self._modules, self._log)
         session.on_death = self._on_death
         session.send(PLAY.format(plan=plan, then=":" if self._at_end else "$b poweroff -f"))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from harness.errors import ConfigError, InfrastructureError, KernelFault, UnfitEmulator
-from harness.guest.protocol import HINT, LINE_SHOWN, Guest, ProtocolError, Record, Refusal
+from harness.guest.protocol import LINE_SHOWN, Guest, Record, Refusal
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Engine, Kernel
 from harness.kernel.modules import Modules
@@ -78,17 +78,20 @@ class _Run:
         self._boots += 1
         first = len(self._outcomes)
         rest = self._plays[first:]
+        session: Session | None = None
+        splats: Sequence[Splat] = ()
         try:
             with start(self._setup, [play.line for play in rest]) as session:
                 on_boot()
                 try:
                     self._judge(session, rest)
                 finally:
-                    if not session.starved:
-                        self._pin(session.console.watcher.splats, first)
+                    session.hear_out()
+                    splats = () if session.starved else session.console.watcher.splats
         except KernelFault as fault:
+            assert session
             self._faults += 1
-            return self._judge_fault(fault, session, first)
+            return self._judge_fault(fault, session)
         except InfrastructureError as error:
             if len(self._retried) == RETRIES or isinstance(error, UnfitEmulator):
                 self._own_trouble.append(str(error))
@@ -97,6 +100,8 @@ class _Run:
         except KeyboardInterrupt:
             self._own_trouble.append(INTERRUPTED)
             raise
+        finally:
+            self._pin(splats, first)
         return True
 
     def _records(
@@ -128,8 +133,10 @@ class _Run:
             if isinstance(record, Guest):
                 self._check_release(record)
                 continue
+            if expected > len(plays):
+                raise session.protocol_fault("The guest sent more records than were planned.")
             if not isinstance(record, Observation | Refusal) or record.seq != expected:
-                raise ProtocolError(f"The guest's record {expected} did not come.", HINT)
+                raise session.protocol_fault(f"The guest's record {expected} did not come.")
             outcome = judge_record(plays[expected - 1], record, self._setup.modules)
             if self._setup.witness:
                 outcome = heard(outcome, sighting)
@@ -147,26 +154,23 @@ class _Run:
         self._outcomes.append(outcome)
         self._on_outcome(outcome)
 
-    def _judge_fault(self, fault: KernelFault, session: Session, first: int) -> bool:
+    def _judge_fault(self, fault: KernelFault, session: Session) -> bool:
         """Put a fault where it belongs; False where a further boot would not help."""
         text = f"{type(fault).__name__}: {fault.sentence}"
         judged = len(self._outcomes)
         if session.guest and judged < len(self._plays):
-            seq = judged - first + 1
-            splats = tuple(s for s in session.console.watcher.splats if s.seq == seq)
-            reasons = (text, *complaints(splats))
-            self._tell(Outcome(self._plays[judged], None, reasons, splats))
+            self._tell(Outcome(self._plays[judged], None, (text,)))
             return True
         self._kernel_trouble.append(text)
         return bool(session.guest)
 
     def _pin(self, splats: Sequence[Splat], first: int) -> None:
-        """Pin each complaint of the kernel's on the play that it came in."""
+        """Pin each complaint of the kernel's on the play that it came in, if there is one."""
         for splat in splats:
             index = first + splat.seq - 1
-            if splat.seq == 0:
+            if splat.seq == 0 or index >= len(self._outcomes):
                 self._kernel_trouble += complaints([splat])
-            elif index < len(self._outcomes):
+            else:
                 outcome = self._outcomes[index]
                 self._outcomes[index] = replace(
                     outcome,
@@ -240,5 +244,7 @@ def judge_record(
     if play.image:
         record = observe(play.image, record)
         kept = ()
+        if record.frame is None:
+            return Outcome(play, None, ("The guest does not tell the caller's frame.", *trouble))
     verdict = judge(play.case, play.variant.expected, record, kept)
     return Outcome(play, verdict, trouble, tuple(splats))

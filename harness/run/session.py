@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import select
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
+from harness import blame
 from harness.errors import (
     HarnessError,
     InfrastructureError,
@@ -20,7 +24,7 @@ from harness.errors import (
     TestHung,
 )
 from harness.guest.initramfs import Channel
-from harness.guest.protocol import Guest, Parser, ProtocolError, Record
+from harness.guest.protocol import Damaged, Guest, Parser, ProtocolError, Record
 from harness.run.logs import BootLog, see
 from harness.vm.console import Console
 from harness.vm.machine import Machine
@@ -39,8 +43,19 @@ class Deadlines:
     # From the last record, or the kernel's death, to QEMU's end.
     end: float = 30
 
+    def whole(self, planned: int) -> float:
+        """For a boot with so many plays: a few may take long, all of them may not."""
+        return self.boot + self.end + LONG_PLAYS * self.play + planned * USUAL_SECONDS
+
 
 DEFAULT_DEADLINES = Deadlines()
+# In a boot, plays that may take as long as one may.
+LONG_PLAYS = 10
+# What the others take; on a quiet machine it is a hundredth of that.
+USUAL_SECONDS = 1
+# Reads of a console that never falls silent.
+LAST_READS = 16
+SHARED_LINE = "On a serial line shared with printk this happens: run again."
 
 
 class Session:
@@ -60,6 +75,9 @@ class Session:
         self._hint = see(str(log.run)) if log else ""
         self.guest: Guest | None = None
         self.deadlines = deadlines
+        # A guest that does not take what it is told must not be waited for, either (socket(7)).
+        patience = struct.pack("ll", math.ceil(deadlines.play), 0)
+        machine.records.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
         # Records received, but for the guest's introduction.
         self.received = 0
         self.ended = False
@@ -67,7 +85,7 @@ class Session:
         self.on_death: Callable[[], None] | None = None
         self._examined = False
         self._channel = channel
-        self._parser = Parser()
+        self._parser = Parser(shared=channel is Channel.SERIAL)
         # Records that came while somebody else was waited for.
         self._early: list[Record] = []
         self._poll = select.epoll()
@@ -85,13 +103,37 @@ class Session:
         Whoever waits for something else of the guest's calls this meanwhile: a guest
         that nobody listens to blocks.
         """
-        self._early += self._read(0) or []
+        self._read(0)
         return not self.ended
 
     def take(self) -> list[Record]:
-        """The records that look() has read."""
-        records, self._early = self._early, []
-        return records
+        """
+        The records that look() has read; raises protocol_fault() for a damaged one.
+
+        Those before it are taken first, whatever came with them.
+        """
+        sound = list(itertools.takewhile(lambda one: not isinstance(one, Damaged), self._early))
+        if self._early and not sound:
+            (damaged, *self._early) = self._early
+            assert isinstance(damaged, Damaged)
+            raise self.protocol_fault(damaged.sentence)
+        self._early = self._early[len(sound) :]
+        for record in sound:
+            if isinstance(record, Guest):
+                self.guest = record
+            else:
+                self.received += 1
+        return sound
+
+    def protocol_fault(self, sentence: str) -> HarnessError:
+        """
+        Whose fault a record is that the guest's module cannot have written.
+
+        Nobody else writes to a channel of the guest's own: its memory is damaged.
+        """
+        if self._channel is Channel.SERIAL:
+            return ProtocolError(sentence, SHARED_LINE)
+        return KernelFault(sentence, self._hint)
 
     def records(self, planned: int) -> Iterator[Record]:
         """
@@ -101,7 +143,13 @@ class Session:
         QEMU failed or the guest did not come as far as introducing itself.
         """
         seconds = self.deadlines.boot
-        while not self.ended:
+        whole = self.deadlines.whole(planned)
+        end = time.monotonic() + whole
+        while not self.ended or self._early:
+            if time.monotonic() > end:
+                raise TestHung(
+                    f"{self.received} of {planned} plays took {whole:g} s together.", self._hint
+                )
             yield from self.wait(seconds)
             last = self.guest and self.received >= planned
             seconds = self.deadlines.end if last else self.deadlines.play
@@ -119,52 +167,58 @@ class Session:
         if self.console.dead:
             raise self._dead()
         status = self.machine.process.wait(self.deadlines.end)
+        if status < 0:
+            killed = blame.killed("QEMU", -status)
+            raise MachineError(self._said(killed.sentence), killed.hint)
         if status:
             raise MachineError(self._said(f"QEMU ended with status {status}."), self._hint)
-        if not self.console.watcher.powered_off:
-            raise KernelDied(self._said("The guest was gone without a word."), self._hint)
+        if self.console.watcher.powered_off:
+            return
+        if self.machine.ended_by_signal:
+            raise MachineError(self._said("Somebody ended QEMU."), self._hint)
+        raise KernelDied(self._said("The guest was gone without a word."), self._hint)
 
     def wait(self, seconds: float) -> list[Record]:
         """
         The next records, one or more; none once QEMU has ended.
 
-        Raises KernelDied, KernelHung or TestHung when none comes in time.
+        Raises KernelDied, KernelHung or TestHung when none comes in time, whatever
+        else comes meanwhile, MachineError when that is QEMU's doing, and as take().
         """
         deadline = time.monotonic() + seconds
+        dying = False
         while not self._early:
             if self._examined:
                 raise self._dead()
-            records = self._read(max(0.0, deadline - time.monotonic()))
-            if records is None:
-                self._hung()
-            self._early += records
-            if self.ended:
+            came = self._read(max(0.0, deadline - time.monotonic()))
+            if self.ended or self._early:
                 break
-            if self.console.dead and self.on_death and not self._early:
+            if not came or time.monotonic() > deadline:
+                self._hung()
+            if self.console.dead and self.on_death:
                 self.on_death()
                 self._examined = True
-            if self.console.dead:
+            if self.console.dead and not dying:
+                dying = True
                 deadline = min(deadline, time.monotonic() + self.deadlines.end)
         return self.take()
 
-    def _read(self, seconds: float) -> list[Record] | None:
-        """The records in what comes next; None when nothing comes in time."""
+    def _read(self, seconds: float) -> bool:
+        """Keep the records in what comes next; False when nothing comes in time."""
         events = self._poll.poll(seconds)
-        if not events:
-            return None
         sources = {number for number, _ in events}
-        self.ended = self.machine.pidfd in sources
-        records: list[Record] = []
+        self.ended = self.ended or self.machine.pidfd in sources
         if self.console.fileno() in sources or self.ended:
-            records += self._read_console()
+            self._read_console()
         if self.machine.records.fileno() in sources or self.ended:
-            records += self._read_records()
-        for record in records:
-            if isinstance(record, Guest):
-                self.guest = record
-            else:
-                self.received += 1
-        return records
+            self._read_records()
+        return bool(events)
+
+    def hear_out(self) -> None:
+        """Read what the kernel said last, as far as it has come by now."""
+        for _ in range(LAST_READS):
+            if not self.console.read():
+                return
 
     def await_record(self, seconds: float) -> Record:
         """The answer to what was sent; raises as wait(), and KernelDied without one."""
@@ -174,59 +228,51 @@ class Session:
             raise KernelDied(self._said("The guest has powered off."), self._hint)
         return records[0]
 
-    def _read_console(self) -> list[Record]:
+    def _read_console(self) -> None:
         """Read what has come; a guest without virtio tells its records here."""
-        records: list[Record] = []
         while text := self.console.read():
             if self._channel is Channel.SERIAL:
-                records += self._parse(text.encode())
+                self._early += self._parser.feed(text.encode())
             if not self.ended:
-                return records
+                return
         if text is None and not self.ended:
             self._poll.unregister(self.console.fileno())
-        return records
 
-    def _read_records(self) -> list[Record]:
-        records: list[Record] = []
+    def _read_records(self) -> None:
         while True:
             try:
                 data = self.machine.records.recv(1 << 20, socket.MSG_DONTWAIT)
             except (BlockingIOError, ConnectionResetError):
-                return records
+                return
             if not data:
                 if not self.ended:
                     self._poll.unregister(self.machine.records.fileno())
-                return records
+                return
             if self.log:
                 self.log.records.write(data)
-            records += self._parse(data)
+            self._early += self._parser.feed(data)
             if not self.ended:
-                return records
-
-    def _parse(self, data: bytes) -> list[Record]:
-        try:
-            return self._parser.feed(data)
-        except ProtocolError as error:
-            if self._channel is Channel.SERIAL:
-                raise
-            # Nobody else writes here: the guest's own memory is damaged.
-            raise KernelFault(error.sentence, self._hint) from error
+                return
 
     def send(self, line: str) -> None:
-        """Give a guest without a plan something to do; raises KernelDied."""
+        """Give a guest without a plan something to do; raises KernelDied or KernelHung."""
         try:
             if self._channel is Channel.SERIAL:
                 self.console.send_line(line)
             else:
                 self.machine.records.sendall(f"{line}\n".encode())
+        except BlockingIOError as error:
+            raise KernelHung("The guest does not take what it is told.", self._hint) from error
         except OSError as error:
             raise KernelDied(self._said("The guest is gone."), self._hint) from error
 
     def _hung(self) -> NoReturn:
-        """Tell a hung test from a hung kernel."""
+        """Tell a hung test from a hung kernel, and both from a QEMU that does nothing."""
         last = f"record {self.received}"
         if self.console.dead:
             raise self._dead()
+        if self.machine.suspended:
+            raise MachineError("QEMU was stopped by a signal, such as SIGSTOP.", self._hint)
         if self.guest and self.console.ping(self.deadlines.ping):
             raise TestHung(
                 f"The play after {last} does not end; the guest still answers.",
@@ -234,13 +280,19 @@ class Session:
             )
         from harness.vm import qmp
 
-        counters = "; ".join(qmp.program_counters(self.machine.qmp))
+        standing = qmp.standing(self.machine.qmp)
+        if standing is None:
+            raise MachineError(self._said("QEMU itself does not answer."), self._hint)
+        if standing.state != qmp.RUNNING:
+            said = f"QEMU has stopped the guest, whose state is '{standing.state}'."
+            raise MachineError(self._said(said), self._hint)
         what = f"The guest hangs after {last}."
         if not self.guest:
             what = (
                 f"The guest was not up within {self.deadlines.boot:g} s, which --boot-deadline can"
                 " raise."
             )
+        counters = "; ".join(standing.counters)
         raise KernelHung(" ".join(filter(None, (what, self._shortage, counters))), self._hint)
 
     @property

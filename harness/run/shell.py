@@ -6,6 +6,7 @@ from __future__ import annotations
 import select
 from collections.abc import Callable, Iterable, Sequence
 
+from harness import printable
 from harness.catalog import Catalog
 from harness.errors import ConfigError, Exit, HarnessError, InfrastructureError, KernelFault
 from harness.guest import cpio
@@ -24,7 +25,7 @@ Tell = Callable[[Outcome], Sequence[str]]
 def tables(catalog: Catalog) -> bytes:
     """A further archive for the initrd: what jprobe-case lists and looks names up in."""
     variants = [
-        f"{v.name}\t{v.policy.rule.value} {v.policy.size}\t{v.saves}"
+        f"{printable.line(v.name)}\t{v.policy.rule.value} {v.policy.size}\t{v.saves}"
         for v in catalog.variants.values()
     ]
     cases = [f"{case.name}\t{case.shows}" for case in catalog.cases.values()]

@@ -3,20 +3,22 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import os
 import select
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from harness.catalog import Catalog
 from harness.guest import cpio
 from harness.guest.initramfs import Channel
-from harness.guest.protocol import HINT, HostKey, ProtocolError
+from harness.guest.protocol import HostKey
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.run import boot, shell
@@ -25,6 +27,7 @@ from harness.run.guest import Guest
 from harness.run.session import DEFAULT_DEADLINES, Deadlines
 from harness.run.shell import Host, Tell
 from harness.vm import qmp
+from harness.vm.escapes import Escapes
 from harness.vm.machine import DEFAULT_CONFIG, Config
 from harness.vm.ssh import CHUNK, Key, Ssh, status_of, write_config
 from harness.vm.terminal import ESCAPE, Terminal
@@ -92,7 +95,7 @@ def reached(
         # It came on a line that nobody else can write to, so it is to be trusted.
         host_key = guest.session.await_record(guest.session.deadlines.boot)
         if not isinstance(host_key, HostKey):
-            raise ProtocolError("The guest did not tell its host key.", HINT)
+            raise guest.session.protocol_fault("The guest did not tell its host key.")
         folder = guest.logs.folder
         key.write(folder / "id_ed25519")
         port = qmp.forwarded_port(guest.session.machine.qmp)
@@ -105,12 +108,33 @@ def reached(
             yield Reached(guest, ssh, file)
 
 
+class _OnTerminal:
+    """A stream of the user's terminal, which a guest's bytes are for."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._escapes = Escapes()
+
+    def write(self, data: bytes) -> None:
+        text = self._escapes.passed(self._decoder.decode(data), time.monotonic())
+        self._stream.write(text.encode())
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+def _output(stream: TextIO) -> BinaryIO | _OnTerminal:
+    """Takes a guest's bytes: as they are, but on a terminal."""
+    return _OnTerminal(stream.buffer) if stream.isatty() else stream.buffer
+
+
 def stream(channel: paramiko.Channel, source: int | None) -> int:
     """Pass a command's input and outputs through, and return its status."""
-    outputs: list[tuple[Callable[[], bool], Callable[[int], bytes], BinaryIO]] = [
-        (channel.recv_ready, channel.recv, sys.stdout.buffer),
-        (channel.recv_stderr_ready, channel.recv_stderr, sys.stderr.buffer),
-    ]
+    outputs = (
+        (channel.recv_ready, channel.recv, _output(sys.stdout)),
+        (channel.recv_stderr_ready, channel.recv_stderr, _output(sys.stderr)),
+    )
     poll = select.poll()
     for number in (channel.fileno(), source):
         if number is not None:
@@ -133,13 +157,14 @@ def stream(channel: paramiko.Channel, source: int | None) -> int:
 
 def interact(channel: paramiko.Channel, terminal: Terminal) -> int:
     """A remote terminal in the user's; the status, or 0 where the user left."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
     poll = select.poll()
     for source in (channel.fileno(), terminal.fileno(), terminal.resized):
         poll.register(source, select.POLLIN)
     while not channel.eof_received or channel.recv_ready():
         ready = {number for number, _ in poll.poll()}
         while channel.recv_ready():
-            terminal.write(channel.recv(CHUNK).decode(errors="replace"))
+            terminal.write(decoder.decode(channel.recv(CHUNK)))
         if terminal.resized in ready:
             rows, columns = terminal.look()
             channel.resize_pty(columns, rows)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.errors import ConfigError, Exit, InfrastructureError, KernelFault
-from harness.guest.protocol import HINT, Guest, ProtocolError, Refusal
+from harness.guest.protocol import Guest, Refusal
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Engine, Kernel
 from harness.kernel.modules import Modules
@@ -127,9 +127,14 @@ def _storm(setup: Setup, variant: Variant, seconds: float) -> StormOutcome:
                     elif isinstance(record, Refusal):
                         reasons += (f"The guest did not play it: {record}",)
                     elif not isinstance(record, Guest):
-                        raise ProtocolError("The guest sent another record.", HINT)
+                        raise session.protocol_fault("The guest sent another record.")
             finally:
+                session.hear_out()
                 splats = session.console.watcher.splats
+    except InfrastructureError as error:
+        if not splats:
+            raise
+        reasons += (error.sentence,)
     except KernelFault as fault:
         reasons += (f"{type(fault).__name__}: {fault.sentence}",)
     return StormOutcome(variant, storm, (*reasons, *complaints(splats)))

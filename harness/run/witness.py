@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO
 
 from harness.guest import loaded
-from harness.guest.protocol import HINT, Guest, ProtocolError, Ran, Record
+from harness.guest.protocol import Guest, Ran, Record
 from harness.kernel.casegen import symbol
 from harness.kernel.modules import Modules
 from harness.model.aapcs64 import GENERAL_REGISTERS
@@ -55,11 +55,11 @@ class Witness:
         introduction = session.await_record(session.deadlines.boot)
         yield introduction, None
         if not isinstance(introduction, Guest):
-            raise ProtocolError("The guest did not introduce itself.", HINT)
+            raise session.protocol_fault("The guest did not introduce itself.")
         self._stack_size = introduction.thread_size
         addresses = self._load_addresses()
         with self._trace() as trace, Gdb(session.machine.gdb, session, trace=trace) as self._gdb:
-            self._check_module(addresses[".rodata"])
+            self._check_module(addresses.get(".rodata", 0))
             self._text = addresses[".text"]
             self._end = self._text + self._module.functions[END]
             self._gdb.break_at(self._end)

@@ -27,6 +27,8 @@ QEMU = doctor.QEMU.name
 # QEMU connects before it starts the guest; on a loaded machine after seconds.
 CONNECT_SECONDS = 30
 EXIT_SECONDS = 5
+# Bytes of what QEMU said.
+OUTPUT_SHOWN = 2000
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 
@@ -288,9 +290,23 @@ class Machine:
         return bool(_TOO_SMALL.search(self.qemu_output))
 
     @property
+    def ended_by_signal(self) -> bool:
+        """QEMU was told to end by somebody else than its guest; its status is 0 then."""
+        return "terminating on signal " in self.qemu_output
+
+    @property
+    def suspended(self) -> bool:
+        """The process was stopped, as by SIGSTOP (proc(5), /proc/PID/stat)."""
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] in "Tt"
+
+    @property
     def qemu_output(self) -> str:
-        """What QEMU itself said."""
-        return (self.folder / "qemu.log").read_text(errors="replace").strip()
+        """What QEMU itself said, or the last of it."""
+        with (self.folder / "qemu.log").open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - OUTPUT_SHOWN))
+            return file.read().decode(errors="replace").strip()
 
     def _kill(self) -> None:
         if self.process.poll() is None:

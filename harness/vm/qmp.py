@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from qemu.qmp import QMPClient, QMPError
 from harness.errors import InfrastructureError
 
 SECONDS = 5
+RUNNING = "running"
 NOTHING: Mapping[str, object] = {}
 
 
@@ -56,11 +58,22 @@ def forwarded_port(path: Path) -> int:
     return int(match[1])
 
 
-def program_counters(path: Path) -> list[str]:
-    """Where each CPU is, such as "CPU 0 at ffff800008012345"; empty if unknown."""
+@dataclass(frozen=True)
+class Standing:
+    """How QEMU says that its guest is."""
+
+    # RUNNING, unless QEMU itself has stopped it (QMP's RunState).
+    state: str
+    # Where each CPU is, such as "CPU 0 at ffff800008012345".
+    counters: tuple[str, ...]
+
+
+def standing(path: Path) -> Standing | None:
+    """None: QEMU does not answer."""
     try:
+        state = execute(path, "query-status")["status"]
         text = execute(path, "human-monitor-command", {"command-line": "info registers -a"})
     except (QMPError, OSError, TimeoutError):
-        return []
+        return None
     counters = re.findall(r"\bPC=([0-9a-f]{16})", text)
-    return [f"CPU {cpu} at {counter}" for cpu, counter in enumerate(counters)]
+    return Standing(state, tuple(f"CPU {cpu} at {counter}" for cpu, counter in enumerate(counters)))

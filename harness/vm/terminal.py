@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The user's terminal, passed through to a guest."""
+"""The user's terminal, passed through to a guest, which may do to it what Escapes lets it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import os
 import signal
 import sys
 import termios
+import time
 import tty
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import FrameType, TracebackType
 
 from harness.errors import ConfigError
+from harness.vm.escapes import RESTORED, Escapes
 
 # Ctrl-], as telnet has it.
 ESCAPE = b"\x1d"
@@ -30,6 +32,7 @@ class Terminal:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise ConfigError("This needs a terminal, for its input and its output.", without)
         self._input, self._output = sys.stdin.fileno(), sys.stdout.fileno()
+        self._escapes = Escapes()
         self._resources = ExitStack()
 
     def __enter__(self) -> Terminal:
@@ -47,6 +50,7 @@ class Terminal:
         self._handle(signal.SIGTERM, _end)
         self._handle(signal.SIGHUP, _end)
         tty.setraw(self._input)
+        self._resources.callback(self._restore)
         return self
 
     def _handle(
@@ -62,6 +66,11 @@ class Terminal:
         traceback: TracebackType | None,
     ) -> None:
         self._resources.close()
+
+    def _restore(self) -> None:
+        # Its window may be gone.
+        with suppress(OSError):
+            self._put(RESTORED)
 
     def fileno(self) -> int:
         return self._input
@@ -83,6 +92,10 @@ class Terminal:
         return os.read(self._input, 65536)
 
     def write(self, text: str) -> None:
+        """Give it what a guest wrote."""
+        self._put(self._escapes.passed(text, time.monotonic()))
+
+    def _put(self, text: str) -> None:
         data = text.encode()
         while data:
             data = data[os.write(self._output, data) :]

@@ -2,7 +2,8 @@
 """
 Stands in for QEMU: sends what a script says on the guest's two lines, and ends as it says.
 
-Run as `emulator.py SCRIPT QEMU ARGUMENT...`; what is no boot is left to the real QEMU.
+Run as `emulator.py SCRIPT QEMU ARGUMENT...`; what is no boot is left to the real QEMU, and
+so are boots after the script's.
 """
 
 from __future__ import annotations
@@ -13,8 +14,16 @@ import re
 import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import TypedDict
+
+
+class Script(TypedDict):
+    """What a number of boots have in common."""
+
+    boots: int
+    steps: list[Step]
 
 
 class Step(TypedDict):
@@ -22,20 +31,50 @@ class Step(TypedDict):
 
     # "console" or "records", with what is sent there, in hexadecimal;
     # "flood" with the same, without end; "say" on QEMU's own standard error;
-    # "wait" until QEMU is ended; "signal" with a number; "exit" with a status.
+    # "wait" until QEMU is ended; "signal" with a number; "exit" with a status;
+    # "qmp" to answer QMP from then on, with the guest's state.
     do: str
     line: str
     data: str
     number: int
 
 
-def _connect(words: list[str], name: str) -> socket.socket:
-    (path,) = (
-        match[1] for word in words if (match := re.match(f"socket,id={name},path=(.*)", word))
-    )
+def _path(words: list[str], pattern: str) -> str:
+    (path,) = (match[1] for word in words if (match := re.fullmatch(pattern, word)))
+    return path
+
+
+def connect(words: list[str], name: str) -> socket.socket:
+    """One of the guest's lines."""
     connection = socket.socket(socket.AF_UNIX)
-    connection.connect(path)
+    connection.connect(_path(words, f"socket,id={name},path=(.*)"))
     return connection
+
+
+def serve_qmp(words: list[str], state: str = "running") -> None:
+    """Answer whatever QMP is asked, in a thread of its own: the guest is in `state`."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(_path(words, "unix:(.*),server=on,wait=off"))
+    listener.listen()
+
+    def say(client: socket.socket, message: object) -> None:
+        client.sendall(json.dumps(message).encode() + b"\n")
+
+    def answer() -> None:
+        results: dict[str, object] = {
+            "query-status": {"status": state},
+            "human-monitor-command": "",
+        }
+        while True:
+            client, _ = listener.accept()
+            say(client, {"QMP": {"version": {}, "capabilities": []}})
+            # A client waits for each answer, and ends no message with a newline.
+            while text := client.recv(1 << 16):
+                asked = json.loads(text)
+                name = {"id": asked["id"]} if "id" in asked else {}
+                say(client, {"return": results.get(asked["execute"], {}), **name})
+
+    threading.Thread(target=answer, daemon=True).start()
 
 
 def _drain(connections: dict[str, socket.socket]) -> None:
@@ -44,8 +83,15 @@ def _drain(connections: dict[str, socket.socket]) -> None:
         connection.shutdown(socket.SHUT_WR)
 
 
+def _is_due(path: Path, boots: int) -> bool:
+    """Whether this boot is one of the script's; counts it."""
+    with path.with_suffix(".boots").open("a+b") as file:
+        file.write(b".")
+        return file.tell() <= boots
+
+
 def _play(steps: list[Step], words: list[str]) -> None:
-    connections = {name: _connect(words, name) for name in ("console", "records")}
+    connections = {name: connect(words, name) for name in ("console", "records")}
     for step in steps:
         data = bytes.fromhex(step["data"])
         match step["do"]:
@@ -56,6 +102,8 @@ def _play(steps: list[Step], words: list[str]) -> None:
                     connections[step["line"]].sendall(data)
             case "say":
                 os.write(2, data)
+            case "qmp":
+                serve_qmp(words, data.decode())
             case "wait":
                 signal.pause()
             case "signal":
@@ -66,7 +114,8 @@ def _play(steps: list[Step], words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    script, qemu, *arguments = sys.argv[1:]
-    if "-kernel" not in arguments:
+    path, qemu, *arguments = sys.argv[1:]
+    script: Script = json.loads(Path(path).read_text())
+    if "-kernel" not in arguments or not _is_due(Path(path), script["boots"]):
         os.execv(qemu, [qemu, *arguments])
-    _play(json.loads(Path(script).read_text()), arguments)
+    _play(script["steps"], arguments)

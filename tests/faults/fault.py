@@ -37,6 +37,8 @@ class Fault:
     says: str = ""
     # Exit status, where it is not the blame's own.
     status: int | None = None
+    # It is mended by the command, so that the next run says nothing of it.
+    heals: bool = False
     # Verdicts that are told although the command failed.
     kept: int = 0
     # It takes too long for each change; see the label `full` in tox.ini.

@@ -21,13 +21,11 @@ from tests.faults.place import Place
 QEMU = "qemu-system-aarch64"
 # Before each line of a console log.
 _STAMP = re.compile(rb"^\d\d:\d\d:\d\d\.\d{3} ", re.MULTILINE)
-# So much of the kernel's own messages is enough to look like a boot.
-_CONSOLE_LINES = 40
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One boot: the guest's introduction, a record for each play, and the console."""
+    """One boot: the console up to the first play, the introduction, a record for each play."""
 
     console: bytes
     introduction: bytes
@@ -44,8 +42,8 @@ def recorded(folder: Path) -> Recording:
         rb".*?^end [^\n]*\n", (folder / "records-1").read_bytes(), re.MULTILINE | re.DOTALL
     )
     console = _STAMP.sub(b"", (folder / "console-1.log").read_bytes())
-    begin = console.splitlines(keepends=True)[:_CONSOLE_LINES]
-    return Recording(b"".join(begin), introduction, tuple(records))
+    begin = re.split(rb"^.*jp#1\n", console, maxsplit=1, flags=re.MULTILINE)[0]
+    return Recording(begin, introduction, tuple(records))
 
 
 def sealed(record: bytes) -> bytes:
@@ -54,15 +52,17 @@ def sealed(record: bytes) -> bytes:
     return body + re.sub(rb"crc=\w+", b"crc=%08x" % zlib.crc32(body), end)
 
 
-def changed(number: int, old: bytes, new: bytes) -> Callable[[Recording], Recording]:
-    """The record of a play, from 1, with a pattern replaced once, and its checksum right."""
+def changed(
+    number: int, old: bytes, new: bytes, seal: Callable[[bytes], bytes] = sealed
+) -> Callable[[Recording], bytes]:
+    """The record of a play, from 1, with a pattern replaced, and its checksum right."""
 
-    def change(recording: Recording) -> Recording:
+    def change(recording: Recording) -> bytes:
         records = list(recording.records)
-        text, count = re.subn(old, lambda match: match.expand(new), records[number - 1], count=1)
+        text, count = re.subn(old, new, records[number - 1])
         assert count, f"{old!r} is not in {records[number - 1]!r}"
-        records[number - 1] = sealed(text)
-        return replace(recording, records=tuple(records))
+        records[number - 1] = seal(text)
+        return replace(recording, records=tuple(records)).all
 
     return change
 
@@ -80,6 +80,11 @@ def flood(line: str, data: bytes) -> Step:
 def say(text: str) -> Step:
     """Words of QEMU's own."""
     return {"do": "say", "line": "", "data": text.encode().hex(), "number": 0}
+
+
+def qmp(state: str = "running") -> Step:
+    """QEMU answers from then on, and says that of its guest."""
+    return {"do": "qmp", "line": "", "data": state.encode().hex(), "number": 0}
 
 
 def wait() -> Step:
@@ -100,27 +105,52 @@ def ends(status: int = 0) -> Step:
 POWERED_OFF = send("console", b"\nreboot: Power down\n")
 
 
-def emulated(make: Callable[[Recording], list[Step]]) -> Inject:
-    """A QEMU that does the steps that are made from what a sound boot said."""
+# More than any command boots.
+EACH_BOOT = 100
+
+
+def emulated(make: Callable[[Recording], list[Step]], boots: int = 1) -> Inject:
+    """
+    A QEMU that does the steps that are made from what a sound boot said.
+
+    After so many boots it is the real one.
+    """
 
     def inject(place: Place) -> None:
         place.have_modules()
         steps = make(recorded(place.sound))
         script = place.folder / "steps.json"
-        script.write_text(json.dumps(steps))
+        script.write_text(json.dumps({"boots": boots, "steps": steps}))
         real = shutil.which(QEMU)
         place.program(QEMU, f'exec {sys.executable} {emulator.__file__} {script} {real} "$@"')
 
     return inject
 
 
-def replayed(
-    change: Callable[[Recording], Recording] = lambda recording: recording,
-) -> Inject:
-    """A boot that ends well, in which something that the guest said is changed."""
+def as_said(recording: Recording) -> bytes:
+    """All records."""
+    return recording.all
+
+
+def replayed(change: Callable[[Recording], bytes] = as_said, *, console: bytes = b"") -> Inject:
+    """
+    A boot that ends well, with something else in the guest's records.
+
+    `console` is what the kernel says beside what it said.
+    """
 
     def steps(recording: Recording) -> list[Step]:
-        said = change(recording)
-        return [send("console", said.console), send("records", said.all), POWERED_OFF, ends()]
+        said = recording.console + console
+        return [send("console", said), send("records", change(recording)), POWERED_OFF, ends()]
+
+    return emulated(steps)
+
+
+def broken_off(*last: Step, records: int = 1, console: bytes = b"") -> Inject:
+    """A boot in which so many records came before something happened."""
+
+    def steps(recording: Recording) -> list[Step]:
+        begin = recording.introduction + b"".join(recording.records[:records])
+        return [send("console", recording.console + console), send("records", begin), *last]
 
     return emulated(steps)

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from harness import printable
 from tests.faults.catalogue import FAULTS
 from tests.faults.conftest import COMMAND
 from tests.faults.fault import Fault
@@ -20,6 +21,8 @@ def check(fault: Fault, place: Place, ran: Ran) -> None:
     assert ran.status == fault.ends, ran.output
     assert re.search(fault.says, ran.output), ran.output
     assert "Traceback" not in ran.output
+    # However hostile, a text is never obeyed.
+    assert ran.output == printable.shown(ran.output)
     told = VERDICTS.search(ran.output)
     if fault.ends == 0:
         assert told, ran.output
@@ -44,6 +47,10 @@ def test_a_fault(fault: Fault, place: Place) -> None:
         ran = place.run(COMMAND)
         assert ran.status == 0, ran.output
         assert place.left() == []
+    if fault.heals:
+        ran = place.run()
+        assert ran.status == 0, ran.output
+        assert not re.search(fault.says, ran.output), ran.output
 
 
 def test_what_is_left_is_found(place: Place) -> None:
@@ -74,6 +81,7 @@ def test_a_process_that_is_left_is_found(place: Place) -> None:
         Ran(0, "5 of 6 verdicts as predicted"),
         Ran(0, ""),
         Ran(0, "6 of 6 verdicts as predicted\nTraceback"),
+        Ran(0, "6 of 6 verdicts as predicted\x1b[2J"),
     ],
 )
 def test_another_end_is_red(place: Place, ran: Ran) -> None:

@@ -18,6 +18,7 @@ from harness.model.policy import Policy, Rule
 from harness.run import crash, logs, repro
 from harness.run.boot import Dump
 from harness.run.plan import Result, plays
+from harness.run.postmortem import vmcore_of
 from tests.disks import under_a_small_disk
 from tests.guest.conftest import DEADLINES, BrokenTree
 
@@ -55,6 +56,22 @@ def test_a_panic_in_a_handler(died: Result, catalog: Catalog) -> None:
     case = catalog.cases["stack-17"]
     assigned = [index for index in case.handler.assign if index >= 8]
     assert crash.damage(case, cpu) == [(index, [(0, 8)]) for index in assigned]
+
+
+def test_a_guest_whose_memory_is_damaged(died: Result) -> None:
+    """The pointer to what was played leads nowhere."""
+    folder = Path(died.logs)
+    boot = crash.find(folder)
+    program = crash.opened(folder, boot)
+    known = program.read(program["play"].address_, 64)
+    dump = vmcore_of(folder, boot)
+    content = dump.read_bytes()
+    assert content.count(known) == 1
+    with dump.open("r+b") as file:
+        file.seek(content.index(known))
+        file.write(b"A" * 8)
+    with pytest.raises(ConfigError, match="does not tell what the jprobes were at"):
+        crash.read(folder, boot)
 
 
 def test_the_command_names_the_damaged_argument(died: Result) -> None:

@@ -29,6 +29,10 @@ SECONDS = 60
 PROMPT = r"guest:\S+# "
 ESCAPE = "\x1d"
 
+# Writes to the clipboard, colours, and asks where the cursor is, also as C1 has it.
+HOSTILE = r"printf '\033]52;c;AA\007a\033[31mred\033[m\033[6n\302\2336nend\n'"
+HARMLESS = "a\x1b[31mred\x1b[m6nend\r\n"
+
 User = Callable[..., "pexpect.spawn[str]"]
 
 
@@ -92,6 +96,11 @@ def test_a_prompt_to_work_at(user: User, tmp_path: Path) -> None:
     child.expect_exact("There is no case 'no-such'")
     child.sendline("jprobe-case variants")
     child.expect("fixed-64 +min")
+
+    # It may colour what it writes, and do no more.
+    child.sendline(HOSTILE)
+    child.expect_exact(HARMLESS)
+    assert not re.search(r"\x1b\]|\x1b\[\d*n", (tmp_path / "terminal-0").read_text())
 
     # Keys are the guest's, Ctrl-C among them, and so is the window's size.
     child.sendline("cat")

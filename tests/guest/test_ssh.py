@@ -25,6 +25,7 @@ from harness.kernel.kernel import Kernel
 from harness.run.guest import Guest
 from harness.run.ssh import Reached, reached
 from harness.vm.ssh import Key, Ssh, SshError, WrongHostKey
+from tests.guest.test_shell import HARMLESS, HOSTILE
 
 SECONDS = 120
 SIZE = 50 << 20
@@ -200,6 +201,8 @@ def test_a_terminal_by_ssh(kernel: Kernel) -> None:
     child.expect("# ")
     child.sendline("stty size; tty")
     child.expect("30 90\r\n/dev/pts/0")
+    child.sendline(HOSTILE)
+    child.expect_exact(HARMLESS)
     child.setwinsize(40, 132)
     child.sendline("until [ \"$(stty size)\" = '40 132' ]; do usleep 1000; done; echo resized")
     child.expect("\r\nresized")

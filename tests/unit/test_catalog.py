@@ -48,7 +48,10 @@ def test_every_default_value_shows_a_change_and_is_not_zero() -> None:
         ("{arguments: [long, '...', int, '...', int]}", "give '...' once, before the variadic"),
         ("{arguments: [0 x long, long]}", "arguments: give 1 to 64"),
         ("{arguments: [1000000000000 x long]}", "arguments: give 1 to 64"),
-        ("{types: {b: ['char[1000000000000]']}, arguments: [b]}", "more than 4096 bytes in all"),
+        (
+            "{types: {b: ['char[1000000000000]']}, arguments: [b]}",
+            "than 65,536 members in all",
+        ),
         ("{arguments: [long, '...', char]}", "argument 1: a variadic 'char' is not supported"),
         ("{arguments: [{type: char, value: 256}]}", "0x100 does not fit 1 bytes"),
         ("{arguments: [{type: bool, value: 2}]}", "2 is not a bool"),

@@ -116,7 +116,7 @@ def test_a_patch_comes_through_a_pipe(tmp_path: Path, source: Tree) -> None:
     again = changed(source, Changes(piped.patches, ("MAX_STACK_SIZE=32",)), ignore)
     assert [(made.path / "arch/arm64/include/asm/kprobes.h").read_text() for made in (first, again)
             ] == ["#define MAX_STACK_SIZE 64\n", "#define MAX_STACK_SIZE 32\n"]  # fmt: skip
-    assert not [path for path in first.path.parent.iterdir() if path != first.path]
+    assert not [path for path in first.path.parent.glob("[!.]*") if path != first.path]
 
 
 HEAD = """\

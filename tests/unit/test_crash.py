@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 from pathlib import Path
 
+import pytest
+from elftools.common.exceptions import ELFError
+
+from harness.catalog import Catalog
+from harness.errors import ConfigError
 from harness.kernel.compiler import GCC
 from harness.run import crash
 
@@ -23,3 +29,19 @@ def test_what_a_module_began_with_is_gone(tmp_path: Path) -> None:
     subprocess.run(compiler, input=SOURCE, text=True, check=True)
     places = {".text": 0x1000, ".data": 0x3000, ".init.text": 0x5000, ".symtab": 0x5008}
     assert crash.address_ranges(module, places) == [(0x1000, 0x1008), (0x3000, 0x3004)]
+
+
+def test_a_dump_in_which_anything_may_be(tmp_path: Path) -> None:
+    for error in (ValueError("no stack"), KeyError("7"), struct.error("short"), ELFError("magic")):
+        with (
+            pytest.raises(ConfigError, match="does not tell what the jprobes were at"),
+            crash._told_by(tmp_path),
+        ):
+            raise error
+
+
+def test_an_argument_that_was_passed_where_no_stack_is() -> None:
+    made = Catalog().cases["stack-9"]
+    passed = made.arguments[8].value
+    for stack, found in ((b"", []), (passed[:7], []), (passed, []), (bytes(8), [(8, [(0, 8)])])):
+        assert crash.damage(made, crash.Cpu(0, "", stack=stack)) == found

@@ -14,6 +14,7 @@ from harness.cli import main
 from harness.commands import repro
 from harness.errors import Exit
 from harness.guest.splat import Kind, Splat
+from harness.model.observation import Look
 from harness.model.policy import Policy, Rule
 from harness.model.verdict import judge
 from harness.nightly import night, told
@@ -137,3 +138,33 @@ def test_a_night_tells_cells_before_random_signatures() -> None:
     assert [(group[0].sort, len(group)) for group in found] == [
         (Sort.KERNEL, 1), (Sort.VERDICT, 2), (Sort.FUZZ, 20),
     ]  # fmt: skip
+
+
+def test_what_nobody_would_read_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """A guest's megabytes: the first of each sort, how many more there are, and where."""
+    (first, *_) = LESS
+    # No word's end follows the digits.
+    said = tuple(f"WARNING: {number} " + "1" * 100_000 + "x" for number in range(1000))
+    flooded = dataclasses.replace(first, verdict=None, trouble=said)
+    terminal.print_differing([flooded], everything=True)
+    out = capsys.readouterr().out
+    assert "WARNING: 0 111" in out
+    assert "... and 98,012 more characters; --json has all" in out
+    assert "and 960 more; --json has all" in out
+    assert len(out) < 100_000
+    assert len("\n".join(terminal.lines(flooded, 80))) < 200_000
+
+
+def test_a_long_hexdump_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    made = Catalog().cases["stack-9"]
+    play = Play(Catalog().variants["none"], made)
+    before = bytes(1 << 16)
+    seen = before[:-3] + b"\1\2\3"
+    observation = observe(made, play.variant.policy, area=Look(0, before, before, seen))
+    terminal.print_dump(Outcome(play, judge(made, play.variant.policy, observation)))
+    out = capsys.readouterr().out
+    assert out.count("\n") < 140
+    assert "64,512 more bytes, of which 3 differ; all are in the run's records: jprobe-" in out
+    assert "0x03f8" in out
+    terminal.print_rows("t", ("a", "b"), [("x", "y" * 10**6)])
+    assert len(capsys.readouterr().out) < 3000

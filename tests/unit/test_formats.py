@@ -182,3 +182,13 @@ def test_json_that_is_no_night(dearer: night.Report) -> None:
     for broken in ({"exit_status": 2}, {"schema": 2}, {"night": 0}):
         assert not check.is_valid({**whole, **broken}), broken
     assert not check.is_valid({**whole, "regressions": [{**regression, "sort": "other"}]})
+
+
+def test_a_mail_is_for_reading(report: night.Report) -> None:
+    (first, *others) = report.regressions
+    flooded = dataclasses.replace(first, details=("x " * 10**6,) * 1000)
+    report = dataclasses.replace(report, regressions=[flooded, *others])
+    for text in (mail.text(report), formats.as_annotations(report)):
+        assert len(text) < 200_000
+        assert "and 960 more; --json has all" in text
+        assert "and 1,998,000 more characters" in " ".join(text.split())

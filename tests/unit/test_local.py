@@ -67,6 +67,14 @@ def test_an_image_that_looks_like_the_one_before(build: Path) -> None:
     assert local.from_output("mine", build, Path("busybox")) == first
 
 
+@pytest.mark.parametrize("size", [0, len(IMAGE) // 2])
+def test_an_image_that_was_damaged_in_the_cache(build: Path, size: int) -> None:
+    first = local.from_output("mine", build, Path("busybox"))
+    first.image.write_bytes(IMAGE[:size])
+    assert local.from_output("mine", build, Path("busybox")) == first
+    assert first.image.read_bytes() == IMAGE
+
+
 def test_a_compiler_that_looks_like_the_one_before(tmp_path: Path) -> None:
     program = tmp_path / "gcc"
     program.write_text("#!/bin/sh\nexec gcc-12\n")

@@ -7,6 +7,7 @@ import os
 import select
 import stat
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,18 +27,18 @@ from harness.guest.protocol import Parser
 from harness.run.session import Deadlines, Session
 from harness.vm import machine as vm
 from harness.vm.machine import Disk, Machine
+from tests.faults import emulator
 
 RECORDS = Path(__file__).parent / "data/records.txt"
 PANIC = Path(__file__).parent / "data/console/panic.log"
 
 CONNECT = """
-import re, signal, socket, sys
-paths = dict(re.findall(r"socket,id=(\\w+),path=(\\S+)", " ".join(sys.argv)))
-def connect(name):
-    line = socket.socket(socket.AF_UNIX)
-    line.connect(paths[name])
-    return line
-console, records = connect("console"), connect("records")
+import os, signal, sys, time
+sys.path.insert(0, {emulator!r})
+from emulator import connect, serve_qmp
+console, records = connect(sys.argv, "console"), connect(sys.argv, "records")
+def qmp(state="running"):
+    serve_qmp(sys.argv, state)
 data = open({records!r}, "rb").read()
 introduction = data[:data.index(b"play")]
 bye = b"reboot: Power down\\n"
@@ -54,6 +55,7 @@ def qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Qemu:
     def make(body: str, *, connect: bool = True) -> Machine:
         program = tmp_path / "qemu-system-aarch64"
         head = CONNECT.replace("{records!r}", repr(str(RECORDS))) if connect else ""
+        head = head.replace("{emulator!r}", repr(str(Path(emulator.__file__).parent)))
         program.write_text(f"#!{sys.executable}\n{head}\n{body}\n")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
@@ -170,7 +172,7 @@ def test_a_look_keeps_what_came_for_the_next_wait(qemu: Qemu) -> None:
         # It powered off in the middle.
         ("records.sendall(data[:3000]); console.sendall(bye)", KernelDied),
         # It hangs after the last record.
-        ("records.sendall(data); signal.pause()", KernelHung),
+        ("qmp(); records.sendall(data); signal.pause()", KernelHung),
         # Nobody but the guest's module writes to this channel.
         ("records.sendall(data.replace(b'saved=0', b'saved=8'))", KernelFault),
     ],
@@ -228,7 +230,7 @@ def test_a_kernel_that_does_not_fit(qemu: Qemu) -> None:
 
 def test_a_guest_that_is_not_up_in_time(qemu: Qemu) -> None:
     with (
-        qemu("signal.pause()") as machine,
+        qemu("qmp(); signal.pause()") as machine,
         pytest.raises(KernelHung, match=r"not up within 0\.5 s, which --boot-deadline can raise"),
     ):
         list(Session(machine, deadlines=Deadlines(boot=0.5)).records(9))
@@ -242,7 +244,7 @@ def test_a_dead_guest_that_does_not_end_is_not_waited_for(qemu: Qemu) -> None:
 
 def test_a_hung_kernel(qemu: Qemu) -> None:
     with (
-        qemu("records.sendall(introduction); signal.pause()") as machine,
+        qemu("qmp(); records.sendall(introduction); signal.pause()") as machine,
         pytest.raises(KernelHung, match="The guest hangs after record 0"),
     ):
         list(Session(machine, deadlines=SHORT).records(9))
@@ -257,3 +259,81 @@ signal.pause()
 """
     with qemu(body) as machine, pytest.raises(TestHung, match="play after record 0 does not end"):
         list(Session(machine, deadlines=Deadlines(play=1, ping=30)).records(9))
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSTOP)", r"stopped by a signal"),
+        # Nobody answers QMP.
+        ("signal.pause()", r"QEMU itself does not answer"),
+        ("qmp('io-error'); signal.pause()", r"stopped the guest, whose state is 'io-error'"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", r"QEMU was killed by SIGKILL"),
+        # As QEMU says it, with status 0.
+        (
+            "sys.exit(print('qemu: terminating on signal 15 from pid 1 (init)', file=sys.stderr))",
+            r"Somebody ended QEMU\. qemu: terminating on signal 15 from pid 1",
+        ),
+    ],
+)
+def test_an_end_of_qemus_is_not_the_kernels(qemu: Qemu, body: str, sentence: str) -> None:
+    with (
+        qemu(f"records.sendall(introduction); {body}") as machine,
+        pytest.raises(MachineError, match=sentence),
+    ):
+        list(Session(machine, deadlines=SHORT).records(9))
+
+
+def test_a_power_off_counts_before_a_signal(qemu: Qemu) -> None:
+    body = "records.sendall(data); console.sendall(bye); print('terminating on signal 15')"
+    with qemu(body) as machine:
+        assert len(list(Session(machine, deadlines=SHORT).records(10))) == 12
+
+
+FLOODS = {
+    "noise on the channel": "records.sendall(introduction + b'x' * 100)",
+    "no end of a line": "records.sendall(b'play seq=1 line=' + b'0' * 70000)",
+    "introductions": "records.sendall(introduction)",
+    "a record without end": "records.sendall(b'arg index=1 at=0 before= after= seen=00\\n')",
+    "the console": "console.sendall(b'noise\\n' * 1000)",
+    "a line without end on the console": "console.sendall(b'noise' * 1000)",
+    "complaints": "console.sendall(b'WARNING: CPU: 0 PID: 1 at kernel/x.c:1\\n' * 100)",
+}
+
+
+@pytest.mark.parametrize("body", FLOODS.values(), ids=FLOODS.keys())
+def test_a_flood_is_no_way_past_the_deadline(qemu: Qemu, body: str) -> None:
+    """Nor does it take memory: at 100 MB/s, a second would show."""
+    start = f"qmp(); records.sendall(introduction + b'play seq=1 line=x\\n')\nwhile True: {body}"
+    with qemu(start) as machine:
+        session = Session(machine, deadlines=SHORT)
+        tracemalloc.start()
+        try:
+            with pytest.raises(KernelFault):
+                list(session.records(9))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_a_guest_that_does_not_listen(qemu: Qemu) -> None:
+    with qemu("signal.pause()") as machine:
+        session = Session(machine, deadlines=SHORT)
+        with pytest.raises(KernelHung, match="does not take what it is told"):
+            for _ in range(10000):
+                session.send("x" * 1000)
+
+
+def test_plays_that_are_slow_one_after_the_other(
+    qemu: Qemu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Deadlines, "whole", lambda self, planned: 1.0)
+    body = """
+records.sendall(introduction)
+for record in data[len(introduction):].split(b"play ")[1:]:
+    time.sleep(0.4)
+    records.sendall(b"play " + record)
+"""
+    with qemu(body) as machine, pytest.raises(TestHung, match="of 9 plays took 1 s together"):
+        list(Session(machine, deadlines=SHORT).records(9))

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import pytest
 from harness import cli
 from harness.commands import output, repro, telling
 from harness.commands.output import Output, Target, each, tell
-from harness.errors import Exit, InfrastructureError
+from harness.errors import ConfigError, Exit, InfrastructureError
 
 # What a command cannot do without.
 NEEDED = {"nightly": ["night.yaml"], "history": ["nights"], "list": ["cases"]}
@@ -133,6 +136,74 @@ def test_two_outputs_are_not_written_to_one_file(
         assert cli.main(["repro", "--junit", one, "--ktap", other]) == Exit.USAGE
         assert "Two outputs go to" in capsys.readouterr().err
     output.check_files(["/dev/null", "/dev/null", "-", "old", "other"])
+    os.mkfifo("pipe")
+    with pytest.raises(ConfigError, match=r"Two outputs go to .*pipe"):
+        output.check_files(["pipe", f"{tmp_path}/pipe"])
+
+
+@pytest.mark.parametrize(
+    ("name", "to"),
+    [
+        *itertools.product(["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"], ["pipe", "file"]),
+        ("table", "file"),
+    ],
+)
+def test_another_name_of_standard_output(name: str, to: str, tmp_path: Path) -> None:
+    """Where there is JSON, there is no table."""
+    command = ["jprobe-harness", "list", "variants", "--json", name]
+    if to == "pipe":
+        done = subprocess.run(command, stdout=-1, stderr=-1, timeout=60)
+        out = done.stdout.decode()
+    else:
+        with (tmp_path / "table").open("w") as file:
+            done = subprocess.run(command, stdout=file, stderr=-1, cwd=tmp_path, timeout=60)
+        out = (tmp_path / "table").read_text()
+    assert done.returncode == 0, done.stderr
+    assert {row["name"] for row in json.loads(out)} >= {"none", "fixed-128"}
+    with (tmp_path / "table").open("w") as file:
+        words = ["jprobe-harness", "repro", "--junit", "-", "--ktap", name]
+        done = subprocess.run(words, stdout=file, stderr=-1, cwd=tmp_path, timeout=60)
+    assert done.returncode == Exit.USAGE
+    assert b"Two outputs go to" in done.stderr
+
+
+@pytest.mark.usefixtures("never")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nightly", "read", "--html"],
+        ["repro", "--patch", "read", "--ktap"],
+        ["repro", "--kconfig", "read", "--json"],
+        ["repro", "--kernel", "./read", "--json"],
+    ],
+)
+def test_what_is_read_is_not_written_over(
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "read").write_text("as it was")
+    (tmp_path / "hard").hardlink_to("read")
+    for name in ("read", "hard", str(tmp_path / "read")):
+        assert cli.main([*words, name]) == Exit.USAGE
+        assert "is read, and would be written over" in capsys.readouterr().err
+
+
+def test_a_word_that_is_a_files_name_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert cli.main(["list", "cases", "--json", "cases"]) == Exit.AGREES
+
+
+def test_a_picture_does_not_keep_json_from_being_written(tmp_path: Path) -> None:
+    words = ["predict", "--case", "stack-9", "--json", str(tmp_path / "json")]
+    assert cli.main([*words, "--svg", str(tmp_path / "svg")]) == Exit.AGREES
+    assert (tmp_path / "svg").read_text().startswith("<svg")
+    assert json.loads((tmp_path / "json").read_text())["predictions"]
 
 
 def test_all_steps_are_taken() -> None:

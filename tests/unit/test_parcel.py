@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from harness import cache
 from harness.errors import InfrastructureError
 from harness.guest.initramfs import Channel, build
 from harness.guest.recipe import load
@@ -71,6 +72,24 @@ def test_what_was_packed_is_unpacked(made: tuple[Kernel, Modules]) -> None:
     there = build(kernel, modules.files, recipe)
     assert there == build(before, built.files, recipe)
     assert there[1] is Channel.VIRTIO
+
+
+@pytest.mark.parametrize("kind", ["blobs", "parcels"])
+def test_a_file_that_is_damaged_on_the_worker(made: tuple[Kernel, Modules], kind: str) -> None:
+    came, files = sent(made)
+    for digest, data in files.items():
+        parcel.keep(digest, data)
+    kernel, _ = parcel.unpack(came)
+    path = kernel.image
+    if kind == "blobs":
+        (path,) = cache.root().glob(f"blobs/{came.files['kernel/Image']}/blob")
+    # It is one file under both names.
+    path.write_bytes(b"")
+    lacking = parcel.lacks(came)
+    assert lacking == [came.files["kernel/Image"]]
+    for digest in lacking:
+        parcel.keep(digest, files[digest])
+    assert parcel.unpack(came)[0].image.read_bytes() == b"image"
 
 
 def test_a_file_that_was_damaged(made: tuple[Kernel, Modules]) -> None:

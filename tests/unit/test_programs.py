@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import cache
+from harness import cache, inventory
 from harness.errors import ArchiveError
 from harness.kernel import debian, programs
 from harness.kernel.debian import Wanted
@@ -61,6 +61,7 @@ def test_an_entry_that_nobody_can_read_is_made_anew(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     manifest = put(cache.root(), "debian/key/kernel.json", content)
+    inventory.write(manifest.parent)
     wanted = Wanted("6.1", [], "linux-image-cloud-arm64")
     assert debian._cached("debian:6.1", "key", wanted, Archive(), Path()) is None
     assert not manifest.parent.exists()

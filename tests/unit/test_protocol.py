@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import itertools
+import re
+import time
+import zlib
 from pathlib import Path
 from random import Random
 
@@ -13,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.catalog import Catalog
-from harness.guest.protocol import Guest, Parser, ProtocolError, Ran, Record, Refusal
+from harness.guest.protocol import Damaged, Guest, Parser, Ran, Record, Refusal
 from harness.model.assembled import Image, assemble, observe
 from harness.model.ctype import value_bytes
 from harness.model.generate import draw
@@ -119,27 +123,133 @@ def test_pieces_make_the_same_records(cuts: list[int]) -> None:
 
 def test_a_shared_console_is_read_past() -> None:
     noisy = b"[    1.0] Key type registered\r\n" + RAW.replace(b"\n", b"\r\n")
-    assert parse(noisy) == parse(RAW)
+    assert Parser(shared=True).feed(noisy) == parse(RAW)
+    (damaged,) = parse(b"[    1.0] Key type registered\n[    1.1] Segment Routing\n")
+    assert damaged == Damaged("A record of the guest's is none: '[    1.0] Key type registered'.")
 
 
-@given(st.integers(0, RAW.index(b"end seq=1") - 1), st.integers(1, 255))
+@given(st.integers(RAW.index(b"play seq=1"), len(RAW) - 1), st.integers(1, 255))
 def test_a_changed_byte_is_never_taken_for_a_record(place: int, bits: int) -> None:
+    """What it is not in comes as it was, what it is in is said to be damaged."""
     damaged = bytearray(RAW)
-    start = RAW.index(b"play seq=1")
-    place = max(place, start)
     damaged[place] ^= bits
-    try:
-        records = parse(bytes(damaged))
-    except ProtocolError:
-        return
-    assert records == parse(RAW) or len(records) < len(parse(RAW))
+    ends = [match.end() for match in re.finditer(rb"^(?:end|run) .*\n", RAW, re.MULTILINE)]
+    starts = [0, *ends[:-1]]
+    # The last byte of a record keeps it from the next one.
+    untouched = [
+        record
+        for record, start, end in zip(parse(RAW), starts, ends, strict=True)
+        if not start - 1 <= place < end
+    ]
+    sound = [record for record in parse(bytes(damaged)) if not isinstance(record, Damaged)]
+    assert [record for record in sound if record in parse(RAW)] == sound
+    assert [record for record in sound if record in untouched] == untouched
+    assert len(sound) < len(parse(RAW))
+
+
+def sealed(lines: bytes) -> bytes:
+    """A record of its own, after an introduction."""
+    introduction = RAW[: RAW.index(b"play seq=1")]
+    return introduction + lines + b"end seq=1 crc=%08x\n" % zlib.crc32(lines)
+
+
+FIRST = RAW[RAW.index(b"play seq=1") : RAW.index(b"end seq=1")]
+
+
+def test_a_sealed_record_is_a_record() -> None:
+    assert parse(sealed(FIRST)) == parse(RAW)[:2]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (rb"top=\w+", b"top=ffffffffffffffff", "a stack that cannot be"),
+        (rb"sp=\w+", b"sp=0", "a stack that cannot be"),
+        (rb"sp=\w+", b"sp=1ffff80000ac6bd90", "sp='1ffff80000ac6bd90' in 'stack'"),
+        (rb"hits=1", b"hits=" + b"9" * 5000, "hits='9999"),
+        (rb"hits=1", b"hits=1 hits=1", "'hits' twice in 'count'"),
+        (rb"hits=1 ", b"", "'handler' in place of 'hits' in 'count'"),
+        (rb"missed=0 (.*)", rb"\1 missed=0", "'skipped' in place of 'missed'"),
+        (rb"hits=1", b"hits=1 laps=1", "'laps' in place of 'handler'"),
+        (rb"seq=1", b"seq=2", "two numbers"),
+        (rb"\ncount .*", b"", "0 lines 'count'"),
+        (rb"\n(count .*)", rb"\n\1\n\1", "2 lines 'count'"),
+        (rb"\n(arg .*)", rb"\n\1\n\1", "an argument twice"),
+        (rb"(arg index=\d+.*seen=)\w+", rb"\g<1>0", "seen='0' in 'arg'"),
+        (rb"area before=", b"area before=00", "bytes of one place in two sizes"),
+        (rb"context=process", b"context=\x1b[31m", "context='"),
+        (rb"line=stack-9", b"line=stack\x1b]52;", "line='stack"),
+        (rb"line=stack-9", b"line=stack\xff", "bytes that are no text"),
+        (rb"saved=0", b"saved=1048576", "saved='1048576'"),
+    ],
+)
+def test_what_the_module_cannot_have_written(old: bytes, new: bytes, sentence: str) -> None:
+    lines, count = re.subn(old, new, FIRST, count=1)
+    assert count
+    guest, damaged = parse(sealed(lines))
+    assert isinstance(guest, Guest)
+    assert isinstance(damaged, Damaged)
+    assert sentence in damaged.sentence
+    assert "Record" in damaged.sentence
+    assert damaged.sentence.isprintable()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"run status=1 output=aGVsbG8",
+        b"run status=one output=",
+        b"run status=0",
+        b"sshd key=nonsense",
+        b"sshd key=c3NoLWVkMjU1MTk=",
+        b"dump wanted=" + b"1" * 5000,
+    ],
+)
+def test_an_answer_that_cannot_be(line: bytes) -> None:
+    (damaged,) = parse(line + b"\n")
+    assert isinstance(damaged, Damaged)
+
+
+def test_an_introduction_comes_once() -> None:
+    introduction = RAW[: RAW.index(b"play seq=1")]
+    _, damaged, first, *_ = parse(introduction + RAW)
+    assert damaged == Damaged("A record of the guest's has an introduction, which it sent before.")
+    assert first == parse(RAW)[1]
 
 
 def test_damage_is_named() -> None:
-    with pytest.raises(ProtocolError, match="Record 1 of the guest's is damaged"):
-        parse(RAW.replace(b"saved=0", b"saved=8", 1))
-    with pytest.raises(ProtocolError, match="before it told its stack sizes"):
-        parse(RAW[RAW.index(b"play seq=1") :])
+    (_, damaged, *rest) = parse(RAW.replace(b"saved=0", b"saved=8", 1))
+    assert damaged == Damaged("Record 1 of the guest's has another checksum than it tells.")
+    assert rest == parse(RAW)[2:]
+    (damaged, *rest) = parse(RAW[RAW.index(b"play seq=1") :])
+    assert isinstance(damaged, Damaged)
+    assert "before the guest introduced itself" in damaged.sentence
+
+
+def test_a_record_or_a_line_without_end() -> None:
+    introduction = RAW[: RAW.index(b"play seq=1")]
+    line = b"arg index=1 at=0 before= after= seen=%s\n" % (b"00" * 1000)
+    endless = introduction + b"play seq=1 line=x\n" + line * 100
+    _, damaged = parse(endless)
+    assert damaged == Damaged("A record of the guest's is over 128 KiB.")
+    parser = Parser()
+    found = [one for _ in range(100) for one in parser.feed(b"x" * 10000)]
+    assert found == [Damaged("A line of the guest's is longer than 131072 bytes.")]
+    # What follows is understood again.
+    assert parser.feed(b"\n" + RAW)[-12:] == parse(RAW)
+
+
+def test_a_long_answer_takes_time_as_it_is_long() -> None:
+    """As /proc/kallsyms, which comes in small pieces."""
+    answer = b"run status=0 output=" + base64.b64encode(b"x" * (12 << 20)) + b"\n"
+    parser = Parser()
+    start = time.process_time()
+    pieces = (answer[at : at + 4096] for at in range(0, len(answer), 4096))
+    (ran,) = (record for piece in pieces for record in parser.feed(piece))
+    assert isinstance(ran, Ran)
+    assert len(ran.output) == 12 << 20
+    # It is a tenth of a second; to copy what came before, for each piece, is half a minute.
+    assert time.process_time() - start < 5
 
 
 def test_a_cut_record_is_none() -> None:

@@ -7,11 +7,13 @@ import io
 import subprocess
 from pathlib import Path
 
+import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.errors import KernelFault
 from harness.guest import loaded, symbols
 from harness.guest.symbols import Symbol
 
@@ -44,6 +46,20 @@ def test_the_kernels_own_symbols_by_address() -> None:
         ("handler", 0xFFFF800008010100, 0xFF00, "STT_FUNC"),
         ("handler", 0xFFFF800008020000, 4, "STT_OBJECT"),
     ]
+
+
+def test_what_is_no_symbol_is_passed_over() -> None:
+    hostile = f"{'f' * 17} T x\nzz T x\n-1 T x\n1 TT x\n1 T\n{'1' * 5000} T x\n"
+    assert symbols.parse(hostile + KALLSYMS) == symbols.parse(KALLSYMS)
+
+
+@pytest.mark.parametrize(
+    "output",
+    ["", ".data 0x10", ".text", ".text 0x", ".text 10", f".text 0x{'f' * 17}", ".text 0x1 0x2"],
+)
+def test_a_guest_that_tells_no_addresses(output: str) -> None:
+    with pytest.raises(KernelFault, match="does not tell where"):
+        loaded.addresses(output)
 
 
 def test_without_rights_there_are_none() -> None:

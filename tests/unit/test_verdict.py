@@ -70,6 +70,29 @@ def test_rollback_of_what_others_write(kind: str, size: Iterable[int]) -> None:
     survived = judge(made, Policy(Rule.THREAD_SIZE), dataclasses.replace(whole, object=kept))
     assert "the caller's object lost no byte" in survived.mismatches[0]
 
+    assert whole.object.seen
+    other = dataclasses.replace(whole.object, seen=b"Z" * len(whole.object.seen))
+    torn = judge(made, Policy(Rule.THREAD_SIZE), dataclasses.replace(whole, object=other))
+    assert "the caller's object holds what nobody wrote" in torn.mismatches
+
+
+def test_bytes_of_another_size_have_no_verdict() -> None:
+    """Whichever moment it is, also one that nobody had to look at."""
+    for made in (TWELVE, OBJECT):
+        whole = observe(made, FIXED)
+        for index, look in whole.arguments.items():
+            for moment in ("before", "after", "seen"):
+                cut: dict[str, Any] = {moment: b"123"}
+                odd = {**whole.arguments, index: dataclasses.replace(look, **cut)}
+                found = judge(made, FIXED, dataclasses.replace(whole, arguments=odd))
+                assert not found.judged
+                assert f"argument {index} was not looked at" in found.mismatches[0]
+    surplus = {**whole.arguments, 9: Look(0, b"1", b"1", b"1")}
+    found = judge(OBJECT, FIXED, dataclasses.replace(whole, arguments=surplus))
+    assert "there is no argument 9" in found.mismatches[0]
+    found = judge(TWELVE, FIXED, dataclasses.replace(observe(TWELVE, FIXED), object=whole.object))
+    assert "there is no object" in found.mismatches[0]
+
 
 def test_a_nested_probe() -> None:
     made = case("{arguments: [9 x long], handler: {assign: all}, nested: interrupt}")

@@ -6,6 +6,17 @@ A row is a fault: what puts it there, who is to blame, and a sentence that is sa
 Adding one is adding a row; what it does to a place is a function of a few lines.
 """
 
-from tests.faults.catalogue import doors, guest, machine, request, surroundings
+from tests.faults.catalogue import (
+    doors,
+    emulator,
+    entries,
+    guest,
+    machine,
+    request,
+    sizes,
+    surroundings,
+    text,
+)
 
-FAULTS = (*surroundings.FAULTS, *machine.FAULTS, *request.FAULTS, *guest.FAULTS, *doors.FAULTS)
+GROUPS = (surroundings, request, sizes, machine, entries, emulator, doors, guest, text)
+FAULTS = tuple(fault for group in GROUPS for fault in group.FAULTS)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Text that a terminal would obey, from whoever may write it."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+
+from tests.faults.emulator import Step
+from tests.faults.fault import Blame, Fault, Inject
+from tests.faults.inject import arguments, both, case, command, file, tree
+from tests.faults.place import Place
+from tests.faults.replay import (
+    EACH_BOOT,
+    POWERED_OFF,
+    Recording,
+    emulated,
+    ends,
+    replayed,
+    say,
+    sealed,
+    send,
+)
+
+# Writes to the clipboard, as ESC and as C1 have it; clears; turns what follows around; asks.
+HOSTILE = "\x1b]52;c;ZXZpbA==\x07\x9b2J\u202e\x1b[6n\b\u2066x"
+SEEN = r"\\x1b\]52;c;ZXZpbA==\\x07"
+
+
+def complaining(recording: Recording) -> list[Step]:
+    """The kernel warns of something during the first play."""
+    said = f"\njp#1\nWARNING: at {HOSTILE}\n---[ end trace ]---\njp#2\n".encode()
+    return [
+        send("console", recording.console + said),
+        send("records", recording.all),
+        POWERED_OFF,
+        ends(),
+    ]
+
+
+def refusing(recording: Recording) -> bytes:
+    """The guest cannot play the first line, and says why."""
+    play, *_ = recording.records[0].splitlines(keepends=True)
+    record = sealed(play + b"error text=" + HOSTILE.encode() + b"\nend seq=1 crc=0\n")
+    return replace(recording, records=(record, *recording.records[1:])).all
+
+
+def another_release(recording: Recording) -> bytes:
+    introduction = recording.introduction.replace(b"release=", b"release=\x1b[2J\x07", 1)
+    return replace(recording, introduction=sealed(introduction)).all
+
+
+def failing(recording: Recording) -> list[Step]:
+    return [say(f"qemu: {HOSTILE}\n"), ends(1)]
+
+
+def patch(place: Place) -> None:
+    """Prose in a file whose name is an escape."""
+    place.words += ["--patch", place.write(f"{HOSTILE}.patch", "Dear all,\n").name]
+
+
+def compiler(place: Place) -> None:
+    """It complains of its input, in colours."""
+    text = shlex.quote(f"x.c:1:2: error: {HOSTILE}")
+    place.program("aarch64-linux-gnu-gcc", f"printf '%s\\n' {text} >&2; exit 1")
+
+
+def written(form: str) -> Inject:
+    return both(emulated(complaining), arguments(f"--{form}", "-"))
+
+
+FAULTS = (
+    Fault("escapes in a kernel's warning", emulated(complaining), Blame.KERNEL,
+          f"WARNING: at {SEEN}", kept=2),
+    Fault("the same as KTAP", written("ktap"), Blame.KERNEL, f"# stack-9: WARNING: .*{SEEN}"),
+    Fault("the same as JSON", written("json"), Blame.KERNEL,
+          r"WARNING: at \\u001b\]52;c;ZXZpbA==\\u0007\\u009b2J\\u202e"),
+    Fault("the same as JUnit XML", written("junit"), Blame.KERNEL, f"WARNING: at {SEEN}"),
+    Fault("escapes in a record", replayed(refusing), Blame.KERNEL,
+          "bytes that are no text", kept=2),
+    Fault("escapes in a release", replayed(another_release), Blame.KERNEL,
+          r"release='\\x1b\[2J\\x07", status=125),
+    Fault("escapes in QEMU's own words", emulated(failing, EACH_BOOT), Blame.MACHINE, SEEN),
+    Fault("escapes in a compiler's words", compiler, Blame.MACHINE, SEEN),
+    Fault("escapes in a case", case("odd", 'arguments: [long]\ncontext: "\\e]52;c;ZXZpbA==\\a"'),
+          Blame.USER, f"'{SEEN}'"),
+    Fault("escapes in a file's name", both(tree, patch), Blame.USER, f"{SEEN}.*is not a patch"),
+    Fault("escapes in a kernel's name", command("repro", "--kernel", HOSTILE), Blame.USER,
+          f"no kernel '{SEEN}"),
+    Fault("escapes in a matrix",
+          both(file("night.yaml", 'shows: x\nkernels: ["debian:6.1"]\ncases: ["\\e[2J"]\n'),
+               command("nightly", "night.yaml")),
+          Blame.USER, r"no case '\\x1b\[2J'"),
+    Fault("escapes in an option's name", command("repro", f"--{HOSTILE}"), Blame.USER,
+          r"no option '--\\x1b\]52;c;ZXZpbA"),
+)  # fmt: skip

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A guest that tells something else than happened, in one record of a boot."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import patch
+
+from harness.catalog import Catalog
+from harness.run import repro
+from harness.run.boot import Setup
+from harness.run.plan import Play, Result
+from harness.run.session import Deadlines, Session
+
+RAW = (Path(__file__).parent / "unit/data/records.txt").read_bytes()
+# The plays of the recorded boot that are a variant and a case of the catalog's.
+PLAYED = (
+    ("none", "stack-9"),
+    ("fixed-128", "by-ref-256"),
+    ("v15", "irq-stack-9"),
+    ("fp-delta", "invalid-fp-stack-9"),
+    ("thread-size", "rollback-list-cpu"),
+    ("none", "va-list-stack"),
+    ("fixed-64", "nested-interrupt-stack-9"),
+)
+INTRODUCTION, *RECORDS = re.findall(rb".*?^end [^\n]*\n", RAW, re.MULTILINE | re.DOTALL)[:8]
+POWERED_OFF = b"reboot: Power down\n"
+
+
+def sealed(record: bytes) -> bytes:
+    """A record with the checksum of what it is now."""
+    body, _, end = record.rpartition(b"\nend ")
+    checksum = b"crc=%08x" % zlib.crc32(body + b"\n")
+    return body + b"\nend " + re.sub(rb"crc=\w+", checksum, end)
+
+
+def numbered(record: bytes, number: int) -> bytes:
+    """A record in another place of a plan."""
+    return sealed(re.sub(rb"^(play|end) seq=\d+", rb"\1 seq=%d" % number, record, flags=re.M))
+
+
+# What a field may hold that no field of a guest's holds.
+VALUES = (
+    b"", b"-1", b"0", b"1", b"9" * 5000, b"f" * 16, b"f" * 17, b"zz", b"0x10", b"1 ", b" ", b"=",
+    b"\x1b]52;c;AAAA\x07", "\u202e".encode(), b"\xff\xfe", b"\0", b"unknown", b"process",
+    b"00", b"0", b"ab" * 4000, b"-9223372036854775809", b"18446744073709551615", b"\t", b"1_000",
+    "\u0663".encode(), b"+5", b"1e9", b"nan",
+)  # fmt: skip
+
+
+def _flip(random: Random, record: bytes) -> bytes:
+    at = random.randrange(len(record))
+    return record[:at] + bytes([record[at] ^ random.randrange(1, 256)]) + record[at + 1 :]
+
+
+def _value(random: Random, record: bytes) -> bytes:
+    fields = list(re.finditer(rb"=([^ \n]*)", record))
+    if not fields:
+        return record
+    span = random.choice(fields).span(1)
+    return record[: span[0]] + random.choice(VALUES) + record[span[1] :]
+
+
+def _digit(random: Random, record: bytes) -> bytes:
+    digits = list(re.finditer(rb"(?<=[=0-9a-f])[0-9a-f]", record))
+    if not digits:
+        return record
+    at = random.choice(digits).start()
+    return record[:at] + random.choice("0123456789abcdef").encode() + record[at + 1 :]
+
+
+def _lines(change: Callable[[Random, list[bytes]], None]) -> Callable[[Random, bytes], bytes]:
+    def mutate(random: Random, record: bytes) -> bytes:
+        lines = record.splitlines(keepends=True)
+        change(random, lines)
+        return b"".join(lines)
+
+    return mutate
+
+
+def _fields(change: Callable[[Random, list[bytes]], None]) -> Callable[[Random, bytes], bytes]:
+    def mutate_line(random: Random, lines: list[bytes]) -> None:
+        at = random.randrange(len(lines))
+        words = lines[at].rstrip(b"\n").split(b" ")
+        change(random, words)
+        lines[at] = b" ".join(words) + b"\n"
+
+    return _lines(mutate_line)
+
+
+def _drop(random: Random, items: list[bytes]) -> None:
+    del items[random.randrange(len(items))]
+
+
+def _double(random: Random, items: list[bytes]) -> None:
+    at = random.randrange(len(items))
+    items.insert(random.randrange(len(items)), items[at])
+
+
+def _swap(random: Random, items: list[bytes]) -> None:
+    one, other = random.randrange(len(items)), random.randrange(len(items))
+    items[one], items[other] = items[other], items[one]
+
+
+def _noise(random: Random, items: list[bytes]) -> None:
+    items.insert(random.randrange(len(items)), random.randbytes(20) + b"\n")
+
+
+def _cut(random: Random, record: bytes) -> bytes:
+    return record[: random.randrange(len(record))]
+
+
+def _half(random: Random, record: bytes) -> bytes:
+    """Hexadecimal of another length."""
+    found = list(re.finditer(rb"=((?:[0-9a-f]{2}){4,})\b", record))
+    if not found:
+        return record
+    span = random.choice(found).span(1)
+    keep = random.randrange(span[1] - span[0])
+    return record[: span[0] + keep] + record[span[1] :]
+
+
+MUTATIONS: Sequence[Callable[[Random, bytes], bytes]] = (
+    _flip, _value, _digit, _cut, _half,
+    _lines(_drop), _lines(_double), _lines(_swap), _lines(_noise),
+    _fields(_drop), _fields(_double), _fields(_swap),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mutated:
+    """A boot in which one record is not as the guest's module wrote it."""
+
+    # From 0.
+    index: int
+    records: tuple[bytes, ...]
+    # The checksum is right, so that only what the record says can tell.
+    sealed: bool
+
+    @property
+    def is_changed(self) -> bool:
+        return bool(self.records[self.index] != RECORDS[self.index])
+
+
+def draw(random: Random) -> Mutated:
+    """One of the boots."""
+    index = random.randrange(len(RECORDS))
+    record = RECORDS[index]
+    for _ in range(random.choice((1, 1, 1, 2, 3))):
+        record = random.choice(MUTATIONS)(random, record) or record
+    is_sealed = b"\nend " in record and random.random() < 0.7
+    if is_sealed:
+        record = sealed(record)
+    return Mutated(index, (*RECORDS[:index], record, *RECORDS[index + 1 :]), is_sealed)
+
+
+class _Channel:
+    """Gives what is said in pieces, and then ends."""
+
+    def __init__(self, pieces: Sequence[bytes], at_end: Callable[[], None]) -> None:
+        self._pieces = list(pieces)
+        self._at_end = at_end
+        self._readable, writable = os.pipe()
+        os.close(writable)
+
+    def fileno(self) -> int:
+        return self._readable
+
+    def setsockopt(self, level: int, option: int, value: bytes) -> None:
+        pass
+
+    def recv(self, size: int, flags: int) -> bytes:
+        if self._pieces:
+            return self._pieces.pop(0)
+        self._at_end()
+        return b""
+
+    def close(self) -> None:
+        os.close(self._readable)
+
+
+class _Machine:
+    """A QEMU that has said all that it will, and has ended well."""
+
+    too_small = ended_by_signal = suspended = False
+    qemu_output = ""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self.process = SimpleNamespace(wait=lambda seconds: 0)
+        self.pidfd, self._alive = os.pipe()
+        self.console, writable = os.pipe()
+        os.write(writable, POWERED_OFF)
+        os.close(writable)
+        self.records = _Channel(pieces, self._end)
+
+    def _end(self) -> None:
+        if self._alive >= 0:
+            os.close(self._alive)
+            self._alive = -1
+
+    def close(self) -> None:
+        self._end()
+        self.records.close()
+        os.close(self.pidfd)
+        os.close(self.console)
+
+
+def _pieces(random: Random, data: bytes) -> list[bytes]:
+    cuts = sorted(random.randrange(len(data) + 1) for _ in range(random.choice((0, 1, 3))))
+    edges = [0, *cuts, len(data)]
+    return [data[a:b] for a, b in itertools.pairwise(edges) if a < b]
+
+
+@functools.cache
+def plan() -> list[Play]:
+    """What is played."""
+    catalog = Catalog()
+    return [Play(catalog.variants[variant], catalog.cases[case]) for variant, case in PLAYED]
+
+
+def played(mutated: Mutated, random: Random) -> Result:
+    """The run whose first boot is that one; the guests of further boots are honest."""
+    lines = [play.line for play in plan()]
+    boots = 0
+
+    @contextmanager
+    def start(setup: Setup, planned: Sequence[str]) -> Iterator[Session]:
+        nonlocal boots
+        boots += 1
+        said = mutated.records
+        if boots > 1:
+            rest = [RECORDS[lines.index(line)] for line in planned]
+            said = tuple(numbered(record, number) for number, record in enumerate(rest, 1))
+        machine = _Machine(_pieces(random, INTRODUCTION + b"".join(said)))
+        session = Session(cast(Any, machine), deadlines=Deadlines(play=5, ping=1, end=5))
+        try:
+            yield session
+        finally:
+            machine.close()
+
+    release = re.search(rb"release=(\S+)", INTRODUCTION)
+    assert release
+    kernel = SimpleNamespace(
+        spec="hostile", release=release[1].decode(), engine=SimpleNamespace(value="port"),
+        jprobes="", variables=(),
+    )  # fmt: skip
+    setup = SimpleNamespace(
+        kernel=kernel, modules=SimpleNamespace(compiler="", kept={}), witness=False, dump=None,
+        logs="",
+    )  # fmt: skip
+    run = repro._Run(cast(Any, setup), plan(), lambda outcome: None)
+    with patch.object(repro, "start", start):
+        run.play(lambda: None)
+    return run.result()
+
+
+def check(mutated: Mutated, result: Result) -> None:
+    """Every other play agrees, and nothing else than this one is blamed."""
+    assert result.complete, result.trouble
+    assert not result.own_trouble
+    assert not result.retried
+    # After the last play there is none to blame.
+    last = mutated.index == len(RECORDS) - 1
+    assert last or not result.kernel_trouble, result.kernel_trouble
+    wrong = result.differing
+    # A record that came twice, or in two parts, stands in the place of the next one.
+    places = {mutated.index, mutated.index + 1}
+    for outcome in wrong:
+        assert plan().index(outcome.play) in places, (str(outcome.play), outcome.reasons)
+        assert all(reason.isprintable() for reason in outcome.reasons), outcome.reasons
+    if mutated.is_changed and not mutated.sealed:
+        assert wrong or result.kernel_trouble

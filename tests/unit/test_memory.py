@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a run keeps of what it has judged does not grow with it."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import tracemalloc
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.catalog import Catalog
+from harness.kernel.kernel import Kernel
+from harness.kernel.modules import Modules
+from harness.model import aapcs64, ctype, predict, verdict
+from harness.model.case import Context
+from harness.run import fuzz
+from harness.run.plan import Outcome, Play, Result
+from tests.unit import factory
+
+BATCH = 20
+# Of the batches, the least of the last ones is compared: signatures differ.
+LAST = 5
+# Two lengths: what is kept for a batch, and for the types of some, is there in both.
+SHORT, LONG = 200, 400
+# So much may the longer one keep more for each signature, in bytes.
+MOST = 500
+# Below the stack's top, in bytes.
+ROOM = {Context.DEEP: 8192, Context.KTHREAD_TOP: 1024}
+
+
+# What was kept when each boot began, in bytes.
+BEGINS: list[int] = []
+
+
+class _Modules:
+    compiler = "gcc"
+
+
+def _judged(
+    kernel: Kernel, built: Modules, plays: Sequence[Play], on_outcome: Callable[[Outcome], None]
+) -> Result:
+    """A boot in which nearly all is as predicted."""
+    gc.collect()
+    BEGINS.append(tracemalloc.get_traced_memory()[0])
+    outcomes = []
+    for play in plays:
+        hit = replace(
+            factory.HIT,
+            top=factory.SP + ROOM.get(play.case.context, 4096),
+            irq=play.case.context is Context.HARDIRQ,
+        )
+        seen = factory.observe(play.case, play.variant.expected, hit)
+        outcomes.append(Outcome(play, verdict.judge(play.case, play.variant.expected, seen)))
+        on_outcome(outcomes[-1])
+    # The factory's guest does not know all that a random handler may overwrite.
+    sound = tuple(outcome for outcome in outcomes if outcome.agrees)
+    return Result("a kernel", "6.1", "port", "gcc", sound, len(plays))
+
+
+def _kept(count: int) -> int:
+    """What a run keeps by its end, in bytes."""
+    kernel = Kernel(
+        spec="a kernel", release="6.1", version="6.1", image=Path(), config=Path(), build=Path(),
+        modules=Path(), busybox=Path(), key="", home=Path(),
+    )  # fmt: skip
+    variants = Catalog().select_variants(["none", "fixed-64", "fixed-128"])
+    made: Any = _Modules()
+    tracemalloc.start()
+    try:
+        campaign = fuzz.run(
+            kernel, 7, count, variants, compiled=0, build=lambda kernel, cases: made
+        )
+        assert campaign.played == count
+        assert campaign.classes.total() > 0.9 * count
+        return min(BEGINS[-LAST:])
+    finally:
+        tracemalloc.stop()
+
+
+def _growth() -> float:
+    return (_kept(LONG) - _kept(SHORT)) / (LONG - SHORT)
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fuzz, "BATCH", BATCH)
+    monkeypatch.setattr("harness.run.repro.run", _judged)
+
+
+def test_a_longer_run_keeps_no_more() -> None:
+    assert _growth() < MOST
+
+
+def test_what_is_kept_for_ever_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, users in (
+        ("value_bytes", (predict, verdict, factory)),
+        ("homogeneous", (aapcs64,)),
+    ):
+        unbounded = functools.cache(getattr(ctype, name).__wrapped__)
+        for user in (ctype, *users):
+            monkeypatch.setattr(user, name, unbounded)
+    assert _growth() > 3 * MOST
+
+
+def test_outcomes_that_are_kept_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Outcome] = []
+    fingerprint = fuzz.fingerprint
+
+    def keep(outcome: Outcome) -> str:
+        kept.append(outcome)
+        return fingerprint(outcome)
+
+    monkeypatch.setattr(fuzz, "fingerprint", keep)
+    assert _growth() > 3 * MOST
