@@ -93,6 +93,10 @@ class MachineError(InfrastructureError):
     """QEMU did not start, or ended without the guest's doing."""
 
 
+class UnfitEmulator(MachineError):
+    """QEMU is too old, or cannot have its sandbox; trying again does not help."""
+
+
 class KernelFault(HarnessError):
     """The kernel died or does not go on."""
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from harness.errors import ConfigError, InfrastructureError, KernelFault
+from harness.errors import ConfigError, InfrastructureError, KernelFault, UnfitEmulator
 from harness.guest.protocol import LINE_SHOWN, Guest, Record, Refusal
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Engine, Kernel
@@ -93,7 +93,7 @@ class _Run:
             self._faults += 1
             return self._judge_fault(fault, session)
         except InfrastructureError as error:
-            if len(self._retried) == RETRIES:
+            if len(self._retried) == RETRIES or isinstance(error, UnfitEmulator):
                 self._own_trouble.append(str(error))
                 return False
             self._retried.append(error.sentence)

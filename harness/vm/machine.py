@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 
 from harness import doctor, tool
-from harness.errors import InfrastructureError, MachineError
+from harness.errors import InfrastructureError, MachineError, UnfitEmulator
 
 QEMU = doctor.QEMU.name
 # QEMU connects before it starts the guest; on a loaded machine after seconds.
@@ -92,16 +92,12 @@ _TOO_SMALL = re.compile(r"too large to fit in RAM|Not enough space for ")
 _NO_SANDBOX = re.compile(r"-sandbox support is not enabled|seccomp")
 
 
-class TooOld(MachineError):
-    """QEMU is older than any that is supported."""
-
-
 @functools.cache
 def version() -> str:
-    """QEMU's, as it names itself; raises TooOld."""
+    """QEMU's, as it names itself; raises UnfitEmulator for one that is too old."""
     said = tool.check([QEMU, "--version"], seconds=CONNECT_SECONDS).partition("\n")[0]
     if doctor.too_old(doctor.QEMU, doctor.version_in(said)):
-        raise TooOld(
+        raise UnfitEmulator(
             f"{QEMU} is too old: {doctor.version_in(said)}, and {doctor.QEMU.least} is the oldest"
             " that is supported.",
             "Install a newer one; see: jprobe-harness doctor",
@@ -271,14 +267,14 @@ class Machine:
         self._output.flush()
         try:
             version()
-        except TooOld as error:
+        except UnfitEmulator as error:
             return error
         except InfrastructureError:
             # It says no more than what it has said.
             pass
         said = self.qemu_output or "it said nothing"
         if _NO_SANDBOX.search(said):
-            return MachineError(
+            return UnfitEmulator(
                 f"QEMU cannot have its sandbox, and no guest runs without: {said}",
                 "Install a QEMU that was built with seccomp, such as your distribution's; the"
                 " kernel, and a container, must allow seccomp(2).",

@@ -306,22 +306,25 @@ class Door:
     def look(self, stub: Path) -> None:
         """Let in, pass on, show out; `stub` is the path of QEMU's own socket."""
         found = dict(self._poll.poll(0))
+        broken = any(events & (select.EPOLLHUP | select.EPOLLERR) for events in found.values())
+        # First, as it may have gone before the next one came.
+        if self._visit:
+            self._attend(self._visit, broken)
         if self._listener.fileno() in found:
             self._answer(stub)
-        if self._visit is None:
-            return
-        broken = any(events & (select.EPOLLHUP | select.EPOLLERR) for events in found.values())
+
+    def _attend(self, visit: _Visit, broken: bool) -> None:
         try:
-            self._visit.move()
+            visit.move()
         except NoPacket as error:
             self._show_out(error.sentence)
         except OSError:
             self._show_out()
         else:
-            if broken or self._visit.over:
+            if broken or visit.over:
                 self._show_out()
             else:
-                for connection, events in self._visit.watched().items():
+                for connection, events in visit.watched().items():
                     self._poll.modify(connection, events)
 
     def _answer(self, stub: Path) -> None:

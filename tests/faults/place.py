@@ -86,8 +86,9 @@ class Place:
         self.link(*self._entries("buildroots"))
 
     def _entries(self, kind: str) -> list[Path]:
-        # What another run is making is no entry yet.
-        return list((self.shared / kind).glob("[!.]*"))
+        # What another run is making is no entry yet, and its lock is that run's.
+        found = (self.shared / kind).glob("[!.]*")
+        return [entry for entry in found if entry.suffix != ".lock"]
 
     def link(self, *entries: Path) -> None:
         """Take entries of the shared cache, by hard links: a kernel has 16,000 files."""

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Another user of this machine, before the doors of guests that run."""
+"""The doors of guests that run: for another user of this machine, and for the guest."""
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -17,7 +19,12 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from harness.catalog import Catalog
+from harness.kernel import modules
 from harness.kernel.kernel import Kernel
+from harness.run.guest import Guest
+from harness.run.ssh import reached
+from harness.vm import machine
 from tests import intruder
 from tests.guest.test_debug import free_port
 from tests.users import another, python
@@ -200,6 +207,40 @@ def worker_of(pid: int) -> int | None:
                 stat = Path(f"/proc/{child}/stat").read_text()
                 return int(stat.rpartition(")")[2].split()[1]) if ready else None
     return None
+
+
+def status(pid: int | str, field: str) -> int:
+    """A number in /proc/PID/status."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+
+
+def test_qemu_is_confined(kernel: Kernel, catalog: Catalog) -> None:
+    """Its own filter lies above those that this process has, in a container."""
+    built = modules.build(kernel, catalog.select_cases(["stack-9"]))
+    with Guest(kernel, built) as guest:
+        qemu = guest.session.machine.process.pid
+        assert status(qemu, "Seccomp") == 2
+        assert status(qemu, "Seccomp_filters") > status("self", "Seccomp_filters")
+        assert status(qemu, "NoNewPrivs") == 1
+
+
+@pytest.mark.parametrize("restricted", [True, False])
+def test_a_guest_reaches_nothing_of_the_hosts(
+    kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, restricted: bool
+) -> None:
+    """In QEMU's user network the host's loopback is 10.0.2.2, unless that is restricted."""
+    if not restricted:
+        words = [word.replace("restrict=on", "restrict=off") for word in machine._NETWORK]
+        monkeypatch.setattr(machine, "_NETWORK", tuple(words))
+    built = modules.build(kernel, catalog.select_cases(["stack-9"]))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with reached(kernel, built, catalog, lambda outcome: ()) as guest:
+            guest.ssh.run(f"timeout 3 nc 10.0.2.2 {listener.getsockname()[1]} </dev/null")
+        came = select.select([listener], [], [], 0)[0]
+    assert bool(came) == (not restricted)
 
 
 def test_whatever_is_open_to_others_is_found(place: Path) -> None:

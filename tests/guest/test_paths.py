@@ -49,3 +49,7 @@ def test_any_folder_can_be_shared(
     built = modules.build(kernel, catalog.select_cases(["stack-9"]))
     with Guest(kernel, built, config, recipes=(boot.MINIMAL, "shell", "share")) as guest:
         assert guest.run(f"cat '/mnt/{shared.name}/note'").output == "from the host"
+        # It cannot be written to, mounted or not.
+        before = (disks / shared.name).read_bytes()
+        assert guest.run("dd if=/dev/zero of=/dev/vda count=1 conv=fsync").status != 0
+        assert (disks / shared.name).read_bytes() == before

@@ -21,6 +21,7 @@ from harness.errors import (
     KernelHung,
     MachineError,
     TestHung,
+    UnfitEmulator,
 )
 from harness.guest.protocol import Parser
 from harness.run.session import Deadlines, Session
@@ -84,7 +85,7 @@ def test_an_older_qemu_is_refused_for_what_it_is(
     vm.version.cache_clear()
     # Whether it starts at all or fails at an option that it does not know.
     for found in (vm.version, machine.__enter__):
-        with pytest.raises(vm.TooOld, match=r"6\.2\.0, and 7\.2 is the oldest") as caught:
+        with pytest.raises(UnfitEmulator, match=r"6\.2\.0, and 7\.2 is the oldest") as caught:
             found()
         assert "doctor" in caught.value.hint
     qemu(f"import sys; {old.format('7.2')}", connect=False)
@@ -105,7 +106,7 @@ def test_an_older_qemu_is_refused_for_what_it_is(
 def test_no_guest_runs_outside_of_a_sandbox(qemu: Qemu, said: str) -> None:
     machine = qemu(f"import sys; sys.exit({said!r})", connect=False)
     assert "-sandbox" in machine.standalone(Path("initrd"), Path("records"))
-    with pytest.raises(MachineError, match="cannot have its sandbox") as caught, machine:
+    with pytest.raises(UnfitEmulator, match="cannot have its sandbox") as caught, machine:
         pass
     assert "seccomp" in caught.value.hint
 

@@ -285,6 +285,15 @@ def test_one_client_at_a_time(place: Place) -> None:
         pass
 
 
+def test_the_next_client_may_come_as_soon_as_one_has_gone(place: Place) -> None:
+    with place.client() as first, place.accept():
+        first.sendall(b"+$m")
+    with place.client() as second, place.accept() as qemu:
+        second.sendall(b"+")
+        place.until(lambda: select.select([qemu], [], [], 0)[0])
+    assert place.said == []
+
+
 def test_a_client_that_says_nothing_is_shown_out(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ Adding one is adding a row; what it does to a place is a function of a few lines
 """
 
 from tests.faults.catalogue import (
+    doors,
     emulator,
     entries,
     guest,
@@ -17,5 +18,5 @@ from tests.faults.catalogue import (
     text,
 )
 
-GROUPS = (surroundings, request, sizes, machine, entries, emulator, guest, text)
+GROUPS = (surroundings, request, sizes, machine, entries, emulator, doors, guest, text)
 FAULTS = tuple(fault for group in GROUPS for fault in group.FAULTS)
