@@ -155,7 +155,8 @@ class Parser:
 
     def __init__(self, *, shared: bool = False) -> None:
         self._shared = shared
-        # Of the line that has not ended; joined when it does.
+        # Of the line that has not ended: its beginning, and all of it, joined when it does.
+        self._beginning = b""
         self._pieces: list[bytes] = []
         self._unended = 0
         # Of the record that has not ended.
@@ -174,7 +175,7 @@ class Parser:
         yield from self._piece(first)
         for other in others:
             line = b"".join(self._pieces).rstrip(b"\r")
-            self._pieces, self._unended = [], 0
+            self._beginning, self._pieces, self._unended = b"", [], 0
             yield from self._line(line)
             yield from self._piece(other)
 
@@ -182,10 +183,10 @@ class Parser:
         """A part of a line that may go on."""
         self._pieces.append(data)
         self._unended += len(data)
-        limit = OUTPUT_MAX if self._pieces[0].startswith(b"run ") else RECORD_MAX
+        self._beginning = (self._beginning + data[:SHOWN])[:SHOWN]
+        limit = OUTPUT_MAX if self._beginning.startswith(b"run ") else RECORD_MAX
         if self._unended > limit:
-            beginning = self._pieces[0][:SHOWN]
-            self._pieces, self._unended = [beginning], len(beginning)
+            self._pieces, self._unended = [self._beginning], len(self._beginning)
             if not self._shared:
                 yield from self._damaged(f"A line of the guest's is longer than {limit} bytes")
 

@@ -243,8 +243,11 @@ def test_a_long_answer_takes_time_as_it_is_long() -> None:
     """As /proc/kallsyms, which comes in small pieces."""
     answer = b"run status=0 output=" + base64.b64encode(b"x" * (12 << 20)) + b"\n"
     parser = Parser()
+    parser.feed(b"dump wanted=1\n")
     start = time.process_time()
-    pieces = (answer[at : at + 4096] for at in range(0, len(answer), 4096))
+    # The first ones end in the middle of its first word.
+    edges = [0, 1, 2, *range(4096, len(answer), 4096), len(answer)]
+    pieces = (answer[a:b] for a, b in itertools.pairwise(edges))
     (ran,) = (record for piece in pieces for record in parser.feed(piece))
     assert isinstance(ran, Ran)
     assert len(ran.output) == 12 << 20
