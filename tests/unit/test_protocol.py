@@ -128,7 +128,8 @@ def test_a_shared_console_is_read_past() -> None:
     assert damaged == Damaged("A record of the guest's is none: '[    1.0] Key type registered'.")
 
 
-@given(st.integers(RAW.index(b"play seq=1"), len(RAW) - 1), st.integers(1, 255))
+# The last line is an answer, which has no checksum.
+@given(st.integers(RAW.index(b"play seq=1"), RAW.index(b"run status") - 2), st.integers(1, 255))
 def test_a_changed_byte_is_never_taken_for_a_record(place: int, bits: int) -> None:
     """What it is not in comes as it was, what it is in is said to be damaged."""
     damaged = bytearray(RAW)
