@@ -196,7 +196,12 @@ def _made(final: Path, make: Callable[[Path], None], vital: Sequence[str]) -> Pa
 
 def has(kind: str, key: str) -> bool:
     """Whether entry() would find it there."""
-    return not inventory.fault(root() / kind / key)
+    return is_whole(root() / kind / key)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether what a run needs of an entry is as it was made."""
+    return not inventory.fault(folder)
 
 
 def check(*entries: Path) -> None:
