@@ -12,8 +12,8 @@ import contextlib
 import errno
 import hashlib
 import os
-import shutil
-import tempfile
+import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,11 +21,14 @@ from pathlib import Path
 
 import msgspec
 
-from harness import home
+from harness import home, temporary
 from harness.errors import InfrastructureError
 
 # Longer than any download that another run may be at.
 LOCK_SECONDS = 1800
+# After which a user is told what is waited for, and how much of whose command.
+SILENT_SECONDS = 1
+COMMAND_SHOWN = 200
 # Longer than any run that an entry was given to.
 IN_USE_SECONDS = 4 * 3600
 # More than a tick of a file system's clock.
@@ -103,14 +106,47 @@ def lock(name: str) -> Iterator[None]:
 
     path = root() / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
+    held = filelock.FileLock(path)
     try:
-        with filelock.FileLock(path, timeout=LOCK_SECONDS):
-            yield
+        try:
+            held.acquire(timeout=SILENT_SECONDS)
+        except filelock.Timeout:
+            _tell(f"{path} is held by {_holder(path)}; waiting for it.")
+            held.acquire(timeout=LOCK_SECONDS)
     except filelock.Timeout as error:
         raise InfrastructureError(
-            f"Another run has held {path} for {LOCK_SECONDS} s.",
-            "Wait for it, or end it.",
+            f"{_holder(path)} has held {path} for {LOCK_SECONDS} s.", "Wait for it, or end it."
         ) from error
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def _tell(sentence: str) -> None:
+    """Who cannot be told waits all the same."""
+    with contextlib.suppress(OSError):
+        print(f"jprobe-harness: {sentence}", file=sys.stderr, flush=True)
+
+
+def _holder(path: Path) -> str:
+    """Who holds a lock, as far as the kernel tells (proc(5), /proc/locks)."""
+    with contextlib.suppress(OSError):
+        inode = path.stat().st_ino
+        for line in Path("/proc/locks").read_text().splitlines():
+            # 1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF; who waits for it has an arrow.
+            words = line.split()
+            if words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(inode):
+                return f"PID {words[4]}{_command(words[4])}"
+    return "another run"
+
+
+def _command(pid: str) -> str:
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+        text = "".join(c if c.isprintable() else "?" for c in shlex.join(words))
+        return f" ({text[:COMMAND_SHOWN]})"
+    return ""
 
 
 def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
@@ -146,11 +182,13 @@ def trim(kind: str, kept: int) -> None:
 
 def discard(folder: Path) -> None:
     """Remove an entry, to be made anew when it is asked for."""
-    with lock(f"{folder.parent.name}/{folder.name}"), contextlib.suppress(FileNotFoundError):
+    with (
+        lock(f"{folder.parent.name}/{folder.name}"),
         # Out of sight at once: an entry is whole or not there.
-        gone = folder.with_name(f".tmp-{folder.name}")
-        folder.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        scratch(folder.parent) as gone,
+        contextlib.suppress(FileNotFoundError),
+    ):
+        folder.rename(gone / folder.name)
 
 
 def used(folder: Path) -> Path:
@@ -163,21 +201,18 @@ def used(folder: Path) -> Path:
 def scratch(parent: Path) -> Iterator[Path]:
     """A temporary folder beside what it may be renamed to."""
     parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".tmp-", dir=parent))
     try:
-        yield folder
+        with temporary.folder(parent) as folder:
+            yield folder
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise _unwritable(parent, error) from error
         raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write(path: Path, data: bytes) -> None:
     """Replace a file in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    Path(name).replace(path)
+    with temporary.file(path.parent) as file:
+        file.write_bytes(data)
+        file.replace(path)
