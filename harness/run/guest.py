@@ -161,6 +161,7 @@ class Guest:
             planned=planned,
             jprobes=self.kernel.jprobes,
             make=self.kernel.variables,
+            own_trouble=tuple(self.logs.unwritten),
             logs=str(self.logs),
         )
 
