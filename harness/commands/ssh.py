@@ -8,7 +8,7 @@ import functools
 import shlex
 import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -133,5 +133,7 @@ def _hold(guest: Reached) -> int:
     print(guest.config.read_text(), flush=True)
     print(f"In another terminal: ssh -F {shlex.quote(str(guest.config))} guest", file=sys.stderr)
     print("The guest is there until Ctrl-C.", file=sys.stderr)
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    with suppress(KeyboardInterrupt):
+        while True:
+            signal.pause()
     return Exit.AGREES

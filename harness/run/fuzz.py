@@ -26,7 +26,7 @@ from harness.model.case import Case
 from harness.model.generate import draw, simpler
 from harness.model.policy import Variant
 from harness.run import repro
-from harness.run.plan import Interrupted, Outcome, Play
+from harness.run.plan import ENDED, Broken, Interrupted, Outcome, Play, ended
 
 # Plays in one boot: enough that booting is noise, few enough to be kept in memory.
 BATCH = 2000
@@ -99,8 +99,8 @@ def run(
     """
     Play `count` signatures of `seed`, or those up to the first batch with a failure.
 
-    `build` makes modules with the cases compiled in.  Raises Interrupted with what
-    there is.
+    `build` makes modules with the cases compiled in.  Raises one of plan.ENDED with
+    what there is.
     """
     campaign = Campaign(seed, count, kernel.release)
     digest = hashlib.sha256()
@@ -120,11 +120,11 @@ def run(
 
     for start in range(0, count, BATCH):
         chosen = plays(seed, range(start, min(start + BATCH, count)), variants, compiled)
-        stopped = None
+        stopped: Interrupted | Broken | None = None
         try:
             result = repro.run(kernel, built, chosen, on_outcome=on_outcome)
-        except Interrupted as interrupted:
-            stopped, result = interrupted, interrupted.result
+        except ENDED as error:
+            stopped, result = error, error.result
         agreeing = (o.verdict for o in result.outcomes if o.agrees)
         campaign.classes.update(verdict.label for verdict in agreeing if verdict)
         campaign.failures += result.differing
@@ -133,7 +133,8 @@ def run(
         campaign.logs = result.logs
         campaign.digest = digest.hexdigest()
         if stopped:
-            raise Interrupted(campaign, campaign.played, count, "signatures")
+            by = stopped.__cause__
+            raise ended(stopped, campaign, campaign.played, count, "signatures") from by
         if campaign.failures or campaign.trouble:
             break
     return campaign
