@@ -209,7 +209,10 @@ def test_a_terminal_by_ssh(kernel: Kernel) -> None:
     assert child.exitstatus == 3
 
 
-def test_a_guest_for_the_users_own_client(kernel: Kernel, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_guest_for_the_users_own_client(
+    kernel: Kernel, tmp_path: Path, number: signal.Signals
+) -> None:
     with subprocess.Popen(
         ["jprobe-harness", "ssh", "--kernel", kernel.spec, "--config"],
         stdout=subprocess.PIPE, text=True,
@@ -221,7 +224,7 @@ def test_a_guest_for_the_users_own_client(kernel: Kernel, tmp_path: Path) -> Non
             ["ssh", "-F", tmp_path / "config", "guest", "echo hello"],
             capture_output=True, text=True, timeout=SECONDS,
         )  # fmt: skip
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.wait(SECONDS) == Exit.AGREES
     assert done.stdout == "hello\n"
 

@@ -6,6 +6,6 @@ A row is a fault: what puts it there, who is to blame, and a sentence that is sa
 Adding one is adding a row; what it does to a place is a function of a few lines.
 """
 
-from tests.faults.catalogue import guest, machine, request, surroundings
+from tests.faults.catalogue import guest, machine, request, stops, surroundings
 
-FAULTS = (*surroundings.FAULTS, *machine.FAULTS, *request.FAULTS, *guest.FAULTS)
+FAULTS = (*surroundings.FAULTS, *machine.FAULTS, *request.FAULTS, *guest.FAULTS, *stops.FAULTS)
