@@ -229,6 +229,19 @@ def test_a_guest_for_the_users_own_client(
     assert done.stdout == "hello\n"
 
 
+def test_a_command_that_is_ended(kernel: Kernel) -> None:
+    with subprocess.Popen(
+        ["jprobe-harness", "ssh", "--kernel", kernel.spec, "--", "echo reached; sleep 600"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout
+        assert process.stdout.readline() == "reached\n"
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=SECONDS)
+    assert process.returncode == Exit.INFRASTRUCTURE
+    assert errors.startswith("jprobe-harness: ended by SIGTERM; its guest is gone.\n  See: ")
+
+
 @pytest.mark.usefixtures("cached")
 def test_the_fixture(pytester: pytest.Pytester, kernel: Kernel) -> None:
     pytester.makepyfile(
