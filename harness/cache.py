@@ -16,9 +16,9 @@ import errno
 import fcntl
 import hashlib
 import os
+import shlex
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -27,11 +27,14 @@ from typing import Any
 
 import msgspec
 
-from harness import home, inventory
+from harness import home, inventory, temporary
 from harness.errors import InfrastructureError
 
 # Longer than any download that another run may be at.
 LOCK_SECONDS = 1800
+# After which a user is told what is waited for, and how much of whose command.
+SILENT_SECONDS = 1
+COMMAND_SHOWN = 200
 # Longer than any run that an entry was given to.
 IN_USE_SECONDS = 4 * 3600
 # In what note() writes, of the rest.
@@ -132,14 +135,47 @@ def lock(name: str) -> Iterator[None]:
 
     path = root() / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
+    held = filelock.FileLock(path)
     try:
-        with filelock.FileLock(path, timeout=LOCK_SECONDS):
-            yield
+        try:
+            held.acquire(timeout=SILENT_SECONDS)
+        except filelock.Timeout:
+            _tell(f"{path} is held by {_holder(path)}; waiting for it.")
+            held.acquire(timeout=LOCK_SECONDS)
     except filelock.Timeout as error:
         raise InfrastructureError(
-            f"Another run has held {path} for {LOCK_SECONDS} s.",
-            "Wait for it, or end it.",
+            f"{_holder(path)} has held {path} for {LOCK_SECONDS} s.", "Wait for it, or end it."
         ) from error
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def _tell(sentence: str) -> None:
+    """Who cannot be told waits all the same."""
+    with contextlib.suppress(OSError):
+        print(f"jprobe-harness: {sentence}", file=sys.stderr, flush=True)
+
+
+def _holder(path: Path) -> str:
+    """Who holds a lock, as far as the kernel tells (proc(5), /proc/locks)."""
+    with contextlib.suppress(OSError):
+        inode = path.stat().st_ino
+        for line in Path("/proc/locks").read_text().splitlines():
+            # 1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF; who waits for it has an arrow.
+            words = line.split()
+            if words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(inode):
+                return f"PID {words[4]}{_command(words[4])}"
+    return "another run"
+
+
+def _command(pid: str) -> str:
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+        text = "".join(c if c.isprintable() else "?" for c in shlex.join(words))
+        return f" ({text[:COMMAND_SHOWN]})"
+    return ""
 
 
 def entry(
@@ -280,10 +316,10 @@ def _put(folder: Path, final: Path) -> None:
         folder.rename(final)
         return
     _exchange(folder, final)
-    if not folder.is_dir():
-        _remove(folder)
-    elif _is_in_use(folder):
+    if folder.is_dir() and _is_in_use(folder):
         folder.rename(folder.with_name(f"{_REPLACED}{folder.name}"))
+    else:
+        _remove(folder)
 
 
 def _exchange(one: Path, other: Path) -> None:
@@ -329,13 +365,14 @@ def trim(kind: str, kept: int) -> None:
 
 def discard(folder: Path) -> None:
     """Remove an entry that no process is using, to be made anew when it is asked for."""
-    with lock(f"{folder.parent.name}/{folder.name}"), contextlib.suppress(FileNotFoundError):
-        if _is_in_use(folder):
-            return
+    with (
+        lock(f"{folder.parent.name}/{folder.name}"),
         # Out of sight at once: an entry is whole or not there.
-        gone = folder.with_name(f".tmp-{folder.name}")
-        folder.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        scratch(folder.parent) as gone,
+        contextlib.suppress(FileNotFoundError),
+    ):
+        if not _is_in_use(folder):
+            folder.rename(gone / folder.name)
 
 
 def used(folder: Path) -> Path:
@@ -350,12 +387,10 @@ def used(folder: Path) -> Path:
 def scratch(parent: Path) -> Iterator[Path]:
     """A temporary folder beside what it may be renamed to."""
     parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".tmp-", dir=parent))
     try:
-        yield folder
+        with temporary.folder(parent) as folder:
+            yield folder
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise _unwritable(parent, error) from error
         raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -4,16 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import io
 import itertools
-import os
 import re
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
-from harness import __version__, blame, home, printable
+from harness import __version__, home, printable, stopping, temporary, tool
 from harness.commands import (
     bench,
     completion,
@@ -36,12 +33,12 @@ from harness.commands import (
     ssh,
     storm,
 )
-from harness.errors import Exit, HarnessError, Stopped, nearest
+from harness.errors import Exit, OwnFault, Stopped, nearest
 
 EPILOG = (
     "exit status: 0 all as predicted, 1 a verdict differs or the kernel died, 2 usage or"
-    " configuration, 3 the infrastructure failed or the run is incomplete, 125 the kernel"
-    " cannot be judged, as it does not build or boot"
+    " configuration, 3 the infrastructure failed or the run is incomplete, 4 a fault of this"
+    " program's own, 125 the kernel cannot be judged, as it does not build or boot"
 )
 
 
@@ -153,6 +150,7 @@ def parser() -> _Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    output.settle()
     with printable.guarded_streams():
         return _main(words)
 
@@ -160,13 +158,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(words: Sequence[str]) -> int:
     try:
         options = _parsed(words)
+        with stopping.obeyed():
+            status: int = options.ends(_run(options))
+            return status
     except SystemExit as error:
         if words[:1] == ["repro"] and "--bisect" in words:
             # It was not understood, so there are no options to tell.
             raise SystemExit(repro.for_git(int(error.code or 0))) from None
         raise
-    status: int = options.ends(_run(options))
-    return status
+    except KeyboardInterrupt as interrupt:
+        # Before the command was begun, or after its end.
+        _complain(f"{stopping.how()}.", "", interrupt)
+        return Exit.INFRASTRUCTURE
+    finally:
+        output.let_go()
 
 
 def _parsed(words: Sequence[str]) -> argparse.Namespace:
@@ -195,46 +200,58 @@ def _command(top: _Parser, word: str) -> _Parser | None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    for stream in map(printable.unguarded, (sys.stdout, sys.stderr)):
-        # A terminal of another encoding gets a question mark, not a traceback.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    """Run the command, tell what ends it, and leave nothing behind."""
+    try:
+        return _status(options)
+    finally:
+        with stopping.held():
+            tool.end_all()
+            temporary.clear()
+
+
+def _status(options: argparse.Namespace) -> int:
     try:
         home.check_names(sys.argv[1:])
         output.check_writable(options)
         status: int = options.run(options)
         # Here, as at the interpreter's end nobody would catch a closed pipe.
         sys.stdout.flush()
-    except HarnessError as error:
-        _complain(error, error)
-        return error.exit_status
     except KeyboardInterrupt as interrupt:
         stopped = interrupt if isinstance(interrupt, Stopped) else NOTHING_JUDGED
-        print(f"jprobe-harness: interrupted; {stopped.sentence}", file=sys.stderr)
-        print(f"  {stopped.hint}", file=sys.stderr)
+        _complain(f"{stopping.how()}; {stopped.sentence}", stopped.hint, interrupt)
         return stopped.exit_status
-    except BrokenPipeError:
-        # A reader such as head has seen enough; keep the interpreter from flushing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.INFRASTRUCTURE
-    except OSError as error:
-        _complain(blame.explained(error), error)
-        return Exit.INFRASTRUCTURE
-    except Exception:
-        # Python's own status for it, 1, says that a verdict differs.
-        traceback.print_exc()
-        print("jprobe-harness: this is a fault of the program's own.", file=sys.stderr)
-        return Exit.INFRASTRUCTURE
+    except BrokenPipeError as error:
+        # A reader such as head has seen enough.
+        _complain(output.CLOSED.sentence, output.CLOSED.hint, error)
+        return output.CLOSED.exit_status
+    except Exception as error:
+        from harness import fault
+
+        told = fault.foreseen(error) or _own_fault(error)
+        _complain(told.sentence, told.hint, error)
+        return told.exit_status
     return status
 
 
-def _complain(error: HarnessError, raised: Exception) -> None:
-    """Write the sentence of an error, its hint, and what failed after what was raised."""
-    print(f"jprobe-harness: {error.sentence}", file=sys.stderr)
-    if error.hint:
-        print(f"  {error.hint}", file=sys.stderr)
-    for note in getattr(raised, "__notes__", ()):
-        print(f"jprobe-harness: {note}", file=sys.stderr)
+def _own_fault(error: Exception) -> OwnFault:
+    from harness import fault
+    from harness.run import logs
+
+    if not isinstance(error, OwnFault):
+        return fault.told(error, logs.begun)
+    if not isinstance(error.__cause__, Exception):
+        return error
+    # What it says is how far the command came.
+    told = fault.told(error.__cause__, logs.begun)
+    whole = OwnFault(f"{told.sentence} {error.sentence}", f"{told.hint}  {error.hint}".strip())
+    whole.exit_status = error.exit_status
+    return whole
+
+
+def _complain(sentence: str, hint: str, raised: BaseException) -> None:
+    """Write a sentence, its hint, and what failed after what was raised."""
+    notes = (f"jprobe-harness: {note}" for note in getattr(raised, "__notes__", ()))
+    output.complain(f"jprobe-harness: {sentence}", *([f"  {hint}"] if hint else []), *notes)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 Errors that a caller handles differently, and the exit status each leads to.
 
 A kernel that dies or hangs is a result, KernelFault, and never tried again;
-when our own tools fail, that is an InfrastructureError.
+when our own tools fail, that is an InfrastructureError, and when this program does,
+an OwnFault.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class Exit(enum.IntEnum):
     USAGE = 2
     # The infrastructure failed or the run is incomplete.
     INFRASTRUCTURE = 3
+    # The program's own code is at fault.
+    OWN_FAULT = 4
     # The kernel cannot be judged: it does not build, or does not boot.  git
     # bisect run skips such a revision.
     UNJUDGED = 125
@@ -115,6 +118,17 @@ class TestHung(KernelFault):
     """A case or a command does not end, the rest of the guest lives."""
 
     __test__ = False  # not for pytest to collect
+
+
+class OwnFault(HarnessError):
+    """Our code met what it does not foresee; `__cause__` is where."""
+
+    exit_status = Exit.OWN_FAULT
+
+
+def is_foreseen(error: BaseException) -> bool:
+    """Whether an exception says what is wrong around the program, not in it."""
+    return isinstance(error, HarnessError | OSError | MemoryError)
 
 
 class Stopped(KeyboardInterrupt):

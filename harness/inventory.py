@@ -13,12 +13,13 @@ import fnmatch
 import hashlib
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+
+from harness import temporary
 
 VITAL = ".inventory"
 REST = ".inventory.rest"
@@ -77,15 +78,10 @@ def settled(statuses: Iterable[os.stat_result]) -> bool:
 
 def replace(path: Path, data: bytes) -> None:
     """Replace a file in one step; whoever may read its folder may read it."""
-    handle, name = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).chmod(path.parent.stat().st_mode & 0o666)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with temporary.file(path.parent) as file:
+        file.write_bytes(data)
+        file.chmod(path.parent.stat().st_mode & 0o666)
+        file.replace(path)
 
 
 def write(folder: Path, vital: Sequence[str] = EVERYTHING) -> None:

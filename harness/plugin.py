@@ -256,9 +256,11 @@ def _named(text: str, matrix: _Matrix) -> Iterator[tuple[str, Play]]:
 class _Answer:
     """What became of one item."""
 
-    result: Result | HarnessError
+    result: Result | HarnessError | None
     # None: it was not played.
     outcome: Outcome | None
+    # Of the harness itself, which kept it from being played.
+    fault: BaseException | None = None
 
 
 class _Items:
@@ -299,15 +301,22 @@ class _Items:
     def _play(self, kernel: str, items: Sequence[VerdictItem]) -> None:
         from harness.errors import ConfigError, HarnessError
         from harness.run import job, repro
+        from harness.run.plan import Broken
 
         matrix = self._matrix
         plays = [item.play for item in items]
+        fault: BaseException | None = None
         try:
             result = job.judge(kernel, matrix.catalog, plays, repro.run, options=matrix.options)
         except ConfigError as error:
             _exit(error)
+        except Broken as broken:
+            result, fault = broken.result, broken.__cause__
         except HarnessError as error:
             self._answers.update((item, _Answer(error, None)) for item in items)
+            return
+        except Exception as error:
+            self._answers.update((item, _Answer(None, None, error)) for item in items)
             return
         outcomes = {
             (outcome.play.variant.name, outcome.play.case.name): outcome
@@ -315,7 +324,7 @@ class _Items:
         }
         for item in items:
             cell = (item.play.variant.name, item.play.case.name)
-            self._answers[item] = _Answer(result, outcomes.get(cell))
+            self._answers[item] = _Answer(result, outcomes.get(cell), fault)
 
 
 class VerdictFailed(Exception):
@@ -331,12 +340,18 @@ class VerdictItem(pytest.Item):
         self.play = play
         self._items = items
 
+    def setup(self) -> None:
+        """Play it; a fault of the harness is an error, as a fixture's is, and no failure."""
+        self._answer = self._items.take(self)
+        if self._answer.fault and self._answer.outcome is None:
+            raise self._answer.fault
+
     def runtest(self) -> None:
         from harness.errors import HarnessError
         from harness.run.logs import see
 
-        answer = self._items.take(self)
-        result, outcome = answer.result, answer.outcome
+        result, outcome = self._answer.result, self._answer.outcome
+        assert result
         if isinstance(result, HarnessError):
             raise VerdictFailed(str(result))
         if result.kernel_trouble:

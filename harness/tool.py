@@ -12,13 +12,16 @@ import contextlib
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from harness import blame
+from harness import blame, stopping
 from harness.errors import InfrastructureError
 
 DOCTOR = blame.DOCTOR
@@ -40,6 +43,10 @@ PASSED = (
     "TERM",
 )  # fmt: skip
 LOCALE = "C.UTF-8"
+# For a program that is asked to end, which removes what is half made.
+GRACE_SECONDS = 5.0
+# Those that have not ended.
+_RUNNING: set[subprocess.Popen[Any]] = set()
 
 
 def stated_environment(added: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -52,6 +59,79 @@ def with_stated_environment(command: Sequence[str]) -> list[str]:
     """The same command with stated_environment(), for whoever starts it without."""
     variables = (f"{name}={value}" for name, value in stated_environment().items())
     return ["env", "--ignore-environment", *variables, *command]
+
+
+@contextmanager
+def started(
+    command: Sequence[str | Path], *, environment: Mapping[str, str] | None = None, **options: Any
+) -> Iterator[subprocess.Popen[Any]]:
+    """
+    A program, with no input and Popen's `options`; on exit it has ended, be it by force.
+
+    What it has started ends with it, unless it ended by itself.  Raises
+    InfrastructureError when it cannot be run.
+    """
+    with stopping.held():
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                env=stated_environment(environment),
+                # Ctrl-C is for this process, which ends all of them.
+                start_new_session=True,
+                **options,
+            )
+        except OSError as error:
+            raise _not_run(command, error) from error
+        _RUNNING.add(process)
+    try:
+        yield process
+    except BaseException:
+        end([process])
+        raise
+    finally:
+        if process.poll() is None:
+            end([process])
+        for pipe in (process.stdout, process.stderr):
+            if pipe:
+                pipe.close()
+        _RUNNING.discard(process)
+
+
+def end(processes: Sequence[subprocess.Popen[Any]]) -> None:
+    """Have the leaders of process groups end, and then whoever is left of what they started."""
+    for process in processes:
+        _signal(process, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_SECONDS
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            for pid in list(_descendants(process.pid)):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+        _signal(process, signal.SIGKILL)
+        process.wait()
+
+
+def end_all() -> None:
+    """End whatever this process has started and not yet ended."""
+    end(list(_RUNNING))
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    """What a process has started, also what left its group."""
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        # It may have ended meanwhile.
+        with contextlib.suppress(OSError):
+            for child in map(int, children.read_text().split()):
+                yield child
+                yield from _descendants(child)
+
+
+def _signal(process: subprocess.Popen[Any], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 def run(
@@ -67,21 +147,19 @@ def run(
     when it cannot be run, is killed, or takes longer than `seconds`.
     """
     try:
-        done = subprocess.run(
+        with started(
             command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            timeout=seconds,
-            env=stated_environment(environment),
-        )
-    except OSError as error:
-        raise _not_run(command, error) from error
+            environment=environment,
+        ) as process:
+            output, errors = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired as error:
         raise _too_long(command, seconds) from error
-    _check_not_killed(command, done.returncode)
-    return done
+    _check_not_killed(command, process.returncode)
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
 def _not_run(command: Sequence[str | Path], error: OSError) -> InfrastructureError:
@@ -142,28 +220,25 @@ def follow(
     Run a program that takes long, tell each line of its output, and return its status.
 
     All its output is in `log`.  Raises InfrastructureError as run() does; the
-    program and its children are gone then.
+    program and its children are gone then.  If this process is killed, the program is too.
     """
+    if shutil.which(command[0]) is None:
+        raise _not_run(command, FileNotFoundError())
+    bound = ["setpriv", "--pdeathsig", "KILL", *command]
     deadline = time.monotonic() + seconds
-    with blame.explaining(f"The log {log} cannot be written"), log.open("wb") as file:
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=stated_environment(environment),
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise _not_run(command, error) from error
-        assert process.stdout
-        try:
+    outputs = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    try:
+        with (
+            blame.explaining(f"The log {log} cannot be written"),
+            log.open("wb") as file,
+            started(bound, environment=environment, **outputs) as process,
+        ):
+            assert process.stdout
             rest = b""
             while True:
                 left = max(0.0, deadline - time.monotonic())
                 if not select.select([process.stdout], [], [], left)[0]:
-                    raise subprocess.TimeoutExpired(process.args, seconds)
+                    raise _too_long(command, seconds)
                 data = os.read(process.stdout.fileno(), 65536)
                 if not data:
                     # It may close its output and go on.
@@ -174,12 +249,5 @@ def follow(
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:
                     on_line(line.decode(errors="replace"))
-        except BaseException as error:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise _too_long(command, seconds) from error
-            raise
-        finally:
-            process.stdout.close()
-            process.wait()
+    except subprocess.TimeoutExpired as error:
+        raise _too_long(command, seconds) from error

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from harness.catalog import Catalog
 from harness.commands.options import add_cc, add_json, add_kernel, add_variants, prepare
-from harness.commands.output import Progress, tell_json
+from harness.commands.output import Progress, each_then, tell_json
 
 SUMMARY = "count the instructions that a jprobe's hit costs under each stack policy"
 EXAMPLE = "jprobe-harness cost --variant none --variant fixed-128 --variant thread-size"
@@ -24,21 +24,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from harness.report import cost_report
     from harness.run import cost
-    from harness.run.plan import Interrupted
+    from harness.run.plan import ENDED
 
     catalog = Catalog()
     variants = catalog.select_variants(options.variant)
     with ExitStack() as resources:
         progress = Progress(resources)
         kernel, modules = prepare(options, catalog, progress)
-        stopped: Interrupted | None = None
+        ended: BaseException | None = None
         try:
             result = cost.run(kernel, modules, variants)
-        except Interrupted as interrupted:
-            result, stopped = interrupted.result, interrupted
-    tell_json(
-        options, lambda: cost_report.document(result), lambda: cost_report.print_costs(result)
+        except ENDED as error:
+            result, ended = error.result, error
+    each_then(
+        ended,
+        lambda: tell_json(
+            options, lambda: cost_report.document(result), lambda: cost_report.print_costs(result)
+        ),
     )
-    if stopped:
-        raise stopped
     return result.exit_status

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from harness import stopping
 from harness.catalog import Catalog
 from harness.commands.options import add_case_dir, add_json
 from harness.commands.output import tell_json
@@ -41,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
     if options.drgn:
         from drgn.cli import run_interactive
 
+        # Its prompt takes Ctrl-C for a line that is given up.
+        stopping.leave_to_others()
         run_interactive(crash.opened(folder, boot))
         return Exit.AGREES
     found = crash.read(folder, boot)

@@ -19,8 +19,8 @@ from harness.commands.options import (
     count,
     resolve,
 )
-from harness.commands.output import Progress, each, tell_json, unwritable_folder, write
-from harness.errors import ConfigError, Stopped
+from harness.commands.output import Progress, each_then, tell_json, unwritable_folder, write
+from harness.errors import ConfigError
 from harness.kernel.compiler import named
 
 SUMMARY = "play random signatures, each under one of the variants, and judge every byte"
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.kernel import modules
     from harness.report import fuzz_report
     from harness.run import fuzz as fuzzing
-    from harness.run.plan import Interrupted
+    from harness.run.plan import ENDED
 
     catalog = Catalog()
     compiler = named(options.cc)
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         progress = Progress(resources)
         kernel = resolve(options, catalog, progress, [compiler])
         compiled = fuzzing.COMPILED if options.compiled is None else options.compiled
-        stopped: Stopped | None = None
+        ended: BaseException | None = None
         shrunk = None
         try:
             campaign = fuzzing.run(
@@ -83,15 +83,19 @@ def run(options: argparse.Namespace) -> int:
                 build=build,
                 on_played=lambda played: progress.step("playing", options.count, played),
             )
-            if campaign.failures:
+        except ENDED as error:
+            campaign, ended = error.result, error
+        if campaign.failures and not ended:
+            try:
                 shrunk = fuzzing.shrink(
                     kernel,
                     campaign.failures[0],
                     build=build,
                     on_round=lambda done: progress.step("simplifying", fuzzing.SHRINK_ROUNDS, done),
                 )
-        except Interrupted as interrupted:
-            campaign, stopped = interrupted.result, interrupted
+            except Exception as error:
+                # The failure itself is told all the same.
+                ended = error
     command = ""
     steps: list[Callable[[], None]] = []
     if shrunk:
@@ -102,7 +106,8 @@ def run(options: argparse.Namespace) -> int:
             f"jprobe-harness repro --kernel {options.kernel} --cc {options.cc}"
             f" --case-dir {options.out} --case {play.case.name} --variant {play.variant.name}"
         )
-    each(
+    each_then(
+        ended,
         *steps,
         lambda: tell_json(
             options,
@@ -110,6 +115,4 @@ def run(options: argparse.Namespace) -> int:
             lambda: fuzz_report.print_campaign(campaign, shrunk, command, options.all),
         ),
     )
-    if stopped:
-        raise stopped
     return campaign.exit_status

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from harness import home
 from harness.commands.options import add_store, count
-from harness.commands.output import Progress, each
+from harness.commands.output import Progress, each, each_then
 from harness.commands.telling import add_formats, recall, tell
-from harness.errors import ConfigError, Exit, HarnessError, InfrastructureError
+from harness.errors import ConfigError, Exit, HarnessError, InfrastructureError, is_foreseen
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -114,7 +114,10 @@ def _played(
             told.stoppable(store, now, options.matrix, elsewhere=bool(options.store))
         )
         progress = Progress(resources)
-        night.spend(store, now, executor, functools.partial(_tell_step, progress))
+        try:
+            night.spend(store, now, executor, functools.partial(_tell_step, progress))
+        except KeyboardInterrupt as stop:
+            each_then(stop, lambda: tell(options, *recall(store, store.night(now.id), options)))
         found, past = recall(store, store.night(now.id), options)
         if options.bisect:
             found = _bisected(found, executor, progress)
@@ -153,6 +156,8 @@ def _status(found: Report | None, failure: Exception | None) -> Exit:
     """What the command ends with."""
     if isinstance(failure, HarnessError):
         return failure.exit_status
+    if failure and not is_foreseen(failure):
+        return Exit.OWN_FAULT
     return found.exit_status if found and not failure else Exit.INFRASTRUCTURE
 
 

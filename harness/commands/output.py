@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import io
 import os
 import stat
 import sys
@@ -15,16 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from harness import printable
-from harness.errors import ConfigError, InfrastructureError
+from harness import blame, printable, stopping
+from harness.errors import ConfigError, InfrastructureError, Stopped, is_foreseen
 
 T = TypeVar("T")
 
 STDOUT = "-"
-# Its descriptor.
-_STDOUT = 1
+# Its descriptor, and standard error's.
+_STDOUT, _STDERR = 1, 2
 # Options that may name a file, and are no Path.
 _READ = ("kernel", "patch", "store")
+CLOSED = InfrastructureError(
+    "Standard output was closed before all was written.", "Give --json FILE, or read to its end."
+)
 
 
 class Target(str):
@@ -59,14 +63,19 @@ def tell(
     """
     Write the forms that were asked for; show the result too, unless that is in their way.
 
-    What fails does not stop the rest, and is raised at the end.
+    What fails does not stop the rest, and is raised at the end, as is what a signal asks
+    for meanwhile.
     """
     asked = {one: target for one in outputs if (target := getattr(options, one.name)) is not None}
     steps = [] if STDOUT in asked.values() else [functools.partial(_shown, show, result)]
-    each(
-        *steps,
-        *(functools.partial(_made, target, one, result) for one, target in asked.items()),
-    )
+    try:
+        with stopping.held():
+            each(
+                *steps,
+                *(functools.partial(_made, target, one, result) for one, target in asked.items()),
+            )
+    except KeyboardInterrupt:
+        raise Stopped("all that there is was reported.") from None
 
 
 def tell_json(
@@ -86,16 +95,40 @@ def each(*steps: Callable[[], None]) -> None:
         except Exception as error:
             failures.append(error)
     if failures:
-        first, *others = failures
+        # A fault of our own is not to be lost behind a full disk.
+        first, *others = sorted(failures, key=is_foreseen)
         for other in others:
-            first.add_note(str(other))
+            first.add_note(_sentence(other))
         raise first
 
 
+def each_then(end: BaseException | None, *steps: Callable[[], None]) -> None:
+    """Take all steps; then raise what had ended the command, with notes of what failed."""
+    try:
+        each(*steps)
+    except Exception as error:
+        if end is None or not is_foreseen(error):
+            raise
+        end.add_note(_sentence(error))
+    if end:
+        raise end
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, BrokenPipeError):
+        return CLOSED.sentence
+    return str(blame.explained(error) if isinstance(error, OSError) else error)
+
+
 def _shown(show: Callable[[T], None], result: T) -> None:
-    show(result)
-    # A full disk, or a reader that is gone, is known now.
-    sys.stdout.flush()
+    try:
+        show(result)
+        # A full disk, or a reader that is gone, is known now.
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _unwritten("standard output", error) from error
 
 
 def _made(target: str, output: Output[T], result: T) -> None:
@@ -114,8 +147,56 @@ def write(path: str, data: bytes) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        name = "standard output" if path == STDOUT else path
-        raise InfrastructureError(f"{name} cannot be written: {error.strerror}.") from error
+        raise _unwritten("standard output" if path == STDOUT else path, error) from error
+
+
+def _unwritten(name: str, error: OSError) -> InfrastructureError:
+    return InfrastructureError(f"{name} cannot be written: {error.strerror}.")
+
+
+def settle() -> None:
+    """
+    Put something in the place of a standard stream that is closed.
+
+    What is opened first would else be taken for it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free is this one.  Writing to standard output fails,
+            # as it is to be noticed; nobody would hear of standard error's.
+            os.open(os.devnull, os.O_WRONLY if number == _STDERR else os.O_RDONLY)
+            os.set_inheritable(number, True)
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(0, closefd=False)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal of another encoding gets a question mark, not a traceback.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def let_go() -> None:
+    """Keep the interpreter from writing at its end what cannot be written."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
+def complain(*lines: str) -> None:
+    """Write to standard error, if anybody is there to read it."""
+    with contextlib.suppress(OSError):
+        for line in lines:
+            print(line, file=sys.stderr)
+        sys.stderr.flush()
 
 
 def as_json(document: object) -> bytes:
@@ -221,18 +302,26 @@ class Progress:
     def _update(self, what: str, total: float, completed: float) -> None:
         if not sys.stderr.isatty():
             return
-        if self._bars is None:
-            from harness.report import terminal
+        # A terminal that is gone needs none.
+        with contextlib.suppress(OSError):
+            if self._bars is None:
+                from harness.report import terminal
 
-            self._bars = self._resources.enter_context(terminal.progress())
-        if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(what, total=total)
-        self._bars.update(self._tasks[what], completed=completed)
+                self._bars = terminal.progress()
+                self._resources.callback(self._stop)
+                self._bars.start()
+            if what not in self._tasks:
+                self._tasks[what] = self._bars.add_task(what, total=total)
+            self._bars.update(self._tasks[what], completed=completed)
+
+    def _stop(self) -> None:
+        with contextlib.suppress(OSError):
+            self._bars.stop()
 
     def say(self, line: str) -> None:
         """A line for who has no bars to look at, such as a log of a CI system."""
         if not sys.stderr.isatty():
-            print(line, file=sys.stderr, flush=True)
+            complain(line)
 
     def percent(self, what: str, percent: float) -> None:
         self._update(what, 100, percent)

@@ -27,7 +27,7 @@ from harness.commands.options import (
     seconds,
 )
 from harness.commands.output import Output, Progress, as_json
-from harness.errors import ConfigError, Exit, HarnessError, Stopped
+from harness.errors import ConfigError, Exit, OwnFault, Stopped
 
 if TYPE_CHECKING:
     from harness.model.policy import Policy, Variant
@@ -65,7 +65,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         dest="ends",
         const=for_git,
         default=int,
-        help=f"end with {BISECT_STOP} in place of 2 and 3, which is no kernel's fault and stops"
+        help=f"end with {BISECT_STOP} in place of 2, 3 and 4, which is no kernel's fault and stops"
         " git bisect run",
     )
     parser.add_argument(
@@ -150,12 +150,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def for_git(status: int) -> int:
     """What git bisect run is told in place of an exit status."""
-    return BISECT_STOP if status in (Exit.USAGE, Exit.INFRASTRUCTURE) else status
+    stops = (Exit.USAGE, Exit.INFRASTRUCTURE, Exit.OWN_FAULT)
+    return BISECT_STOP if status in stops else status
 
 
 def run(options: argparse.Namespace) -> int:
     from harness.kernel import spec
-    from harness.run.plan import Interrupted
+    from harness.run.plan import ENDED
 
     catalog = Catalog(options.case_dir)
     specs = spec.expand(options.kernel, catalog)
@@ -169,14 +170,13 @@ def run(options: argparse.Namespace) -> int:
     if len(specs) == 1:
         try:
             result = _judge(options, catalog, specs[0])
-        except Interrupted as interrupted:
-            _report(options, interrupted.result)
-            raise
+        except ENDED as ended:
+            result = ended.result
+            output.each_then(ended, lambda: _report(options, result))
         _report(options, result)
         return result.exit_status
     survey = _survey({name: functools.partial(_judge, options, catalog, name) for name in specs})
-    _report(options, survey)
-    _end(survey)
+    output.each_then(_end(survey), lambda: _report(options, survey))
     return survey.exit_status
 
 
@@ -218,9 +218,12 @@ def _check_debugger(plan: Sequence[Play]) -> None:
 
 def _survey(runs: Mapping[str, Callable[[], Result]]) -> Survey:
     """Runs by name, one after the other; a kernel that cannot be had does not stop the rest."""
-    from harness.run.plan import Interrupted, Survey, Unjudged
+    from harness import fault
+    from harness.run.plan import Broken, Interrupted, Survey, Unjudged
 
-    results, unjudged, ended = [], [], None
+    results: list[Result] = []
+    unjudged: list[Unjudged] = []
+    ended: Stopped | OwnFault | None = None
     for name, run in runs.items():
         try:
             results.append(replace(run(), spec=name))
@@ -228,15 +231,20 @@ def _survey(runs: Mapping[str, Callable[[], Result]]) -> Survey:
             results.append(replace(interrupted.result, spec=name))
             ended = interrupted
             break
-        except HarnessError as error:
-            unjudged.append(Unjudged(name, error.sentence, error.hint, error.exit_status))
+        except Broken as broken:
+            results.append(replace(broken.result, spec=name))
+            ended = broken
+        except Exception as error:
+            told = fault.foreseen(error) or fault.told(error)
+            unjudged.append(Unjudged(name, told.sentence, told.hint, told.exit_status))
     return Survey(tuple(results), tuple(unjudged), ended)
 
 
-def _end(survey: Survey) -> None:
-    """Tell the user of what was interrupted, once all is reported."""
+def _end(survey: Survey) -> Stopped | OwnFault | None:
+    """What ended it, with the status of all of it, to be raised once all is reported."""
     if survey.ended:
-        raise Stopped(survey.ended.sentence, survey.ended.hint, survey.exit_status)
+        survey.ended.exit_status = survey.exit_status
+    return survey.ended
 
 
 def _patched(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]) -> int:
@@ -250,8 +258,10 @@ def _patched(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]
         options.variant = ["tree"]
     judge = functools.partial(_judge, options, catalog, name)
     survey = _survey({name: judge, f"{name} + patch": functools.partial(judge, options.patch)})
-    _report(options, survey, patch_report.print_patch, PATCH_OUTPUTS)
-    _end(survey)
+    output.each_then(
+        _end(survey),
+        lambda: _report(options, survey, patch_report.print_patch, PATCH_OUTPUTS),
+    )
     return patch_report.exit_status(survey) if len(survey.results) == 2 else survey.exit_status
 
 
@@ -361,7 +371,7 @@ def _expectation(options: argparse.Namespace, catalog: Catalog) -> Policy | None
 def _judge(
     options: argparse.Namespace, catalog: Catalog, kernel: str, patches: Sequence[str] = ()
 ) -> Result:
-    """A run over one kernel; raises Interrupted with what there is."""
+    """A run over one kernel; raises one of plan.ENDED with what there is."""
     from harness.run import job
     from harness.run.boot import Dump
     from harness.run.repro import run

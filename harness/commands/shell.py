@@ -6,16 +6,16 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness import temporary
 from harness.catalog import Catalog
 from harness.commands.options import add_case_dir, add_cc, add_kernel, add_share, prepare
-from harness.commands.output import Progress, each
-from harness.errors import Exit
+from harness.commands.output import Progress, each, each_then
+from harness.errors import Exit, Stopped
 
 if TYPE_CHECKING:
     from harness.guest.share import Share
@@ -62,6 +62,8 @@ def prompt(
     from harness.report.terminal import lines
     from harness.run import boot
     from harness.run.guest import Guest
+    from harness.run.logs import see
+    from harness.run.plan import ENDED
     from harness.run.shell import RECIPE, Host, interact, play_all, tables
     from harness.vm.machine import Config
     from harness.vm.terminal import Terminal
@@ -86,15 +88,26 @@ def prompt(
                 added=tables(catalog),
             )
             resources.enter_context(guest)
-            result = play_all(
-                guest, image.plays, lambda done: progress.step("playing", len(image.plays), done)
-            )
+            ended: BaseException | None = None
+            try:
+                result = play_all(
+                    guest,
+                    image.plays,
+                    lambda done: progress.step("playing", len(image.plays), done),
+                )
+            except ENDED as error:
+                result, ended = error.result, error
+        if ended:
+            each_then(ended, lambda: report(result) if image.plays else None)
 
         def hand_over() -> None:
             print(GREETING, flush=True)
-            with terminal:
-                host = Host(guest, catalog, lambda o: lines(o, terminal.size[1]))
-                interact(guest, terminal, host)
+            try:
+                with terminal:
+                    host = Host(guest, catalog, lambda o: lines(o, terminal.size[1]))
+                    interact(guest, terminal, host)
+            except KeyboardInterrupt:
+                raise Stopped("its guest is gone.", f"{see(str(guest.logs))}.") from None
 
         each(
             lambda: report(result) if image.plays else None,
@@ -109,7 +122,7 @@ def disks(resources: ExitStack, shares: Sequence[Share], progress: Progress) -> 
 
     if not shares:
         return
-    folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="jprobe-")))
+    folder = resources.enter_context(temporary.folder())
     for number, one in enumerate(shares):
         progress.step("packing", len(shares), number)
         share.pack(one, folder / one.name)

@@ -8,7 +8,7 @@ import functools
 import shlex
 import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from harness.catalog import Catalog
 from harness.commands.options import add_case_dir, add_cc, add_kernel, add_share, prepare
 from harness.commands.output import Progress, check_files
 from harness.commands.shell import GREETING, disks, terminal_type
-from harness.errors import ConfigError, Exit
+from harness.errors import ConfigError, Exit, Stopped
 
 if TYPE_CHECKING:
     from harness.run.ssh import Reached
@@ -65,6 +65,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from harness.guest import share
     from harness.report.terminal import PIPE_WIDTH, lines
+    from harness.run.logs import see
     from harness.run.ssh import reached
     from harness.vm.machine import Config
     from harness.vm.terminal import Terminal
@@ -96,9 +97,12 @@ def run(options: argparse.Namespace) -> int:
             _put(guest.ssh, options.put, progress)
         if options.config:
             return _hold(guest)
-        status = _converse(guest.ssh, terminal, " ".join(options.remote))
-        for file in options.get:
-            guest.ssh.get(str(file), Path(file.name))
+        try:
+            status = _converse(guest.ssh, terminal, " ".join(options.remote))
+            for file in options.get:
+                guest.ssh.get(str(file), Path(file.name))
+        except KeyboardInterrupt:
+            raise Stopped("its guest is gone.", f"{see(str(guest.guest.logs))}.") from None
         return status
 
 
@@ -133,5 +137,7 @@ def _hold(guest: Reached) -> int:
     print(guest.config.read_text(), flush=True)
     print(f"In another terminal: ssh -F {shlex.quote(str(guest.config))} guest", file=sys.stderr)
     print("The guest is there until Ctrl-C.", file=sys.stderr)
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    with suppress(KeyboardInterrupt):
+        while True:
+            signal.pause()
     return Exit.AGREES

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from harness.catalog import Catalog
 from harness.commands.options import add_cc, add_json, add_kernel, add_variants, prepare, seconds
-from harness.commands.output import Progress, tell_json
+from harness.commands.output import Progress, each_then, tell_json
 
 # As many as QEMU's virt machine has room for with its default interrupt controller.
 CPUS_MAX = 8
@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from harness.report import storm_report
     from harness.run import storm as storms
-    from harness.run.plan import Interrupted
+    from harness.run.plan import ENDED
 
     catalog = Catalog()
     variants = catalog.select_variants(options.variant)
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 
         kernel, modules = prepare(options, catalog, progress)
         progress.step("storms", len(variants), done)
-        stopped: Interrupted | None = None
+        ended: BaseException | None = None
         try:
             result = storms.run(
                 kernel,
@@ -63,11 +63,14 @@ def run(options: argparse.Namespace) -> int:
                 seconds=options.seconds,
                 on_outcome=on_outcome,
             )
-        except Interrupted as interrupted:
-            result, stopped = interrupted.result, interrupted
-    tell_json(
-        options, lambda: storm_report.document(result), lambda: storm_report.print_storms(result)
+        except ENDED as error:
+            result, ended = error.result, error
+    each_then(
+        ended,
+        lambda: tell_json(
+            options,
+            lambda: storm_report.document(result),
+            lambda: storm_report.print_storms(result),
+        ),
     )
-    if stopped:
-        raise stopped
     return result.exit_status

@@ -12,14 +12,13 @@ import os
 import re
 import select
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from harness import blame, tool
+from harness import blame, temporary, tool
 from harness.errors import ArchiveError, UntrustedArchiveError
 from harness.settings import Archive, Source
 
@@ -85,8 +84,8 @@ def _moved(source: Source, suites: Sequence[str]) -> Source:
 
 def _held(sources: list[Source]) -> list[Source]:
     """The sources less the suites that they lack, as a third party's archive may."""
-    with tempfile.TemporaryDirectory(prefix="jprobe-") as folder:
-        apt = Apt(Path(folder), Archive(sources=sources), host_architecture())
+    with temporary.folder() as folder:
+        apt = Apt(folder, Archive(sources=sources), host_architecture())
         lacking = apt.lacking()
 
     def has(source: Source, suite: str) -> bool:
@@ -151,27 +150,16 @@ class Apt:
             open(writing, "wb") as told,
             open(cwd / "apt.log", "w+", errors="replace") as log,
         ):
-            process = subprocess.Popen(
-                [
-                    command[0], *self._options(),
-                    "-o", f"APT::Status-Fd={writing}", *command[1:],
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[writing],
-                env=tool.stated_environment(),
-                cwd=cwd,
-            )  # fmt: skip
+            words = [command[0], *self._options(), "-o", f"APT::Status-Fd={writing}", *command[1:]]
             try:
-                told.close()
-                _follow(status, what, report)
-                failed = process.wait(EXIT_SECONDS)
+                with tool.started(
+                    words, stdout=log, stderr=log, pass_fds=[writing], cwd=cwd
+                ) as process:
+                    told.close()
+                    _follow(status, what, report)
+                    failed = process.wait(EXIT_SECONDS)
             except subprocess.TimeoutExpired as error:
                 raise ArchiveError(f"{command[0]} does not end.", "Try again.") from error
-            finally:
-                process.kill()
-                process.wait()
             if failed:
                 log.seek(0)
                 raise explain(_verb(command), log.read())

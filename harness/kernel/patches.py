@@ -6,10 +6,9 @@ from __future__ import annotations
 import functools
 import os
 import re
-import tempfile
 from pathlib import Path
 
-from harness import blame, given, tool
+from harness import blame, given, temporary, tool
 from harness.errors import ConfigError, UnfitTree
 
 # A release of the kernel has some 60 MiB of changes.
@@ -41,8 +40,7 @@ def diffs(name: str) -> tuple[bytes, ...]:
     Raises ConfigError for what no tree could take.
     """
     data = given.read_once(name, SIZE_MAX)
-    with tempfile.TemporaryDirectory(prefix="jprobe-") as place:
-        folder = Path(place)
+    with temporary.folder() as folder:
         (folder / "given").write_bytes(data)
         found = _from_mails(name, folder) if is_mail(data) else (data,)
         for diff in found:
@@ -99,8 +97,8 @@ def apply(name: str, folder: Path) -> None:
     found = diffs(name)
     for number, diff in enumerate(found, start=1):
         which = f"{name} ({number} of its {len(found)} patches)" if len(found) > 1 else name
-        with tempfile.TemporaryDirectory(prefix="jprobe-") as place:
-            file = Path(place, "diff")
+        with temporary.folder() as place:
+            file = place / "diff"
             file.write_bytes(diff)
             complaint = _git_apply(folder, file, "--whitespace=nowarn")
         if failed := re.search(r"patch failed: (.+):(\d+)", complaint):

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import cache, tool
+from harness import cache, temporary, tool
 from harness.errors import ConfigError
 from harness.kernel import kconfig
 from harness.kernel.kernel import Kernel
@@ -35,8 +34,8 @@ class Signer:
         """A module with its signature; one that has one stays as it is."""
         if data.endswith(_MARK):
             return data
-        with tempfile.TemporaryDirectory(prefix="jprobe-") as folder:
-            module = Path(folder, "module.ko")
+        with temporary.folder() as folder:
+            module = folder / "module.ko"
             module.write_bytes(data)
             tool.check([self.program, self.hash, self.key, self.certificate, module])
             return module.read_bytes()

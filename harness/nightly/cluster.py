@@ -18,6 +18,7 @@ from harness.errors import ConfigError, HarnessError, InfrastructureError
 from harness.nightly import parcel
 from harness.nightly.perform import failed, prepared
 from harness.nightly.unit import Done, Kind, Parcel, Unit
+from harness.nightly.worker import WANTED
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -135,7 +136,24 @@ def _work(function: Callable[[Unit], Done], unit: Unit) -> Done:
                 parcel.keep(digest, _fetch(digest))
     except HarnessError as error:
         return failed(unit, error, started)
-    return function(unit)
+    token = WANTED.set(_is_wanted)
+    try:
+        return function(unit)
+    finally:
+        WANTED.reset(token)
+
+
+def _is_wanted() -> bool:
+    """Whether the client that asked for the task of this thread still waits for it."""
+    from distributed import get_worker
+
+    try:
+        worker = get_worker()
+        task = worker.state.tasks.get(worker.get_current_task())
+    except ValueError:
+        # Nobody's task.
+        return True
+    return task is not None and task.state != "cancelled"
 
 
 def _fetch(digest: str) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass
 
+from harness import fault
 from harness.errors import ConfigError, Exit
 from harness.nightly import compare
 from harness.nightly.compare import Regression
@@ -48,6 +49,8 @@ class Report:
     def exit_status(self) -> Exit:
         if self.regressions:
             return Exit.DIFFERS
+        if any(fault.is_told_by(text) for done in self.results for text in done.own_trouble):
+            return Exit.OWN_FAULT
         return Exit.AGREES if self.complete else Exit.INFRASTRUCTURE
 
 
@@ -123,6 +126,8 @@ def _came(unit: Unit, future: Future[Done]) -> Done:
     except Exception as error:
         now = time.time()
         trouble = f"{type(error).__name__}: {error}"
+        if not fault.foreseen(error):
+            trouble = str(fault.told(error))
         return result(unit, now, now, own_trouble=[trouble])
 
 

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import harness
-from harness import blame, settings
+from harness import blame, fault, settings
 from harness.catalog import Catalog
 from harness.errors import Exit, HarnessError
 from harness.guest.splat import Splat, fingerprint
@@ -29,10 +30,12 @@ from harness.nightly.parcel import unpack
 from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Picture, Unit, result
 from harness.report import words
 from harness.report.stack_picture import damaged, parts
-from harness.run import cost, fuzz, job, repro
+from harness.run import cost, fuzz, job, logs, repro
 from harness.run.cost import CostResult
-from harness.run.plan import Outcome, Play, Result, plays
+from harness.run.plan import Broken, Outcome, Play, Result, plays
 from harness.vm.machine import version
+
+T = TypeVar("T")
 
 
 def perform(unit: Unit) -> Done:
@@ -45,9 +48,18 @@ def perform(unit: Unit) -> Done:
     try:
         with blame.explaining():
             found = _MAKERS[unit.kind](unit)
-    except HarnessError as error:
-        return failed(unit, error, started)
+    except Exception as error:
+        return failed(unit, fault.foreseen(error) or fault.told(error, logs.begun), started)
     return result(unit, started, time.time(), **found)
+
+
+def _as_far_as_it_came(run: Callable[[], T]) -> tuple[T, list[str]]:
+    """What there is of a run, and what the report on it says where our own code ended it."""
+    try:
+        return run(), []
+    except Broken as broken:
+        assert isinstance(broken.__cause__, Exception)
+        return broken.result, [str(fault.told(broken.__cause__, logs.begun))]
 
 
 def check(unit: Unit) -> None:
@@ -117,8 +129,10 @@ def _cells(unit: Unit) -> dict[str, Any]:
         kernels.append(kernel)
         return repro.run(kernel, built, chosen)
 
-    judged = job.judge(
-        unit.kernel, catalog, plan, run, options=_options(unit), prepare=_prepare(unit)
+    judged, faults = _as_far_as_it_came(
+        lambda: job.judge(
+            unit.kernel, catalog, plan, run, options=_options(unit), prepare=_prepare(unit)
+        )
     )
     return {
         "facts": _facts(kernels[0], judged.compiler),
@@ -129,7 +143,7 @@ def _cells(unit: Unit) -> dict[str, Any]:
         "planned": judged.planned,
         "played": len(judged.outcomes),
         "kernel_trouble": list(judged.kernel_trouble),
-        "own_trouble": list(judged.own_trouble),
+        "own_trouble": [*faults, *judged.own_trouble],
         "retried": list(judged.retried),
         "boots": judged.boots,
         "logs": judged.logs,
@@ -139,12 +153,14 @@ def _cells(unit: Unit) -> dict[str, Any]:
 def _fuzz(unit: Unit) -> dict[str, Any]:
     catalog = _catalog(unit)
     kernel = spec.resolve(unit.kernel, catalog, settings.load(), options=_options(unit))
-    campaign = fuzz.run(
-        kernel,
-        unit.seed,
-        unit.count,
-        catalog.select_variants(unit.variants),
-        build=lambda kernel, cases: modules.build(kernel, cases, compiler=named(unit.compiler)),
+    campaign, faults = _as_far_as_it_came(
+        lambda: fuzz.run(
+            kernel,
+            unit.seed,
+            unit.count,
+            catalog.select_variants(unit.variants),
+            build=lambda kernel, cases: modules.build(kernel, cases, compiler=named(unit.compiler)),
+        )
     )
     return {
         "facts": _facts(kernel, campaign.compiler),
@@ -153,7 +169,7 @@ def _fuzz(unit: Unit) -> dict[str, Any]:
         "planned": campaign.count,
         "played": campaign.played,
         "kernel_trouble": campaign.kernel_trouble,
-        "own_trouble": campaign.own_trouble,
+        "own_trouble": [*faults, *campaign.own_trouble],
         "logs": campaign.logs,
     }
 
@@ -163,9 +179,12 @@ def _cost(unit: Unit) -> dict[str, Any]:
     variants = catalog.select_variants(unit.variants)
     prepare = _prepare(unit)
     measured: list[tuple[Kernel, CostResult]] = []
+    faults: list[str] = []
     for image, carried in job.images(variants, _options(unit), exact=False):
         kernel, built = prepare(unit.kernel, catalog, options=image, report=_quietly)
-        measured.append((kernel, cost.run(kernel, built, carried)))
+        made, ended = _as_far_as_it_came(functools.partial(cost.run, kernel, built, carried))
+        measured.append((kernel, made))
+        faults += ended
     outcomes = [outcome for _, result in measured for outcome in result.outcomes]
     wrong = [f"{o.variant.name}: {reason}" for o in outcomes for reason in o.reasons]
     return {
@@ -178,7 +197,7 @@ def _cost(unit: Unit) -> dict[str, Any]:
         "planned": len(variants),
         "played": len(outcomes),
         "kernel_trouble": [*wrong, *(t for _, r in measured for t in r.kernel_trouble)],
-        "own_trouble": [text for _, result in measured for text in result.own_trouble],
+        "own_trouble": [*faults, *(t for _, result in measured for t in result.own_trouble)],
         "retried": [text for _, result in measured for text in result.retried],
         "boots": len(measured),
         "logs": measured[0][1].logs,

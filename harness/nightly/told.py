@@ -157,16 +157,19 @@ def stoppable(store: Store, night: Night, matrix: Path, *, elsewhere: bool) -> I
     """
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         done, planned = len(store.stored(night)), len(store.units(night))
         next_ = f"Go on: jprobe-harness {shlex.join(['nightly', str(matrix), '--resume'])}"
         if done == planned:
             next_ = "See: jprobe-harness report"
         # Its URL may have a password.
         same = " and the same --store" if elsewhere else ""
-        raise Stopped(
+        stopped = Stopped(
             f"{done} of {planned} units of night {night.id} are stored.", f"{next_}{same}"
-        ) from None
+        )
+        for note in getattr(stop, "__notes__", ()):
+            stopped.add_note(note)
+        raise stopped from None
 
 
 def missing(report: Report) -> Iterator[str]:

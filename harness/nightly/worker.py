@@ -7,16 +7,16 @@ As a program, it reads a unit from its standard input and writes what came of it
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextvars import ContextVar
 
 import msgspec
 
+from harness import stopping, temporary, tool
 from harness.nightly.unit import Done, Unit, result
 
 _RUNNING: set[subprocess.Popen[bytes]] = set()
@@ -25,6 +25,10 @@ _STOPPING = threading.Event()
 # Tries after a process that was ended from outside.
 RETRIES = 1
 LAST_WORDS = 300
+# Between two looks at whether the unit is still wanted.
+LOOK_SECONDS = 1.0
+# Tells that; a cluster's worker has no other way to know that the night was ended.
+WANTED: ContextVar[Callable[[], bool]] = ContextVar("wanted", default=lambda: True)
 
 
 def work(unit: Unit) -> Done:
@@ -34,7 +38,7 @@ def work(unit: Unit) -> Done:
         done = _try(unit, retried)
         if isinstance(done, Done):
             return done
-        if len(retried) == RETRIES or _STOPPING.is_set():
+        if len(retried) == RETRIES or _STOPPING.is_set() or not WANTED.get()():
             now = time.time()
             return result(unit, now, now, own_trouble=[done], retried=retried)
         retried.append(done)
@@ -45,7 +49,8 @@ def _try(unit: Unit, retried: list[str]) -> Done | str:
     started = time.time()
     # This program again, in the same environment; each tool of its gets a stated one.
     process = subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", __name__],
+        # It is told, so that it leaves nothing behind.
+        ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", __name__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -54,7 +59,7 @@ def _try(unit: Unit, retried: list[str]) -> Done | str:
     )
     _RUNNING.add(process)
     try:
-        output, errors = process.communicate(msgspec.json.encode(unit), timeout=unit.deadline)
+        output, errors = _communicate(process, unit)
     except subprocess.TimeoutExpired:
         text = f"It was not done within its deadline of {unit.deadline / 60:g} minutes."
         return result(unit, started, time.time(), own_trouble=[text], retried=retried)
@@ -68,17 +73,30 @@ def _try(unit: Unit, retried: list[str]) -> Done | str:
     return f"Its process ended with status {process.returncode}. {words}".strip()
 
 
+def _communicate(process: subprocess.Popen[bytes], unit: Unit) -> tuple[bytes, bytes]:
+    """Its outputs; raises TimeoutExpired at the unit's deadline, or once nobody wants it."""
+    deadline = time.monotonic() + unit.deadline
+    data: bytes | None = msgspec.json.encode(unit)
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            return process.communicate(data, timeout=max(0.0, min(left, LOOK_SECONDS)))
+        except subprocess.TimeoutExpired:
+            # It is on its way, and not to be sent again.
+            data = None
+            if left <= LOOK_SECONDS or not WANTED.get()():
+                raise
+
+
 def stop() -> None:
     """End all that are at work in this process, for good."""
     _STOPPING.set()
-    for process in list(_RUNNING):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    tool.end(list(_RUNNING))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+        tool.end([process])
         process.communicate()
 
 
@@ -86,7 +104,17 @@ def main() -> None:
     from harness.nightly.perform import perform
 
     unit = msgspec.json.decode(sys.stdin.buffer.read(), type=Unit)
-    sys.stdout.buffer.write(msgspec.json.encode(perform(unit)))
+    try:
+        with stopping.obeyed():
+            try:
+                done = perform(unit)
+            finally:
+                with stopping.held():
+                    tool.end_all()
+                    temporary.clear()
+    except KeyboardInterrupt:
+        sys.exit(stopping.how())
+    sys.stdout.buffer.write(msgspec.json.encode(done))
 
 
 if __name__ == "__main__":

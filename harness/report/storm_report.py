@@ -26,7 +26,7 @@ def document(result: StormResult) -> dict[str, Any]:
         "cpus": result.cpus,
         "seconds": result.seconds,
         "exit_status": int(result.exit_status),
-        "trouble": list(result.own_trouble),
+        "trouble": [*result.own_trouble, *result.unwritten],
         "storms": [_row(outcome) for outcome in result.outcomes],
     }
 
@@ -75,7 +75,7 @@ def print_storms(result: StormResult) -> None:
     for outcome in result.outcomes:
         for reason in words.few(outcome.reasons):
             say(f"{MISMATCH}{outcome.variant.name}: {reason}", COMPLAINT)
-    for trouble in words.few(result.own_trouble):
+    for trouble in words.few((*result.own_trouble, *result.unwritten)):
         say(f"Our own tools failed: {trouble}", "yellow")
     out.print()
     say(summary(result), "bold")

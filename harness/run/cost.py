@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
-from harness.errors import Exit, InfrastructureError, KernelFault
+from harness.errors import Exit, InfrastructureError, KernelFault, is_foreseen
 from harness.guest.protocol import Guest, Record, Refusal
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Kernel
@@ -16,7 +16,7 @@ from harness.model.cost import Cost, judge
 from harness.model.policy import Variant, save
 from harness.run.boot import Setup, start
 from harness.run.logs import Run
-from harness.run.plan import Interrupted
+from harness.run.plan import ended
 from harness.run.session import DEFAULT_DEADLINES
 from harness.vm.machine import DEFAULT_CONFIG
 
@@ -68,28 +68,31 @@ class CostResult:
     def exit_status(self) -> Exit:
         if self.kernel_trouble or any(outcome.reasons for outcome in self.outcomes):
             return Exit.DIFFERS
-        return Exit.AGREES if len(self.outcomes) == self.planned else Exit.INFRASTRUCTURE
+        whole = len(self.outcomes) == self.planned and not self.own_trouble
+        return Exit.AGREES if whole else Exit.INFRASTRUCTURE
 
 
 def run(kernel: Kernel, modules: Modules, variants: Sequence[Variant]) -> CostResult:
     """
     One boot for all variants; only failures of our own tools are retried.
 
-    Raises Interrupted with what there is.
+    Raises one of plan.ENDED with what there is.
     """
     config = replace(DEFAULT_CONFIG, cpus=1, icount=True)
     setup = Setup(kernel, modules, config, DEFAULT_DEADLINES, False, Run(kernel, modules))
     outcomes: list[CostOutcome] = []
     kernel_trouble: tuple[str, ...] = ()
     own_trouble: list[str] = []
-    stopped = False
+    stopped: BaseException | None = None
     while len(outcomes) < len(variants) and not kernel_trouble and len(own_trouble) <= RETRIES:
         try:
             kernel_trouble = _measure(setup, variants[len(outcomes) :], outcomes)
         except InfrastructureError as error:
             own_trouble.append(str(error))
-        except KeyboardInterrupt:
-            stopped = True
+        except (KeyboardInterrupt, Exception) as error:
+            if is_foreseen(error):
+                raise
+            stopped = error
             break
     done = len(outcomes) == len(variants)
     result = CostResult(
@@ -98,14 +101,14 @@ def run(kernel: Kernel, modules: Modules, variants: Sequence[Variant]) -> CostRe
         planned=len(variants),
         outcomes=tuple(outcomes),
         kernel_trouble=kernel_trouble,
-        own_trouble=() if done else tuple(own_trouble),
+        own_trouble=(*(() if done else own_trouble), *setup.logs.unwritten),
         retried=tuple(own_trouble) if done else (),
         logs=str(setup.logs),
     )
     agree = sum(not outcome.reasons for outcome in outcomes)
     setup.logs.finish(planned=result.planned, agree=agree, status=result.exit_status)
     if stopped:
-        raise Interrupted(result, len(outcomes), result.planned, "costs")
+        raise ended(stopped, result, len(outcomes), result.planned, "costs") from stopped
     return result
 
 

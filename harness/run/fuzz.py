@@ -26,7 +26,7 @@ from harness.model.case import Case
 from harness.model.generate import draw, simpler
 from harness.model.policy import Variant
 from harness.run import repro
-from harness.run.plan import Interrupted, Outcome, Play
+from harness.run.plan import ENDED, Broken, Interrupted, Outcome, Play, ended
 
 # Plays in one boot: enough that booting is noise, few enough to be kept in memory.
 BATCH = 2000
@@ -99,8 +99,8 @@ def run(
     """
     Play `count` signatures of `seed`, or those up to the first batch with a failure.
 
-    `build` makes modules with the cases compiled in.  Raises Interrupted with what
-    there is.
+    `build` makes modules with the cases compiled in.  Raises one of plan.ENDED with
+    what there is.
     """
     campaign = Campaign(seed, count, kernel.release)
     digest = hashlib.sha256()
@@ -118,14 +118,14 @@ def run(
         digest.update(fingerprint(outcome).encode())
         on_played(campaign.played)
 
-    def play(indices: Sequence[int]) -> bool:
-        """One batch, of which what agrees is not kept; False where the user ended it."""
+    def play(indices: Sequence[int]) -> Interrupted | Broken | None:
+        """One batch, of which what agrees is not kept; what ended it, if anything did."""
         chosen = plays(seed, indices, variants, compiled)
-        ended = False
+        stopped: Interrupted | Broken | None = None
         try:
             result = repro.run(kernel, built, chosen, on_outcome=on_outcome)
-        except Interrupted as interrupted:
-            ended, result = True, interrupted.result
+        except ENDED as error:
+            stopped, result = error, error.result
         agreeing = (o.verdict for o in result.outcomes if o.agrees)
         campaign.classes.update(verdict.label for verdict in agreeing if verdict)
         campaign.failures += result.differing
@@ -133,11 +133,12 @@ def run(
         campaign.own_trouble += result.own_trouble
         campaign.logs = result.logs
         campaign.digest = digest.hexdigest()
-        return not ended
+        return stopped
 
     for start in range(0, count, BATCH):
-        if not play(range(start, min(start + BATCH, count))):
-            raise Interrupted(campaign, campaign.played, count, "signatures")
+        if stopped := play(range(start, min(start + BATCH, count))):
+            by = stopped.__cause__
+            raise ended(stopped, campaign, campaign.played, count, "signatures") from by
         if campaign.failures or campaign.trouble:
             break
     return campaign

@@ -159,6 +159,7 @@ class Guest:
             planned=planned,
             jprobes=self.kernel.jprobes,
             make=self.kernel.variables,
+            own_trouble=tuple(self.logs.unwritten),
             logs=str(self.logs),
         )
 

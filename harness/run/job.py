@@ -15,7 +15,7 @@ from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.kernel.options import DEFAULTS, Options
 from harness.model.policy import Changes, Policy, Rule, Variant
-from harness.run.plan import Interrupted, Play, Result, interrupted, merged
+from harness.run.plan import ENDED, Play, Result, ended_run, merged
 
 # Plays a plan: repro.run with what the user said of it.
 Run = Callable[[Kernel, Modules, Sequence[Play]], Result]
@@ -135,7 +135,7 @@ def judge(
     """
     prepare_plan(), and play it.
 
-    Raises Interrupted with what there is, and whatever prepare() raises.
+    Raises one of plan.ENDED with what there is, and whatever prepare() raises.
     """
     # Build first: a tree that does not build is known before the first boot.
     prepared = prepare_plan(
@@ -152,9 +152,9 @@ def judge(
     for image in prepared:
         try:
             results.append(run(image.kernel, image.modules, image.plays))
-        except Interrupted as stopped:
-            results.append(stopped.result)
-            raise interrupted(merged(results, plan)) from None
+        except ENDED as ended:
+            results.append(ended.result)
+            raise ended_run(ended, merged(results, plan)) from ended.__cause__
     return merged(results, plan)
 
 

@@ -14,16 +14,16 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import IO, Any, AnyStr, Generic
 
 import msgspec
 
 import harness
-from harness import blame, home
+from harness import home, temporary
 from harness.errors import ConfigError, InfrastructureError, nearest
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
@@ -42,6 +42,8 @@ _LIBRARIES = ("paramiko", "pexpect", "pygdbmi", "qemu.qmp")
 # The newest run, for a user who names one.
 LAST = "last"
 LIST = "See: jprobe-harness runs"
+# The folders of the runs that this process has begun.
+begun: list[Path] = []
 
 
 class About(msgspec.Struct, kw_only=True):
@@ -84,15 +86,62 @@ class BootLog:
     number: int
     console: Stamped
     # As they come, untouched.
-    records: BinaryIO
-    # What GDB is told, and tells.
-    gdb: Path
+    records: Kept[bytes]
+    # Opens what GDB is told, and tells.
+    gdb: Callable[[], Kept[str]]
+
+
+class Kept(Generic[AnyStr]):
+    """
+    A log that is written as far as it can be.
+
+    A disk that is full takes no verdict with it: `on_failure` is told, once, and what
+    comes later is left out.
+    """
+
+    def __init__(
+        self, open_: Callable[[], IO[AnyStr]], on_failure: Callable[[OSError], None]
+    ) -> None:
+        self._on_failure: Callable[[OSError], None] = on_failure
+        self._file: IO[AnyStr] | None = None
+        with self._forgiven():
+            self._file = open_()
+
+    def __enter__(self) -> Kept[AnyStr]:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._file:
+            with self._forgiven():
+                self._file.close()
+
+    @contextmanager
+    def _forgiven(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            file, self._file = self._file, None
+            self._on_failure(error)
+            # What is still to be written fails once more.
+            with contextlib.suppress(OSError):
+                if file:
+                    file.close()
+
+    def write(self, data: AnyStr) -> None:
+        if self._file:
+            with self._forgiven():
+                self._file.write(data)
+
+    def flush(self) -> None:
+        if self._file:
+            with self._forgiven():
+                self._file.flush()
 
 
 class Stamped:
     """Writes lines with the host's time before each."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: Kept[str] | IO[str]) -> None:
         self._file = file
         self._at_start = True
 
@@ -113,6 +162,10 @@ class Run:
 
     def __init__(self, kernel: Kernel, modules: Modules) -> None:
         self.folder = _new_folder()
+        self._hold = temporary.hold(self.folder)
+        begun.append(self.folder)
+        # What could not be written, in sentences.
+        self.unwritten: list[str] = []
         self.about = About(
             command=[Path(sys.argv[0]).name, *sys.argv[1:]],
             started=time.time(),
@@ -134,12 +187,30 @@ class Run:
 
     def _write(self) -> None:
         data = msgspec.json.format(msgspec.json.encode(self.about), indent=2)
-        (self.folder / _ABOUT).write_bytes(data + b"\n")
+        self._keep(self.folder / _ABOUT, data + b"\n")
+
+    def _keep(self, file: Path, data: bytes) -> None:
+        with self._kept_bytes(file) as kept:
+            kept.write(data)
+
+    def _kept_bytes(self, file: Path) -> Kept[bytes]:
+        return Kept(lambda: file.open("wb"), functools.partial(self._note, file))
+
+    def _kept_text(self, file: Path) -> Kept[str]:
+        return Kept(lambda: file.open("w", encoding="utf-8"), functools.partial(self._note, file))
+
+    def _note(self, file: Path, error: OSError) -> None:
+        sentence = f"The log {file} cannot be written: {error.strerror}."
+        if sentence not in self.unwritten:
+            self.unwritten.append(sentence)
 
     def finish(self, **fields: Any) -> None:
         """Note how it ended: planned, agree, status."""
         self.about = msgspec.structs.replace(self.about, ended=time.time(), **fields)
         self._write()
+        if self._hold is not None:
+            os.close(self._hold)
+            self._hold = None
 
     @contextmanager
     def boot(self, machine: Machine, initrd: bytes, plan: Sequence[str] = ()) -> Iterator[BootLog]:
@@ -153,27 +224,29 @@ class Run:
         self._write()
         number = self.about.boots
         kept = self.folder / f"initrd-{number}"
-        with blame.explaining(f"{kept} cannot be written"):
-            kept.write_bytes(initrd)
+        self._keep(kept, initrd)
         if plan:
-            (self.folder / f"plan-{number}").write_text("".join(f"{line}\n" for line in plan))
+            lines = "".join(f"{line}\n" for line in plan)
+            self._keep(self.folder / f"plan-{number}", lines.encode())
         script = self.folder / f"qemu-{number}.sh"
         standalone = machine.standalone(kept, self.folder / f"records-{number}.again")
         # A word may have several lines, all of which are this comment's.
         command = shlex.join(machine.command).replace("\n", "\n#   ")
-        script.write_text(
+        text = (
             "#!/bin/sh\n"
             "# The guest of this boot, with its console on your terminal; Ctrl-a x ends it.\n"
             "# As the harness ran it, which listened on the sockets:\n"
             f"#   {command}\n"
             f"exec {shlex.join(standalone)}\n"
         )
-        script.chmod(0o755)
+        self._keep(script, text.encode())
+        with contextlib.suppress(OSError):
+            script.chmod(0o755)
         with (
-            (self.folder / f"console-{number}.log").open("w", encoding="utf-8") as console,
-            (self.folder / f"records-{number}").open("wb") as records,
+            self._kept_text(self.folder / f"console-{number}.log") as console,
+            self._kept_bytes(self.folder / f"records-{number}") as records,
         ):
-            trace = self.folder / f"gdb-{number}.log"
+            trace = functools.partial(self._kept_text, self.folder / f"gdb-{number}.log")
             yield BootLog(self.folder, number, Stamped(console), records, trace)
 
 
@@ -293,8 +366,8 @@ def is_kept(folder: Path) -> bool:
 
 
 def is_running(folder: Path, about: About) -> bool:
-    """Whether it is still at work; one that was killed is not."""
-    return about.ended is None and _is_running(folder)
+    """Whether it is still at work; one that was killed is not, though another has its number."""
+    return about.ended is None and _is_running(folder) and temporary.is_held(folder)
 
 
 def runs() -> Iterator[tuple[Path, About]]:

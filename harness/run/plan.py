@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.errors import Exit, Stopped
+from harness.errors import Exit, OwnFault, Stopped
 from harness.guest.splat import Splat
 from harness.model.assembled import Image
 from harness.model.case import Case
@@ -86,6 +86,8 @@ class Result:
     # Failures of our own tools after which the rest was played again.
     retried: tuple[str, ...] = ()
     boots: int = 1
+    # The program's own code ended it.
+    broken: bool = False
     # A debugger looked on.
     witness: bool = False
     # What the tree's own jprobes do, in words; empty for the port.
@@ -114,6 +116,8 @@ class Result:
             return Exit.UNJUDGED
         if self.differing or self.kernel_trouble:
             return Exit.DIFFERS
+        if self.broken:
+            return Exit.OWN_FAULT
         return Exit.AGREES if self.complete and not self.own_trouble else Exit.INFRASTRUCTURE
 
 
@@ -133,6 +137,7 @@ def merged(results: Sequence[Result], plan: Sequence[Play]) -> Result:
         own_trouble=tuple(text for result in results for text in result.own_trouble),
         retried=tuple(text for result in results for text in result.retried),
         boots=sum(result.boots for result in results),
+        broken=any(result.broken for result in results),
         logs=", ".join(result.logs for result in results),
     )
 
@@ -153,14 +158,20 @@ class Survey:
 
     results: tuple[Result, ...]
     unjudged: tuple[Unjudged, ...] = ()
-    # The user ended it in the last of the runs.
-    ended: Stopped | None = None
+    # What ended it in the last of the runs.
+    ended: Stopped | OwnFault | None = None
 
     @property
     def exit_status(self) -> Exit:
         statuses = [result.exit_status for result in self.results]
         statuses += [unjudged.exit_status for unjudged in self.unjudged]
-        for worst in (Exit.DIFFERS, Exit.INFRASTRUCTURE, Exit.USAGE, Exit.UNJUDGED):
+        for worst in (
+            Exit.DIFFERS,
+            Exit.OWN_FAULT,
+            Exit.INFRASTRUCTURE,
+            Exit.USAGE,
+            Exit.UNJUDGED,
+        ):
             if worst in statuses:
                 return worst
         return Exit.AGREES
@@ -168,6 +179,7 @@ class Survey:
 
 # Of a result that is not complete.
 INTERRUPTED = "Interrupted."
+BROKEN = "A fault of the program's own ended the run."
 
 
 class Interrupted(Stopped):
@@ -182,5 +194,29 @@ class Interrupted(Stopped):
         self.result = result
 
 
-def interrupted(result: Result) -> Interrupted:
-    return Interrupted(result, len(result.outcomes), result.planned, f"plays on {result.spec}")
+class Broken(OwnFault):
+    """The program's own code ended a run by its `__cause__`; `result` is what there is."""
+
+    def __init__(self, result: Any, judged: int, planned: int, what: str) -> None:
+        super().__init__(f"{judged} of {planned} {what} were judged.", f"{see(result.logs)}.")
+        self.result = result
+        if result.exit_status is Exit.DIFFERS:
+            # What was judged is true.
+            self.exit_status = Exit.DIFFERS
+
+
+# What a run that has judged something raises in place of what ended it.
+ENDED = (Interrupted, Broken)
+
+
+def ended(
+    by: BaseException, result: Any, judged: int, planned: int, what: str
+) -> Interrupted | Broken:
+    """One of ENDED, to be raised from `by`."""
+    kind = Interrupted if isinstance(by, KeyboardInterrupt) else Broken
+    return kind(result, judged, planned, what)
+
+
+def ended_run(by: BaseException, result: Result) -> Interrupted | Broken:
+    """The same for a run of plays."""
+    return ended(by, result, len(result.outcomes), result.planned, f"plays on {result.spec}")

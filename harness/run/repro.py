@@ -6,7 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from harness.errors import ConfigError, InfrastructureError, KernelFault, UnfitEmulator
+from harness.errors import (
+    ConfigError,
+    InfrastructureError,
+    KernelFault,
+    UnfitEmulator,
+    is_foreseen,
+)
 from harness.guest.protocol import LINE_SHOWN, Guest, Record, Refusal
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Engine, Kernel
@@ -17,7 +23,7 @@ from harness.model.verdict import judge
 from harness.model.witness import Sighting, disagreements
 from harness.run.boot import HELD_PLAN, Dump, Setup, start
 from harness.run.logs import Run
-from harness.run.plan import INTERRUPTED, Outcome, Play, Result, interrupted
+from harness.run.plan import BROKEN, INTERRUPTED, Outcome, Play, Result, ended_run
 from harness.run.session import DEFAULT_DEADLINES, Deadlines, Session
 from harness.vm.machine import DEFAULT_CONFIG, Config
 
@@ -42,6 +48,7 @@ class _Run:
         self._retried: list[str] = []
         self._boots = 0
         self._faults = 0
+        self._broken = False
 
     def result(self) -> Result:
         """What there is by now."""
@@ -53,9 +60,10 @@ class _Run:
             outcomes=tuple(self._outcomes),
             planned=len(self._plays),
             kernel_trouble=tuple(self._kernel_trouble),
-            own_trouble=tuple(self._own_trouble),
+            own_trouble=(*self._own_trouble, *self._setup.logs.unwritten),
             retried=tuple(self._retried),
             boots=self._boots,
+            broken=self._broken,
             witness=self._setup.witness,
             jprobes=self._setup.kernel.jprobes,
             make=self._setup.kernel.variables,
@@ -97,12 +105,14 @@ class _Run:
                 self._own_trouble.append(str(error))
                 return False
             self._retried.append(error.sentence)
-        except KeyboardInterrupt:
-            self._own_trouble.append(INTERRUPTED)
-            raise
         finally:
             self._pin(splats, first)
         return True
+
+    def end(self, by: BaseException) -> None:
+        """Note what ended it that is neither the kernel's fault nor foreseen."""
+        self._broken = not isinstance(by, KeyboardInterrupt)
+        self._own_trouble.append(BROKEN if self._broken else INTERRUPTED)
 
     def _records(
         self, session: Session, plays: Sequence[Play]
@@ -198,7 +208,7 @@ def run(
     rest is played in a further boot.  With `witness`, GDB looks on at each play; with
     `dump`, a dump is taken.
     `on_boot` is called while a guest boots, to do what else is to be done.  Raises
-    Interrupted with what there is.
+    one of plan.ENDED with what there is.
     """
     if witness and kernel.engine is not Engine.PORT:
         raise ConfigError(
@@ -212,14 +222,21 @@ def run(
         postmortem.check(kernel)
     setup = Setup(kernel, modules, config, deadlines, witness, Run(kernel, modules), dump)
     run = _Run(setup, plays, on_outcome)
+    ended: BaseException | None = None
     try:
         run.play(on_boot)
-    except KeyboardInterrupt:
-        raise interrupted(run.result()) from None
+    except (KeyboardInterrupt, Exception) as error:
+        if is_foreseen(error):
+            raise
+        run.end(error)
+        ended = error
     finally:
-        result = run.result()
-        agree = len(result.outcomes) - len(result.differing)
-        setup.logs.finish(planned=result.planned, agree=agree, status=result.exit_status)
+        made = run.result()
+        agree = len(made.outcomes) - len(made.differing)
+        setup.logs.finish(planned=made.planned, agree=agree, status=made.exit_status)
+    result = run.result()
+    if ended:
+        raise ended_run(ended, result) from ended
     return result
 
 

@@ -8,12 +8,19 @@ from collections.abc import Callable, Iterable, Sequence
 
 from harness import printable
 from harness.catalog import Catalog
-from harness.errors import ConfigError, Exit, HarnessError, InfrastructureError, KernelFault
+from harness.errors import (
+    ConfigError,
+    Exit,
+    HarnessError,
+    InfrastructureError,
+    KernelFault,
+    is_foreseen,
+)
 from harness.guest import cpio
 from harness.guest.protocol import DumpRequest, Record
 from harness.model.observation import Observation
 from harness.run.guest import Guest
-from harness.run.plan import Outcome, Play, Result
+from harness.run.plan import Outcome, Play, Result, ended_run
 from harness.run.repro import judge_record
 from harness.vm.terminal import ESCAPE, Terminal
 
@@ -39,13 +46,21 @@ def _table(name: str, lines: Iterable[str]) -> cpio.Entry:
 
 
 def play_all(guest: Guest, plays: Sequence[Play], on_played: Callable[[int], None]) -> Result:
-    """Play a plan in a guest that stays up, unless the kernel dies or hangs of a play."""
+    """
+    Play a plan in a guest that stays up, unless the kernel dies or hangs of a play.
+
+    Raises one of plan.ENDED with what there is.
+    """
     outcomes: list[Outcome] = []
     for play in plays:
         try:
             outcome = guest.play(play.variant, play.case)
         except KernelFault as fault:
             outcome = Outcome(play, None, (f"{type(fault).__name__}: {fault.sentence}",))
+        except (KeyboardInterrupt, Exception) as error:
+            if is_foreseen(error):
+                raise
+            raise ended_run(error, guest.result(outcomes, planned=len(plays))) from error
         outcomes.append(outcome)
         on_played(len(outcomes))
         if not guest.lives:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from harness.errors import ConfigError, Exit, InfrastructureError, KernelFault
+from harness.errors import ConfigError, Exit, InfrastructureError, KernelFault, is_foreseen
 from harness.guest.protocol import Guest, Refusal
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Engine, Kernel
@@ -15,7 +15,7 @@ from harness.model.policy import Variant
 from harness.model.storm import Storm, judge
 from harness.run.boot import Setup, start
 from harness.run.logs import Run
-from harness.run.plan import Interrupted
+from harness.run.plan import ended
 from harness.run.session import DEFAULT_DEADLINES
 from harness.vm.machine import DEFAULT_CONFIG
 
@@ -49,12 +49,15 @@ class StormResult:
     own_trouble: tuple[str, ...]
     # Folder with the console logs.
     logs: str
+    # Logs that could not be written, in sentences.
+    unwritten: tuple[str, ...] = ()
 
     @property
     def exit_status(self) -> Exit:
         if any(outcome.reasons for outcome in self.outcomes):
             return Exit.DIFFERS
-        return Exit.AGREES if len(self.outcomes) == self.planned else Exit.INFRASTRUCTURE
+        whole = len(self.outcomes) == self.planned and not self.unwritten
+        return Exit.AGREES if whole else Exit.INFRASTRUCTURE
 
 
 def run(
@@ -69,7 +72,7 @@ def run(
     """
     A boot and a storm for each variant; only failures of our own tools are retried.
 
-    Raises Interrupted with what there is.
+    Raises one of plan.ENDED with what there is.
     """
     if kernel.engine is not Engine.PORT:
         raise ConfigError(
@@ -82,15 +85,17 @@ def run(
     setup = Setup(kernel, modules, config, deadlines, False, Run(kernel, modules))
     outcomes: list[StormOutcome] = []
     trouble: list[str] = []
-    stopped = False
+    stopped: BaseException | None = None
     while len(outcomes) < len(variants) and len(trouble) <= RETRIES:
         try:
             outcome = _storm(setup, variants[len(outcomes)], seconds)
         except InfrastructureError as error:
             trouble.append(str(error))
             continue
-        except KeyboardInterrupt:
-            stopped = True
+        except (KeyboardInterrupt, Exception) as error:
+            if is_foreseen(error):
+                raise
+            stopped = error
             break
         outcomes.append(outcome)
         on_outcome(outcome)
@@ -102,12 +107,13 @@ def run(
         planned=len(variants),
         outcomes=tuple(outcomes),
         own_trouble=tuple(trouble),
+        unwritten=tuple(setup.logs.unwritten),
         logs=str(setup.logs),
     )
     agree = sum(not outcome.reasons for outcome in outcomes)
     setup.logs.finish(planned=result.planned, agree=agree, status=result.exit_status)
     if stopped:
-        raise Interrupted(result, len(outcomes), result.planned, "storms")
+        raise ended(stopped, result, len(outcomes), result.planned, "storms") from stopped
     return result
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TextIO
 
 from harness.guest import loaded
 from harness.guest.protocol import Guest, Ran, Record
@@ -23,7 +22,7 @@ from harness.model.case import Case
 from harness.model.witness import Copy, Sighting, copy_address, stack_top
 from harness.run.plan import Play
 from harness.run.session import Session
-from harness.vm.gdb import FP, PC, SP, Gdb, GdbError, GdbSilent
+from harness.vm.gdb import FP, PC, SP, Gdb, GdbError, GdbSilent, Writer
 
 MODULE = "probe-targets"
 INSTRUCTION = 4
@@ -72,9 +71,9 @@ class Witness:
             session.wait(session.deadlines.end)
         session.check_end()
 
-    def _trace(self) -> AbstractContextManager[TextIO | None]:
+    def _trace(self) -> AbstractContextManager[Writer | None]:
         log = self._session.log
-        return log.gdb.open("w") if log else nullcontext()
+        return log.gdb() if log else nullcontext()
 
     def _load_addresses(self) -> dict[str, int]:
         """Where the guest's kernel put the module's sections."""

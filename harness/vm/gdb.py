@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 from harness import tool
 from harness.errors import InfrastructureError
@@ -44,6 +44,10 @@ class HasFileno(Protocol):
     def fileno(self) -> int: ...
 
 
+class Writer(Protocol):
+    def write(self, text: str, /) -> object: ...
+
+
 class Talker(HasFileno, Protocol):
     """A guest that has more to say than GDB hears, and blocks until somebody listens."""
 
@@ -66,7 +70,7 @@ class Gdb:
         stub: Path,
         guest: Talker,
         command: Sequence[str] = (GDB, "--nx"),
-        trace: TextIO | None = None,
+        trace: Writer | None = None,
     ) -> None:
         self._stub = stub
         self._trace = trace

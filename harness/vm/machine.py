@@ -12,7 +12,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from harness import doctor, tool
+from harness import doctor, stopping, temporary, tool
 from harness.errors import InfrastructureError, MachineError, UnfitEmulator
 
 QEMU = doctor.QEMU.name
@@ -144,9 +143,7 @@ class Machine:
         self._resources.close()
 
     def _start(self) -> None:
-        # mkdtemp makes it for this user alone (0700).
-        self.folder = Path(tempfile.mkdtemp(prefix="jprobe-"))
-        self._resources.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self.folder = self._resources.enter_context(temporary.folder())
         try:
             (self.folder / "initrd").write_bytes(self._initrd)
         except OSError as error:
@@ -177,16 +174,17 @@ class Machine:
             *(_NETWORK if self.config.network else []),
         ]  # fmt: skip
         self._output = self._resources.enter_context((self.folder / "qemu.log").open("w+"))
-        self.process = subprocess.Popen(
-            self.command,
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=self._output,
-            env=tool.stated_environment(),
-            # Ctrl-C is for this process, or a debugger.
-            process_group=0,
-        )
-        self._resources.callback(self._kill)
+        with stopping.held():
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=self._output,
+                env=tool.stated_environment(),
+                # Ctrl-C is for this process, or a debugger.
+                process_group=0,
+            )
+            self._resources.callback(self._kill)
         self.pidfd = os.pidfd_open(self.process.pid)
         self._resources.callback(os.close, self.pidfd)
         connections = self._accept(listeners)

@@ -12,6 +12,7 @@ import tty
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from types import FrameType, TracebackType
+from typing import Any
 
 from harness.errors import ConfigError
 from harness.vm.escapes import RESTORED, Escapes
@@ -37,7 +38,7 @@ class Terminal:
 
     def __enter__(self) -> Terminal:
         saved = termios.tcgetattr(self._input)
-        self._resources.callback(termios.tcsetattr, self._input, termios.TCSADRAIN, saved)
+        self._resources.callback(self._restore, saved)
         self.resized, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._resources.callback(os.close, self.resized)
         self._resources.callback(os.close, write)
@@ -46,12 +47,14 @@ class Terminal:
             os.write(write, b".")
 
         self._handle(signal.SIGWINCH, on_resize)
-        # The terminal must not stay raw.
-        self._handle(signal.SIGTERM, _end)
-        self._handle(signal.SIGHUP, _end)
         tty.setraw(self._input)
-        self._resources.callback(self._restore)
+        self._resources.callback(self._tidy)
         return self
+
+    def _restore(self, saved: list[Any]) -> None:
+        # It may have been closed.
+        with suppress(termios.error):
+            termios.tcsetattr(self._input, termios.TCSADRAIN, saved)
 
     def _handle(
         self, number: signal.Signals, handler: Callable[[int, FrameType | None], None]
@@ -67,7 +70,7 @@ class Terminal:
     ) -> None:
         self._resources.close()
 
-    def _restore(self) -> None:
+    def _tidy(self) -> None:
         # Its window may be gone.
         with suppress(OSError):
             self._put(RESTORED)
@@ -99,7 +102,3 @@ class Terminal:
         data = text.encode()
         while data:
             data = data[os.write(self._output, data) :]
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)

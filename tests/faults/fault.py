@@ -41,6 +41,10 @@ class Fault:
     heals: bool = False
     # Verdicts that are told although the command failed.
     kept: int = 0
+    # Something is left behind, as nobody was there to remove it, until the next run.
+    leaves: bool = False
+    # Looks at what else is there afterwards.
+    also: Callable[[Place], None] = lambda place: None
     # It takes too long for each change; see the label `full` in tox.ini.
     full: bool = False
 

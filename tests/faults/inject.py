@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from pathlib import Path
 
+import harness
 from tests.faults.fault import Inject
 from tests.faults.place import Place
 from tests.unit.standin import source_tree
@@ -138,5 +141,19 @@ def without(name: str) -> Inject:
                     link.unlink(missing_ok=True)
                     link.symlink_to(other)
         place.environment["PATH"] = str(folder)
+
+    return inject
+
+
+def patched(code: str) -> Inject:
+    """This program, of which `code` changes something before it runs."""
+
+    def inject(place: Place) -> None:
+        patch = place.folder / "patch"
+        patch.mkdir()
+        (patch / "sitecustomize.py").write_text(code)
+        path = os.pathsep.join([str(patch), str(Path(harness.__file__).parents[1])])
+        run = f"exec {shlex.quote(sys.executable)} -m harness.cli"
+        place.program("jprobe-harness", f'PYTHONPATH={shlex.quote(path)} {run} "$@"')
 
     return inject

@@ -121,10 +121,10 @@ class Place:
         variables = os.environ | self.environment
         return {name: value for name, value in variables.items() if value is not None}
 
-    def run_on_terminal(self, columns: int) -> Ran:
-        """Run the command on a terminal that is so wide."""
+    def on_terminal(self, columns: int) -> pexpect.spawn[str]:
+        """The command at work on a terminal that is so wide."""
         program, *words = self._command()
-        terminal: pexpect.spawn[str] = pexpect.spawn(
+        return pexpect.spawn(
             program,
             words,
             cwd=self.work,
@@ -134,14 +134,18 @@ class Place:
             encoding="utf-8",
             codec_errors="replace",
         )
+
+    def run_on_terminal(self, columns: int) -> Ran:
+        """Run the command there, to its end."""
+        terminal = self.on_terminal(columns)
         terminal.expect(pexpect.EOF)
         terminal.close()
         assert terminal.exitstatus is not None, f"ended by signal {terminal.signalstatus}"
         return Ran(terminal.exitstatus, terminal.before or "")
 
-    def run(self, words: Sequence[str] = ()) -> Ran:
-        """Run the command, or another one in the same place."""
-        done = subprocess.run(
+    def started(self, words: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """The command, or another one in the same place, at work."""
+        return subprocess.Popen(
             self._command(words),
             cwd=self.work,
             env=self._variables(),
@@ -150,14 +154,21 @@ class Place:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=SECONDS,
         )
-        return Ran(done.returncode, done.stdout)
+
+    def run(self, words: Sequence[str] = ()) -> Ran:
+        """The same, to its end."""
+        with self.started(words) as process:
+            try:
+                output, _ = process.communicate(timeout=SECONDS)
+            finally:
+                process.kill()
+        return Ran(process.returncode, output)
 
     def left(self) -> list[str]:
         """What a command that has ended left behind: processes, files, locks."""
         return [
-            *(f"process {name}" for name in _orphans()),
+            *(f"process {Path(f'/proc/{pid}/comm').read_text().strip()}" for pid in orphans()),
             *(f"file {path}" for path in self.temporary.glob("*")),
             *(f"file {path}" for path in self.cache.rglob(".tmp-*")),
             *(f"lock {path}" for path in self.cache.rglob("*.lock") if _is_held(path)),
@@ -177,15 +188,11 @@ def adopt_orphans() -> None:
         raise OSError(ctypes.get_errno(), "prctl")
 
 
-def _orphans() -> list[str]:
-    """The names of processes that outlived their parents; ended ones are reaped."""
+def orphans() -> list[int]:
+    """Processes that outlived their parents; ended ones are reaped."""
     pid = os.getpid()
-    names = []
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        ended, _ = os.waitpid(int(child), os.WNOHANG)
-        if not ended:
-            names.append(Path(f"/proc/{child}/comm").read_text().strip())
-    return names
+    children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return [child for child in children if not os.waitpid(child, os.WNOHANG)[0]]
 
 
 def _is_held(path: Path) -> bool:

@@ -212,7 +212,10 @@ def test_a_terminal_by_ssh(kernel: Kernel) -> None:
     assert child.exitstatus == 3
 
 
-def test_a_guest_for_the_users_own_client(kernel: Kernel, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_guest_for_the_users_own_client(
+    kernel: Kernel, tmp_path: Path, number: signal.Signals
+) -> None:
     with subprocess.Popen(
         ["jprobe-harness", "ssh", "--kernel", kernel.spec, "--config"],
         stdout=subprocess.PIPE, text=True,
@@ -224,9 +227,22 @@ def test_a_guest_for_the_users_own_client(kernel: Kernel, tmp_path: Path) -> Non
             ["ssh", "-F", tmp_path / "config", "guest", "echo hello"],
             capture_output=True, text=True, timeout=SECONDS,
         )  # fmt: skip
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.wait(SECONDS) == Exit.AGREES
     assert done.stdout == "hello\n"
+
+
+def test_a_command_that_is_ended(kernel: Kernel) -> None:
+    with subprocess.Popen(
+        ["jprobe-harness", "ssh", "--kernel", kernel.spec, "--", "echo reached; sleep 600"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout
+        assert process.stdout.readline() == "reached\n"
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=SECONDS)
+    assert process.returncode == Exit.INFRASTRUCTURE
+    assert errors.startswith("jprobe-harness: ended by SIGTERM; its guest is gone.\n  See: ")
 
 
 @pytest.mark.usefixtures("cached")

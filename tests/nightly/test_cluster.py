@@ -106,6 +106,27 @@ def test_a_scheduler_that_dies_costs_what_was_at_work(cluster: Cluster, tmp_path
         assert len(store.stored(only)) == REPETITIONS
 
 
+def test_a_night_that_is_ended_ends_its_units(cluster: Cluster, tmp_path: Path) -> None:
+    worker = cluster.workers[0]
+    file = written(tmp_path, kernels=["debian:6.1"], repetitions=REPETITIONS)
+    url = f"sqlite:///{tmp_path}/history.sqlite"
+    words = command(file, url, "--cluster", cluster.address)
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as night:
+        deadline = time.monotonic() + SECONDS
+        while not (work := list(children(worker.pid))) and time.monotonic() < deadline:
+            assert night.poll() is None
+            select.select([], [], [], 0.01)
+        # It is at work for ever.
+        os.kill(work[0], signal.SIGSTOP)
+        unit = os.pidfd_open(work[0])
+        night.send_signal(signal.SIGTERM)
+        _, told = night.communicate(timeout=SECONDS)
+    assert night.returncode == Exit.INFRASTRUCTURE, told
+    assert "ended by SIGTERM" in told
+    assert select.select([unit], [], [], SECONDS)[0], "the unit is still at work"
+    os.close(unit)
+
+
 def test_no_scheduler(tmp_path: Path) -> None:
     file, url = written(tmp_path), f"sqlite:///{tmp_path}/history.sqlite"
     status, told, _ = play(file, url, "--cluster", "tcp://127.0.0.1:9")

@@ -7,7 +7,11 @@ import ctypes
 import errno
 import os
 import shutil
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -344,3 +348,42 @@ def test_a_note_that_was_damaged(
     assert "kind/note.json in the cache is made anew" in capfd.readouterr().err
     cache.note(path, asked=2.5, key="k")
     assert cache.recall(path) == {"asked": 2.5, "key": "k"}
+
+
+@contextmanager
+def held_elsewhere() -> Iterator[subprocess.Popen[str]]:
+    """Another process has the lock, until it is told."""
+    code = (
+        "import sys\nfrom harness import cache\nwith cache.lock('kind/key'):\n"
+        "    print('held', flush=True)\n    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "with a blank", "and\x1b[2J"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.communicate("")
+
+
+def test_who_holds_a_lock_is_told_once(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = own_cache / "jprobe-harness/kind/key.lock"
+    monkeypatch.setattr(cache, "SILENT_SECONDS", 0.1)
+    monkeypatch.setattr(cache, "LOCK_SECONDS", 0.1)
+    with held_elsewhere() as process:
+        with pytest.raises(InfrastructureError) as caught, cache.lock("kind/key"):
+            pass
+        pid = process.pid
+    assert f"PID {pid} (" in caught.value.sentence
+    assert f"has held {path} for" in caught.value.sentence
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"jprobe-harness: {path} is held by PID {pid} (")
+    assert "'with a blank'" in line
+    assert "\x1b" not in line
+    with cache.lock("kind/key"):
+        assert capsys.readouterr().err == ""

@@ -200,7 +200,9 @@ def test_one_image_is_the_default() -> None:
     assert parse(["repro", "--exact"]).exact
 
 
-@pytest.mark.parametrize(("status", "expected"), [(0, 0), (1, 1), (2, 128), (3, 128), (125, 125)])
+@pytest.mark.parametrize(
+    ("status", "expected"), [(0, 0), (1, 1), (2, 128), (3, 128), (4, 128), (125, 125)]
+)
 def test_what_git_bisect_is_told(
     monkeypatch: pytest.MonkeyPatch, status: int, expected: int
 ) -> None:
@@ -225,12 +227,45 @@ def test_bisect_of_another_command_is_no_bisection_of_gits(
 
 
 def test_a_mistake_of_ours_is_not_told_as_a_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["jprobe-harness", "--store", "postgresql://me:secret@host/x"])
+    monkeypatch.setattr(repro, "run", lambda options: [][0])
+    assert cli.main(["repro"]) == Exit.OWN_FAULT
+    error = capsys.readouterr().err
+    assert error.startswith("jprobe-harness: A fault of this program's own: IndexError: list")
+    assert "Traceback" not in error
+    assert "  Report it with that file" in error
+    (report,) = (tmp_path / "jprobe-harness/faults").iterdir()
+    assert f"A report is in {report}." in error
+    text = report.read_text()
+    assert "lambda options: [][0]" in text
+    assert "postgresql://me:...@host/x" in text
+    assert f"Python: {sys.version}" in text
+    assert cli.main(["repro", "--bisect"]) == 128
+
+
+def test_a_mistake_of_ours_with_no_place_for_a_report(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
     monkeypatch.setattr(repro, "run", lambda options: [][0])
+    assert cli.main(["repro"]) == Exit.OWN_FAULT
+    error = capsys.readouterr().err
+    assert "lambda options: [][0]" in error
+    assert "IndexError: list index out of range.\n  Report it with what stands above" in error
+
+
+def test_no_memory_is_none_of_our_faults(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(options: object) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr(repro, "run", run)
     assert cli.main(["repro"]) == Exit.INFRASTRUCTURE
-    assert "IndexError" in capsys.readouterr().err
-    assert cli.main(["repro", "--bisect"]) == 128
+    assert "Cannot allocate memory" in capsys.readouterr().err
 
 
 def test_an_unknown_kernel_stops_a_bisection(capsys: pytest.CaptureFixture[str]) -> None:

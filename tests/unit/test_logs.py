@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import time
 from pathlib import Path
 from typing import NoReturn
@@ -302,3 +303,40 @@ def test_a_boot_without_room_is_tried_again_and_ends_in_a_result(
     assert result.exit_status is Exit.INFRASTRUCTURE
     assert result.own_trouble[0].startswith("No space left on device.\nMake room")
     assert not result.kernel_trouble
+
+
+def test_a_log_that_cannot_be_written_is_told_and_stops_nothing(run: Run) -> None:
+    full = Path("/dev/full")
+    run.folder.joinpath("console-1.log").symlink_to(full)
+    run.folder.joinpath("records-1").symlink_to(full)
+    made = Machine(NOWHERE, b"")
+    made.command = ["qemu"]
+    with run.boot(made, b"initrd", ["a"]) as log:
+        for _ in range(3):
+            log.console.write("one\n")
+            log.console.flush()
+        log.records.write(b"x" * 100_000)
+    assert run.unwritten == [
+        f"The log {run.folder}/{name} cannot be written: No space left on device."
+        for name in ("console-1.log", "records-1")
+    ]
+
+
+def test_logs_whose_folder_is_gone(run: Run) -> None:
+    shutil.rmtree(run.folder)
+    made = Machine(NOWHERE, b"")
+    made.command = ["qemu"]
+    with run.boot(made, b"initrd") as log:
+        log.records.write(b"x")
+    run.finish()
+    names = [Path(text.split()[2]).name for text in run.unwritten]
+    assert names == ["initrd-1", "qemu-1.sh", "console-1.log", "records-1", "run.json"]
+
+
+def test_a_run_that_was_killed_is_told_from_one_that_got_its_number(run: Run) -> None:
+    assert logs.is_running(run.folder, run.about)
+    other = run.folder.with_name(f"20000101-000000-{os.getpid()}-other")
+    shutil.copytree(run.folder, other)
+    assert not logs.is_running(other, run.about)
+    run.finish()
+    assert not logs.is_running(run.folder, run.about)

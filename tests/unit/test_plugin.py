@@ -306,3 +306,25 @@ def test_what_is_said_of_a_kernel(pytester: pytest.Pytester) -> None:
     )
     said = ("--defconfig=board_defconfig", "--memory=512", "--boot-deadline=300")
     pytester.runpytest_subprocess(*said, pytester.path).assert_outcomes(passed=1)
+
+
+BREAKS = PLAYED.replace(
+    "    return Result(",
+    "    if kernel == 'debian:6.12':\n"
+    "        raise ZeroDivisionError\n"
+    "    result = Result(kernel, '6.1', 'port', 'gcc', outcomes[:1], len(plays), broken=True)\n"
+    "    raise ended_run(ZeroDivisionError(), result) from ZeroDivisionError()\n"
+    "    return Result(",
+).replace("import Result", "import Result, ended_run")
+
+
+def test_a_fault_of_ours_is_an_error_of_what_was_not_judged(
+    played: pytest.Pytester,
+) -> None:
+    played.makepyfile(played=BREAKS)
+    words = ("-p", "played", "--variant=fixed-128", "--case=stack-1?", "-rA")
+    result = played.runpytest_subprocess(*words, "--kernel=debian:6.1")
+    result.assert_outcomes(passed=1, errors=3)
+    result.stdout.fnmatch_lines(["*ERROR at setup of debian:6.1 fixed-128 x stack-*", "*ZeroDiv*"])
+    result = played.runpytest_subprocess(*words, "--kernel=debian:6.12")
+    result.assert_outcomes(errors=4)

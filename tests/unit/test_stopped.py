@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Ctrl-C: what is kept of a run, and how to go on."""
+"""Ctrl-C, or a fault of our own: what is kept of a run, and how to go on."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from harness.commands import storm as storm_command
 from harness.errors import Exit, Stopped
 from harness.kernel import modules, treebuild
 from harness.kernel.modules import Modules
-from harness.nightly import night
+from harness.nightly import night, perform
+from harness.nightly.store import Night
+from harness.nightly.unit import Kind, Unit
 from harness.run import cost, fuzz, logs, repro, storm
-from harness.run.plan import Play, interrupted
+from harness.run.plan import Play, ended_run
 from harness.run.storm import StormOutcome
 from tests.unit import test_treebuild
-from tests.unit.nights import MATRIX, Works, written
+from tests.unit.nights import MATRIX, Works, cell, done, written
 from tests.unit.standin import source_tree
 from tests.unit.test_logs import KERNEL
 from tests.unit.test_reports import result
@@ -55,6 +57,11 @@ def stop(*words: object, **options: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def broken(*words: object, **options: object) -> NoReturn:
+    """The program's own code, where nobody foresaw anything."""
+    raise ZeroDivisionError("on purpose")
+
+
 def told(capsys: pytest.CaptureFixture[str], words: list[str], status: int) -> tuple[str, str]:
     """What a command that the user ends says of it, and what else it tells."""
     assert main(words) == status
@@ -68,7 +75,7 @@ def test_repro(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], broken: bool, status: int
 ) -> None:
     def judge(*words: object) -> NoReturn:
-        raise interrupted(result(broken=broken, missing=1))
+        raise ended_run(KeyboardInterrupt(), result(broken=broken, missing=1))
 
     monkeypatch.setattr(repro_command, "_judge", judge)
     out, err = told(capsys, ["repro"], status)
@@ -88,7 +95,7 @@ def test_a_survey(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     def judge(options: object, catalog: object, name: str, *rest: object) -> Any:
         names.append(name)
         if name == "debian:6.12":
-            raise interrupted(dataclasses.replace(result(missing=2), spec=name))
+            raise ended_run(KeyboardInterrupt(), dataclasses.replace(result(missing=2), spec=name))
         return result()
 
     monkeypatch.setattr(repro_command, "_judge", judge)
@@ -112,7 +119,7 @@ def test_fuzz(
         made = result(missing=1)
         for outcome in made.outcomes:
             on_outcome(outcome)
-        raise interrupted(made)
+        raise ended_run(KeyboardInterrupt(), made)
 
     monkeypatch.setattr(repro, "run", run)
     monkeypatch.setattr(fuzz, "fingerprint", str)
@@ -198,3 +205,130 @@ def test_a_night_in_a_pipe_tells_each_unit(
         f"{first}: 1 of 1 as predicted; 1 s (1 of 2 units; next: {second})",
         f"{second}: 1 of 1 as predicted; 1 s (2 of 2 units; that was all)",
     ]
+
+
+def reported(err: str, tmp_path: Path) -> str:
+    """The report on a fault of our own."""
+    (file,) = (tmp_path / "state/jprobe-harness/faults").iterdir()
+    told = f"A fault of this program's own: ZeroDivisionError: on purpose. A report is in {file}."
+    assert told in err
+    return file.read_text()
+
+
+@pytest.mark.parametrize(("differs", "status"), [(False, 4), (True, 1)])
+def test_a_fault_of_ours_in_repro(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    differs: bool,
+    status: int,
+) -> None:
+    def judge(*words: object) -> NoReturn:
+        try:
+            broken()
+        except ZeroDivisionError as error:
+            made = dataclasses.replace(result(broken=differs, missing=1), broken=True)
+            raise ended_run(error, made) from error
+
+    monkeypatch.setattr(repro_command, "_judge", judge)
+    out, err = told(capsys, ["repro", "--json", str(tmp_path / "out.json")], status)
+    assert "stack-9" in out
+    assert "3 of 4 plays on debian:6.1 were judged." in err
+    assert "in broken" in reported(err, tmp_path)
+    document = json.loads((tmp_path / "out.json").read_text())
+    assert document["summary"]["exit_status"] == status
+
+
+def test_a_fault_of_ours_on_one_of_several_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def judge(options: object, catalog: object, name: str, *rest: object) -> Any:
+        return broken() if name == "debian:6.12" else dataclasses.replace(result(), spec=name)
+
+    monkeypatch.setattr(repro_command, "_judge", judge)
+    kernels = ["--kernel", "debian:6.1", "--kernel", "debian:6.12", "--kernel", "debian:5.10"]
+    out, _ = told(capsys, ["repro", *kernels], 4)
+    for name in ("debian:6.1", "debian:5.10"):
+        assert f"{name}: 4 of 4 verdicts as predicted" in out
+    assert "debian:6.12: A fault of this program's own: ZeroDivisionError" in out
+    reported(out, tmp_path)
+
+
+def test_a_fault_of_ours_in_fuzz(
+    built: Modules,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(repro, "start", broken)
+    out, err = told(capsys, ["fuzz", "--count", "50"], 4)
+    assert "0 of 50 signatures" in out
+    assert "0 of 50 signatures were judged." in err
+    assert "in broken" in reported(err, tmp_path)
+
+
+def test_a_fault_of_ours_while_a_failure_is_simplified(
+    built: Modules,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def run(kernel: object, built: object, plays: Sequence[Play], *, on_outcome: Any) -> Any:
+        made = result(broken=True)
+        for outcome in made.outcomes:
+            on_outcome(outcome)
+        return made
+
+    monkeypatch.setattr(repro, "run", run)
+    monkeypatch.setattr(fuzz, "fingerprint", str)
+    monkeypatch.setattr(fuzz, "shrink", broken)
+    out, err = told(capsys, ["fuzz", "--count", "4"], 4)
+    assert "stack-9" in out
+    reported(err, tmp_path)
+
+
+def test_a_fault_of_ours_in_storm_and_cost(
+    built: Modules,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def one(setup: object, variant: Any, seconds: float) -> StormOutcome:
+        return broken() if variant.name != "none" else StormOutcome(variant, None, ())
+
+    monkeypatch.setattr(storm, "_storm", one)
+    out, err = told(capsys, ["storm", "--variant", "none", "--variant", "v15"], 4)
+    assert "none" in out
+    assert "1 of 2 storms were judged." in err
+    (logs_,) = (tmp_path / "state/jprobe-harness/runs").iterdir()
+    assert f"logs: {logs_}" in reported(err, tmp_path)
+    monkeypatch.setattr(cost, "_measure", broken)
+    _, err = told(capsys, ["cost", "--variant", "none"], 4)
+    assert "0 of 1 costs were judged." in err
+
+
+def test_a_fault_of_ours_in_a_unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(perform._MAKERS, Kind.CELLS, broken)
+    unit = Unit(kernel="debian:6.1", compiler="gcc", kind=Kind.CELLS, variants=[], deadline=60)
+    (trouble,) = perform.perform(unit).own_trouble
+    assert "in broken" in reported(trouble, tmp_path)
+    results = [done(cell(), own_trouble=[trouble])]
+    now = Night(1, "n", "m", "s", 1.0, 2.0)
+    made = night.Report(now, (unit,), results, None, None, 0, ())
+    assert made.exit_status is Exit.OWN_FAULT
+
+
+def test_outputs_are_written_whatever_becomes_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def judge(*words: object) -> NoReturn:
+        raise ended_run(KeyboardInterrupt(), result(missing=1))
+
+    monkeypatch.setattr(repro_command, "_judge", judge)
+    json_, junit = tmp_path / "out.json", tmp_path / "out.xml"
+    words = ["repro", "--junit", "/dev/full", "--json", str(json_), "--ktap", str(junit)]
+    _, err = told(capsys, words, 3)
+    assert json_.exists()
+    assert junit.exists()
+    assert "3 of 4 plays" in err
+    assert "jprobe-harness: /dev/full cannot be written: No space left on device." in err

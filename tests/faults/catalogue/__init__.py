@@ -14,9 +14,10 @@ from tests.faults.catalogue import (
     machine,
     request,
     sizes,
+    stops,
     surroundings,
     text,
 )
 
-GROUPS = (surroundings, request, sizes, machine, entries, emulator, doors, guest, text)
+GROUPS = (surroundings, request, sizes, machine, entries, emulator, doors, guest, text, stops)
 FAULTS = tuple(fault for group in GROUPS for fault in group.FAULTS)
