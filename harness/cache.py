@@ -98,7 +98,7 @@ def recall(path: Path) -> dict[str, Any] | None:
         return None
     except (OSError, msgspec.MsgspecError):
         pass
-    _say(f"{path.parent.name}/{path.name} in the cache is made anew: it was damaged.")
+    _say(f"{_name(path)} is made anew: it is damaged, or of another version.")
     return None
 
 
@@ -166,8 +166,7 @@ def entry(
         if error.errno not in _REFUSED or not os.path.lexists(final):
             raise
         raise InfrastructureError(
-            f"{kind}/{key} in the cache cannot be used, {fault}, and cannot be made anew:"
-            f" {error.strerror}.",
+            f"{_name(final)} cannot be used, {fault}, and cannot be made anew: {error.strerror}.",
             f"Let this user write to {root()}, or set XDG_CACHE_HOME to another folder.",
         ) from error
 
@@ -177,7 +176,7 @@ def _made(final: Path, make: Callable[[Path], None], vital: Sequence[str]) -> Pa
     fault = inventory.fault(final)
     if not fault:
         return final
-    name = f"{final.parent.name}/{final.name} in the cache"
+    name = _name(final)
     if os.path.lexists(final):
         _say(f"{name} is made anew: {fault}.")
     with scratch(final.parent) as folder:
@@ -197,7 +196,12 @@ def _made(final: Path, make: Callable[[Path], None], vital: Sequence[str]) -> Pa
 
 def has(kind: str, key: str) -> bool:
     """Whether entry() would find it there."""
-    return not inventory.fault(root() / kind / key)
+    return is_whole(root() / kind / key)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether what a run needs of an entry is as it was made."""
+    return not inventory.fault(folder)
 
 
 def check(*entries: Path) -> None:
@@ -205,7 +209,7 @@ def check(*entries: Path) -> None:
     for folder in entries:
         if fault := inventory.fault_in_all(folder):
             raise Damaged(
-                f"{folder.parent.name}/{folder.name} in the cache is damaged: {fault}.",
+                f"{_name(folder)} is damaged: {fault}.",
                 "Run the command again, which makes it anew; in a cache that cannot be written to,"
                 " set XDG_CACHE_HOME to another folder.",
             )
@@ -220,7 +224,7 @@ def changing(folder: Path) -> Iterator[None]:
     is not kept.
     """
     if os.path.lexists(folder) and (fault := inventory.fault(folder)):
-        _say(f"{folder.parent.name}/{folder.name} in the cache is made anew: {fault}.")
+        _say(f"{_name(folder)} is made anew: {fault}.")
         _remove(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -300,6 +304,10 @@ def _sweep(parent: Path) -> None:
         with contextlib.suppress(OSError):
             if not _is_in_use(folder):
                 _remove(folder)
+
+
+def _name(path: Path) -> str:
+    return f"{path.parent.name}/{path.name} in the cache"
 
 
 def _say(sentence: str) -> None:

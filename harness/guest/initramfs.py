@@ -126,6 +126,9 @@ def cached(
         (folder / "initramfs").write_bytes(data)
         (folder / "channel").write_text(used.name)
 
+    # A session has many boots.
+    if not all(cache.is_whole(folder) for folder in kernel.entries):
+        kernel.mend()
     wanted = channel.name if channel else ""
     makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
     inside = (kernel.key, cache.content(kernel.busybox), modules.key, recipe.stamp)

@@ -205,10 +205,10 @@ class Parser:
             if self._lines:
                 yield from self._damaged("A record of the guest's lacks its end")
             self._lost = False
-        elif self._lost:
-            return
         elif known and line.startswith(_ALONE):
             yield from self._alone(line)
+            return
+        elif self._lost:
             return
         elif not self._lines:
             what = "lacks its beginning" if known else f"is none: {_shown(line)}"

@@ -14,6 +14,7 @@ import pytest
 from harness import cache, inventory
 from harness.catalog import Catalog
 from harness.errors import ArchiveError, InfrastructureError, UnfitTree
+from harness.guest import initramfs, recipe
 from harness.kernel import debian, modules, programs, spec, treebuild
 from harness.kernel.buildroot import BuildRoot
 from harness.kernel.compiler import Compiler
@@ -130,6 +131,18 @@ def kernel(tmp_path: Path) -> Kernel:
         build=build, modules=build, busybox=build, key="k", home=build, entries=(build,),
         renew=renew,
     )  # fmt: skip
+
+
+def test_a_kernel_that_is_damaged_between_two_boots(
+    kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "busybox").touch()
+    monkeypatch.setattr(initramfs, "build", lambda *words: (b"", initramfs.Channel.VIRTIO))
+    kernel = replace(kernel, busybox=tmp_path / "busybox")
+    for _ in range(2):
+        initramfs.cached(kernel, modules.Modules(tmp_path, "m"), recipe.load("minimal"))
+        assert kernel.config.read_text()
+        kernel.config.write_text("")
 
 
 def build_modules(kernel: Kernel) -> modules.Modules:

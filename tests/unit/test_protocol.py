@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.catalog import Catalog
@@ -113,6 +113,7 @@ def test_a_case_as_data_is_judged_to_the_byte() -> None:
             assert agrees is (offset not in judged), (moment, offset)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, len(RAW) - 1), max_size=20))
 def test_pieces_make_the_same_records(cuts: list[int]) -> None:
     parser = Parser()
@@ -129,6 +130,7 @@ def test_a_shared_console_is_read_past() -> None:
 
 
 # The last line is an answer, which has no checksum.
+@settings(deadline=None)
 @given(st.integers(RAW.index(b"play seq=1"), RAW.index(b"run status") - 2), st.integers(1, 255))
 def test_a_changed_byte_is_never_taken_for_a_record(place: int, bits: int) -> None:
     """What it is not in comes as it was, what it is in is said to be damaged."""
