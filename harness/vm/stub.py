@@ -307,10 +307,13 @@ class Door:
         """Let in, pass on, show out; `stub` is the path of QEMU's own socket."""
         found = dict(self._poll.poll(0))
         broken = any(events & (select.EPOLLHUP | select.EPOLLERR) for events in found.values())
-        # First, as it may have gone before the next one came.
-        if self._visit:
-            self._attend(self._visit, broken)
-        if self._listener.fileno() in found:
+        next_one = self._listener.fileno() in found
+        # First, as this one may have gone before the next one came; its end is read by itself,
+        # after what it sent last.
+        for _ in range(2 if next_one else 1):
+            if self._visit:
+                self._attend(self._visit, broken)
+        if next_one:
             self._answer(stub)
 
     def _attend(self, visit: _Visit, broken: bool) -> None:
