@@ -257,7 +257,7 @@ def played(mutated: Mutated, random: Random) -> Result:
     )  # fmt: skip
     setup = SimpleNamespace(
         kernel=kernel, modules=SimpleNamespace(compiler="", kept={}), witness=False, dump=None,
-        logs="",
+        logs=SimpleNamespace(unwritten=()),
     )  # fmt: skip
     run = repro._Run(cast(Any, setup), plan(), lambda outcome: None)
     with patch.object(repro, "start", start):

@@ -39,6 +39,9 @@ _KEEP = "keep"
 _NIGHT = "night"
 NIGHTS_BYTES = 2 << 30
 _LIBRARIES = ("paramiko", "pexpect", "pygdbmi", "qemu.qmp")
+# Of each file of a boot's, more than any guest of ours has to say.
+LOG_MAX = 64 << 20
+CUT = f"\n[what came after {LOG_MAX >> 20} MiB was left out]\n"
 # The newest run, for a user who names one.
 LAST = "last"
 LIST = "See: jprobe-harness runs"
@@ -96,13 +99,18 @@ class Kept(Generic[AnyStr]):
     A log that is written as far as it can be.
 
     A disk that is full takes no verdict with it: `on_failure` is told, once, and what
-    comes later is left out.
+    comes later is left out.  So is what a guest without end writes, with `cut` in its place.
     """
 
     def __init__(
-        self, open_: Callable[[], IO[AnyStr]], on_failure: Callable[[OSError], None]
+        self,
+        open_: Callable[[], IO[AnyStr]],
+        on_failure: Callable[[OSError], None],
+        cut: AnyStr,
     ) -> None:
         self._on_failure: Callable[[OSError], None] = on_failure
+        self._cut: AnyStr = cut
+        self._room: int = LOG_MAX
         self._file: IO[AnyStr] | None = None
         with self._forgiven():
             self._file = open_()
@@ -128,9 +136,13 @@ class Kept(Generic[AnyStr]):
                     file.close()
 
     def write(self, data: AnyStr) -> None:
-        if self._file:
-            with self._forgiven():
-                self._file.write(data)
+        if not self._file or self._room < 0:
+            return
+        with self._forgiven():
+            self._file.write(data[: self._room])
+            self._room -= len(data)
+            if self._room < 0:
+                self._file.write(self._cut)
 
     def flush(self) -> None:
         if self._file:
@@ -141,17 +153,18 @@ class Kept(Generic[AnyStr]):
 class Stamped:
     """Writes lines with the host's time before each."""
 
-    def __init__(self, file: Kept[str] | IO[str]) -> None:
+    def __init__(self, file: Kept[bytes] | IO[bytes]) -> None:
         self._file = file
         self._at_start = True
 
-    def write(self, text: str) -> None:
-        for line in text.splitlines(keepends=True):
+    def write(self, data: bytes) -> None:
+        for line in re.findall(rb"[^\n]*\n|[^\n]+", data):
             if self._at_start:
                 now = datetime.datetime.now().astimezone()
-                self._file.write(f"{now:%H:%M:%S}.{now.microsecond // 1000:03} ")
-            self._at_start = line.endswith("\n")
-            self._file.write(line.rstrip("\r\n") + "\n" * self._at_start)
+                stamp = f"{now:%H:%M:%S}.{now.microsecond // 1000:03} "
+                self._file.write(stamp.encode())
+            self._at_start = line.endswith(b"\n")
+            self._file.write(line.removesuffix(b"\r\n") + b"\n" if self._at_start else line)
 
     def flush(self) -> None:
         self._file.flush()
@@ -194,10 +207,11 @@ class Run:
             kept.write(data)
 
     def _kept_bytes(self, file: Path) -> Kept[bytes]:
-        return Kept(lambda: file.open("wb"), functools.partial(self._note, file))
+        return Kept(lambda: file.open("wb"), functools.partial(self._note, file), CUT.encode())
 
     def _kept_text(self, file: Path) -> Kept[str]:
-        return Kept(lambda: file.open("w", encoding="utf-8"), functools.partial(self._note, file))
+        on_failure = functools.partial(self._note, file)
+        return Kept(lambda: file.open("w", encoding="utf-8"), on_failure, CUT)
 
     def _note(self, file: Path, error: OSError) -> None:
         sentence = f"The log {file} cannot be written: {error.strerror}."
@@ -243,7 +257,7 @@ class Run:
         with contextlib.suppress(OSError):
             script.chmod(0o755)
         with (
-            self._kept_text(self.folder / f"console-{number}.log") as console,
+            self._kept_bytes(self.folder / f"console-{number}.log") as console,
             self._kept_bytes(self.folder / f"records-{number}") as records,
         ):
             trace = functools.partial(self._kept_text, self.folder / f"gdb-{number}.log")

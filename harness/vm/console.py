@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import codecs
 import select
 import socket
 import time
@@ -15,9 +16,9 @@ TAIL_CHARACTERS = 400
 
 
 class Log(Protocol):
-    """Takes what is read."""
+    """Takes what is read, as it came."""
 
-    def write(self, text: str) -> object: ...
+    def write(self, data: bytes) -> object: ...
 
     def flush(self) -> None: ...
 
@@ -32,11 +33,10 @@ class Console:
 
         self._closed = (EOF, ConnectionResetError)
         self._silent = TIMEOUT
-        # pexpect 4.9's SocketSpawn does not decode what it reads.
-        self._spawn: Any = fdspawn(
-            connection, encoding="utf-8", codec_errors="replace", use_poll=True
-        )
+        self._spawn: Any = fdspawn(connection, use_poll=True)
         self._spawn.logfile_read = log
+        # Here, as the log has each byte.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._last = ""
         # Sees what is read, too.
         self.echo: Callable[[str], object] = lambda text: None
@@ -48,12 +48,15 @@ class Console:
 
     def read(self) -> str | None:
         """What has come, after it was watched; None when the line is closed."""
-        try:
-            text: str = self._spawn.read_nonblocking(65536, timeout=0)
-        except self._closed:
-            return None
-        except self._silent:
-            return ""
+        text = ""
+        # What came may be a part of a character.
+        while not text:
+            try:
+                text = self._decoder.decode(self._spawn.read_nonblocking(65536, timeout=0))
+            except self._closed:
+                return None
+            except self._silent:
+                return ""
         self.watcher.feed(text)
         self._last = (self._last + text)[-TAIL_CHARACTERS:]
         self.echo(text)

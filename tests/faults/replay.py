@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.faults import emulator
-from tests.faults.emulator import Step
+from tests.faults.emulator import Script, Step
 from tests.faults.fault import Inject
 from tests.faults.place import Place
 
@@ -44,6 +44,12 @@ def recorded(folder: Path) -> Recording:
     console = _STAMP.sub(b"", (folder / "console-1.log").read_bytes())
     begin = re.split(rb"^.*jp#1\n", console, maxsplit=1, flags=re.MULTILINE)[0]
     return Recording(begin, introduction, tuple(records))
+
+
+def _line(record: bytes) -> str:
+    """Of the plan, to which a record is the answer."""
+    first, _, _ = record.partition(b"\n")
+    return first.partition(b" line=")[2].decode()
 
 
 def sealed(record: bytes) -> bytes:
@@ -113,14 +119,20 @@ def emulated(make: Callable[[Recording], list[Step]], boots: int = 1) -> Inject:
     """
     A QEMU that does the steps that are made from what a sound boot said.
 
-    After so many boots it is the real one.
+    After so many boots it says what the sound one said.
     """
 
     def inject(place: Place) -> None:
         place.have_modules()
-        steps = make(recorded(place.sound))
+        sound = recorded(place.sound)
+        content: Script = {
+            "boots": boots,
+            "steps": make(sound),
+            "introduction": sound.introduction.hex(),
+            "records": {_line(record): record.hex() for record in sound.records},
+        }
         script = place.folder / "steps.json"
-        script.write_text(json.dumps({"boots": boots, "steps": steps}))
+        script.write_text(json.dumps(content))
         real = shutil.which(QEMU)
         place.program(QEMU, f'exec {sys.executable} {emulator.__file__} {script} {real} "$@"')
 

@@ -64,21 +64,36 @@ def booted(run: Run) -> Run:
     made = Machine(Path("/some where/Image"), b"")
     made.command = ["setpriv", "qemu", "a b"]
     with run.boot(made, b"initrd", ["stack-9 none 0"]) as log:
-        log.console.write("one\r\ntw")
-        log.console.write("o\n")
+        log.console.write(b"one\r\ntw")
+        log.console.write(b"o\n")
         log.records.write(b"\xff\0")
     return run
 
 
 def test_lines_are_stamped_where_they_begin() -> None:
-    file = io.StringIO()
+    file = io.BytesIO()
     stamped = Stamped(file)
-    for text in ("a", "b\r\nc\n", "\n", "d"):
-        stamped.write(text)
-    lines = file.getvalue().split("\n")
-    assert [re.sub(r"^\d\d:\d\d:\d\d\.\d{3} ", "T", line) for line in lines] == [
-        "Tab", "Tc", "T", "Td",
+    for data in (b"a", b"b\r\nc\n", b"\n", b"\xff\r\x85\x0b\n", b"d"):
+        stamped.write(data)
+    lines = file.getvalue().split(b"\n")
+    assert [re.sub(rb"^\d\d:\d\d:\d\d\.\d{3} ", b"T", line) for line in lines] == [
+        b"Tab", b"Tc", b"T", b"T\xff\r\x85\x0b", b"Td",
     ]  # fmt: skip
+
+
+def test_a_log_ends_where_a_guest_does_not(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "LOG_MAX", 1000)
+    made = Machine(NOWHERE, b"")
+    made.command = ["qemu"]
+    with run.boot(made, b"initrd") as log:
+        for _ in range(100):
+            log.console.write(b"noise\n" * 100)
+            log.records.write(b"x" * 999)
+    for name in ("console-1.log", "records-1"):
+        content = (run.folder / name).read_bytes()
+        assert content.count(logs.CUT.encode()) == 1
+        assert len(content) == 1000 + len(logs.CUT)
+    assert not run.unwritten
 
 
 def test_the_debugger_is_noted_where_there_is_one(
@@ -313,7 +328,7 @@ def test_a_log_that_cannot_be_written_is_told_and_stops_nothing(run: Run) -> Non
     made.command = ["qemu"]
     with run.boot(made, b"initrd", ["a"]) as log:
         for _ in range(3):
-            log.console.write("one\n")
+            log.console.write(b"one\n")
             log.console.flush()
         log.records.write(b"x" * 100_000)
     assert run.unwritten == [
@@ -330,7 +345,7 @@ def test_logs_whose_folder_is_gone(run: Run) -> None:
         log.records.write(b"x")
     run.finish()
     names = [Path(text.split()[2]).name for text in run.unwritten]
-    assert names == ["initrd-1", "qemu-1.sh", "console-1.log", "records-1", "run.json"]
+    assert names == ["run.json", "initrd-1", "qemu-1.sh", "console-1.log", "records-1"]
 
 
 def test_a_run_that_was_killed_is_told_from_one_that_got_its_number(run: Run) -> None:

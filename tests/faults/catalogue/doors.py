@@ -86,8 +86,9 @@ FAULTS = (
         both(built, qemu(OLD, f"{QEMU}: -sandbox on: Invalid parameter")),
         Blame.MACHINE,
         r"is too old: 6\.2\.0, and 7\.2 is the oldest",
+        full=True,
     ),
-    Fault("a QEMU that tells no version", both(built, qemu("QEMU emulator, my own"))),
+    Fault("a QEMU that tells no version", both(built, qemu("QEMU emulator, my own")), full=True),
     Fault(
         "a QEMU that was built without its sandbox",
         both(built, qemu(boot=NOT_BUILT)),
@@ -114,7 +115,7 @@ FAULTS = (
         "unknown: .*sandbox",
     ),
     Fault("a TMPDIR like options of QEMU's", both(built, temporary("x,server=on,id=records"))),
-    Fault("a TMPDIR like a protocol of QEMU's", both(built, temporary("json:{,}"))),
+    Fault("a TMPDIR like a protocol of QEMU's", both(built, temporary("json:{,}")), full=True),
     Fault("a line's end in TMPDIR", both(built, temporary("a\nb")), Blame.USER, "has a line's end"),
     Fault("a cache's path like options of QEMU's", cache("-append, readonly=off"), full=True),
     Fault(

@@ -78,18 +78,20 @@ FAULTS = (
         Blame.MACHINE,
         "QEMU",
         status=128,
+        full=True,
     ),
     Fault(
         "a QEMU that opens no line",
         emulated(lambda recording: [say("no such machine\n"), ends(1)], EACH_BOOT),
         Blame.MACHINE,
         "no such machine",
+        full=True,
     ),
     Fault(
         "a QEMU that is killed after a complaint of the kernel's",
         broken_off(killed(signal.SIGKILL), console=b"jp#1\njp#2\n" + WARNING),
         Blame.KERNEL,
         "WARNING: WARNING: CPU: 0",
-        kept=2,
+        kept=3,
     ),
 )

@@ -98,14 +98,27 @@ _IMAGE = "debian/*/root/boot/vmlinuz-*"
 
 FAULTS = (
     heals("half an initramfs", _GUEST, half, replayed()),
-    heals("a bit of an initramfs", _GUEST, flipped, replayed()),
+    heals("a bit of an initramfs", _GUEST, flipped, replayed(), full=True),
     heals("no initramfs", _GUEST, removed, replayed(), full=True),
-    heals("an initramfs's channel that is empty", _CHANNEL, empty, replayed()),
+    heals("an initramfs's channel that is empty", _CHANNEL, empty, replayed(), full=True),
     heals("a folder for an initramfs's channel", _CHANNEL, a_folder, replayed(), full=True),
-    heals("a file for an initramfs's entry", "initramfs/[!.]*/", a_file, replayed()),
+    heals("a file for an initramfs's entry", "initramfs/[!.]*/", a_file, replayed(), full=True),
     heals("half an inventory", "initramfs/*/.inventory", half, replayed(), full=True),
-    heals("an entry of a version without inventories", "initramfs/*/.inv*", removed, replayed()),
-    heals("what is remembered of a file", "contents/*.json", flipped, replayed(), played_once),
+    heals(
+        "an entry of a version without inventories",
+        "initramfs/*/.inv*",
+        removed,
+        replayed(),
+        full=True,
+    ),
+    heals(
+        "what is remembered of a file",
+        "contents/*.json",
+        flipped,
+        replayed(),
+        played_once,
+        full=True,
+    ),
     heals(
         "a folder for what is remembered",
         "contents/*.json",
@@ -134,5 +147,6 @@ FAULTS = (
         both(replayed(), damaged(_GUEST, half), unwritable),
         Blame.MACHINE,
         "cannot be made anew: Read-only",
+        full=True,
     ),
 )

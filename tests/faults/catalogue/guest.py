@@ -24,9 +24,9 @@ SOON = arguments("--deadline", "1")
 UNJUDGED = 125
 
 
-def _damaged(name: str, old: bytes, new: bytes, says: str) -> Fault:
+def _damaged(name: str, old: bytes, new: bytes, says: str, *, full: bool = False) -> Fault:
     """The second of three records is one that the module cannot have written."""
-    return Fault(name, replayed(changed(2, old, new)), Blame.KERNEL, says, kept=2)
+    return Fault(name, replayed(changed(2, old, new)), Blame.KERNEL, says, kept=2, full=full)
 
 
 FAULTS = (
@@ -39,12 +39,12 @@ FAULTS = (
         kept=2,
     ),
     _damaged("a number of 5,000 digits", b"hits=1", b"hits=" + b"1" * 5000, "hits='1111"),
-    _damaged("an address of 17 digits", rb"sp=\w+", b"sp=" + b"f" * 17, "sp='ffff"),
+    _damaged("an address of 17 digits", rb"sp=\w+", b"sp=" + b"f" * 17, "sp='ffff", full=True),
     _damaged("a stack that cannot be", rb"top=\w+", b"top=fffffffffffffff0", "cannot be"),
     _damaged("a field twice", b"hits=1", b"hits=1 hits=1", "'hits' twice"),
     _damaged("a field too few", b"target=1 ", b"", "in place of 'target'"),
     _damaged("bytes of one place in two sizes", rb"(area before=)..", rb"\1", "in two sizes"),
-    _damaged("a record of 200 KB", b"area before=", b"area before=" + b"00" * 100000, "131072"),
+    _damaged("a record of 200 KB", b"area before=", b"area before=" + b"0" * 200_000, "131072"),
     _damaged("another number than is due", b"seq=2", b"seq=7", "record 2 did not come"),
     Fault(
         "an answer to another line of the plan",
@@ -79,8 +79,7 @@ FAULTS = (
         replayed(lambda recording: b"\0\xff\x1b[31m\n" + recording.all),
         Blame.KERNEL,
         "A record of the guest's is none",
-        status=UNJUDGED,
-    ),
+        status=UNJUDGED, full=True),
     Fault("bytes that are no text on the console", replayed(console=b"\xff\0\n" * 99)),
     Fault(
         "a play's marker of 5,000 digits",
@@ -126,8 +125,7 @@ FAULTS = (
         broken_off(ends()),
         Blame.KERNEL,
         "gone without a word",
-        kept=2,
-    ),
+        kept=2, full=True),
     Fault(
         "a guest that hangs",
         both(SOON, broken_off(qmp(), wait())),
@@ -148,8 +146,7 @@ FAULTS = (
         both(SOON, broken_off(flood("records", b"play seq=2 line=" + b"0" * 5000))),
         Blame.KERNEL,
         "longer than 131072 bytes",
-        kept=2,
-    ),
+        kept=2, full=True),
     Fault(
         "a record without end",
         both(SOON, broken_off(send("records", b"play seq=2 line=x\n"),

@@ -31,7 +31,7 @@ exec {real} "$@"''',
 FAULTS = (
     Fault("a full disk under the modules' cache", full_disk, Blame.MACHINE, "No space left"),
     Fault(
-        "the same under git bisect",
+        "a full disk under git bisect",
         both(full_disk, arguments("--bisect")),
         Blame.MACHINE,
         "No space left",

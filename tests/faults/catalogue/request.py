@@ -7,7 +7,11 @@ from tests.faults.fault import Blame, Fault
 from tests.faults.inject import arguments, both, case, command, file, matrix, tree
 
 FAULTS = (
-    Fault("a case called storm", case("storm", "arguments: [9 x long]\nhandler: {assign: all}")),
+    Fault(
+        "a case called storm",
+        case("storm", "arguments: [9 x long]\nhandler: {assign: all}"),
+        full=True,
+    ),
     Fault("a case called nested", case("nested", "arguments: [long]"), full=True),
     Fault("a case called assembled", case("assembled", "arguments: [long]"), full=True),
     Fault("a case named after a keyword of C", case("register", "arguments: [long]"), full=True),

@@ -163,6 +163,7 @@ FAULTS = (
         both(built, at(RESOLVING, kills("SIGTERM"))),
         Blame.MACHINE,
         "ended by SIGTERM; nothing was judged yet",
+        full=True,
     ),
     Fault(
         "SIGHUP while modules are built",
@@ -176,6 +177,7 @@ FAULTS = (
         both(emulated(lambda recording: [wait()]), at(BOOTING, kills("SIGQUIT"))),
         Blame.MACHINE,
         r"ended by SIGQUIT; 0 of 3 plays on debian:6\.1 were judged",
+        full=True,
     ),
     Fault(
         "SIGTERM while outputs are written",
@@ -184,6 +186,7 @@ FAULTS = (
         "ended by SIGTERM; all that there is was reported",
         kept=3,
         also=wrote(3),
+        full=True,
     ),
     Fault(
         "a second SIGTERM while it cleans up",
@@ -196,6 +199,7 @@ FAULTS = (
         "2 of 3 plays",
         kept=2,
         also=wrote(2),
+        full=True,
     ),
     Fault(
         "SIGTERM while a night's second unit plays",
@@ -208,6 +212,7 @@ FAULTS = (
         Blame.MACHINE,
         r"ended by SIGTERM; 1 of 2 units of night 1 are stored\.\n  Go on: .* --resume",
         also=stored(1),
+        full=True,
     ),
     Fault(
         "SIGKILL while a run plays",
@@ -236,6 +241,7 @@ FAULTS = (
         Blame.MACHINE,
         "Standard output was closed before all was written",
         also=wrote(3),
+        full=True,
     ),
     Fault(
         "a standard output that is full",
@@ -243,6 +249,7 @@ FAULTS = (
         Blame.MACHINE,
         "No space left on device",
         also=wrote(3),
+        full=True,
     ),
     Fault(
         "a reader of errors that has gone",
@@ -262,6 +269,7 @@ FAULTS = (
         Blame.MACHINE,
         r"The log \S+/run\.json cannot be written: No such file or directory",
         kept=3,
+        full=True,
     ),
     Fault(
         "another run that is building the same modules",
@@ -278,18 +286,20 @@ FAULTS = (
         also=reported,
     ),
     Fault(
-        "the same under git bisect",
+        "a fault of ours under git bisect",
         both(replayed(), at(PLAYING, WRONG), arguments("--bisect")),
         Blame.OURSELVES,
         OURS,
         status=128,
         kept=2,
+        full=True,
     ),
     Fault(
         "a fault of ours while a kernel is looked for",
         both(built, at(RESOLVING, WRONG)),
         Blame.OURSELVES,
         OURS,
+        full=True,
     ),
     Fault(
         "a fault of ours in one of the outputs",
@@ -302,6 +312,7 @@ FAULTS = (
         OURS,
         kept=3,
         also=wrote(3),
+        full=True,
     ),
     Fault(
         "a fault of ours in a night's second unit",
@@ -314,5 +325,6 @@ FAULTS = (
         Blame.OURSELVES,
         rf"cells 2: {OURS}",
         also=stored(2),
+        full=True,
     ),
 )
