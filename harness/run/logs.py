@@ -164,7 +164,8 @@ class Stamped:
                 stamp = f"{now:%H:%M:%S}.{now.microsecond // 1000:03} "
                 self._file.write(stamp.encode())
             self._at_start = line.endswith(b"\n")
-            self._file.write(line.removesuffix(b"\r\n") + b"\n" if self._at_start else line)
+            # A console has one carriage return or two at the end of a line.
+            self._file.write(line.rstrip(b"\r\n") + b"\n" * self._at_start)
 
     def flush(self) -> None:
         self._file.flush()

@@ -40,6 +40,15 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def ready(tmp_path_factory: pytest.TempPathFactory, sound: Path) -> Path:
+    """A cache of the session's, as that run left it."""
+    place = Place(tmp_path_factory.mktemp("ready"), cache.root(), [])
+    place.have_own_cache()
+    place.have_modules()
+    return place.cache.parent
+
+
 @pytest.fixture
-def place(tmp_path: Path, sound: Path) -> Place:
-    return Place(tmp_path, cache.root(), [*COMMAND], sound)
+def place(tmp_path: Path, sound: Path, ready: Path) -> Place:
+    return Place(tmp_path, cache.root(), [*COMMAND], sound, ready)

@@ -41,6 +41,8 @@ class Place:
     words: list[str] = field(default_factory=list)
     # The logs of a run with nothing wrong.
     sound: Path = Path()
+    # A cache with all that the run took, for who does not change it; none: there is no such.
+    ready: Path | None = None
     # Set beside the test's own environment; None takes a variable away.
     environment: dict[str, str | None] = field(default_factory=dict)
     # A command that runs the command.
@@ -55,7 +57,6 @@ class Place:
             "XDG_CONFIG_HOME": str(home.config().parent),
             "TMPDIR": str(self.folder / "temporary"),
         }
-        self.have_cache(self.folder / "cache")
 
     @property
     def work(self) -> Path:
@@ -68,7 +69,13 @@ class Place:
 
     @property
     def cache(self) -> Path:
+        if "XDG_CACHE_HOME" not in self.environment:
+            self.have_own_cache()
         return Path(self.environment["XDG_CACHE_HOME"] or "") / "jprobe-harness"
+
+    def have_own_cache(self) -> None:
+        """One that may be changed, and in which nothing was built."""
+        self.have_cache(self.folder / "cache")
 
     def have_cache(self, folder: Path, kernel: str = KERNEL) -> None:
         """A cache of its own that has a kernel already, and nothing that is built for it."""
@@ -79,6 +86,9 @@ class Place:
 
     def have_modules(self) -> None:
         """The modules of a run with nothing wrong."""
+        if self.ready and "XDG_CACHE_HOME" not in self.environment:
+            self.environment["XDG_CACHE_HOME"] = str(self.ready)
+            return
         self.link(*self._entries("modules"), *self._entries("initramfs"))
 
     def have_build_roots(self) -> None:
@@ -118,6 +128,7 @@ class Place:
         return [*self.prefix, "jprobe-harness", *(words or self.words)]
 
     def _variables(self) -> dict[str, str]:
+        assert self.cache
         variables = os.environ | self.environment
         return {name: value for name, value in variables.items() if value is not None}
 

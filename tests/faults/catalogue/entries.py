@@ -87,7 +87,7 @@ def heals(
     name: str, pattern: str, damage: Damage, *before: Callable[[Place], None], full: bool = False
 ) -> Fault:
     """Something that is made anew."""
-    inject = both(*before, damaged(pattern, damage))
+    inject = both(Place.have_own_cache, *before, damaged(pattern, damage))
     return Fault(name, inject, says="in the cache is made anew: ", heals=True, full=full)
 
 
@@ -141,10 +141,13 @@ FAULTS = (
     heals("half an index of packages", "apt/*/state/lists/*Packages*", half, asked, full=True),
     heals("a file for an index of packages", "apt/*/", a_file, asked, full=True),
     heals("a bit of busybox", "programs/*/root/bin/busybox", flipped, built, full=True),
-    Fault("a cache that can be read only", both(replayed(), played_once, unwritable)),
+    Fault(
+        "a cache that can be read only",
+        both(Place.have_own_cache, replayed(), played_once, unwritable),
+    ),
     Fault(
         "damage in a cache that can be read only",
-        both(replayed(), damaged(_GUEST, half), unwritable),
+        both(Place.have_own_cache, replayed(), damaged(_GUEST, half), unwritable),
         Blame.MACHINE,
         "cannot be made anew: Read-only",
         full=True,
