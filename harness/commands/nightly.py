@@ -71,7 +71,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.nightly import matrix, night
+    from harness.nightly import matrix, night, told
     from harness.nightly.store import Store, default_url
 
     wanted = matrix.load(options.matrix)
@@ -82,9 +82,16 @@ def run(options: argparse.Namespace) -> int:
     with Store(default_url() if options.store is None else options.store) as store:
         if options.accept is not None:
             return _accept(store, wanted, options.accept)
-        left = night.resumed(store, wanted) if options.resume else None
+        now = night.resumed(store, wanted) if options.resume else store.begin(wanted)
         try:
-            found, past = _played(options, store, wanted, left)
+            with told.stoppable(store, now, options.matrix, elsewhere=bool(options.store)):
+                try:
+                    found, past = _played(options, store, now)
+                except KeyboardInterrupt as stop:
+                    each_then(
+                        stop, lambda: tell(options, *recall(store, store.night(now.id), options))
+                    )
+                    raise
             tell(options, found, past)
         except Exception as error:
             failure = error
@@ -101,23 +108,14 @@ def _raise(failure: Exception | None) -> None:
         raise failure
 
 
-def _played(
-    options: argparse.Namespace, store: Store, wanted: Matrix, left: Night | None
-) -> tuple[Report, Past]:
-    """A new night, or what was left of one, with what its formats need."""
-    from harness.nightly import cluster, night, told
+def _played(options: argparse.Namespace, store: Store, now: Night) -> tuple[Report, Past]:
+    """A night, or what was left of one, with what its formats need."""
+    from harness.nightly import cluster, night
 
     with ExitStack() as resources:
         executor = resources.enter_context(cluster.executor(options.cluster, options.jobs))
-        now = left or store.begin(wanted)
-        resources.enter_context(
-            told.stoppable(store, now, options.matrix, elsewhere=bool(options.store))
-        )
         progress = Progress(resources)
-        try:
-            night.spend(store, now, executor, functools.partial(_tell_step, progress))
-        except KeyboardInterrupt as stop:
-            each_then(stop, lambda: tell(options, *recall(store, store.night(now.id), options)))
+        night.spend(store, now, executor, functools.partial(_tell_step, progress))
         found, past = recall(store, store.night(now.id), options)
         if options.bisect:
             found = _bisected(found, executor, progress)
