@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -176,6 +177,8 @@ def default_url() -> str:
 
 
 _HIDDEN = "***"
+# It raises what ends the program while a connection is closed, and would print it, too.
+logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())
 _URL_HINT = (
     "Give a URL as SQLAlchemy has it, such as sqlite:///history.sqlite;"
     " an @ of a password is written %40."
