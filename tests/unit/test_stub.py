@@ -189,8 +189,9 @@ TCP6 = """\
 """
 
 
-@pytest.mark.skipif(sys.byteorder != "little", reason="the tables are a little-endian machine's")
-def test_the_owner_of_a_connections_other_end() -> None:
+def test_the_owner_of_a_connections_other_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The tables are such a machine's.
+    monkeypatch.setattr(sys, "byteorder", "little")
     here = ("127.0.0.1", 1234)
     assert owner(TCP, ("127.0.0.1", 50000), here) == 1001
     assert owner(TCP6, ("127.0.0.1", 50000), here, socket.AF_INET6) == 1002
