@@ -24,7 +24,8 @@ class Program:
     name: str
     package: str
     purpose: str
-    # It tells its version with these, and fails where it lacks something that they name.
+    # It tells its version with these, and fails where it lacks something that they name;
+    # none: it tells no version.
     version_options: tuple[str, ...] = ("--version",)
     # The oldest version that will do; empty: any.
     least: str = ""
@@ -63,7 +64,7 @@ PROGRAMS = (
 EXTRA_PROGRAMS = (
     Program("clang", "clang", "a second compiler: --cc clang, and the tests"),
     Program("mmdebstrap", "mmdebstrap", "makes the root that builds for a newer kernel"),
-    Program("newuidmap", "uidmap", "lets an ordinary user make it"),
+    Program("newuidmap", "uidmap", "lets an ordinary user make it", version_options=()),
     Program(
         "bwrap",
         "bubblewrap",
@@ -134,6 +135,8 @@ def _finding(program: Program) -> Finding:
     path = shutil.which(program.name)
     if path is None:
         return Finding(program, None)
+    if not program.version_options:
+        return Finding(program, "present")
     done = tool.run([path, *program.version_options])
     version = version_in(done.stdout + done.stderr)
     if too_old(program, version):

@@ -159,6 +159,14 @@ def test_doctor_tells_what_will_not_do(
     assert flaw in capsys.readouterr().out
 
 
+def test_doctor_takes_each_program_as_debian_has_it() -> None:
+    programs = (*doctor.PROGRAMS, *doctor.EXTRA_PROGRAMS, *doctor.TEST_PROGRAMS)
+    findings = doctor.examine(programs)
+    assert {f.program.name: f.flaw for f in findings if f.flaw} == {}
+    # At least what made the modules of other tests is here.
+    assert any(f.version for f in findings)
+
+
 def test_doctor_names_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
