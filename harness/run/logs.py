@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import functools
 import os
 import platform
@@ -18,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, AnyStr, Generic
+from typing import Any
 
 import msgspec
 
@@ -27,6 +26,8 @@ from harness import home, temporary
 from harness.errors import ConfigError, InfrastructureError, nearest
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
+from harness.run import logfile
+from harness.run.logfile import LogFile, Stamped
 from harness.vm import gdb
 from harness.vm.machine import Machine, version
 
@@ -39,9 +40,6 @@ _KEEP = "keep"
 _NIGHT = "night"
 NIGHTS_BYTES = 2 << 30
 _LIBRARIES = ("paramiko", "pexpect", "pygdbmi", "qemu.qmp")
-# Of each file of a boot's, more than any guest of ours has to say.
-LOG_MAX = 64 << 20
-CUT = f"\n[what came after {LOG_MAX >> 20} MiB was left out]\n"
 # The newest run, for a user who names one.
 LAST = "last"
 LIST = "See: jprobe-harness runs"
@@ -89,86 +87,9 @@ class BootLog:
     number: int
     console: Stamped
     # As they come, untouched.
-    records: Kept[bytes]
+    records: LogFile[bytes]
     # Opens what GDB is told, and tells.
-    gdb: Callable[[], Kept[str]]
-
-
-class Kept(Generic[AnyStr]):
-    """
-    A log that is written as far as it can be.
-
-    A disk that is full takes no verdict with it: `on_failure` is told, once, and what
-    comes later is left out.  So is what a guest without end writes, with `cut` in its place.
-    """
-
-    def __init__(
-        self,
-        open_: Callable[[], IO[AnyStr]],
-        on_failure: Callable[[OSError], None],
-        cut: AnyStr,
-    ) -> None:
-        self._on_failure: Callable[[OSError], None] = on_failure
-        self._cut: AnyStr = cut
-        self._room: int = LOG_MAX
-        self._file: IO[AnyStr] | None = None
-        with self._forgiven():
-            self._file = open_()
-
-    def __enter__(self) -> Kept[AnyStr]:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._file:
-            with self._forgiven():
-                self._file.close()
-
-    @contextmanager
-    def _forgiven(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            file, self._file = self._file, None
-            self._on_failure(error)
-            # What is still to be written fails once more.
-            with contextlib.suppress(OSError):
-                if file:
-                    file.close()
-
-    def write(self, data: AnyStr) -> None:
-        if not self._file or self._room < 0:
-            return
-        with self._forgiven():
-            self._file.write(data[: self._room])
-            self._room -= len(data)
-            if self._room < 0:
-                self._file.write(self._cut)
-
-    def flush(self) -> None:
-        if self._file:
-            with self._forgiven():
-                self._file.flush()
-
-
-class Stamped:
-    """Writes lines with the host's time before each."""
-
-    def __init__(self, file: Kept[bytes] | IO[bytes]) -> None:
-        self._file = file
-        self._at_start = True
-
-    def write(self, data: bytes) -> None:
-        for line in re.findall(rb"[^\n]*\n|[^\n]+", data):
-            if self._at_start:
-                now = datetime.datetime.now().astimezone()
-                stamp = f"{now:%H:%M:%S}.{now.microsecond // 1000:03} "
-                self._file.write(stamp.encode())
-            self._at_start = line.endswith(b"\n")
-            # A console has one carriage return or two at the end of a line.
-            self._file.write(line.rstrip(b"\r\n") + b"\n" * self._at_start)
-
-    def flush(self) -> None:
-        self._file.flush()
+    gdb: Callable[[], LogFile[str]]
 
 
 class Run:
@@ -207,12 +128,13 @@ class Run:
         with self._kept_bytes(file) as kept:
             kept.write(data)
 
-    def _kept_bytes(self, file: Path) -> Kept[bytes]:
-        return Kept(lambda: file.open("wb"), functools.partial(self._note, file), CUT.encode())
-
-    def _kept_text(self, file: Path) -> Kept[str]:
+    def _kept_bytes(self, file: Path) -> LogFile[bytes]:
         on_failure = functools.partial(self._note, file)
-        return Kept(lambda: file.open("w", encoding="utf-8"), on_failure, CUT)
+        return LogFile(lambda: file.open("wb"), on_failure, logfile.CUT.encode())
+
+    def _kept_text(self, file: Path) -> LogFile[str]:
+        on_failure = functools.partial(self._note, file)
+        return LogFile(lambda: file.open("w", encoding="utf-8"), on_failure, logfile.CUT)
 
     def _note(self, file: Path, error: OSError) -> None:
         sentence = f"The log {file} cannot be written: {error.strerror}."

@@ -24,9 +24,10 @@ from harness.errors import ConfigError, Exit, InfrastructureError
 from harness.guest import initramfs
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
-from harness.run import boot, logs, repro
+from harness.run import boot, logfile, logs, repro
 from harness.run.boot import Dump
-from harness.run.logs import Run, Stamped
+from harness.run.logfile import Stamped
+from harness.run.logs import Run
 from harness.run.plan import plays
 from harness.vm.machine import Config, Machine
 
@@ -82,7 +83,7 @@ def test_lines_are_stamped_where_they_begin() -> None:
 
 
 def test_a_log_ends_where_a_guest_does_not(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "LOG_MAX", 1000)
+    monkeypatch.setattr(logfile, "MAX", 1000)
     made = Machine(NOWHERE, b"")
     made.command = ["qemu"]
     with run.boot(made, b"initrd") as log:
@@ -91,8 +92,8 @@ def test_a_log_ends_where_a_guest_does_not(run: Run, monkeypatch: pytest.MonkeyP
             log.records.write(b"x" * 999)
     for name in ("console-1.log", "records-1"):
         content = (run.folder / name).read_bytes()
-        assert content.count(logs.CUT.encode()) == 1
-        assert len(content) == 1000 + len(logs.CUT)
+        assert content.count(logfile.CUT.encode()) == 1
+        assert len(content) == 1000 + len(logfile.CUT)
     assert not run.unwritten
 
 
