@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from harness import doctor, stopping, temporary, tool
 from harness.errors import InfrastructureError, MachineError, UnfitEmulator
@@ -134,12 +133,7 @@ class Machine:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._resources.close()
 
     def _start(self) -> None:

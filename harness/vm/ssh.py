@@ -11,7 +11,6 @@ import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 import paramiko
 from cryptography.hazmat.primitives import serialization
@@ -155,12 +154,7 @@ class Ssh:
             look_for_keys=False,
         )
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._client.close()
 
     def channel(self) -> paramiko.Channel:

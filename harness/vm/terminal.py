@@ -11,7 +11,7 @@ import time
 import tty
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 from harness.errors import ConfigError
@@ -62,12 +62,7 @@ class Terminal:
         previous = signal.signal(number, handler)
         self._resources.callback(signal.signal, number, previous)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._resources.close()
 
     def _tidy(self) -> None:
