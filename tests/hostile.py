@@ -7,7 +7,6 @@ import functools
 import itertools
 import os
 import re
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from harness.run import repro
 from harness.run.boot import Setup
 from harness.run.plan import Play, Result
 from harness.run.session import Deadlines, Session
+from tests.records import numbered, sealed, split
 
 RAW = (Path(__file__).parent / "unit/data/records.txt").read_bytes()
 # The plays of the recorded boot that are a variant and a case of the catalog's.
@@ -34,20 +34,8 @@ PLAYED = (
     ("none", "va-list-stack"),
     ("fixed-64", "nested-interrupt-stack-9"),
 )
-INTRODUCTION, *RECORDS = re.findall(rb".*?^end [^\n]*\n", RAW, re.MULTILINE | re.DOTALL)[:8]
+INTRODUCTION, *RECORDS = split(RAW)[:8]
 POWERED_OFF = b"reboot: Power down\n"
-
-
-def sealed(record: bytes) -> bytes:
-    """A record with the checksum of what it is now."""
-    body, _, end = record.rpartition(b"\nend ")
-    checksum = b"crc=%08x" % zlib.crc32(body + b"\n")
-    return body + b"\nend " + re.sub(rb"crc=\w+", checksum, end)
-
-
-def numbered(record: bytes, number: int) -> bytes:
-    """A record in another place of a plan."""
-    return sealed(re.sub(rb"^(play|end) seq=\d+", rb"\1 seq=%d" % number, record, flags=re.M))
 
 
 # What a field may hold that no field of a guest's holds.

@@ -2,8 +2,9 @@
 """
 Stands in for QEMU: sends what a script says on the guest's two lines, and ends as it says.
 
-Run as `emulator.py SCRIPT QEMU ARGUMENT...`; what is no boot is left to the real QEMU.  In
-boots after the script's, what was recorded of each line of the plan is said again.
+Run as `-m tests.faults.emulator SCRIPT QEMU ARGUMENT...`; what is no boot is left to the
+real QEMU.  In boots after the script's, what was recorded of each line of the plan is said
+again.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import signal
 import socket
 import sys
 import threading
-import zlib
 from pathlib import Path
 from typing import TypedDict
+
+from tests.records import numbered
 
 
 class Script(TypedDict):
@@ -94,13 +96,6 @@ def _is_due(path: Path, boots: int) -> bool:
         return file.tell() <= boots
 
 
-def _numbered(record: bytes, number: int) -> bytes:
-    """A record in another place of a plan, with the checksum that it has there."""
-    record = re.sub(rb"^(play|end) seq=\d+", rb"\1 seq=%d" % number, record, flags=re.M)
-    body, end = record[: record.rindex(b"end ")], record[record.rindex(b"end ") :]
-    return body + re.sub(rb"crc=\w+", b"crc=%08x" % zlib.crc32(body), end)
-
-
 def _say_again(script: Script, words: list[str]) -> None:
     """All that the plan asks for, which is the last file of the initrd."""
     initrd = Path(words[words.index("-initrd") + 1]).read_bytes()
@@ -108,7 +103,7 @@ def _say_again(script: Script, words: list[str]) -> None:
     connections = {name: connect(words, name) for name in ("console", "records")}
     said = bytes.fromhex(script["introduction"])
     for number, line in enumerate(plan, 1):
-        said += _numbered(bytes.fromhex(script["records"][line]), number)
+        said += numbered(bytes.fromhex(script["records"][line]), number)
     connections["records"].sendall(said)
     connections["console"].sendall(b"reboot: Power down\n")
     _drain(connections)

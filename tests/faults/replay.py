@@ -8,17 +8,20 @@ import re
 import shutil
 import signal
 import sys
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import tests
 from tests.faults import emulator
 from tests.faults.emulator import Script, Step
 from tests.faults.fault import Inject
 from tests.faults.place import Place
+from tests.records import sealed, split
 
 QEMU = "qemu-system-aarch64"
+# From where the tests are imported.
+_ROOT = Path(tests.__file__).parent.parent
 # Before each line of a console log.
 _STAMP = re.compile(rb"^\d\d:\d\d:\d\d\.\d{3} ", re.MULTILINE)
 
@@ -38,9 +41,7 @@ class Recording:
 
 def recorded(folder: Path) -> Recording:
     """The first boot of a run, from its logs."""
-    introduction, *records = re.findall(
-        rb".*?^end [^\n]*\n", (folder / "records-1").read_bytes(), re.MULTILINE | re.DOTALL
-    )
+    introduction, *records = split((folder / "records-1").read_bytes())
     console = _STAMP.sub(b"", (folder / "console-1.log").read_bytes())
     begin = re.split(rb"^.*jp#1\n", console, maxsplit=1, flags=re.MULTILINE)[0]
     return Recording(begin, introduction, tuple(records))
@@ -50,12 +51,6 @@ def _line(record: bytes) -> str:
     """Of the plan, to which a record is the answer."""
     first, _, _ = record.partition(b"\n")
     return first.partition(b" line=")[2].decode()
-
-
-def sealed(record: bytes) -> bytes:
-    """A record whose lines were changed, with the checksum that they have now."""
-    body, end = record[: record.rindex(b"end ")], record[record.rindex(b"end ") :]
-    return body + re.sub(rb"crc=\w+", b"crc=%08x" % zlib.crc32(body), end)
 
 
 def changed(
@@ -134,7 +129,8 @@ def emulated(make: Callable[[Recording], list[Step]], boots: int = 1) -> Inject:
         script = place.folder / "steps.json"
         script.write_text(json.dumps(content))
         real = shutil.which(QEMU)
-        place.program(QEMU, f'exec {sys.executable} {emulator.__file__} {script} {real} "$@"')
+        python = f"PYTHONPATH={_ROOT} exec {sys.executable} -m {emulator.__name__}"
+        place.program(QEMU, f'{python} {script} {real} "$@"')
 
     return inject
 

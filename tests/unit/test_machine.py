@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import tests
 from harness.errors import (
     HarnessError,
     InfrastructureError,
@@ -27,15 +28,14 @@ from harness.guest.protocol import Parser
 from harness.run.session import Deadlines, Session
 from harness.vm import machine as vm
 from harness.vm.machine import Disk, Machine
-from tests.faults import emulator
 
 RECORDS = Path(__file__).parent / "data/records.txt"
 PANIC = Path(__file__).parent / "data/console/panic.log"
 
 CONNECT = """
 import os, signal, sys, time
-sys.path.insert(0, {emulator!r})
-from emulator import connect, serve_qmp
+sys.path.insert(0, {tests!r})
+from tests.faults.emulator import connect, serve_qmp
 console, records = connect(sys.argv, "console"), connect(sys.argv, "records")
 def qmp(state="running"):
     serve_qmp(sys.argv, state)
@@ -55,7 +55,7 @@ def qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Qemu:
     def make(body: str, *, connect: bool = True) -> Machine:
         program = tmp_path / "qemu-system-aarch64"
         head = CONNECT.replace("{records!r}", repr(str(RECORDS))) if connect else ""
-        head = head.replace("{emulator!r}", repr(str(Path(emulator.__file__).parent)))
+        head = head.replace("{tests!r}", repr(str(Path(tests.__file__).parent.parent)))
         program.write_text(f"#!{sys.executable}\n{head}\n{body}\n")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")

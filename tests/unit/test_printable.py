@@ -30,9 +30,8 @@ from harness.nightly import mail, night, told
 from harness.report import layout_report, patch_report, stack_picture, terminal
 from harness.run.nominal import Frame, lay_out
 from harness.run.plan import Survey, Unjudged
-from tests.faults.replay import sealed
+from tests.records import sealed
 from tests.unit.factory import case
-from tests.unit.test_formats import report, store  # noqa: F401
 from tests.unit.test_reports import result
 
 # Each control character, and one of each kind that is not seen.
@@ -166,7 +165,7 @@ def test_no_line_of_ktap_is_the_guests(ran: Any) -> None:
         assert not re.search("^ok 1 all", text, re.MULTILINE)
 
 
-def test_every_form_of_a_night(report: night.Report) -> None:  # noqa: F811
+def test_every_form_of_a_night(report: night.Report) -> None:
     bad = poisoned(report)
     found = [
         (name, text)
@@ -186,7 +185,7 @@ def test_every_form_of_a_night(report: night.Report) -> None:  # noqa: F811
 
 def test_every_table_on_a_terminal(
     ran: Any,
-    report: night.Report,  # noqa: F811
+    report: night.Report,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class OnTerminal(io.StringIO):

@@ -3,21 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from sqlalchemy.exc import ArgumentError
 
 from harness.errors import ConfigError
 from harness.nightly.store import Store
 from tests.unit.store_contract import StoreContract
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(f"sqlite:///{tmp_path}/history.sqlite") as opened:
-        yield opened
 
 
 class TestSqlite(StoreContract):

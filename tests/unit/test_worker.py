@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,6 @@ from harness.nightly import matrix, night, worker
 from harness.nightly.store import Store
 from harness.nightly.unit import Done, Kind, Unit, result
 from tests.unit.nights import MATRIX, cell, done, spend, written
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(f"sqlite:///{tmp_path}/history.sqlite") as opened:
-        yield opened
 
 
 def unit(**fields: Any) -> Unit:

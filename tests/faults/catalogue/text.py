@@ -18,9 +18,9 @@ from tests.faults.replay import (
     ends,
     replayed,
     say,
-    sealed,
     send,
 )
+from tests.records import sealed
 
 # Writes to the clipboard, as ESC and as C1 have it; clears; turns what follows around; asks.
 HOSTILE = "\x1b]52;c;ZXZpbA==\x07\x9b2J\u202e\x1b[6n\b\u2066x"
