@@ -10,14 +10,16 @@ import re
 import shlex
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import paramiko
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from harness import blame
 from harness.errors import InfrastructureError
-from harness.guest.protocol import Ran
+from harness.guest.protocol import OUTPUT_MAX, Ran
 
 USER = "root"
 KEY_TYPE = "ssh-ed25519"
@@ -27,6 +29,9 @@ CONNECT_SECONDS = 60
 BANNER_SECONDS = 10
 RETRY_SECONDS = 0.1
 CHUNK = 1 << 16
+# Of a file that is fetched: what its size may be, and what comes where the guest tells
+# another size than it sends, as of /proc, or of a log that grows.
+FILE_MAX, UNTOLD_MAX = 4 << 30, 64 << 20
 
 # It tells each failed attempt with a traceback, which only its own handlers are to have.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -168,13 +173,26 @@ class Ssh:
             raise _broken(error) from error
 
     def run(self, command: str, seconds: float = CONNECT_SECONDS) -> Ran:
-        """Run a command line of the guest's shell: status, and all its output as it came."""
+        """
+        Run a command line of the guest's shell: status, and all its output as it came.
+
+        Raises SshError where it takes longer than so many seconds from its start to its
+        end, or says more than OUTPUT_MAX bytes.
+        """
+        deadline = time.monotonic() + seconds
         channel = self.channel()
         channel.settimeout(seconds)
+        output = bytearray()
         try:
             start(channel, command, merged=True)
-            output = b"".join(iter(lambda: channel.recv(CHUNK), b""))
-            status = status_of(channel, seconds)
+            while piece := channel.recv(CHUNK):
+                output += piece
+                if len(output) > OUTPUT_MAX:
+                    raise SshError(f"'{command}' says more than {OUTPUT_MAX:,} bytes.")
+                if time.monotonic() > deadline:
+                    raise TimeoutError
+                channel.settimeout(max(0.001, deadline - time.monotonic()))
+            status = status_of(channel, max(0.0, deadline - time.monotonic()))
         except TimeoutError as error:
             raise SshError(f"'{command}' took longer than {seconds:.0f} s in the guest.") from error
         except (paramiko.SSHException, OSError, EOFError) as error:
@@ -192,8 +210,13 @@ class Ssh:
     def get(
         self, remote: str, local: Path, report: Callable[[int, int], object] | None = None
     ) -> None:
-        """Copy a file from the guest."""
-        self._transfer(lambda sftp: sftp.get(remote, str(local), callback=report))
+        """
+        Copy a file from the guest.
+
+        Raises SshError where it is larger than FILE_MAX bytes, or has over UNTOLD_MAX
+        bytes more than its size says.
+        """
+        self._transfer(lambda sftp: _fetch(sftp, remote, local, report or (lambda *_: None)))
 
     def _transfer(self, copy: Callable[[paramiko.SFTPClient], object]) -> None:
         try:
@@ -203,6 +226,25 @@ class Ssh:
             raise SshError(f"There is no such file: {error}.") from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise _broken(error) from error
+
+
+def _fetch(
+    sftp: paramiko.SFTPClient, remote: str, local: Path, report: Callable[[int, int], object]
+) -> None:
+    size = sftp.stat(remote).st_size or 0
+    if size > FILE_MAX:
+        raise SshError(f"{remote} has {size:,} bytes; at most {FILE_MAX:,} are fetched.")
+    done = 0
+    with sftp.open(remote, "rb") as source, ExitStack() as resources:
+        with blame.explaining(f"{local} cannot be written"):
+            target = resources.enter_context(local.open("wb"))
+        source.prefetch(size)
+        while piece := source.read(CHUNK):
+            with blame.explaining(f"{local} cannot be written"):
+                done += target.write(piece)
+            report(done, size)
+            if done > size + UNTOLD_MAX:
+                raise SshError(f"{remote} does not end: it has {size:,} bytes, and told more.")
 
 
 def _decoded(key: str) -> bytes:

@@ -16,7 +16,7 @@ import pexpect
 import pytest
 
 from harness.catalog import Catalog
-from harness.errors import Exit, KernelDied
+from harness.errors import Exit, InfrastructureError, KernelDied
 from harness.guest.initramfs import Channel
 from harness.guest.protocol import Ran
 from harness.kernel import modules
@@ -24,11 +24,14 @@ from harness.kernel.image import build_id
 from harness.kernel.kernel import Kernel
 from harness.run.guest import Guest
 from harness.run.ssh import Reached, reached
+from harness.vm import ssh
 from harness.vm.ssh import Key, Ssh, SshError, WrongHostKey
 from tests.guest.test_shell import HARMLESS, HOSTILE
 
 SECONDS = 120
 SIZE = 50 << 20
+# A file of 1 TiB that takes no room.
+HOLE = "/bin/busybox dd if=/dev/null bs=1M seek=1M count=0"
 # The name of an ELF note of the linker's.
 GNU = b"GNU\0".hex()
 
@@ -160,6 +163,38 @@ def test_files_that_are_not_there(guest_by_ssh: Reached, tmp_path: Path) -> None
 def test_a_command_that_does_not_end(guest_by_ssh: Reached) -> None:
     with pytest.raises(SshError, match="'sleep 60' took longer than 1 s"):
         guest_by_ssh.ssh.run("sleep 60", seconds=1)
+
+
+def test_a_command_that_does_not_fall_silent(
+    guest_by_ssh: Reached, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SshError, match="took longer than 1 s"):
+        guest_by_ssh.ssh.run("while :; do echo more; /bin/busybox usleep 10000; done", seconds=1)
+    monkeypatch.setattr(ssh, "OUTPUT_MAX", 1 << 20)
+    with pytest.raises(SshError, match="says more than 1,048,576 bytes"):
+        guest_by_ssh.ssh.run("/bin/busybox yes")
+
+
+def test_files_that_do_not_end(
+    guest_by_ssh: Reached, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got = tmp_path / "got"
+    monkeypatch.setattr(ssh, "UNTOLD_MAX", 1 << 20)
+    with pytest.raises(SshError, match="/dev/zero does not end"):
+        guest_by_ssh.ssh.get("/dev/zero", got)
+    assert got.stat().st_size < 2 << 20
+    # Its size is told as 0.
+    guest_by_ssh.ssh.get("/proc/version", got)
+    assert got.read_text() == guest_by_ssh.ssh.run("cat /proc/version").output
+    assert guest_by_ssh.ssh.run(f"{HOLE} of=/root/hole").status == 0
+    with pytest.raises(SshError, match="at most 4,294,967,296 are fetched"):
+        guest_by_ssh.ssh.get("/root/hole", got)
+    guest_by_ssh.ssh.run("rm /root/hole")
+
+
+def test_a_place_that_cannot_be_written(guest_by_ssh: Reached, tmp_path: Path) -> None:
+    with pytest.raises(InfrastructureError, match=f"{tmp_path} cannot be written"):
+        guest_by_ssh.ssh.get("/proc/version", tmp_path)
 
 
 def test_a_guest_that_dies_meanwhile(kernel: Kernel, catalog: Catalog) -> None:
