@@ -248,7 +248,7 @@ def test_a_hung_play_is_told_from_a_hung_kernel(broken: Broken) -> None:
         HANGS,
         cases=["stack-9", "stack-10", "stack-12"],
         variants=["none"],
-        deadlines=Deadlines(play=3, ping=10, end=10),
+        deadlines=Deadlines(play=3, ping=60, end=10),
     )
     assert names(result.differing) == {"stack-10"}
     assert "TestHung: " in result.differing[0].reasons[0]

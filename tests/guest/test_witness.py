@@ -97,7 +97,7 @@ def test_a_hang_before_the_witness(broken: Broken) -> None:
         cases=["stack-9", "stack-10", "stack-12"],
         variants=["none"],
         witness=True,
-        deadlines=Deadlines(play=5, ping=10, end=10),
+        deadlines=Deadlines(play=5, ping=60, end=10),
     )
     assert names(result.differing) == {"stack-10"}
     assert "TestHung: " in result.differing[0].reasons[0]
