@@ -161,7 +161,12 @@ def fingerprint(outcome: Outcome) -> str:
     if verdict is None or not verdict.judged:
         return f"{outcome.play}: {outcome.reasons}\n"
     seen, play = verdict.observation, outcome.play
-    words = [str(play), verdict.label, str(seen.counts), str(seen.context.value)]
+    words = [
+        str(play),
+        verdict.label,
+        *map(str, dataclasses.astuple(seen.counts)),
+        str(seen.context.value),
+    ]
     for index, placement in enumerate(play.case.layout.placements):
         look = seen.arguments[index]
         at = look.at - seen.hit.sp if placement.by_reference else 0
