@@ -7,7 +7,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from harness import cache
+from harness import cache, resources
 from harness.errors import ConfigError
 from harness.guest import cpio
 from harness.guest.recipe import Recipe
@@ -18,7 +18,7 @@ from harness.kernel.modules import Modules
 # What a guest needs for a record channel of its own.
 VIRTIO_SERIAL = ("virtio_mmio", "virtio_console")
 # What decides on the result beside what goes in.
-MAKERS = ("initramfs.py", "cpio.py")
+MAKERS = ("guest/initramfs.py", "guest/cpio.py")
 _DIRECTORIES = ("bin", "dev", "etc", "lib", "lib/modules", "proc", "sys")
 
 
@@ -130,7 +130,7 @@ def cached(
     if not all(cache.is_whole(folder) for folder in kernel.entries):
         kernel.mend()
     wanted = channel.name if channel else ""
-    makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
+    makers = resources.own_sources(MAKERS)
     inside = (kernel.key, cache.content(kernel.busybox), modules.key, recipe.stamp)
     key = cache.digest(*inside, wanted, *makers)
     folder = cache.entry("initramfs", key, make)

@@ -26,7 +26,14 @@ from harness.model.case import Case
 BUILD_SECONDS = 600
 CASES = Path("probe-targets/cases.c")
 # What decides on the result beside the sources.
-MAKERS = ("modules.py", "compiler.py", "toolchain.py", "signing.py", "storeproof.py", "make.py")
+MAKERS = (
+    "kernel/modules.py",
+    "kernel/compiler.py",
+    "kernel/toolchain.py",
+    "kernel/signing.py",
+    "kernel/storeproof.py",
+    "kernel/make.py",
+)
 # A module that asks nothing of a kernel.
 CONTROL = {
     "Kbuild": "obj-m := control.o\n",
@@ -102,7 +109,7 @@ def build(
     sources = _sources(root or resources.kernel_modules())
     sources[CASES] = casegen.source(cases).encode()
     parts = [part for path, data in sources.items() for part in (str(path), data)]
-    makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
+    makers = resources.own_sources(MAKERS)
     toolchain = kernel.toolchain(compiler)
     check_cfi(kernel, toolchain)
     given = "\n".join(kernel.variables)

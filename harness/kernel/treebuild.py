@@ -31,7 +31,12 @@ CONFIGURE_SECONDS = 300
 # A defconfig has thousands of files.
 BUILD_SECONDS = 4 * 3600
 # What decides on the result beside the tree and the configuration.
-MAKERS = ("treebuild.py", "toolchain.py", "kconfig.py", "make.py")
+MAKERS = (
+    "kernel/treebuild.py",
+    "kernel/toolchain.py",
+    "kernel/kconfig.py",
+    "kernel/make.py",
+)
 # Steps of a build from our own fragments, for a progress bar.
 _STEPS = 1000
 LOGS_KEPT = 20
@@ -182,7 +187,7 @@ def build(
     is kept.
     """
     chain = Toolchain(compiler)
-    makers = [Path(__file__).with_name(name).read_bytes() for name in MAKERS]
+    makers = resources.own_sources(MAKERS)
     asked = kconfig.merged([own_fragment("menus"), required])
     texts = [part for item in sorted(added.items()) for part in item]
     key = cache.digest(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import tool
+from harness import resources, tool
 from harness.errors import InfrastructureError
 
 
@@ -129,7 +129,7 @@ OWN = {
 
 
 def test_no_program_is_started_past_it() -> None:
-    root = Path(tool.__file__).parent
+    root = resources.PACKAGE
     past = set()
     for file in root.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
