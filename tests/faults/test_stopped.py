@@ -25,7 +25,7 @@ from tests.faults.place import SECONDS, Place, Ran, end, orphans
 from tests.faults.replay import replayed
 from tests.unit.standin import source_tree
 
-MOMENTS = int(os.environ.get("JPROBE_MOMENTS", "30"))
+MOMENTS = int(os.environ.get("JPROBE_MOMENTS", "10"))
 SEED = int(os.environ.get("JPROBE_SEED", random.randrange(1 << 32)))
 TOLD = re.compile(r"(\d+) of \d+ (?:plays on \S+ were judged|units of night \d+ are stored)")
 # For a build, which would else go on for a minute.

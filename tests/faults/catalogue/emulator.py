@@ -42,6 +42,7 @@ FAULTS = (
         Blame.MACHINE,
         "QEMU ended with status 1",
         status=0,
+        full=True,
     ),
     Fault(
         "a QEMU that is stopped once",

@@ -43,9 +43,11 @@ FAULTS = (
     ),
     _damaged("a number of 5,000 digits", b"hits=1", b"hits=" + b"1" * 5000, "hits='1111"),
     _damaged("an address of 17 digits", rb"sp=\w+", b"sp=" + b"f" * 17, "sp='ffff", full=True),
-    _damaged("a stack that cannot be", rb"top=\w+", b"top=fffffffffffffff0", "cannot be"),
-    _damaged("a field twice", b"hits=1", b"hits=1 hits=1", "'hits' twice"),
-    _damaged("a field too few", b"target=1 ", b"", "in place of 'target'"),
+    _damaged(
+        "a stack that cannot be", rb"top=\w+", b"top=fffffffffffffff0", "cannot be", full=True
+    ),
+    _damaged("a field twice", b"hits=1", b"hits=1 hits=1", "'hits' twice", full=True),
+    _damaged("a field too few", b"target=1 ", b"", "in place of 'target'", full=True),
     _damaged("bytes of one place in two sizes", rb"(area before=)..", rb"\1", "in two sizes"),
     _damaged("a record of 200 KB", b"area before=", b"area before=" + b"0" * 200_000, "131072"),
     _damaged("another number than is due", b"seq=2", b"seq=7", "record 2 did not come"),
@@ -58,6 +60,7 @@ FAULTS = (
         "bytes of an argument in another size",
         replayed(changed(2, rb"(arg index=0 .*seen=)..", rb"\1")),
         "argument 0 was not looked at",
+        full=True,
     ),
     _unsound(
         "more records than were planned",
@@ -69,6 +72,7 @@ FAULTS = (
         "an introduction among the records",
         replayed(lambda r: r.introduction + r.records[0] + r.all),
         "an introduction, which it sent before",
+        full=True,
     ),
     Fault(
         "garbage before the first record",
@@ -93,6 +97,7 @@ FAULTS = (
         replayed(console=WARNING),
         "WARNING: WARNING: CPU: 0",
         kept=3,
+        full=True,
     ),
     _unsound(
         "a complaint that belongs to no play",
@@ -143,6 +148,7 @@ FAULTS = (
             ),
         ),
         "is over 128 KiB",
+        full=True,
     ),
     _unsound(
         "a console that is flooded",

@@ -38,7 +38,13 @@ FAULTS = (
         status=128,
         full=True,
     ),
-    Fault("20 open files at most", under("prlimit", "--nofile=20"), Blame.MACHINE, "open files"),
+    Fault(
+        "20 open files at most",
+        under("prlimit", "--nofile=20"),
+        Blame.MACHINE,
+        "open files",
+        full=True,
+    ),
     Fault(
         "a compiler that is killed",
         killed_compiler,

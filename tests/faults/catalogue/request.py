@@ -32,12 +32,14 @@ FAULTS = (
         case("sixth", "arguments: [long]\ncontext: hardirk"),
         Blame.USER,
         "hardirq",
+        full=True,
     ),
     Fault(
         "an unknown kernel",
         command("repro", "--kernel", "debian:6.11"),
         Blame.USER,
         r"nearest: debian:6\.1",
+        full=True,
     ),
     Fault(
         "an unknown kernel in a matrix",

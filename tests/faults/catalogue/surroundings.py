@@ -55,18 +55,18 @@ KBUILD = environment(
 )
 
 FAULTS = (
-    Fault("variables that kbuild and compilers heed", KBUILD),
+    Fault("variables that kbuild and compilers heed", KBUILD, full=True),
     Fault("another repository in GIT_DIR", both(built, other_repository)),
     Fault("the locale C", both(built, environment(LANG="C", LC_ALL="C", LANGUAGE=None))),
     Fault("a home that cannot be written", both(built, environment(HOME="/proc"))),
-    Fault("no home", both(built, environment(HOME=None))),
+    Fault("no home", both(built, environment(HOME=None)), full=True),
     Fault("a user without an entry in /etc/passwd", both(built, nobody)),
     Fault(
         "a user without an entry, and no home",
         both(built, nobody, environment(HOME=None)),
         full=True,
     ),
-    Fault("a space and a comma in the cache's path", cache("my cache, large")),
+    Fault("a space and a comma in the cache's path", cache("my cache, large"), full=True),
     Fault("a colon in the cache's path", cache("a:b"), full=True),
     Fault(
         "a percent sign, a hash and a dollar in the cache's path", cache("100%#$HOME"), full=True
@@ -74,7 +74,7 @@ FAULTS = (
     Fault("quotes in the cache's path", cache('it\'s "mine"'), full=True),
     Fault("letters beyond ASCII in the cache's path", cache("Zwischenspeicher für λ"), full=True),
     Fault("a comma and a space in TMPDIR", both(built, temporary("a, b=c"))),
-    Fault("a TMPDIR of 150 characters", both(built, temporary("t" * 150))),
+    Fault("a TMPDIR of 150 characters", both(built, temporary("t" * 150)), full=True),
     Fault(
         "letters beyond ASCII in TMPDIR",
         both(built, temporary("für λ"), environment(LC_ALL="C")),
