@@ -16,6 +16,7 @@ import msgspec
 from harness import printable, resources
 from harness.declaration import KEYWORDS, Reader, check_extent, enumerators, is_identifier
 from harness.errors import ConfigError, nearest
+from harness.host.yamlfile import read
 from harness.model import ctype
 from harness.model.case import (
     Agent,
@@ -31,7 +32,6 @@ from harness.model.case import (
     object_size,
 )
 from harness.model.policy import Changes, Policy, Rule, Variant
-from harness.yamlfile import read
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
-from harness import __version__, home, printable, stopping, temporary, tool
+from harness import __version__, printable
 from harness.commands import (
     bench,
     completion,
@@ -34,6 +34,7 @@ from harness.commands import (
     storm,
 )
 from harness.errors import Exit, OwnFault, Stopped, nearest
+from harness.host import home, stopping, temporary, tool
 
 EPILOG = (
     "exit status: 0 all as predicted, 1 a verdict differs or the kernel died, 2 usage or"

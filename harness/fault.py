@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import harness
-from harness import blame, home, tool
 from harness.errors import HarnessError, OwnFault
+from harness.host import blame, home, tool
 
 KEPT = 20
 _PROGRAMS = ("qemu-system-aarch64", "aarch64-linux-gnu-gcc", "make")

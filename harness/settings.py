@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness import home
+from harness.host import home
 
 
 class Source(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -42,6 +42,6 @@ def path() -> Path:
 
 def load() -> Settings:
     """The user's settings, or the defaults where there is no such file."""
-    from harness import yamlfile
+    from harness.host import yamlfile
 
     return yamlfile.read(path(), Settings) if path().exists() else Settings()

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import argparse
 
-from harness import doctor as examination
 from harness.commands.options import add_json
 from harness.commands.output import tell_json
 from harness.errors import Exit
+from harness.host import doctor as examination
 
 SUMMARY = "check the system programs that are needed"
 EXAMPLE = "jprobe-harness doctor --install"

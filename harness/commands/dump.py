@@ -6,11 +6,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from harness import stopping
 from harness.catalog import Catalog
 from harness.commands.options import add_case_dir, add_json
 from harness.commands.output import tell_json
 from harness.errors import Exit
+from harness.host import stopping
 
 if TYPE_CHECKING:
     from harness.run.crash import Cpu, Crash

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from harness import blame, printable, stopping
+from harness import printable
 from harness.errors import ConfigError, InfrastructureError, Stopped, is_foreseen
+from harness.host import blame, stopping
 
 T = TypeVar("T")
 

@@ -11,11 +11,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import temporary
 from harness.catalog import Catalog
 from harness.commands.options import add_case_dir, add_cc, add_kernel, add_share, prepare
 from harness.commands.output import Progress, each, each_then
 from harness.errors import Exit, Stopped
+from harness.host import temporary
 
 if TYPE_CHECKING:
     from harness.guest.share import Share

@@ -7,10 +7,11 @@ import enum
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from harness import cache, resources
+from harness import resources
 from harness.errors import ConfigError
 from harness.guest import cpio
 from harness.guest.recipe import Recipe
+from harness.host import cache
 from harness.kernel import signing
 from harness.kernel.kernel import Kernel, module_order, read_module
 from harness.kernel.modules import Modules

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from harness import cache, resources, settings, yamlfile
+from harness import resources, settings
+from harness.host import cache, yamlfile
 from harness.kernel import programs
 from harness.kernel.apt import Progress
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import home, tool
 from harness.errors import ConfigError
+from harness.host import home, tool
 
 # A virtio disk's serial has room for so many bytes.
 NAME_MAX = 20

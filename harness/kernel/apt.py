@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from harness import blame, temporary, tool
 from harness.errors import ArchiveError, UntrustedArchiveError
+from harness.host import blame, temporary, tool
 from harness.settings import Archive, Source
 
 # Called with what is being fetched and how much of it is there, 0 to 100.

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import tool
 from harness.errors import InfrastructureError
+from harness.host import tool
 
 _MOUNTS = Path("/proc/self/mountinfo")
 # proc(5): which field of a line says where it is mounted.

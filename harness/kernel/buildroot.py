@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import cache, tool
+from harness.host import cache, tool
 from harness.kernel import bubblewrap, plain
 from harness.kernel.apt import Progress, accepts_expired, explain, in_suites
 from harness.settings import Archive

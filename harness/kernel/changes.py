@@ -8,8 +8,8 @@ import re
 import shlex
 from pathlib import Path
 
-from harness import cache, tool
 from harness.errors import ConfigError, UnfitTree
+from harness.host import cache, tool
 from harness.kernel import patches, tree
 from harness.kernel.apt import Progress
 from harness.kernel.tree import Tree

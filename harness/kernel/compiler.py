@@ -9,8 +9,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import cache, given, tool
 from harness.errors import ConfigError, InfrastructureError
+from harness.host import cache, given, tool
 
 CROSS_COMPILE = "aarch64-linux-gnu-"
 # A clang that is linked as one file has a tenth of it.

@@ -6,10 +6,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from harness import given, tool
 from harness.errors import ConfigError
+from harness.host import given, tool
+from harness.host.unpacked import unpacked
 from harness.kernel.compiler import CROSS_COMPILE
-from harness.kernel.unpacked import unpacked
 
 # A kernel with every driver built in has half of it; its vmlinux has debug information, and
 # is never read whole.

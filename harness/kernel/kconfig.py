@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness import given
 from harness.errors import ConfigError, UnfitTree
+from harness.host import given
 
 # A whole .config has a quarter of one.
 SIZE_MAX = 4 * given.MIB

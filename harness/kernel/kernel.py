@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import cache, given
 from harness.errors import ConfigError
+from harness.host import cache, given
+from harness.host.unpacked import unpacked
 from harness.kernel.buildroot import BuildRoot
 from harness.kernel.compiler import Compiler
 from harness.kernel.toolchain import Toolchain, in_root
-from harness.kernel.unpacked import unpacked
 from harness.model.policy import Policy
 
 # With debug information.

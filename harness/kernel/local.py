@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import cache, given
 from harness.errors import ConfigError, UnfitTree
+from harness.host import cache, given
 from harness.kernel import kconfig, native, plain, tree, treebuild
 from harness.kernel.apt import Progress
 from harness.kernel.changes import at_revision, changed, check, check_revision

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import blame, cache, resources, tool
+from harness import resources
 from harness.errors import BuildError, ConfigError, HarnessError, UnfitTree
+from harness.host import blame, cache, tool
 from harness.kernel import casegen, plain, signing, storeproof
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import CROSS_COMPILE, GCC, Compiler

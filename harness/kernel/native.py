@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness import blame, cache, resources, tool
+from harness import resources
 from harness.errors import UnfitTree
+from harness.host import blame, cache, tool
 from harness.kernel import plain, tree
 from harness.kernel.apt import Progress
 from harness.kernel.tree import Tree

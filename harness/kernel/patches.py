@@ -8,8 +8,8 @@ import os
 import re
 from pathlib import Path
 
-from harness import blame, given, temporary, tool
 from harness.errors import ConfigError, UnfitTree
+from harness.host import blame, given, temporary, tool
 
 # A release of the kernel has some 60 MiB of changes.
 SIZE_MAX = 256 * given.MIB

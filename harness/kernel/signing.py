@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import cache, temporary, tool
 from harness.errors import ConfigError
+from harness.host import cache, temporary, tool
 from harness.kernel import kconfig
 from harness.kernel.kernel import Kernel
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from harness import cache, home
 from harness.catalog import Catalog, KernelFile
 from harness.errors import ConfigError, UnfitTree, nearest
+from harness.host import cache, home
 from harness.kernel import debian, local, native, plain, programs, tree
 from harness.kernel.apt import Progress
 from harness.kernel.changes import is_repository

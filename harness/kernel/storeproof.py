@@ -25,8 +25,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness import tool
 from harness.errors import UnprovedStore
+from harness.host import tool
 from harness.kernel.casegen import symbol
 from harness.model.case import Agent, Case
 

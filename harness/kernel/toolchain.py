@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import blame, cache, tool
 from harness.errors import InfrastructureError
+from harness.host import blame, cache, tool
 from harness.kernel import buildroot, plain
 from harness.kernel.apt import Progress
 from harness.kernel.buildroot import BuildRoot

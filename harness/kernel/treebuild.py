@@ -17,8 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import blame, cache, doctor, home, resources, tool
+from harness import resources
 from harness.errors import ConfigError, InfrastructureError, Stopped, UnfitTree, nearest
+from harness.host import blame, cache, doctor, home, tool
 from harness.kernel import kconfig, plain
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import CROSS_COMPILE, HOST, Compiler

@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from harness.catalog import Catalog
 from harness.errors import ConfigError
+from harness.host.yamlfile import read
 from harness.kernel import spec
 from harness.kernel.make import checked
 from harness.nightly.unit import Kind, Unit
-from harness.yamlfile import read
 
 MINUTE = 60.0
 REPETITIONS_MAX = 100

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from harness import cache
 from harness.errors import InfrastructureError
 from harness.guest import recipe
 from harness.guest.initramfs import VIRTIO_SERIAL
+from harness.host import cache
 from harness.kernel.kernel import Engine, Kernel, module_order
 from harness.kernel.modules import Modules
 from harness.nightly.unit import Parcel

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import harness
-from harness import blame, fault, settings
+from harness import fault, settings
 from harness.catalog import Catalog
 from harness.errors import Exit, HarnessError
 from harness.guest.splat import Splat, fingerprint
+from harness.host import blame
 from harness.kernel import modules, spec
 from harness.kernel.apt import Progress
 from harness.kernel.compiler import named

@@ -47,8 +47,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from harness import home
 from harness.errors import ConfigError, InfrastructureError
+from harness.host import home
 from harness.nightly.matrix import Matrix
 from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Picture, Unit, again
 from harness.run import logs

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 
 import msgspec
 
-from harness import stopping, temporary, tool
+from harness.host import stopping, temporary, tool
 from harness.nightly.unit import Done, Unit, result
 
 _RUNNING: set[subprocess.Popen[bytes]] = set()

@@ -16,10 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-from harness import settings, tool
+from harness import settings
 from harness.catalog import Catalog
 from harness.errors import InfrastructureError
 from harness.guest import initramfs
+from harness.host import tool
 from harness.kernel import spec
 from harness.kernel.apt import Progress
 from harness.kernel.kernel import Kernel

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from harness import blame
 from harness.guest import initramfs, recipe
+from harness.host import blame
 from harness.kernel.image import image_size
 from harness.kernel.kernel import Engine, Kernel
 from harness.kernel.modules import Modules

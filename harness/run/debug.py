@@ -18,10 +18,10 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from harness import tool
 from harness.errors import ConfigError, Stopped
 from harness.guest import loaded, symbols
 from harness.guest.symbols import Symbol
+from harness.host import tool
 from harness.kernel.casegen import symbol
 from harness.kernel.kernel import Engine, Kernel
 from harness.kernel.modules import names

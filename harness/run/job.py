@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from harness import blame, settings
+from harness import settings
 from harness.catalog import Catalog
+from harness.host import blame
 from harness.kernel import modules, spec
 from harness.kernel.apt import Progress
 from harness.kernel.kernel import Kernel

@@ -22,8 +22,8 @@ from typing import Any
 import msgspec
 
 import harness
-from harness import home, temporary
 from harness.errors import ConfigError, InfrastructureError, nearest
+from harness.host import home, temporary
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.run import logfile

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from qemu.qmp import QMPError
 
-from harness import tool
 from harness.errors import ConfigError, InfrastructureError
 from harness.guest import loaded
 from harness.guest.protocol import Guest, Ran, Record
+from harness.host import tool
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules, names
 from harness.run.attendant import Attendant

@@ -6,13 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from harness.errors import (
-    ConfigError,
-    InfrastructureError,
-    KernelFault,
-    UnfitEmulator,
-    is_foreseen,
-)
+from harness.errors import ConfigError, InfrastructureError, KernelFault, UnfitEmulator, is_foreseen
 from harness.guest.protocol import LINE_SHOWN, Guest, Record, Refusal
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Engine, Kernel

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-from harness import blame
 from harness.errors import (
     HarnessError,
     InfrastructureError,
@@ -25,6 +24,7 @@ from harness.errors import (
 )
 from harness.guest.initramfs import Channel
 from harness.guest.protocol import Damaged, Guest, Parser, ProtocolError, Record
+from harness.host import blame
 from harness.run.logs import BootLog, see
 from harness.vm.console import Console
 from harness.vm.machine import Machine

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness import tool
 from harness.errors import InfrastructureError
+from harness.host import tool
 
 GDB = "gdb-multiarch"
 # For an answer to a command.

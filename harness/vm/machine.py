@@ -18,8 +18,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import doctor, stopping, temporary, tool
 from harness.errors import InfrastructureError, MachineError, UnfitEmulator
+from harness.host import doctor, stopping, temporary, tool
 
 QEMU = doctor.QEMU.name
 # QEMU connects before it starts the guest; on a loaded machine after seconds.

@@ -17,9 +17,9 @@ import paramiko
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from harness import blame
 from harness.errors import InfrastructureError
 from harness.guest.protocol import OUTPUT_MAX, Ran
+from harness.host import blame
 
 USER = "root"
 KEY_TYPE = "ssh-ed25519"

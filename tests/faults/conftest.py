@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import cache
+from harness.host import cache
 from tests.faults.place import Place, adopt_orphans
 
 # The command that every fault meets, unless a fault says otherwise: three cells.

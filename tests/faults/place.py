@@ -15,7 +15,7 @@ from pathlib import Path
 import filelock
 import pexpect
 
-from harness import home
+from harness.host import home
 
 SECONDS = 600
 # include/uapi/linux/prctl.h

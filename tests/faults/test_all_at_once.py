@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import cache
+from harness.host import cache
 from tests.faults.catalogue.surroundings import KBUILD, other_repository, unknown_user
 from tests.faults.fault import Inject
 from tests.faults.inject import environment, temporary

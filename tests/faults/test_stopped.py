@@ -139,7 +139,7 @@ def _stopped_with(place: Place, further: str) -> Ran:
 
 def test_a_version_that_keeps_its_folders_is_red(place: Place) -> None:
     ran = _stopped_with(
-        place, "import harness.temporary\nharness.temporary._remove = lambda path: None\n"
+        place, "import harness.host.temporary\nharness.host.temporary._remove = lambda path: None\n"
     )
     with pytest.raises(AssertionError, match="jprobe-own-"):
         check(place, ran)
@@ -157,7 +157,7 @@ def test_a_version_that_tells_nothing_of_what_was_judged_is_red(place: Place) ->
 
 def test_a_version_that_leaves_its_programs_is_red(place: Place) -> None:
     place.program("make", "kill -TERM $PPID; exec sleep 30 2>/dev/null >/dev/null")
-    patched("import harness.tool\nharness.tool.end = lambda processes: None\n")(place)
+    patched("import harness.host.tool\nharness.host.tool.end = lambda processes: None\n")(place)
     ran = place.run()
     try:
         with pytest.raises(AssertionError, match="process sleep"):

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from harness import cache, resources
+from harness import resources
 from harness.catalog import Catalog
+from harness.host import cache
 from harness.kernel import modules
 from harness.kernel.kernel import Kernel
 from harness.run import repro

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.host.stopping import SIGNALS
 from harness.kernel.kernel import Kernel
-from harness.stopping import SIGNALS
 
 
 def children(pid: int) -> list[int]:

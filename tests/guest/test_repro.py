@@ -16,10 +16,10 @@ import jsonschema
 import pytest
 
 import harness
-from harness import cache
 from harness.catalog import Catalog
 from harness.errors import BuildError
 from harness.guest import initramfs, recipe
+from harness.host import cache
 from harness.kernel import casegen, modules
 from harness.kernel.kernel import Kernel
 from harness.model.case import Context

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import cache, settings, tool
+from harness import settings
+from harness.host import cache, tool
 from harness.kernel.apt import Apt, in_suites, unpack
 
 PACKAGE = "linux-source-6.1"

@@ -9,8 +9,9 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from harness import cache, settings
+from harness import settings
 from harness.catalog import Catalog
+from harness.host import cache
 from harness.kernel import spec, tree
 from tests.kernels.command import REPRO_SECONDS, repro
 from tests.kernels.conftest import ignore

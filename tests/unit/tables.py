@@ -17,9 +17,10 @@ from typing import Any
 
 from rich.text import Text
 
-from harness import cli, doctor
+from harness import cli
 from harness.catalog import Catalog
 from harness.errors import Exit
+from harness.host import doctor
 from harness.kernel.modules import Modules
 from harness.model.ctype import BOOL, VA_LIST
 from harness.model.policy import Rule

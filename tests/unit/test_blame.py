@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import blame, cli, tool, yamlfile
+from harness import cli
 from harness.errors import ConfigError, Exit, InfrastructureError
+from harness.host import blame, tool, yamlfile
 from harness.kernel import apt, kconfig
 from harness.nightly import perform
 from harness.nightly.unit import Kind, Unit

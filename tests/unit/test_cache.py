@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import cache, inventory
 from harness.errors import InfrastructureError
+from harness.host import cache, inventory
 
 
 @pytest.fixture(autouse=True)

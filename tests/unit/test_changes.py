@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import cache
 from harness.errors import ConfigError, Exit, InfrastructureError, UnfitTree
+from harness.host import cache
 from harness.kernel import native, tree
 from harness.kernel.changes import at_revision, changed
 from harness.kernel.options import DEFAULTS

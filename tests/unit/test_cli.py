@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, doctor
+from harness import cli
 from harness.cli import main
 from harness.commands import nightly, repro
 from harness.errors import Exit
+from harness.host import doctor
 
 
 @pytest.mark.parametrize("command", ["repro", "predict", "list", "doctor", "bench"])

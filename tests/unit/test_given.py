@@ -22,17 +22,18 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from harness import given, settings
+from harness import settings
 from harness.catalog import FILES_MAX, Catalog, load_case, load_variant
 from harness.declaration import DEPTH_MAX, SCALARS_MAX
 from harness.errors import ConfigError, Exit
+from harness.host import given
+from harness.host.unpacked import unpacked
+from harness.host.yamlfile import VALUES_MAX
 from harness.kernel import image, kconfig, kernel, local, patches, treebuild
 from harness.kernel.compiler import Compiler
 from harness.kernel.kernel import read_module
 from harness.kernel.tree import Tree, opened
-from harness.kernel.unpacked import unpacked
 from harness.nightly import matrix
-from harness.yamlfile import VALUES_MAX
 from tests.unit.standin import source_tree
 
 LARGE = 1 << 40

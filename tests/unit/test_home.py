@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import home
 from harness.cli import main
 from harness.errors import ConfigError, Exit
+from harness.host import home
 
 # No passwd has it.
 UID = 4242424242

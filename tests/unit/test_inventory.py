@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import inventory
+from harness.host import inventory
 
 BYTES = os.fsdecode(b"\xff\n\xe4")
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from harness import cache, inventory
 from harness.catalog import Catalog
 from harness.errors import ArchiveError, InfrastructureError, UnfitTree
 from harness.guest import initramfs, recipe
+from harness.host import cache, inventory
 from harness.kernel import debian, modules, programs, spec, treebuild
 from harness.kernel.buildroot import BuildRoot
 from harness.kernel.compiler import Compiler

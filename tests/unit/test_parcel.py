@@ -10,10 +10,10 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from harness import cache
 from harness.errors import InfrastructureError
 from harness.guest.initramfs import Channel, build
 from harness.guest.recipe import load
+from harness.host import cache
 from harness.kernel.kernel import Engine, Kernel
 from harness.kernel.modules import Modules, names
 from harness.nightly import cluster, parcel

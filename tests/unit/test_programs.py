@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import cache, inventory
 from harness.errors import ArchiveError
+from harness.host import cache, inventory
 from harness.kernel import debian, programs
 from harness.kernel.debian import Wanted
 from harness.settings import Archive

@@ -23,15 +23,7 @@ from harness.model.ctype import BOOL, VA_LIST
 from harness.model.observation import Counts
 from harness.model.policy import Policy, Rule, Variant
 from harness.model.verdict import judge
-from harness.report import (
-    json_report,
-    junit,
-    kernels_report,
-    ktap,
-    patch_report,
-    terminal,
-    words,
-)
+from harness.report import json_report, junit, kernels_report, ktap, patch_report, terminal, words
 from harness.run.nominal import Frame, lay_out
 from harness.run.plan import Outcome, Play, Result, Survey, Unjudged, plays
 from tests.unit.factory import HIT, case, observe

@@ -11,13 +11,13 @@ from typing import Any, NoReturn
 
 import pytest
 
-from harness import tool
 from harness.cli import main
 from harness.commands import cost as cost_command
 from harness.commands import fuzz as fuzz_command
 from harness.commands import repro as repro_command
 from harness.commands import storm as storm_command
 from harness.errors import Exit, Stopped
+from harness.host import tool
 from harness.kernel import modules, treebuild
 from harness.kernel.modules import Modules
 from harness.nightly import night, perform

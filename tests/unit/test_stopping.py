@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness import stopping
+from harness.host import stopping
 
 
 @pytest.fixture(autouse=True)

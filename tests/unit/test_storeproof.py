@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness import cache
 from harness.errors import BuildError
+from harness.host import cache
 from harness.kernel import modules
 from harness.kernel.kernel import Engine
 from harness.kernel.storeproof import calls, expected_stores, prove

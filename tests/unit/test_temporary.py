@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import cache, temporary
+from harness.host import cache, temporary
 
 # Makes one of each, tells their names, and waits.
 _OWNER = """
 import sys
 from pathlib import Path
-from harness import cache, temporary
+from harness.host import cache, temporary
 with temporary.folder() as here, cache.scratch(cache.root() / "kind") as beside:
     (here / "file").write_text("x")
     with temporary.file(cache.root() / "kind") as file:

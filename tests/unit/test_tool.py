@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import resources, tool
+from harness import resources
 from harness.errors import InfrastructureError
+from harness.host import tool
 
 
 def test_a_program_that_is_not_there() -> None:
@@ -123,7 +124,7 @@ def test_a_program_has_a_stated_environment(tmp_path: Path) -> None:
 OWN = {
     "nightly/worker.py": "this program again",
     "commands/nightly.py": "the user's own command",
-    "doctor.py": "a terminal's",
+    "host/doctor.py": "a terminal's",
     "run/debug.py": "a terminal's",
 }
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import cache
 from harness.errors import ConfigError, InfrastructureError, UnfitTree
+from harness.host import cache
 from harness.kernel import kconfig, local, tree, treebuild
 from harness.kernel.compiler import Compiler
 from harness.kernel.kernel import Engine

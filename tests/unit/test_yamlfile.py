@@ -11,9 +11,9 @@ import pytest
 
 from harness.catalog import CaseFile, KernelFile, VariantFile
 from harness.errors import ConfigError, Exit
+from harness.host.yamlfile import read
 from harness.nightly.matrix import File
 from harness.settings import Settings
-from harness.yamlfile import read
 
 MINIMAL: dict[Any, str] = {
     CaseFile: "shows: x\narguments: [long]\n",

@@ -41,7 +41,7 @@ RESOLVING = ("harness.kernel.spec", "resolve", 1)
 BOOTING = ("harness.run.session", "Session.records", 1)
 PLAYING = ("harness.run.repro", "_Run._tell", 3)
 WRITING = ("harness.commands.output", "write", 1)
-CLEANING = ("harness.temporary", "_delete", 1)
+CLEANING = ("harness.host.temporary", "_delete", 1)
 OUTPUTS = ("--json", "out.json", "--junit", "out.xml")
 # The cells of the run with nothing wrong, in two units.
 NIGHT = """kernels: [debian:6.1]

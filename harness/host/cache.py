@@ -27,8 +27,8 @@ from typing import Any
 
 import msgspec
 
-from harness import home, inventory, temporary
 from harness.errors import InfrastructureError
+from harness.host import home, inventory, temporary
 
 # Longer than any download that another run may be at.
 LOCK_SECONDS = 1800

@@ -13,8 +13,8 @@ import msgspec
 import yaml
 from msgspec import inspect
 
-from harness import given
 from harness.errors import ConfigError, nearest
+from harness.host import given
 
 T = TypeVar("T")
 # Of a file, in bytes; of a text in it, in characters, so that each number in one is short

@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness import blame, stopping
 from harness.errors import InfrastructureError
+from harness.host import blame, stopping
 
 DOCTOR = blame.DOCTOR
 SECONDS = 120

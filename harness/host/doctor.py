@@ -10,8 +10,8 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness import tool
 from harness.errors import InfrastructureError
+from harness.host import tool
 
 INSTALL_SECONDS = 1800
 

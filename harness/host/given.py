@@ -15,8 +15,8 @@ import stat
 import time
 from pathlib import Path
 
-from harness import blame, home
 from harness.errors import ConfigError
+from harness.host import blame, home
 
 MIB = 1 << 20
 # For a pipe's writer, from its first byte to its last.

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness import temporary
+from harness.host import temporary
 
 VITAL = ".inventory"
 REST = ".inventory.rest"

@@ -9,8 +9,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from harness import given
 from harness.errors import ConfigError
+from harness.host import given
 
 # A dictionary of 128 MiB, as the kernel's own build has it, and what xz needs beside it.
 _XZ_MEMORY = 192 * given.MIB

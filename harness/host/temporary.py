@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness import home, stopping
 from harness.errors import ConfigError
+from harness.host import home, stopping
 
 # In the names of all that is locked so; what has another name is nobody's to remove.
 _MARK = "own-"
