@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from harness.abi.ctype import VA_LIST, Array, Composite, CType, Enumeration, Member, declared
 from harness.model.case import Argument, Case, Context, Frame, Kind, Object, default_value
-from harness.model.ctype import VA_LIST, Array, Composite, CType, Enumeration, Member, declared
 
 _LICENSE = "# SPDX-License-Identifier: GPL-2.0-only\n"
 

@@ -14,10 +14,10 @@ from typing import Literal, TypeVar
 import msgspec
 
 from harness import printable, resources
-from harness.declaration import KEYWORDS, Reader, check_extent, enumerators, is_identifier
+from harness.abi import ctype
+from harness.abi.declaration import KEYWORDS, Reader, check_extent, enumerators, is_identifier
 from harness.errors import ConfigError, nearest
 from harness.host.yamlfile import read
-from harness.model import ctype
 from harness.model.case import (
     Agent,
     Argument,

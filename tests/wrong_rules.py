@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.model import aapcs64, ctype
+from harness.abi import aapcs64, ctype
 
 
 def split_a_struct(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from harness.model import ctype
+from harness.abi import ctype
+from harness.abi.ctype import VA_LIST, Array, Composite, CType, Enumeration, Scalar
 from harness.model.case import Agent, Case, Frame, Kind
-from harness.model.ctype import VA_LIST, Array, Composite, CType, Enumeration, Scalar
 
 # The caller of a va_list case is itself variadic, and is called with so many words.
 VA_LIST_WORDS = 12

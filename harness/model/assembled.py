@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from harness.model.aapcs64 import GENERAL_REGISTERS, Placement
+from harness.abi.aapcs64 import GENERAL_REGISTERS, Placement
+from harness.abi.ctype import align_up
 from harness.model.case import Agent, Case, Context
-from harness.model.ctype import align_up
 from harness.model.observation import Frame, Look, Observation
 
 RECORD_SIZE = 16

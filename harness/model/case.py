@@ -8,8 +8,8 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.model import aapcs64
-from harness.model.ctype import BOOL, VA_LIST, CType
+from harness.abi import aapcs64
+from harness.abi.ctype import BOOL, VA_LIST, CType
 
 
 class Context(enum.Enum):

@@ -7,7 +7,8 @@ import dataclasses
 from collections.abc import Collection, Iterator, Sequence
 from random import Random
 
-from harness.model import ctype
+from harness.abi import ctype
+from harness.abi.ctype import Array, BitField, Composite, CType, Scalar
 from harness.model.case import (
     Agent,
     Argument,
@@ -19,7 +20,6 @@ from harness.model.case import (
     Object,
     default_value,
 )
-from harness.model.ctype import Array, BitField, Composite, CType, Scalar
 
 INTEGERS = (
     ctype.CHAR, ctype.SCHAR, ctype.UCHAR, ctype.SHORT, ctype.USHORT, ctype.INT, ctype.UINT,

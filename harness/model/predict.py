@@ -7,8 +7,8 @@ import enum
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from harness.abi.ctype import value_bytes
 from harness.model.case import Case
-from harness.model.ctype import value_bytes
 from harness.model.policy import Hit, Policy, save
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from harness.abi.ctype import VA_LIST, value_bytes
 from harness.model.case import Case, Context
-from harness.model.ctype import VA_LIST, value_bytes
 from harness.model.observation import Counts, Look, Observation
 from harness.model.policy import Policy, Rule
 from harness.model.predict import SKIPPED, Damage, Offsets, Places, Prediction, predict, ranges

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from harness.model.aapcs64 import GENERAL_REGISTERS, Placement
+from harness.abi.aapcs64 import GENERAL_REGISTERS, Placement
+from harness.abi.ctype import align_up
 from harness.model.case import Case
-from harness.model.ctype import align_up
 from harness.model.observation import Look, Observation
 from harness.model.predict import ranges
 

@@ -23,10 +23,10 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
 
+from harness.abi.ctype import value_bytes
 from harness.errors import ConfigError
 from harness.guest import loaded
 from harness.model.case import Case
-from harness.model.ctype import value_bytes
 from harness.model.policy import Policy, Rule
 from harness.model.predict import ranges
 from harness.run.postmortem import places_of, vmcore_of

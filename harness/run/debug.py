@@ -18,6 +18,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
+from harness.abi.ctype import value_bytes
 from harness.errors import ConfigError, Stopped
 from harness.guest import loaded, symbols
 from harness.guest.symbols import Symbol
@@ -26,7 +27,6 @@ from harness.kernel.casegen import symbol
 from harness.kernel.kernel import Engine, Kernel
 from harness.kernel.modules import names
 from harness.model.case import Case
-from harness.model.ctype import value_bytes
 from harness.model.observation import Observation
 from harness.run.attendant import Attendant
 from harness.run.guest import Guest

@@ -11,9 +11,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 
+from harness.abi.ctype import VA_LIST, align_up
 from harness.model import case as cases
 from harness.model.case import Case, Context
-from harness.model.ctype import VA_LIST, align_up
 from harness.model.policy import Hit, Policy
 from harness.model.predict import Places, Prediction, predict
 

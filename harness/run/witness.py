@@ -13,11 +13,11 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
+from harness.abi.aapcs64 import GENERAL_REGISTERS
 from harness.guest import loaded
 from harness.guest.protocol import Guest, Ran, Record
 from harness.kernel.casegen import symbol
 from harness.kernel.modules import Modules
-from harness.model.aapcs64 import GENERAL_REGISTERS
 from harness.model.case import Case
 from harness.model.witness import Copy, Sighting, copy_address, stack_top
 from harness.run.plan import Play

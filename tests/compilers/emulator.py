@@ -24,9 +24,9 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 from unicorn import arm64_const as registers
 
+from harness.abi.aapcs64 import place
+from harness.abi.ctype import CType, enumeration, homogeneous, value_bytes
 from harness.kernel.casegen import declare, define, named_types
-from harness.model.aapcs64 import place
-from harness.model.ctype import CType, enumeration, homogeneous, value_bytes
 
 # Its own annotations do not fit what it exports.
 _unicorn: Any = unicorn

@@ -19,8 +19,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, seed, settings
 from hypothesis import strategies as st
 
-from harness.model import ctype
-from harness.model.ctype import BitField, Composite, CType, Scalar, composite
+from harness.abi import ctype
+from harness.abi.ctype import BitField, Composite, CType, Scalar, composite
 from tests.compilers.emulator import COMPILERS, ENUMS, Emulator, Signature, available, compile_
 from tests.wrong_rules import WRONG_RULES
 

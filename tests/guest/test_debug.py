@@ -20,11 +20,11 @@ import pexpect
 import pytest
 from pygdbmi.gdbcontroller import GdbController
 
+from harness.abi.aapcs64 import Placement
 from harness.catalog import Catalog
 from harness.errors import ConfigError, Exit
 from harness.kernel import modules
 from harness.kernel.kernel import Kernel
-from harness.model.aapcs64 import Placement
 from harness.model.case import Case
 from harness.run.debug import Debugged
 from harness.run.guest import Guest

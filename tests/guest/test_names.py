@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
+from harness.abi import ctype
 from harness.catalog import Catalog
 from harness.kernel import compiler, modules
 from harness.kernel.kernel import Kernel
-from harness.model import ctype
 from harness.run import repro
 from harness.run.plan import plays
 from tests.unit.factory import case

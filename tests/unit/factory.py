@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
+from harness.abi.ctype import value_bytes
 from harness.catalog import CaseFile, build_case
 from harness.model.case import Case
-from harness.model.ctype import value_bytes
 from harness.model.observation import Counts, Look, Nested, Observation
 from harness.model.policy import Hit, Policy
 from harness.model.predict import Places, predict

@@ -18,11 +18,11 @@ from typing import Any
 from rich.text import Text
 
 from harness import cli
+from harness.abi.ctype import BOOL, VA_LIST
 from harness.catalog import Catalog
 from harness.errors import Exit
 from harness.host import doctor
 from harness.kernel.modules import Modules
-from harness.model.ctype import BOOL, VA_LIST
 from harness.model.policy import Rule
 from harness.model.storm import Caller
 from harness.model.verdict import judge

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model import ctype
-from harness.model.aapcs64 import Layout, place
-from harness.model.ctype import CType, composite
+from harness.abi import ctype
+from harness.abi.aapcs64 import Layout, place
+from harness.abi.ctype import CType, composite
 
 PAIR = composite("struct", "pair", [ctype.LONG, ctype.LONG])
 NINE = composite("struct", "nine", [ctype.Array(ctype.CHAR, 9)])

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
+from harness.abi.ctype import VA_LIST, value_bytes
 from harness.catalog import Catalog
 from harness.model.arrival import arrives
 from harness.model.case import Case
-from harness.model.ctype import VA_LIST, value_bytes
 from harness.model.policy import save
 from harness.model.verdict import judge
 from tests.unit.factory import HIT, observe

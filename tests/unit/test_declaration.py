@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from harness import casefile
+from harness.abi import ctype
+from harness.abi.ctype import Array, BitField, Composite, CType, Enumeration, Scalar
+from harness.abi.declaration import KEYWORDS, Reader, enumerators
 from harness.catalog import load_case
-from harness.declaration import KEYWORDS, Reader, enumerators
 from harness.errors import ConfigError
-from harness.model import ctype
-from harness.model.ctype import Array, BitField, Composite, CType, Enumeration, Scalar
 from tests.unit.factory import case
 
 

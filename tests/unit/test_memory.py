@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from harness.abi import aapcs64, ctype
 from harness.catalog import Catalog
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
-from harness.model import aapcs64, ctype, predict, verdict
+from harness.model import predict, verdict
 from harness.model.case import Context
 from harness.run import fuzz
 from harness.run.plan import Outcome, Play, Result

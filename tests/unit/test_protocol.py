@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.abi.ctype import value_bytes
 from harness.catalog import Catalog
 from harness.guest.protocol import Damaged, Guest, Parser, Ran, Record, Refusal
 from harness.model.assembled import Image, assemble, observe
-from harness.model.ctype import value_bytes
 from harness.model.generate import draw
 from harness.model.observation import Observation
 from harness.model.policy import Policy, Rule

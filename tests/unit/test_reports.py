@@ -14,12 +14,12 @@ import jsonschema
 import pytest
 
 import harness
+from harness.abi.ctype import BOOL, VA_LIST
 from harness.catalog import Catalog
 from harness.cli import main
 from harness.commands import repro
 from harness.errors import Exit
 from harness.guest.splat import Kind, Splat
-from harness.model.ctype import BOOL, VA_LIST
 from harness.model.observation import Counts
 from harness.model.policy import Policy, Rule, Variant
 from harness.model.verdict import judge

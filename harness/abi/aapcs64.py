@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.model.ctype import POINTER, Composite, CType, Kind, Scalar, align_up, homogeneous
+from harness.abi.ctype import POINTER, Composite, CType, Kind, Scalar, align_up, homogeneous
 
 GENERAL_REGISTERS = 8
 VECTOR_REGISTERS = 8

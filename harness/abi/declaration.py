@@ -6,9 +6,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from harness.abi import ctype
+from harness.abi.ctype import Array, BitField, Composite, CType, Enumeration, Kind, Scalar
 from harness.errors import ConfigError, nearest
-from harness.model import ctype
-from harness.model.ctype import Array, BitField, Composite, CType, Enumeration, Kind, Scalar
 
 # They move nothing; what they say of a pointer's target stays written.
 _QUALIFIERS = frozenset(
