@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness import __version__
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.report.stack_picture import svg
 from harness.run.nominal import Frame, lay_out
 

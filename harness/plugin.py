@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import pytest
 
 if TYPE_CHECKING:
-    from harness.catalog import Catalog
+    from harness.cases.catalog import Catalog
     from harness.errors import HarnessError
     from harness.kernel.kernel import Kernel
     from harness.kernel.modules import Modules
@@ -150,7 +150,7 @@ class _Matrix:
 
     @functools.cached_property
     def catalog(self) -> Catalog:
-        from harness.catalog import Catalog
+        from harness.cases.catalog import Catalog
 
         return Catalog(self._option("case-dir"))
 

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import patch
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.run import repro
 from harness.run.boot import Setup
 from harness.run.plan import Play, Result

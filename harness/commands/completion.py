@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import Exit
 
 SUMMARY = "print what makes your shell complete this command"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from contextlib import ExitStack
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.commands.options import add_cc, add_json, add_kernel, add_variants, prepare
 from harness.commands.output import Progress, each_then, tell_json
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.commands.options import add_case_dir, add_json
 from harness.commands.output import tell_json
 from harness.errors import Exit

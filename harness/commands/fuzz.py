@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.commands.options import (
     add_all,
     add_cc,
@@ -55,7 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness import casefile
+    from harness.cases import casefile
     from harness.kernel import modules
     from harness.report import fuzz_report
     from harness.run import fuzz as fuzzing

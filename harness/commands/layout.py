@@ -7,7 +7,7 @@ import argparse
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.commands.options import add_json, add_kernel, add_selection, resolve
 from harness.commands.output import Progress, tell_json
 from harness.errors import Exit

@@ -131,7 +131,7 @@ def _tell_step(progress: Progress, step: Step) -> None:
 
 def _bisected(found: Report, executor: Executor, progress: Progress) -> Report:
     from harness import settings
-    from harness.catalog import Catalog
+    from harness.cases.catalog import Catalog
     from harness.kernel import debian
     from harness.nightly import bisect, night, told
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness import settings
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.commands.output import Progress, Target
 from harness.kernel import spec
 from harness.kernel.compiler import Compiler, named

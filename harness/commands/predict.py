@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.commands.options import add_json, add_selection
 from harness.commands.output import Target, tell_json, write
 from harness.errors import ConfigError, Exit

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import settings
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.commands import output
 from harness.commands.options import (
     add_all,
@@ -348,7 +348,7 @@ def _plan(options: argparse.Namespace, catalog: Catalog) -> list[Play]:
 
 def _variants(options: argparse.Namespace, catalog: Catalog) -> list[Variant]:
     """What --variant and --set ask for."""
-    from harness.catalog import own_variant
+    from harness.cases.catalog import own_variant
     from harness.model.policy import Changes
 
     variants = catalog.select_variants(options.variant)

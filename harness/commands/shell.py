@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.commands.options import add_case_dir, add_cc, add_kernel, add_share, prepare
 from harness.commands.output import Progress, each, each_then
 from harness.errors import Exit, Stopped

@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.commands.options import add_case_dir, add_cc, add_kernel, add_share, prepare
 from harness.commands.output import Progress, check_files
 from harness.commands.shell import GREETING, disks, terminal_type

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 import msgspec
 
-from harness.catalog import KernelFile
+from harness.cases.catalog import KernelFile
 from harness.errors import ArchiveError, ConfigError, InfrastructureError, UntrustedArchiveError
 from harness.host import blame, cache
 from harness.kernel.apt import Apt, Package, Progress, host_architecture, in_suites, unpack

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from harness.catalog import Catalog, KernelFile
+from harness.cases.catalog import Catalog, KernelFile
 from harness.errors import ConfigError, UnfitTree, nearest
 from harness.host import cache, home
 from harness.kernel import debian, local, native, plain, programs, tree

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import ConfigError
 from harness.host.yamlfile import read
 from harness.kernel import spec

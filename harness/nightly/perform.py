@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import harness
 from harness import fault, settings
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import Exit, HarnessError
 from harness.guest.splat import Splat, fingerprint
 from harness.host import blame

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from harness import settings
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import InfrastructureError
 from harness.guest import initramfs
 from harness.host import tool

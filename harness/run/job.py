@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from harness import settings
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.host import blame
 from harness.kernel import modules, spec
 from harness.kernel.apt import Progress

@@ -7,7 +7,7 @@ import select
 from collections.abc import Callable, Iterable, Sequence
 
 from harness import printable
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import (
     ConfigError,
     Exit,

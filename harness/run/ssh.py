@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.guest import cpio
 from harness.guest.initramfs import Channel
 from harness.guest.protocol import HostKey

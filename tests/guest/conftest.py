@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from harness import resources
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.host import cache
 from harness.kernel import modules
 from harness.kernel.kernel import Kernel

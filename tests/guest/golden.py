@@ -12,11 +12,11 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
+from harness.cases.generate import draw
 from harness.guest.protocol import Parser, Record
 from harness.kernel.spec import DEFAULT
 from harness.model.assembled import assemble
-from harness.model.generate import draw
 from harness.run import job
 from harness.run.guest import Guest
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.kernel import modules
 from harness.kernel.kernel import Kernel

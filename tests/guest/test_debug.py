@@ -21,7 +21,7 @@ import pytest
 from pygdbmi.gdbcontroller import GdbController
 
 from harness.abi.aapcs64 import Placement
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import ConfigError, Exit
 from harness.kernel import modules
 from harness.kernel.kernel import Kernel

@@ -19,7 +19,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.kernel import modules
 from harness.kernel.kernel import Kernel
 from harness.run.guest import Guest

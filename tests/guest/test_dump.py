@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import ConfigError, Exit
 from harness.kernel import modules
 from harness.kernel.kernel import Kernel

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import casefile
-from harness.catalog import Catalog, load_case
+from harness.cases import casefile
+from harness.cases.catalog import Catalog, load_case
 from harness.cli import main
 from harness.errors import Exit
 from harness.kernel import modules

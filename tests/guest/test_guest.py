@@ -7,7 +7,7 @@ import select
 
 import pytest
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import KernelDied, KernelHung, TestHung
 from harness.guest.initramfs import Channel
 from harness.kernel import modules

@@ -7,7 +7,7 @@ import functools
 import json
 from pathlib import Path
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.kernel import modules
 from harness.kernel.compiler import named

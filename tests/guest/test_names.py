@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from harness.abi import ctype
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.kernel import compiler, modules
 from harness.kernel.kernel import Kernel
 from harness.run import repro

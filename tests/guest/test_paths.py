@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.guest import share
 from harness.kernel import modules

@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 
 import harness
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import BuildError
 from harness.guest import initramfs, recipe
 from harness.host import cache

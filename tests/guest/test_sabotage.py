@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import BuildError, Exit
 from harness.kernel import casegen, modules, storeproof
 from harness.kernel.kernel import Kernel

@@ -13,7 +13,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.guest.initramfs import Channel
 from harness.kernel import modules

@@ -15,7 +15,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import Exit, InfrastructureError, KernelDied
 from harness.guest.initramfs import Channel
 from harness.guest.protocol import Ran

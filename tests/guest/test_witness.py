@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.kernel import modules
 from harness.kernel.kernel import Kernel

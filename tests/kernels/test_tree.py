@@ -10,7 +10,7 @@ import platformdirs
 import pytest
 
 from harness import settings
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.host import cache
 from harness.kernel import spec, tree
 from tests.kernels.command import REPRO_SECONDS, repro

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness import settings
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.kernel import debian
 from tests.nightly.test_night import broken, play, written

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from harness import cli
 from harness.abi.ctype import BOOL, VA_LIST
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.host import doctor
 from harness.kernel.modules import Modules

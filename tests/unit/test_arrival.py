@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from harness.abi.ctype import VA_LIST, value_bytes
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.model.arrival import arrives
 from harness.model.case import Case
 from harness.model.policy import save

@@ -7,7 +7,7 @@ import itertools
 import re
 
 from harness import resources
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.kernel import casegen
 from tests.unit.factory import case
 

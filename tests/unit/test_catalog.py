@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.abi.ctype import value_bytes
-from harness.catalog import Catalog, load_case, load_variant
+from harness.cases.catalog import Catalog, load_case, load_variant
 from harness.errors import ConfigError, Exit
 from harness.kernel import casegen
 from harness.model.policy import Policy, Rule

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import catalog, cli
-from harness.catalog import load_case
+from harness import cli
+from harness.cases import catalog
+from harness.cases.catalog import load_case
 from harness.commands.completion import SHELLS
 from harness.model.case import Case
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import ConfigError, Exit
 from harness.guest.protocol import Parser
 from harness.model.cost import Cost, judge

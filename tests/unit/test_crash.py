@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from elftools.common.exceptions import ELFError
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import ConfigError
 from harness.kernel.compiler import GCC
 from harness.run import crash

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import casefile
 from harness.abi import ctype
 from harness.abi.ctype import Array, BitField, Composite, CType, Enumeration, Scalar
 from harness.abi.declaration import KEYWORDS, Reader, enumerators
-from harness.catalog import load_case
+from harness.cases import casefile
+from harness.cases.catalog import load_case
 from harness.errors import ConfigError
 from tests.unit.factory import case
 

@@ -8,12 +8,12 @@ from random import Random
 
 import pytest
 
-from harness import casefile
-from harness.catalog import Catalog, check, load_case
+from harness.cases import casefile
+from harness.cases.catalog import Catalog, check, load_case
+from harness.cases.generate import draw, simpler
 from harness.errors import ConfigError
 from harness.model.assembled import assemble
 from harness.model.case import Case, Context
-from harness.model.generate import draw, simpler
 
 SEED = 2016
 

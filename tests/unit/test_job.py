@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog import Catalog, own_variant
+from harness.cases.catalog import Catalog, own_variant
 from harness.kernel.kernel import Engine, Kernel
 from harness.kernel.options import DEFAULTS, Options
 from harness.model.policy import Changes, Policy, Rule

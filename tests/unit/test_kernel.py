@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog import KernelFile
+from harness.cases.catalog import KernelFile
 from harness.errors import ArchiveError, ConfigError, UntrustedArchiveError
 from harness.kernel import apt, debian, kernel
 from harness.kernel.apt import Apt, Package

@@ -19,7 +19,7 @@ from typing import NoReturn
 import pytest
 
 from harness import cli
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import ConfigError, Exit, InfrastructureError
 from harness.guest import initramfs
 from harness.kernel.kernel import Kernel

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.cli import main
 from harness.commands.options import kernel_options
 from harness.errors import ConfigError, Exit

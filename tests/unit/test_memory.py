@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from harness.abi import aapcs64, ctype
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.model import predict, verdict

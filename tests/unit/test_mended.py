@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import ArchiveError, InfrastructureError, UnfitTree
 from harness.guest import initramfs, recipe
 from harness.host import cache, inventory

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import BuildError, ConfigError, InfrastructureError, UnfitTree
 from harness.kernel import casegen, modules
 from harness.kernel.compiler import Compiler

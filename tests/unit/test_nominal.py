@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from harness import cli
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.model.case import Context
 from harness.model.verdict import judge

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from harness import resources
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.kernel import casegen
 from harness.kernel.compiler import CROSS_COMPILE, GCC
 from harness.kernel.modules import CASES

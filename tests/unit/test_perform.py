@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.model.policy import Hit
 from harness.model.verdict import judge
 from harness.nightly.perform import _cell

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.model.predict import predict
 from harness.report.stack_picture import HEIGHT, WORD, WORD_MAX, svg

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.abi.ctype import value_bytes
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
+from harness.cases.generate import draw
 from harness.guest.protocol import Damaged, Guest, Parser, Ran, Record, Refusal
 from harness.model.assembled import Image, assemble, observe
-from harness.model.generate import draw
 from harness.model.observation import Observation
 from harness.model.policy import Policy, Rule
 from harness.model.storm import Storm

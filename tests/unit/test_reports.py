@@ -15,7 +15,7 @@ import pytest
 
 import harness
 from harness.abi.ctype import BOOL, VA_LIST
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.cli import main
 from harness.commands import repro
 from harness.errors import Exit

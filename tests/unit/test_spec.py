@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 
 from harness import cli
-from harness.catalog import Catalog
+from harness.cases.catalog import Catalog
 from harness.errors import ConfigError, Exit, InfrastructureError
 from harness.kernel import compiler, debian, local, spec, treebuild
 from harness.kernel.options import DEFAULTS, Options

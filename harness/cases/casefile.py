@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Writes a case as the YAML file that harness.catalog reads."""
+"""Writes a case as the YAML file that harness.cases.catalog reads."""
 
 from __future__ import annotations
 
