@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import msgspec
 
 from harness import resources, settings
+from harness.archive import programs
+from harness.archive.apt import Progress
 from harness.host import cache, yamlfile
-from harness.kernel import programs
-from harness.kernel.apt import Progress
 
 _NEEDS = "recipe.yaml"
 

@@ -8,10 +8,10 @@ import re
 import shlex
 from pathlib import Path
 
+from harness.archive.apt import Progress
 from harness.errors import ConfigError, UnfitTree
 from harness.host import cache, tool
 from harness.kernel import patches, tree
-from harness.kernel.apt import Progress
 from harness.kernel.tree import Tree
 from harness.model.policy import NO_CHANGES, Changes
 

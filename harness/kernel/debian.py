@@ -21,11 +21,11 @@ from typing import TypeVar
 
 import msgspec
 
+from harness.archive.apt import Apt, Package, Progress, host_architecture, in_suites, unpack
+from harness.archive.buildroot import BuildRoot
 from harness.cases.catalog import KernelFile
 from harness.errors import ArchiveError, ConfigError, InfrastructureError, UntrustedArchiveError
 from harness.host import blame, cache
-from harness.kernel.apt import Apt, Package, Progress, host_architecture, in_suites, unpack
-from harness.kernel.buildroot import BuildRoot
 from harness.kernel.image import check_raw
 from harness.kernel.kernel import Kernel, check_config, numbers
 from harness.settings import Archive

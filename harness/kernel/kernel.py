@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.archive.buildroot import BuildRoot
 from harness.errors import ConfigError
 from harness.host import cache, given
 from harness.host.unpacked import unpacked
-from harness.kernel.buildroot import BuildRoot
 from harness.kernel.compiler import Compiler
 from harness.kernel.toolchain import Toolchain, in_root
 from harness.model.policy import Policy

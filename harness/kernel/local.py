@@ -8,10 +8,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.archive import plain
+from harness.archive.apt import Progress
 from harness.errors import ConfigError, UnfitTree
 from harness.host import cache, given
-from harness.kernel import kconfig, native, plain, tree, treebuild
-from harness.kernel.apt import Progress
+from harness.kernel import kconfig, native, tree, treebuild
 from harness.kernel.changes import at_revision, changed, check, check_revision
 from harness.kernel.image import FILE_MAX, banner_release, raw_image
 from harness.kernel.kernel import Engine, Kernel, check_config, numbers

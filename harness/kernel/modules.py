@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import resources
+from harness.archive import plain
+from harness.archive.apt import Progress
 from harness.errors import BuildError, ConfigError, HarnessError, UnfitTree
 from harness.host import blame, cache, tool
-from harness.kernel import casegen, plain, signing, storeproof
-from harness.kernel.apt import Progress
+from harness.kernel import casegen, signing, storeproof
 from harness.kernel.compiler import CROSS_COMPILE, GCC, Compiler
 from harness.kernel.kernel import Engine, Kernel, numbers
 from harness.kernel.make import words

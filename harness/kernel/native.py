@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Literal
 
 from harness import resources
+from harness.archive import plain
+from harness.archive.apt import Progress
 from harness.errors import UnfitTree
 from harness.host import blame, cache, tool
-from harness.kernel import plain, tree
-from harness.kernel.apt import Progress
+from harness.kernel import tree
 from harness.kernel.tree import Tree
 from harness.model.policy import Policy, Rule
 

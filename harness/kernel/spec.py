@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from harness.archive import plain, programs
+from harness.archive.apt import Progress
 from harness.cases.catalog import Catalog, KernelFile
 from harness.errors import ConfigError, UnfitTree, nearest
 from harness.host import cache, home
-from harness.kernel import debian, local, native, plain, programs, tree
-from harness.kernel.apt import Progress
+from harness.kernel import debian, local, native, tree
 from harness.kernel.changes import is_repository
 from harness.kernel.kernel import Kernel
 from harness.kernel.options import DEFAULTS, Options

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.archive import buildroot, plain
+from harness.archive.apt import Progress
+from harness.archive.buildroot import BuildRoot
 from harness.errors import InfrastructureError
 from harness.host import blame, cache, tool
-from harness.kernel import buildroot, plain
-from harness.kernel.apt import Progress
-from harness.kernel.buildroot import BuildRoot
 from harness.kernel.compiler import CROSS_COMPILE, GCC, Compiler
 
 _ZERO = ("-ftrivial-auto-var-init=zero",)

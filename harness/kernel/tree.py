@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from harness.archive.apt import Progress
 from harness.errors import ConfigError, InfrastructureError
 from harness.host import cache, given, tool
-from harness.kernel.apt import Progress
 
 # What a build inside of the tree leaves there; a build elsewhere refuses such a tree.
 _PRODUCTS = (".config", "include/config", "include/generated", "arch/arm64/include/generated")

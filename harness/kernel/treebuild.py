@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import resources
+from harness.archive import plain
+from harness.archive.apt import Progress
 from harness.errors import ConfigError, InfrastructureError, Stopped, UnfitTree, nearest
 from harness.host import blame, cache, doctor, home, tool
-from harness.kernel import kconfig, plain
-from harness.kernel.apt import Progress
+from harness.kernel import kconfig
 from harness.kernel.compiler import CROSS_COMPILE, HOST, Compiler
 from harness.kernel.image import check_raw
 from harness.kernel.make import flags, words

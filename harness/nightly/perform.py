@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 import harness
 from harness import fault, settings
+from harness.archive.apt import Progress
 from harness.cases.catalog import Catalog
 from harness.errors import Exit, HarnessError
 from harness.guest.splat import Splat, fingerprint
 from harness.host import blame
 from harness.kernel import modules, spec
-from harness.kernel.apt import Progress
 from harness.kernel.compiler import named
 from harness.kernel.image import build_id
 from harness.kernel.kernel import Kernel

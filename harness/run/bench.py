@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from statistics import median
 
 from harness import settings
+from harness.archive.apt import Progress
 from harness.cases.catalog import Catalog
 from harness.errors import InfrastructureError
 from harness.guest import initramfs
 from harness.host import tool
 from harness.kernel import spec
-from harness.kernel.apt import Progress
 from harness.kernel.kernel import Kernel
 from harness.kernel.options import Options
 from harness.run import boot

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from harness import settings
+from harness.archive.apt import Progress
 from harness.cases.catalog import Catalog
 from harness.host import blame
 from harness.kernel import modules, spec
-from harness.kernel.apt import Progress
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.kernel.options import DEFAULTS, Options

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness import settings
+from harness.archive.apt import Apt, in_suites, unpack
 from harness.host import cache, tool
-from harness.kernel.apt import Apt, in_suites, unpack
 
 PACKAGE = "linux-source-6.1"
 UNPACK_SECONDS = 600

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness import settings
-from harness.kernel.apt import accepts_expired, in_suites
+from harness.archive.apt import accepts_expired, in_suites
 
 PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text()

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.archive.apt import Apt, host_sources, in_suites, unpack
 from harness.errors import ArchiveError
-from harness.kernel.apt import Apt, host_sources, in_suites, unpack
 from harness.settings import Archive, Source
 
 

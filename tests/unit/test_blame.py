@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from harness import cli
+from harness.archive import apt
 from harness.errors import ConfigError, Exit, InfrastructureError
 from harness.host import blame, tool, yamlfile
-from harness.kernel import apt, kconfig
+from harness.kernel import kconfig
 from harness.nightly import perform
 from harness.nightly.unit import Kind, Unit
 

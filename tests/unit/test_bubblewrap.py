@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.archive import bubblewrap
 from harness.errors import InfrastructureError
-from harness.kernel import bubblewrap
 
 PROC = "22 27 0:21 / /proc rw,relatime - proc proc rw\n"
 ROOT = "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n"

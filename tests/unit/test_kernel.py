@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.archive import apt
+from harness.archive.apt import Apt, Package
 from harness.cases.catalog import KernelFile
 from harness.errors import ArchiveError, ConfigError, UntrustedArchiveError
-from harness.kernel import apt, debian, kernel
-from harness.kernel.apt import Apt, Package
+from harness.kernel import debian, kernel
 from harness.kernel.debian import Wanted
 from harness.kernel.kernel import Kernel, check_config, module_order
 from harness.settings import Archive, Source

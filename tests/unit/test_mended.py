@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from harness.archive import programs
+from harness.archive.buildroot import BuildRoot
 from harness.cases.catalog import Catalog
 from harness.errors import ArchiveError, InfrastructureError, UnfitTree
 from harness.guest import initramfs, recipe
 from harness.host import cache, inventory
-from harness.kernel import debian, modules, programs, spec, treebuild
-from harness.kernel.buildroot import BuildRoot
+from harness.kernel import debian, modules, spec, treebuild
 from harness.kernel.compiler import Compiler
 from harness.kernel.kernel import Kernel
 from harness.kernel.options import Options

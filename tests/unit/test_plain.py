@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.archive import bubblewrap, buildroot, plain
 from harness.errors import ConfigError, Exit
-from harness.kernel import bubblewrap, buildroot, plain
 
 ODD = ["a b", "a,b", "a:b", "a%b", "a#b", "it's", 'a"b', "a\\b", "$HOME", "a=b", "a;b", "a\nb"]
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.archive import programs
 from harness.errors import ArchiveError
 from harness.host import cache, inventory
-from harness.kernel import debian, programs
+from harness.kernel import debian
 from harness.kernel.debian import Wanted
 from harness.settings import Archive
 

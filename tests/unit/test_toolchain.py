@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.kernel import buildroot
-from harness.kernel.buildroot import BuildRoot
+from harness.archive import buildroot
+from harness.archive.buildroot import BuildRoot
 from harness.kernel.compiler import GCC, Compiler
 from harness.kernel.kernel import numbers
 from harness.kernel.toolchain import Toolchain, in_root

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.archive import bubblewrap, plain
+from harness.archive.apt import Progress, accepts_expired, explain, in_suites
 from harness.host import cache, tool
-from harness.kernel import bubblewrap, plain
-from harness.kernel.apt import Progress, accepts_expired, explain, in_suites
 from harness.settings import Archive
 
 MAKE_SECONDS = 1800

@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.archive.apt import Apt, Progress, in_suites, unpack
 from harness.errors import ArchiveError, ConfigError
 from harness.host import cache
-from harness.kernel.apt import Apt, Progress, in_suites, unpack
 from harness.settings import Archive
 
 ARCHITECTURE = "arm64"

@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from harness.archive import bubblewrap
 from harness.errors import ConfigError, InfrastructureError
 from harness.host import cache, tool
-from harness.kernel import bubblewrap
 
 _PLAIN = re.compile(r"[\w.+@~-]*")
 
