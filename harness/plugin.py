@@ -157,9 +157,9 @@ class _Matrix:
     @functools.cached_property
     def options(self) -> Options:
         """What was said of the kernels beside their specs."""
-        from harness.kernel.compiler import named
-        from harness.kernel.make import checked
         from harness.kernel.options import Options
+        from harness.toolchain.compiler import named
+        from harness.toolchain.make import checked
 
         return Options(
             compiler=named(self._option("cc")),

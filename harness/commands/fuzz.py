@@ -21,7 +21,7 @@ from harness.commands.options import (
 )
 from harness.commands.output import Progress, each_then, tell_json, unwritable_folder, write
 from harness.errors import ConfigError
-from harness.kernel.compiler import named
+from harness.toolchain.compiler import named
 
 SUMMARY = "play random signatures, each under one of the variants, and judge every byte"
 EXAMPLE = "jprobe-harness fuzz --seed 7 --count 20000 --variant fixed-128"

@@ -11,7 +11,7 @@ from harness.cases.catalog import Catalog
 from harness.commands.options import add_json, add_kernel, add_selection, resolve
 from harness.commands.output import Progress, tell_json
 from harness.errors import Exit
-from harness.kernel.compiler import named
+from harness.toolchain.compiler import named
 
 if TYPE_CHECKING:
     from harness.run.plan import Result

@@ -14,11 +14,11 @@ from harness import settings
 from harness.cases.catalog import Catalog
 from harness.commands.output import Progress, Target
 from harness.kernel import spec
-from harness.kernel.compiler import Compiler, named
-from harness.kernel.make import checked
 from harness.kernel.options import Options
 from harness.kernel.spec import ALL, DEFAULT
 from harness.model.policy import Changes
+from harness.toolchain.compiler import Compiler, named
+from harness.toolchain.make import checked
 
 if TYPE_CHECKING:
     from harness.kernel.kernel import Kernel

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.errors import ConfigError
 from harness.host import given, tool
 from harness.host.unpacked import unpacked
-from harness.kernel.compiler import CROSS_COMPILE
+from harness.toolchain.compiler import CROSS_COMPILE
 
 # A kernel with every driver built in has half of it; its vmlinux has debug information, and
 # is never read whole.

@@ -13,9 +13,9 @@ from harness.archive.buildroot import BuildRoot
 from harness.errors import ConfigError
 from harness.host import cache, given
 from harness.host.unpacked import unpacked
-from harness.kernel.compiler import Compiler
-from harness.kernel.toolchain import Toolchain, in_root
 from harness.model.policy import Policy
+from harness.toolchain.compiler import Compiler
+from harness.toolchain.toolchain import Toolchain, in_root
 
 # With debug information.
 _MODULE_MAX = 512 * given.MIB

@@ -19,22 +19,22 @@ from harness.archive.apt import Progress
 from harness.errors import BuildError, ConfigError, HarnessError, UnfitTree
 from harness.host import blame, cache, tool
 from harness.kernel import casegen, signing, storeproof
-from harness.kernel.compiler import CROSS_COMPILE, GCC, Compiler
 from harness.kernel.kernel import Engine, Kernel, numbers
-from harness.kernel.make import words
-from harness.kernel.toolchain import Toolchain
 from harness.model.case import Case
+from harness.toolchain.compiler import CROSS_COMPILE, GCC, Compiler
+from harness.toolchain.make import words
+from harness.toolchain.toolchain import Toolchain
 
 BUILD_SECONDS = 600
 CASES = Path("probe-targets/cases.c")
 # What decides on the result beside the sources.
 MAKERS = (
     "kernel/modules.py",
-    "kernel/compiler.py",
-    "kernel/toolchain.py",
+    "toolchain/compiler.py",
+    "toolchain/toolchain.py",
     "kernel/signing.py",
     "kernel/storeproof.py",
-    "kernel/make.py",
+    "toolchain/make.py",
 )
 # A module that asks nothing of a kernel.
 CONTROL = {

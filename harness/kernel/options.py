@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.kernel.compiler import GCC, Compiler
 from harness.kernel.native import Carried
 from harness.model.policy import NO_CHANGES, Changes
+from harness.toolchain.compiler import GCC, Compiler
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ from harness.archive.apt import Progress
 from harness.errors import ConfigError, InfrastructureError, Stopped, UnfitTree, nearest
 from harness.host import blame, cache, doctor, home, tool
 from harness.kernel import kconfig
-from harness.kernel.compiler import CROSS_COMPILE, HOST, Compiler
 from harness.kernel.image import check_raw
-from harness.kernel.make import flags, words
-from harness.kernel.toolchain import Toolchain
 from harness.kernel.tree import Tree
+from harness.toolchain.compiler import CROSS_COMPILE, HOST, Compiler
+from harness.toolchain.make import flags, words
+from harness.toolchain.toolchain import Toolchain
 
 CONFIGURE_SECONDS = 300
 # A defconfig has thousands of files.
@@ -35,9 +35,9 @@ BUILD_SECONDS = 4 * 3600
 # What decides on the result beside the tree and the configuration.
 MAKERS = (
     "kernel/treebuild.py",
-    "kernel/toolchain.py",
+    "toolchain/toolchain.py",
     "kernel/kconfig.py",
-    "kernel/make.py",
+    "toolchain/make.py",
 )
 # Steps of a build from our own fragments, for a progress bar.
 _STEPS = 1000

@@ -16,8 +16,8 @@ from harness.cases.catalog import Catalog
 from harness.errors import ConfigError
 from harness.host.yamlfile import read
 from harness.kernel import spec
-from harness.kernel.make import checked
 from harness.nightly.unit import Kind, Unit
+from harness.toolchain.make import checked
 
 MINUTE = 60.0
 REPETITIONS_MAX = 100

@@ -17,10 +17,8 @@ from harness.errors import Exit, HarnessError
 from harness.guest.splat import Splat, fingerprint
 from harness.host import blame
 from harness.kernel import modules, spec
-from harness.kernel.compiler import named
 from harness.kernel.image import build_id
 from harness.kernel.kernel import Kernel
-from harness.kernel.make import checked
 from harness.kernel.modules import Modules
 from harness.kernel.options import Options
 from harness.model import place
@@ -34,6 +32,8 @@ from harness.report.stack_picture import damaged, parts
 from harness.run import cost, fuzz, job, logs, repro
 from harness.run.cost import CostResult
 from harness.run.plan import Broken, Outcome, Play, Result, plays
+from harness.toolchain.compiler import named
+from harness.toolchain.make import checked
 from harness.vm.machine import version
 
 T = TypeVar("T")

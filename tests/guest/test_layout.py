@@ -10,11 +10,11 @@ from pathlib import Path
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.kernel import modules
-from harness.kernel.compiler import named
 from harness.kernel.kernel import Kernel
 from harness.kernel.modules import Modules
 from harness.run import fuzz, repro, storm
 from harness.run.plan import plays
+from harness.toolchain.compiler import named
 from tests.guest.conftest import names
 from tests.guest.test_repro import command
 

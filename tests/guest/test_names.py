@@ -7,10 +7,11 @@ import pytest
 
 from harness.abi import ctype
 from harness.cases.catalog import Catalog
-from harness.kernel import compiler, modules
+from harness.kernel import modules
 from harness.kernel.kernel import Kernel
 from harness.run import repro
 from harness.run.plan import plays
+from harness.toolchain import compiler
 from tests.unit.factory import case
 
 INTEGERS = [name for name, t in ctype.SCALARS.items() if t.kind is ctype.Kind.INTEGER]

@@ -12,8 +12,8 @@ from elftools.common.exceptions import ELFError
 
 from harness.cases.catalog import Catalog
 from harness.errors import ConfigError
-from harness.kernel.compiler import GCC
 from harness.run import crash
+from harness.toolchain.compiler import GCC
 
 SOURCE = """
 __attribute__((section(".init.text"))) int begin(void) { return 1; }

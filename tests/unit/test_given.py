@@ -30,10 +30,10 @@ from harness.host import given
 from harness.host.unpacked import unpacked
 from harness.host.yamlfile import VALUES_MAX
 from harness.kernel import image, kconfig, kernel, local, patches, treebuild
-from harness.kernel.compiler import Compiler
 from harness.kernel.kernel import read_module
 from harness.kernel.tree import Tree, opened
 from harness.nightly import matrix
+from harness.toolchain.compiler import Compiler
 from tests.unit.standin import source_tree
 
 LARGE = 1 << 40

@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import ConfigError
 from harness.kernel import local
-from harness.kernel.compiler import Compiler
+from harness.toolchain.compiler import Compiler
 
 CONFIG = "CONFIG_ARM64=y\nCONFIG_MODULES=y\nCONFIG_KPROBES=y\nCONFIG_VMAP_STACK=y\n"
 IMAGE = bytes(56) + b"ARM\x64" + bytes(40) + b"Linux version 6.1.0-mine (me) #1\0"

@@ -14,9 +14,9 @@ from harness.commands.options import kernel_options
 from harness.errors import ConfigError, Exit
 from harness.kernel import spec
 from harness.kernel.kernel import Kernel
-from harness.kernel.make import checked, words
 from harness.kernel.spec import Request
 from harness.settings import Settings
+from harness.toolchain.make import checked, words
 
 
 def test_variables_are_taken_as_they_are() -> None:

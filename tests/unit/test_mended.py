@@ -18,11 +18,11 @@ from harness.errors import ArchiveError, InfrastructureError, UnfitTree
 from harness.guest import initramfs, recipe
 from harness.host import cache, inventory
 from harness.kernel import debian, modules, spec, treebuild
-from harness.kernel.compiler import Compiler
 from harness.kernel.kernel import Kernel
 from harness.kernel.options import Options
-from harness.kernel.toolchain import Toolchain
 from harness.settings import Archive, Settings
+from harness.toolchain.compiler import Compiler
+from harness.toolchain.toolchain import Toolchain
 from tests.unit.standin import source_tree
 
 COMPILER = Compiler("gcc")

@@ -11,9 +11,9 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.errors import BuildError, ConfigError, InfrastructureError, UnfitTree
 from harness.kernel import casegen, modules
-from harness.kernel.compiler import Compiler
 from harness.kernel.kernel import Kernel
-from harness.kernel.toolchain import Toolchain
+from harness.toolchain.compiler import Compiler
+from harness.toolchain.toolchain import Toolchain
 
 # "Builds" the control, and fails of anything else as it is told to.
 MAKEFILE = """\

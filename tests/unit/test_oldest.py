@@ -18,8 +18,8 @@ import pytest
 from harness import resources
 from harness.cases.catalog import Catalog
 from harness.kernel import casegen
-from harness.kernel.compiler import CROSS_COMPILE, GCC
 from harness.kernel.modules import CASES
+from harness.toolchain.compiler import CROSS_COMPILE, GCC
 
 HEADERS = Path(__file__).with_name("oldest-headers")
 

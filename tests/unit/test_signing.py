@@ -10,9 +10,9 @@ import pytest
 
 from harness.errors import ConfigError
 from harness.kernel import modules, signing
-from harness.kernel.compiler import GCC, Compiler
 from harness.kernel.kernel import Kernel
-from harness.kernel.toolchain import Toolchain
+from harness.toolchain.compiler import GCC, Compiler
+from harness.toolchain.toolchain import Toolchain
 
 FORCED = 'CONFIG_MODULE_SIG_FORCE=y\nCONFIG_MODULE_SIG_HASH="sha512"\n'
 # Tells its arguments where a signature would be.

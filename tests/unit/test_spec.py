@@ -14,11 +14,12 @@ import pytest
 from harness import cli
 from harness.cases.catalog import Catalog
 from harness.errors import ConfigError, Exit, InfrastructureError
-from harness.kernel import compiler, debian, local, spec, treebuild
+from harness.kernel import debian, local, spec, treebuild
 from harness.kernel.options import DEFAULTS, Options
 from harness.model.policy import Changes
 from harness.run import job
 from harness.settings import Settings
+from harness.toolchain import compiler
 from tests.unit.nights import MATRIX, written
 from tests.unit.standin import COPYING, jprobe_tree, source_tree
 from tests.unit.test_patches import DIFF

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from harness.archive import buildroot
 from harness.archive.buildroot import BuildRoot
-from harness.kernel.compiler import GCC, Compiler
 from harness.kernel.kernel import numbers
-from harness.kernel.toolchain import Toolchain, in_root
 from harness.settings import Archive
+from harness.toolchain.compiler import GCC, Compiler
+from harness.toolchain.toolchain import Toolchain, in_root
 
 ROOT = BuildRoot(("some-suite",), ("linux-kbuild-7.2",), Archive())
 

@@ -11,11 +11,11 @@ import pytest
 from harness.errors import ConfigError, InfrastructureError, UnfitTree
 from harness.host import cache
 from harness.kernel import kconfig, local, tree, treebuild
-from harness.kernel.compiler import Compiler
 from harness.kernel.kernel import Engine
 from harness.kernel.native import Carried
 from harness.kernel.options import Options
 from harness.kernel.treebuild import Built, Need
+from harness.toolchain.compiler import Compiler
 from tests.unit.standin import EARLY, OLD_LAYOUT, jprobe_tree, source_tree
 
 # Any compiler will do for a stand-in.

@@ -14,7 +14,7 @@ from harness.archive.apt import Progress
 from harness.archive.buildroot import BuildRoot
 from harness.errors import InfrastructureError
 from harness.host import blame, cache, tool
-from harness.kernel.compiler import CROSS_COMPILE, GCC, Compiler
+from harness.toolchain.compiler import CROSS_COMPILE, GCC, Compiler
 
 _ZERO = ("-ftrivial-auto-var-init=zero",)
 _ZERO_ENABLER = ("-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang",)
