@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from harness.cases.catalog import Catalog
     from harness.errors import HarnessError
     from harness.kernel.kernel import Kernel
-    from harness.kernel.modules import Modules
     from harness.kernel.options import Options
     from harness.model.case import Case
     from harness.model.policy import Variant
+    from harness.modules.build import Modules
     from harness.run.guest import Guest
     from harness.run.plan import Outcome, Play, Result
     from harness.run.shared import Checked, Shared
@@ -179,7 +179,7 @@ class _Matrix:
 
     def modules(self, kernel: Kernel) -> Modules:
         """With every case, so that the choice of cases does not lead to another build."""
-        from harness.kernel import modules
+        from harness.modules import build as modules
 
         cases = list(self.catalog.cases.values())
         return modules.build(kernel, cases, compiler=self.options.compiler)

@@ -56,7 +56,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from harness.cases import casefile
-    from harness.kernel import modules
+    from harness.modules import build as modules
     from harness.report import fuzz_report
     from harness.run import fuzz as fuzzing
     from harness.run.plan import ENDED

@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.kernel import modules
+    from harness.modules import build as modules
     from harness.report import layout_report
     from harness.run.plan import plays
     from harness.run.repro import run

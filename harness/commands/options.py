@@ -22,7 +22,7 @@ from harness.toolchain.make import checked
 
 if TYPE_CHECKING:
     from harness.kernel.kernel import Kernel
-    from harness.kernel.modules import Modules
+    from harness.modules.build import Modules
 
 N = TypeVar("N", int, float)
 

@@ -12,9 +12,9 @@ from harness.errors import ConfigError
 from harness.guest import cpio
 from harness.guest.recipe import Recipe
 from harness.host import cache
-from harness.kernel import signing
 from harness.kernel.kernel import Kernel, module_order, read_module
-from harness.kernel.modules import Modules
+from harness.modules import signing
+from harness.modules.build import Modules
 
 # What a guest needs for a record channel of its own.
 VIRTIO_SERIAL = ("virtio_mmio", "virtio_console")

@@ -19,7 +19,7 @@ from harness.guest import recipe
 from harness.guest.initramfs import VIRTIO_SERIAL
 from harness.host import cache
 from harness.kernel.kernel import Engine, Kernel, module_order
-from harness.kernel.modules import Modules
+from harness.modules.build import Modules
 from harness.nightly.unit import Parcel
 from harness.run.boot import MINIMAL
 

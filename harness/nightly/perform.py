@@ -16,15 +16,16 @@ from harness.cases.catalog import Catalog
 from harness.errors import Exit, HarnessError
 from harness.guest.splat import Splat, fingerprint
 from harness.host import blame
-from harness.kernel import modules, spec
+from harness.kernel import spec
 from harness.kernel.image import build_id
 from harness.kernel.kernel import Kernel
-from harness.kernel.modules import Modules
 from harness.kernel.options import Options
 from harness.model import place
 from harness.model.arrival import arrives
 from harness.model.observation import Look
 from harness.model.verdict import places
+from harness.modules import build as modules
+from harness.modules.build import Modules
 from harness.nightly.parcel import unpack
 from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Picture, Unit, result
 from harness.report import words

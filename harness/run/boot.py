@@ -14,7 +14,7 @@ from harness.guest import initramfs, recipe
 from harness.host import blame
 from harness.kernel.image import image_size
 from harness.kernel.kernel import Engine, Kernel
-from harness.kernel.modules import Modules
+from harness.modules.build import Modules
 from harness.run.logs import Run
 from harness.run.session import Deadlines, Session
 from harness.vm.machine import DEFAULT_CONFIG, Config, Machine

@@ -11,9 +11,9 @@ from harness.errors import Exit, InfrastructureError, KernelFault, is_foreseen
 from harness.guest.protocol import Guest, Record, Refusal
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Kernel
-from harness.kernel.modules import Modules
 from harness.model.cost import Cost, judge
 from harness.model.policy import Variant, save
+from harness.modules.build import Modules
 from harness.run.boot import Setup, start
 from harness.run.logs import Run
 from harness.run.plan import ended

@@ -23,11 +23,11 @@ from harness.errors import ConfigError, Stopped
 from harness.guest import loaded, symbols
 from harness.guest.symbols import Symbol
 from harness.host import tool
-from harness.kernel.casegen import symbol
 from harness.kernel.kernel import Engine, Kernel
-from harness.kernel.modules import names
 from harness.model.case import Case
 from harness.model.observation import Observation
+from harness.modules.build import names
+from harness.modules.casegen import symbol
 from harness.run.attendant import Attendant
 from harness.run.guest import Guest
 from harness.run.plan import Outcome, Play

@@ -19,12 +19,12 @@ from random import Random
 from harness.cases.catalog import check
 from harness.cases.generate import draw, simpler
 from harness.errors import ConfigError, Exit, UnprovedStore
-from harness.kernel import modules
 from harness.kernel.kernel import Kernel
-from harness.kernel.modules import Modules
 from harness.model.assembled import assemble
 from harness.model.case import Case
 from harness.model.policy import Variant
+from harness.modules import build as modules
+from harness.modules.build import Modules
 from harness.run import repro
 from harness.run.plan import ENDED, Broken, Interrupted, Outcome, Play, ended
 

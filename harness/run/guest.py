@@ -14,9 +14,9 @@ from harness.guest.initramfs import Channel
 from harness.guest.protocol import Ran, Record
 from harness.guest.splat import Splat
 from harness.kernel.kernel import Kernel
-from harness.kernel.modules import Modules
 from harness.model.case import Case
 from harness.model.policy import Variant
+from harness.modules.build import Modules
 from harness.run import boot
 from harness.run.logs import Run, see
 from harness.run.plan import Outcome, Play, Result

@@ -11,11 +11,12 @@ from harness import settings
 from harness.archive.apt import Progress
 from harness.cases.catalog import Catalog
 from harness.host import blame
-from harness.kernel import modules, spec
+from harness.kernel import spec
 from harness.kernel.kernel import Kernel
-from harness.kernel.modules import Modules
 from harness.kernel.options import DEFAULTS, Options
 from harness.model.policy import Changes, Policy, Rule, Variant
+from harness.modules import build as modules
+from harness.modules.build import Modules
 from harness.run.plan import ENDED, Play, Result, ended_run, merged
 
 # Plays a plan: repro.run with what the user said of it.

@@ -25,7 +25,7 @@ import harness
 from harness.errors import ConfigError, InfrastructureError, nearest
 from harness.host import home, temporary
 from harness.kernel.kernel import Kernel
-from harness.kernel.modules import Modules
+from harness.modules.build import Modules
 from harness.run import logfile
 from harness.run.logfile import LogFile, Stamped
 from harness.vm import gdb

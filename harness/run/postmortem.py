@@ -16,7 +16,7 @@ from harness.guest import loaded
 from harness.guest.protocol import Guest, Ran, Record
 from harness.host import tool
 from harness.kernel.kernel import Kernel
-from harness.kernel.modules import Modules, names
+from harness.modules.build import Modules, names
 from harness.run.attendant import Attendant
 from harness.run.logs import BootLog
 from harness.run.plan import Play

@@ -10,11 +10,11 @@ from harness.errors import ConfigError, InfrastructureError, KernelFault, UnfitE
 from harness.guest.protocol import LINE_SHOWN, Guest, Record, Refusal
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Engine, Kernel
-from harness.kernel.modules import Modules
 from harness.model.assembled import observe
 from harness.model.observation import Observation
 from harness.model.verdict import judge
 from harness.model.witness import Sighting, disagreements
+from harness.modules.build import Modules
 from harness.run.boot import HELD_PLAN, Dump, Setup, start
 from harness.run.logs import Run
 from harness.run.plan import BROKEN, INTERRUPTED, Outcome, Play, Result, ended_run

@@ -20,7 +20,7 @@ from harness.guest import cpio
 from harness.guest.initramfs import Channel
 from harness.guest.protocol import HostKey
 from harness.kernel.kernel import Kernel
-from harness.kernel.modules import Modules
+from harness.modules.build import Modules
 from harness.run import boot, shell
 from harness.run.attendant import Attendant
 from harness.run.guest import Guest

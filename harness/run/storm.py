@@ -10,9 +10,9 @@ from harness.errors import ConfigError, Exit, InfrastructureError, KernelFault, 
 from harness.guest.protocol import Guest, Refusal
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Engine, Kernel
-from harness.kernel.modules import Modules
 from harness.model.policy import Variant
 from harness.model.storm import Storm, judge
+from harness.modules.build import Modules
 from harness.run.boot import Setup, start
 from harness.run.logs import Run
 from harness.run.plan import ended

@@ -16,10 +16,10 @@ from contextlib import AbstractContextManager, nullcontext
 from harness.abi.aapcs64 import GENERAL_REGISTERS
 from harness.guest import loaded
 from harness.guest.protocol import Guest, Ran, Record
-from harness.kernel.casegen import symbol
-from harness.kernel.modules import Modules
 from harness.model.case import Case
 from harness.model.witness import Copy, Sighting, copy_address, stack_top
+from harness.modules.build import Modules
+from harness.modules.casegen import symbol
 from harness.run.plan import Play
 from harness.run.session import Session
 from harness.vm.gdb import FP, PC, SP, Gdb, GdbError, GdbSilent, Writer

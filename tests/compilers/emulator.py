@@ -26,7 +26,7 @@ from unicorn import arm64_const as registers
 
 from harness.abi.aapcs64 import place
 from harness.abi.ctype import CType, enumeration, homogeneous, value_bytes
-from harness.kernel.casegen import declare, define, named_types
+from harness.modules.casegen import declare, define, named_types
 
 # Its own annotations do not fit what it exports.
 _unicorn: Any = unicorn

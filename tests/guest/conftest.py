@@ -16,8 +16,8 @@ import pytest
 from harness import resources
 from harness.cases.catalog import Catalog
 from harness.host import cache
-from harness.kernel import modules
 from harness.kernel.kernel import Kernel
+from harness.modules import build as modules
 from harness.run import repro
 from harness.run.plan import Outcome, Result, plays
 from harness.run.session import Deadlines

@@ -20,8 +20,8 @@ import pexpect
 import pytest
 
 from harness.cases.catalog import Catalog
-from harness.kernel import modules
 from harness.kernel.kernel import Kernel
+from harness.modules import build as modules
 from harness.run.guest import Guest
 from harness.run.ssh import reached
 from harness.vm import machine

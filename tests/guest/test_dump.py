@@ -12,9 +12,9 @@ import pytest
 
 from harness.cases.catalog import Catalog
 from harness.errors import ConfigError, Exit
-from harness.kernel import modules
 from harness.kernel.kernel import Kernel
 from harness.model.policy import Policy, Rule
+from harness.modules import build as modules
 from harness.run import crash, logs, repro
 from harness.run.boot import Dump
 from harness.run.plan import Result, plays

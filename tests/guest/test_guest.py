@@ -10,8 +10,8 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.errors import KernelDied, KernelHung, TestHung
 from harness.guest.initramfs import Channel
-from harness.kernel import modules
 from harness.kernel.kernel import Kernel
+from harness.modules import build as modules
 from harness.run.guest import Guest
 from harness.run.session import Deadlines
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
-from harness.kernel import modules
 from harness.kernel.kernel import Kernel
-from harness.kernel.modules import Modules
+from harness.modules import build as modules
+from harness.modules.build import Modules
 from harness.run import fuzz, repro, storm
 from harness.run.plan import plays
 from harness.toolchain.compiler import named

@@ -7,8 +7,8 @@ import pytest
 
 from harness.abi import ctype
 from harness.cases.catalog import Catalog
-from harness.kernel import modules
 from harness.kernel.kernel import Kernel
+from harness.modules import build as modules
 from harness.run import repro
 from harness.run.plan import plays
 from harness.toolchain import compiler

@@ -10,8 +10,8 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.guest import share
-from harness.kernel import modules
 from harness.kernel.kernel import Kernel
+from harness.modules import build as modules
 from harness.run import boot, repro
 from harness.run.guest import Guest
 from harness.run.plan import plays

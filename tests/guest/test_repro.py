@@ -20,9 +20,10 @@ from harness.cases.catalog import Catalog
 from harness.errors import BuildError
 from harness.guest import initramfs, recipe
 from harness.host import cache
-from harness.kernel import casegen, modules
 from harness.kernel.kernel import Kernel
 from harness.model.case import Context
+from harness.modules import build as modules
+from harness.modules import casegen
 from harness.run import repro
 from harness.run.guest import Guest
 from harness.run.nominal import Frame, nominal

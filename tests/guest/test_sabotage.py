@@ -10,12 +10,13 @@ import pytest
 
 from harness.cases.catalog import Catalog
 from harness.errors import BuildError, Exit
-from harness.kernel import casegen, modules, storeproof
 from harness.kernel.kernel import Kernel
 from harness.model import verdict as verdicts
 from harness.model.case import Case
 from harness.model.policy import Hit, Policy
 from harness.model.predict import Places, Prediction, predict
+from harness.modules import build as modules
+from harness.modules import casegen, storeproof
 from harness.run import repro
 from harness.run.plan import plays
 from harness.run.session import Deadlines

@@ -16,9 +16,9 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.guest.initramfs import Channel
-from harness.kernel import modules
 from harness.kernel.kernel import Kernel
 from harness.model.observation import Observation
+from harness.modules import build as modules
 from harness.run import boot
 from harness.run.guest import Guest
 from harness.run.plan import plays

@@ -19,9 +19,9 @@ from harness.cases.catalog import Catalog
 from harness.errors import Exit, InfrastructureError, KernelDied
 from harness.guest.initramfs import Channel
 from harness.guest.protocol import Ran
-from harness.kernel import modules
 from harness.kernel.image import build_id
 from harness.kernel.kernel import Kernel
+from harness.modules import build as modules
 from harness.run.guest import Guest
 from harness.run.ssh import Reached, reached
 from harness.vm import ssh

@@ -12,9 +12,9 @@ import pytest
 
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
-from harness.kernel import modules
 from harness.kernel.kernel import Kernel
 from harness.model.storm import Storm, judge
+from harness.modules import build as modules
 from harness.run import storm
 from harness.run.boot import Setup, start
 from harness.run.logs import Run

@@ -22,10 +22,10 @@ from harness.abi.ctype import BOOL, VA_LIST
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.host import doctor
-from harness.kernel.modules import Modules
 from harness.model.policy import Rule
 from harness.model.storm import Caller
 from harness.model.verdict import judge
+from harness.modules.build import Modules
 from harness.nightly import matrix, night
 from harness.nightly.store import Store, default_url
 from harness.nightly.told import show

@@ -8,7 +8,7 @@ import re
 
 from harness import resources
 from harness.cases.catalog import Catalog
-from harness.kernel import casegen
+from harness.modules import casegen
 from tests.unit.factory import case
 
 ROLES = ("target", "handler", "call", "inner", "entry", "values", "invalid_fp", "invalid_fp_frame")

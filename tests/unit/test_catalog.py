@@ -10,8 +10,8 @@ import pytest
 from harness.abi.ctype import value_bytes
 from harness.cases.catalog import Catalog, load_case, load_variant
 from harness.errors import ConfigError, Exit
-from harness.kernel import casegen
 from harness.model.policy import Policy, Rule
+from harness.modules import casegen
 from tests.unit.factory import case
 
 

@@ -23,7 +23,7 @@ from harness.cases.catalog import Catalog
 from harness.errors import ConfigError, Exit, InfrastructureError
 from harness.guest import initramfs
 from harness.kernel.kernel import Kernel
-from harness.kernel.modules import Modules
+from harness.modules.build import Modules
 from harness.run import boot, logfile, logs, repro
 from harness.run.boot import Dump
 from harness.run.logfile import Stamped

@@ -17,9 +17,10 @@ from harness.cases.catalog import Catalog
 from harness.errors import ArchiveError, InfrastructureError, UnfitTree
 from harness.guest import initramfs, recipe
 from harness.host import cache, inventory
-from harness.kernel import debian, modules, spec, treebuild
+from harness.kernel import debian, spec, treebuild
 from harness.kernel.kernel import Kernel
 from harness.kernel.options import Options
+from harness.modules import build as modules
 from harness.settings import Archive, Settings
 from harness.toolchain.compiler import Compiler
 from harness.toolchain.toolchain import Toolchain

@@ -10,8 +10,9 @@ import pytest
 
 from harness.cases.catalog import Catalog
 from harness.errors import BuildError, ConfigError, InfrastructureError, UnfitTree
-from harness.kernel import casegen, modules
 from harness.kernel.kernel import Kernel
+from harness.modules import build as modules
+from harness.modules import casegen
 from harness.toolchain.compiler import Compiler
 from harness.toolchain.toolchain import Toolchain
 

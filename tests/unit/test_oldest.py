@@ -17,8 +17,8 @@ import pytest
 
 from harness import resources
 from harness.cases.catalog import Catalog
-from harness.kernel import casegen
-from harness.kernel.modules import CASES
+from harness.modules import casegen
+from harness.modules.build import CASES
 from harness.toolchain.compiler import CROSS_COMPILE, GCC
 
 HEADERS = Path(__file__).with_name("oldest-headers")

@@ -15,7 +15,7 @@ from harness.guest.initramfs import Channel, build
 from harness.guest.recipe import load
 from harness.host import cache
 from harness.kernel.kernel import Engine, Kernel
-from harness.kernel.modules import Modules, names
+from harness.modules.build import Modules, names
 from harness.nightly import cluster, parcel
 from harness.nightly.unit import Done, Kind, Parcel, Unit, result
 from harness.run.boot import MINIMAL

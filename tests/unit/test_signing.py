@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError
-from harness.kernel import modules, signing
 from harness.kernel.kernel import Kernel
+from harness.modules import build as modules
+from harness.modules import signing
 from harness.toolchain.compiler import GCC, Compiler
 from harness.toolchain.toolchain import Toolchain
 

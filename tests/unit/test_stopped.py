@@ -18,8 +18,9 @@ from harness.commands import repro as repro_command
 from harness.commands import storm as storm_command
 from harness.errors import Exit, Stopped
 from harness.host import tool
-from harness.kernel import modules, treebuild
-from harness.kernel.modules import Modules
+from harness.kernel import treebuild
+from harness.modules import build as modules
+from harness.modules.build import Modules
 from harness.nightly import night, perform
 from harness.nightly.store import Night
 from harness.nightly.unit import Kind, Unit

@@ -11,9 +11,9 @@ import pytest
 
 from harness.errors import BuildError
 from harness.host import cache
-from harness.kernel import modules
 from harness.kernel.kernel import Engine
-from harness.kernel.storeproof import calls, expected_stores, prove
+from harness.modules import build as modules
+from harness.modules.storeproof import calls, expected_stores, prove
 from tests.unit.factory import case
 from tests.wrong_rules import WRONG_RULES
 

@@ -16,7 +16,7 @@ VA_LIST_WORDS = 12
 
 _HEAD = """\
 // SPDX-License-Identifier: GPL-2.0
-/* Generated from configs/cases; harness/kernel/casegen.py wrote it. */
+/* Generated from configs/cases; harness/modules/casegen.py wrote it. */
 #include <linux/completion.h>
 #include <linux/kernel.h>
 #include <linux/list.h>

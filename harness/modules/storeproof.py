@@ -27,8 +27,8 @@ from pathlib import Path
 
 from harness.errors import UnprovedStore
 from harness.host import tool
-from harness.kernel.casegen import symbol
 from harness.model.case import Agent, Case
+from harness.modules.casegen import symbol
 
 # A value that an instruction computes: a base and an offset in bytes.  Bases are
 # "sp" (SP at the handler's entry), "x0".. (a register at entry), "slot:N" (what

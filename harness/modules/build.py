@@ -18,9 +18,9 @@ from harness.archive import plain
 from harness.archive.apt import Progress
 from harness.errors import BuildError, ConfigError, HarnessError, UnfitTree
 from harness.host import blame, cache, tool
-from harness.kernel import casegen, signing, storeproof
 from harness.kernel.kernel import Engine, Kernel, numbers
 from harness.model.case import Case
+from harness.modules import casegen, signing, storeproof
 from harness.toolchain.compiler import CROSS_COMPILE, GCC, Compiler
 from harness.toolchain.make import words
 from harness.toolchain.toolchain import Toolchain
@@ -29,11 +29,11 @@ BUILD_SECONDS = 600
 CASES = Path("probe-targets/cases.c")
 # What decides on the result beside the sources.
 MAKERS = (
-    "kernel/modules.py",
+    "modules/build.py",
     "toolchain/compiler.py",
     "toolchain/toolchain.py",
-    "kernel/signing.py",
-    "kernel/storeproof.py",
+    "modules/signing.py",
+    "modules/storeproof.py",
     "toolchain/make.py",
 )
 # A module that asks nothing of a kernel.
