@@ -23,8 +23,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from harness.measure import bench as measurement
     from harness.report import terminal
-    from harness.run import bench as measurement
 
     if options.runs < 1:
         raise ConfigError("--runs: give at least 1.")

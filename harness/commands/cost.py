@@ -22,8 +22,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from harness.measure import cost
     from harness.report import cost_report
-    from harness.run import cost
     from harness.run.plan import ENDED
 
     catalog = Catalog()

@@ -56,9 +56,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from harness.cases import casefile
+    from harness.measure import fuzz as fuzzing
     from harness.modules import build as modules
     from harness.report import fuzz_report
-    from harness.run import fuzz as fuzzing
     from harness.run.plan import ENDED
 
     catalog = Catalog()

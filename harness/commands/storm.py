@@ -36,8 +36,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from harness.measure import storm as storms
     from harness.report import storm_report
-    from harness.run import storm as storms
     from harness.run.plan import ENDED
 
     catalog = Catalog()

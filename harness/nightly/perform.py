@@ -20,6 +20,8 @@ from harness.kernel import spec
 from harness.kernel.image import build_id
 from harness.kernel.kernel import Kernel
 from harness.kernel.options import Options
+from harness.measure import cost, fuzz
+from harness.measure.cost import CostResult
 from harness.model import place
 from harness.model.arrival import arrives
 from harness.model.observation import Look
@@ -30,8 +32,7 @@ from harness.nightly.parcel import unpack
 from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Picture, Unit, result
 from harness.report import words
 from harness.report.stack_picture import damaged, parts
-from harness.run import cost, fuzz, job, logs, repro
-from harness.run.cost import CostResult
+from harness.run import job, logs, repro
 from harness.run.plan import Broken, Outcome, Play, Result, plays
 from harness.toolchain.compiler import named
 from harness.toolchain.make import checked

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.measure.cost import CostOutcome, CostResult
 from harness.report import words
 from harness.report.terminal import COMPLAINT, MISMATCH, print_rows, say
-from harness.run.cost import CostOutcome, CostResult
 from harness.run.logs import see
 
 HEADER = ("variant", "saves", "instructions per hit", "as predicted")

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.measure.fuzz import Campaign
 from harness.report import words
 from harness.report.terminal import COMPLAINT, console, print_differing, say
-from harness.run.fuzz import Campaign
 from harness.run.logs import see
 from harness.run.plan import Outcome
 

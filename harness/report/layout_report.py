@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from harness.measure.layout import Copied, Frame, copied, findings, frames
 from harness.model.facts import Facts
 from harness.report import words
 from harness.report.terminal import COMPLAINT, console, print_differing, print_rows, say
-from harness.run.layout import Copied, Frame, copied, findings, frames
 from harness.run.logs import see
 from harness.run.plan import Result
 

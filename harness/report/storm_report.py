@@ -6,11 +6,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from harness.measure.storm import StormOutcome, StormResult
 from harness.model.storm import CONTEXTS, Storm
 from harness.report import words
 from harness.report.terminal import COMPLAINT, MISMATCH, console, print_rows, say
 from harness.run.logs import see
-from harness.run.storm import StormOutcome, StormResult
 
 HEADER = (
     "variant", "hits", "handler runs", "missed", "skipped", "corrupt", "at once", "as predicted"

@@ -12,8 +12,8 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.kernel.kernel import Kernel
+from harness.measure import cost
 from harness.modules import build as modules
-from harness.run import cost
 from harness.vm.machine import Config
 from tests.guest.conftest import BrokenTree
 from tests.guest.test_repro import command

@@ -15,12 +15,13 @@ from harness.cases.catalog import Catalog, load_case
 from harness.cli import main
 from harness.errors import Exit
 from harness.kernel.kernel import Kernel
+from harness.measure import fuzz
 from harness.model import verdict as verdicts
 from harness.model.case import Case
 from harness.model.policy import Hit, Policy
 from harness.model.predict import Places, Prediction, predict
 from harness.modules import build as modules
-from harness.run import fuzz, repro
+from harness.run import repro
 from harness.run.plan import Play
 from tests.guest.conftest import BrokenTree
 from tests.guest.test_repro import command

@@ -10,9 +10,10 @@ from pathlib import Path
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.kernel.kernel import Kernel
+from harness.measure import fuzz, storm
 from harness.modules import build as modules
 from harness.modules.build import Modules
-from harness.run import fuzz, repro, storm
+from harness.run import repro
 from harness.run.plan import plays
 from harness.toolchain.compiler import named
 from tests.guest.conftest import names

@@ -13,9 +13,9 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.kernel.kernel import Kernel
+from harness.measure import storm
 from harness.model.storm import Storm, judge
 from harness.modules import build as modules
-from harness.run import storm
 from harness.run.boot import Setup, start
 from harness.run.logs import Run
 from harness.run.session import DEFAULT_DEADLINES

@@ -22,6 +22,9 @@ from harness.abi.ctype import BOOL, VA_LIST
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.host import doctor
+from harness.measure.cost import CostOutcome
+from harness.measure.fuzz import Campaign
+from harness.measure.storm import StormOutcome
 from harness.model.policy import Rule
 from harness.model.storm import Caller
 from harness.model.verdict import judge
@@ -39,11 +42,8 @@ from harness.report import (
     terminal,
 )
 from harness.report.table import lay_out
-from harness.run.cost import CostOutcome
-from harness.run.fuzz import Campaign
 from harness.run.logs import Run
 from harness.run.plan import Outcome, Play, Result, Survey, Unjudged
-from harness.run.storm import StormOutcome
 from tests.unit import test_cost, test_layout, test_logs, test_storm
 from tests.unit.factory import HIT, observe
 from tests.unit.nights import MATRIX, cell, done, written

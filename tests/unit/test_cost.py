@@ -12,6 +12,7 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.errors import ConfigError, Exit
 from harness.guest.protocol import Parser
+from harness.measure.cost import CALLS, CostOutcome, CostResult
 from harness.model.cost import Cost, judge
 from harness.model.policy import Policy, Rule
 from harness.nightly import mail, matrix, night
@@ -21,7 +22,6 @@ from harness.nightly.unit import Cost as Spent
 from harness.nightly.unit import Done, Kind
 from harness.nightly.unit import result as came
 from harness.report import cost_report
-from harness.run.cost import CALLS, CostOutcome, CostResult
 
 # Of a guest under fixed-128.
 RAW = (Path(__file__).parent / "data/cost.txt").read_bytes()

@@ -9,11 +9,11 @@ import json
 import pytest
 
 from harness.errors import ConfigError
+from harness.measure.layout import copied, findings, frames
 from harness.model.facts import CopyPlace, measured
 from harness.model.policy import Policy, Rule, Variant
 from harness.model.verdict import judge
 from harness.report import layout_report, words
-from harness.run.layout import copied, findings, frames
 from harness.run.plan import Outcome, Play, Result
 from harness.toolchain.compiler import GCC, Compiler, named
 from tests.unit.factory import HIT, SP, case, observe

@@ -16,10 +16,10 @@ import pytest
 from harness.abi import aapcs64, ctype
 from harness.cases.catalog import Catalog
 from harness.kernel.kernel import Kernel
+from harness.measure import fuzz
 from harness.model import predict, verdict
 from harness.model.case import Context
 from harness.modules.build import Modules
-from harness.run import fuzz
 from harness.run.plan import Outcome, Play, Result
 from tests.unit import factory
 

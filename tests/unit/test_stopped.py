@@ -19,14 +19,15 @@ from harness.commands import storm as storm_command
 from harness.errors import Exit, Stopped
 from harness.host import tool
 from harness.kernel import treebuild
+from harness.measure import cost, fuzz, storm
+from harness.measure.storm import StormOutcome
 from harness.modules import build as modules
 from harness.modules.build import Modules
 from harness.nightly import night, perform
 from harness.nightly.store import Night
 from harness.nightly.unit import Kind, Unit
-from harness.run import cost, fuzz, logs, repro, storm
+from harness.run import logs, repro
 from harness.run.plan import Play, ended_run
-from harness.run.storm import StormOutcome
 from tests.unit import test_treebuild
 from tests.unit.nights import MATRIX, Works, cell, done, written
 from tests.unit.standin import source_tree

@@ -10,11 +10,11 @@ from dataclasses import fields, replace
 import pytest
 
 from harness.errors import Exit
+from harness.measure.storm import StormOutcome, StormResult
 from harness.model.case import Context
 from harness.model.policy import Policy, Rule, Variant
 from harness.model.storm import CONTEXTS, Caller, Storm, judge
 from harness.report import storm_report
-from harness.run.storm import StormOutcome, StormResult
 from tests.unit.factory import HIT
 
 CPUS = 2
