@@ -7,8 +7,8 @@ from pathlib import Path
 
 from harness import __version__
 from harness.cases.catalog import Catalog
+from harness.model.nominal import Frame, lay_out
 from harness.report.stack_picture import svg
-from harness.run.nominal import Frame, lay_out
 
 project = "jprobe-harness"
 author = "the jprobe-harness developers"

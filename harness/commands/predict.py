@@ -14,8 +14,8 @@ from harness.model.policy import Rule
 
 if TYPE_CHECKING:
     from harness.model.case import Case
+    from harness.model.nominal import Frame
     from harness.model.policy import Variant
-    from harness.run.nominal import Frame
 
 SUMMARY = "say what a variant does to a case, without a guest"
 EXAMPLE = "jprobe-harness predict --variant fixed-128 --case stack-25"
@@ -37,8 +37,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from harness.model.nominal import Frame, nominal
     from harness.report import terminal, words
-    from harness.run.nominal import Frame, nominal
 
     catalog = Catalog(options.case_dir)
     cases = catalog.select_cases(options.case)
@@ -75,8 +75,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _draw(file: str, cases: list[Case], variants: list[Variant], frame: Frame) -> None:
+    from harness.model.nominal import lay_out
     from harness.report.stack_picture import svg
-    from harness.run.nominal import lay_out
 
     if len(cases) != 1:
         raise ConfigError(f"A picture is of one case, and these are {len(cases)}.", "Give --case.")

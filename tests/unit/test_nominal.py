@@ -11,8 +11,8 @@ from harness import cli
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.model.case import Context
+from harness.model.nominal import Frame, lay_out, nominal
 from harness.model.verdict import judge
-from harness.run.nominal import Frame, lay_out, nominal
 from tests.unit.factory import case, observe
 
 CATALOG = Catalog()

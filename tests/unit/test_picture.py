@@ -11,9 +11,9 @@ import pytest
 from harness import cli
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
+from harness.model.nominal import Frame, lay_out
 from harness.model.predict import predict
 from harness.report.stack_picture import HEIGHT, WORD, WORD_MAX, svg
-from harness.run.nominal import Frame, lay_out
 
 CATALOG = Catalog()
 VARIANTS = list(CATALOG.variants.values())

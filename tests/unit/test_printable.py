@@ -24,11 +24,11 @@ from harness.commands import log, output, repro, telling
 from harness.errors import ConfigError, Exit, HarnessError
 from harness.guest.protocol import Damaged, Parser
 from harness.guest.splat import Kind, Splat, scan
+from harness.model.nominal import Frame, lay_out
 from harness.model.policy import Policy, Rule, Variant
 from harness.nightly import html as page
 from harness.nightly import mail, night, told
 from harness.report import layout_report, patch_report, stack_picture, terminal
-from harness.run.nominal import Frame, lay_out
 from harness.run.plan import Survey, Unjudged
 from tests.records import sealed
 from tests.unit.factory import case

@@ -20,11 +20,11 @@ from harness.cli import main
 from harness.commands import repro
 from harness.errors import Exit
 from harness.guest.splat import Kind, Splat
+from harness.model.nominal import Frame, lay_out
 from harness.model.observation import Counts
 from harness.model.policy import Policy, Rule, Variant
 from harness.model.verdict import judge
 from harness.report import json_report, junit, kernels_report, ktap, patch_report, terminal, words
-from harness.run.nominal import Frame, lay_out
 from harness.run.plan import Outcome, Play, Result, Survey, Unjudged, plays
 from tests.unit.factory import HIT, case, observe
 from tests.unit.standin import source_tree
