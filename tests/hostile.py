@@ -244,7 +244,7 @@ def played(mutated: Mutated, random: Random) -> Result:
         jprobes="", variables=(),
     )  # fmt: skip
     setup = SimpleNamespace(
-        kernel=kernel, modules=SimpleNamespace(compiler="", kept={}), witness=False, dump=None,
+        kernel=kernel, modules=SimpleNamespace(compiler="", kept={}), observer=None,
         logs=SimpleNamespace(unwritten=()),
     )  # fmt: skip
     run = repro._Run(cast(Any, setup), plan(), lambda outcome: None)

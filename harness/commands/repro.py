@@ -32,6 +32,7 @@ from harness.errors import ConfigError, Exit, OwnFault, Stopped
 if TYPE_CHECKING:
     from harness.model.policy import Policy, Variant
     from harness.run.job import Prepared
+    from harness.run.observer import Observer
     from harness.run.plan import Play, Result, Survey
 
 
@@ -368,12 +369,23 @@ def _expectation(options: argparse.Namespace, catalog: Catalog) -> Policy | None
     return variants[0].policy
 
 
+def _observer(options: argparse.Namespace) -> Observer | None:
+    if options.witness:
+        from harness.run.witness import Witness
+
+        return Witness()
+    if options.dump:
+        from harness.run.postmortem import Recorder
+
+        return Recorder(at_end=options.dump == "end")
+    return None
+
+
 def _judge(
     options: argparse.Namespace, catalog: Catalog, kernel: str, patches: Sequence[str] = ()
 ) -> Result:
     """A run over one kernel; raises one of plan.ENDED with what there is."""
     from harness.run import job
-    from harness.run.boot import Dump
     from harness.run.repro import run
     from harness.run.session import Deadlines
 
@@ -401,8 +413,7 @@ def _judge(
             functools.partial(
                 run,
                 deadlines=Deadlines(play=options.deadline),
-                witness=bool(options.witness),
-                dump=Dump(options.dump) if options.dump else None,
+                observer=_observer(options),
                 on_boot=on_boot,
                 on_outcome=on_outcome,
             ),

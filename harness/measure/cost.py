@@ -79,7 +79,7 @@ def run(kernel: Kernel, modules: Modules, variants: Sequence[Variant]) -> CostRe
     Raises one of plan.ENDED with what there is.
     """
     config = replace(DEFAULT_CONFIG, cpus=1, icount=True)
-    setup = Setup(kernel, modules, config, DEFAULT_DEADLINES, False, Run(kernel, modules))
+    setup = Setup(kernel, modules, config, DEFAULT_DEADLINES, Run(kernel, modules))
     outcomes: list[CostOutcome] = []
     kernel_trouble: tuple[str, ...] = ()
     own_trouble: list[str] = []

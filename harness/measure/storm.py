@@ -82,7 +82,7 @@ def run(
         )
     deadlines = replace(DEFAULT_DEADLINES, play=DEFAULT_DEADLINES.play + seconds)
     config = replace(DEFAULT_CONFIG, cpus=cpus)
-    setup = Setup(kernel, modules, config, deadlines, False, Run(kernel, modules))
+    setup = Setup(kernel, modules, config, deadlines, Run(kernel, modules))
     outcomes: list[StormOutcome] = []
     trouble: list[str] = []
     stopped: BaseException | None = None

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,13 +15,12 @@ from harness.kernel.image import image_size
 from harness.kernel.kernel import Engine, Kernel
 from harness.modules.build import Modules
 from harness.run.logs import Run
+from harness.run.observer import Observer
 from harness.run.session import Deadlines, Session
 from harness.vm.machine import DEFAULT_CONFIG, Config, Machine
 
 MINIMAL = "minimal"
 HELD_PLAN = "plan.held"
-# After a panic the guest stays as it is, in place of a reboot that would end QEMU.
-STAYS = "panic=0"
 # The default model has pages of 4 and 64 KiB only.
 CPU_16K_PAGES = "neoverse-n1"
 # Kernels as old as to have jprobes print a page of registers on a system call that they do
@@ -37,14 +35,6 @@ _STEP_MIB = 64
 _HUNGRY = ("CONFIG_KASAN", "CONFIG_DEBUG_KMEMLEAK", "CONFIG_PAGE_OWNER", "CONFIG_ARM64_64K_PAGES")
 
 
-class Dump(enum.Enum):
-    """When a dump of the guest is taken."""
-
-    PANIC = "panic"
-    # When all is played.
-    END = "end"
-
-
 @dataclass(frozen=True)
 class Setup:
     """What all boots of a run have in common."""
@@ -53,16 +43,8 @@ class Setup:
     modules: Modules
     config: Config
     deadlines: Deadlines
-    # GDB looks on.
-    witness: bool
     logs: Run
-    # When a dump is taken; None: never.
-    dump: Dump | None = None
-
-    @property
-    def held(self) -> bool:
-        """The guest plays when it is told to, not at once."""
-        return self.witness or self.dump is not None
+    observer: Observer | None = None
 
 
 def memory_mib(kernel: Kernel, initrd: bytes) -> int:
@@ -98,11 +80,13 @@ def start(setup: Setup, lines: Sequence[str]) -> Iterator[Session]:
     """Start a boot of a run with a plan's lines; the guest is gone on exit."""
     kernel, modules = setup.kernel, setup.modules
     initrd, channel = initramfs.cached(kernel, modules, recipe.load(MINIMAL))
-    # Alone, the guest plays at once; before a witness, when that is ready.
-    initrd += initramfs.plan(lines, HELD_PLAN) if setup.held else initramfs.plan(lines)
-    config = dataclasses.replace(setup.config, gdb=setup.witness)
-    if setup.dump:
-        config = dataclasses.replace(config, append=f"{config.append} {STAYS}".strip())
+    config = setup.config
+    if setup.observer:
+        # The guest plays when it is told to; alone, at once.
+        initrd += initramfs.plan(lines, HELD_PLAN)
+        config = setup.observer.prepare(config)
+    else:
+        initrd += initramfs.plan(lines)
     with (
         # What is tried again, and does not take with it what was judged.
         blame.explaining(),

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import select
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from qemu.qmp import QMPError
@@ -16,13 +18,17 @@ from harness.guest import loaded
 from harness.guest.protocol import Guest, Ran, Record
 from harness.host import tool
 from harness.kernel.kernel import Kernel
+from harness.model.witness import Sighting
 from harness.modules.build import Modules, names
 from harness.run.attendant import Attendant
 from harness.run.logs import BootLog
 from harness.run.plan import Play
 from harness.run.session import Session
 from harness.vm import qmp
+from harness.vm.machine import Config
 
+# After a panic the guest stays as it is, in place of a reboot that would end QEMU.
+STAYS = "panic=0"
 # After these the kernel says no more.
 LAST_WORDS = "---[ end Kernel panic"
 LAST_SECONDS = 5
@@ -103,40 +109,56 @@ def write(session: Session, log: BootLog) -> Path:
 
 
 class Recorder:
-    """Plays a plan in a guest that a dump is to be taken of, when it dies or at the end."""
+    """Takes a dump of the guest: of one that dies, and with `at_end`, of one that has played."""
 
-    def __init__(
+    testifies = False
+
+    def __init__(self, *, at_end: bool) -> None:
+        self._at_end = at_end
+
+    def check(self, kernel: Kernel) -> None:
+        """See check()."""
+        check(kernel)
+
+    def prepare(self, config: Config) -> Config:
+        """With a kernel that stays as it is after a panic."""
+        return dataclasses.replace(config, append=f"{config.append} {STAYS}".strip())
+
+    def records(
         self,
         session: Session,
         modules: Modules,
-        log: BootLog,
-        *,
-        at_end: bool,
+        plays: Sequence[Play],
+        plan: str,
         on_failure: Callable[[str], object],
-    ) -> None:
-        """`on_failure` is told of a dump that cannot be written."""
-        self._session = session
-        self._modules = modules
-        self._log = log
-        self._at_end = at_end
-        self._on_failure = on_failure
+    ) -> Iterator[tuple[Record, Sighting | None]]:
+        """See Observer.records(); each sighting is None."""
+        assert session.log
+        boot = _Recorded(session, modules, session.log, self._at_end, on_failure)
+        return ((record, None) for record in boot.records(plays, plan))
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """One boot of a guest that a dump is taken of."""
+
+    session: Session
+    modules: Modules
+    log: BootLog
+    at_end: bool
+    # Called with a sentence for a dump that cannot be written.
+    on_failure: Callable[[str], object]
 
     def records(self, plays: Sequence[Play], plan: str) -> Iterator[Record]:
-        """
-        The guest's introduction, then each play's record.
-
-        `plan` is the path of the plays' lines in the guest.  Raises as
-        Session.records() does.
-        """
-        session = self._session
+        session = self.session
         introduction = session.await_record(session.deadlines.boot)
         yield introduction
         if not isinstance(introduction, Guest):
             raise session.protocol_fault("The guest did not introduce itself.")
-        note_places(session, self._modules, self._log)
+        note_places(session, self.modules, self.log)
         session.on_death = self._on_death
-        session.send(PLAY.format(plan=plan, then=":" if self._at_end else "$b poweroff -f"))
-        if not self._at_end:
+        session.send(PLAY.format(plan=plan, then=":" if self.at_end else "$b poweroff -f"))
+        if not self.at_end:
             yield from session.records(session.received + len(plays))
             return
         for _ in plays:
@@ -146,15 +168,15 @@ class Recorder:
     def _on_death(self) -> None:
         """Let it finish its words first."""
         heard: list[str] = []
-        self._session.console.echo = heard.append
+        self.session.console.echo = heard.append
         deadline = time.monotonic() + LAST_SECONDS
         while LAST_WORDS not in "".join(heard) and (left := deadline - time.monotonic()) > 0:
-            if select.select([self._session], [], [], left)[0]:
-                self._session.look()
+            if select.select([self.session], [], [], left)[0]:
+                self.session.look()
         self._dump()
 
     def _dump(self) -> None:
         try:
-            write(self._session, self._log)
+            write(self.session, self.log)
         except DumpError as error:
-            self._on_failure(f"{error.sentence} {error.hint}")
+            self.on_failure(f"{error.sentence} {error.hint}")

@@ -6,17 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from harness.errors import ConfigError, InfrastructureError, KernelFault, UnfitEmulator, is_foreseen
+from harness.errors import InfrastructureError, KernelFault, UnfitEmulator, is_foreseen
 from harness.guest.protocol import LINE_SHOWN, Guest, Record, Refusal
 from harness.guest.splat import Splat, complaints
-from harness.kernel.kernel import Engine, Kernel
+from harness.kernel.kernel import Kernel
 from harness.model.assembled import observe
 from harness.model.observation import Observation
 from harness.model.verdict import judge
 from harness.model.witness import Sighting, disagreements
 from harness.modules.build import Modules
-from harness.run.boot import HELD_PLAN, Dump, Setup, start
+from harness.run.boot import HELD_PLAN, Setup, start
 from harness.run.logs import Run
+from harness.run.observer import Observer
 from harness.run.plan import BROKEN, INTERRUPTED, Outcome, Play, Result, ended_run
 from harness.run.session import DEFAULT_DEADLINES, Deadlines, Session
 from harness.vm.machine import DEFAULT_CONFIG, Config
@@ -58,11 +59,15 @@ class _Run:
             retried=tuple(self._retried),
             boots=self._boots,
             broken=self._broken,
-            witness=self._setup.witness,
+            witness=self._testified,
             jprobes=self._setup.kernel.jprobes,
             make=self._setup.kernel.variables,
             logs=str(self._setup.logs),
         )
+
+    @property
+    def _testified(self) -> bool:
+        return bool(self._setup.observer and self._setup.observer.testifies)
 
     def play(self, on_boot: Callable[[], None]) -> None:
         """Boot until all is played or a further boot would not help."""
@@ -112,23 +117,11 @@ class _Run:
         self, session: Session, plays: Sequence[Play]
     ) -> Iterator[tuple[Record, Sighting | None]]:
         """The guest's introduction, then each play's record, and what a witness saw."""
-        if self._setup.dump:
-            from harness.run.postmortem import Recorder
-
-            assert session.log
-            recorder = Recorder(
-                session,
-                self._setup.modules,
-                session.log,
-                at_end=self._setup.dump is Dump.END,
-                on_failure=self._own_trouble.append,
-            )
-            return ((record, None) for record in recorder.records(plays, f"/{HELD_PLAN}"))
-        if not self._setup.witness:
+        observer = self._setup.observer
+        if observer is None:
             return ((record, None) for record in session.records(len(plays)))
-        from harness.run.witness import Witness
-
-        return Witness(session, self._setup.modules).records(plays, f"/{HELD_PLAN}")
+        on_failure = self._own_trouble.append
+        return observer.records(session, self._setup.modules, plays, f"/{HELD_PLAN}", on_failure)
 
     def _judge(self, session: Session, plays: Sequence[Play]) -> None:
         """Judge each record as it comes; it must be the next one of the plan."""
@@ -142,7 +135,7 @@ class _Run:
             if not isinstance(record, Observation | Refusal) or record.seq != expected:
                 raise session.protocol_fault(f"The guest's record {expected} did not come.")
             outcome = judge_record(plays[expected - 1], record, self._setup.modules)
-            if self._setup.witness:
+            if self._testified:
                 outcome = heard(outcome, sighting)
             expected += 1
             self._tell(outcome)
@@ -190,8 +183,7 @@ def run(
     *,
     config: Config = DEFAULT_CONFIG,
     deadlines: Deadlines = DEFAULT_DEADLINES,
-    witness: bool = False,
-    dump: Dump | None = None,
+    observer: Observer | None = None,
     on_boot: Callable[[], None] = lambda: None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Result:
@@ -199,22 +191,13 @@ def run(
     Play `plays` in as few boots as possible: one, unless the kernel dies.
 
     The play during which the kernel dies is judged as that, never retried; the
-    rest is played in a further boot.  With `witness`, GDB looks on at each play; with
-    `dump`, a dump is taken.
+    rest is played in a further boot.  An `observer` looks on at all of them.
     `on_boot` is called while a guest boots, to do what else is to be done.  Raises
     one of plan.ENDED with what there is.
     """
-    if witness and kernel.engine is not Engine.PORT:
-        raise ConfigError(
-            "The witness stops where the port sends a probed function on its way; a kernel's"
-            " own jprobes single-step it elsewhere.",
-            "Leave --witness to kernels that the port is for.",
-        )
-    if dump:
-        from harness.run import postmortem
-
-        postmortem.check(kernel)
-    setup = Setup(kernel, modules, config, deadlines, witness, Run(kernel, modules), dump)
+    if observer:
+        observer.check(kernel)
+    setup = Setup(kernel, modules, config, deadlines, Run(kernel, modules), observer)
     run = _Run(setup, plays, on_outcome)
     ended: BaseException | None = None
     try:

@@ -9,13 +9,16 @@ instruction elsewhere: both come to the second instruction.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from harness.abi.aapcs64 import GENERAL_REGISTERS
+from harness.errors import ConfigError
 from harness.guest import loaded
 from harness.guest.protocol import Guest, Ran, Record
+from harness.kernel.kernel import Engine, Kernel
 from harness.model.case import Case
 from harness.model.witness import Copy, Sighting, copy_address, stack_top
 from harness.modules.build import Modules
@@ -23,6 +26,7 @@ from harness.modules.casegen import symbol
 from harness.run.plan import Play
 from harness.run.session import Session
 from harness.vm.gdb import FP, PC, SP, Gdb, GdbError, GdbSilent, Writer
+from harness.vm.machine import Config
 
 MODULE = "probe-targets"
 INSTRUCTION = 4
@@ -36,7 +40,37 @@ PLAY = (
 
 
 class Witness:
-    """GDB on a guest that plays when it is told to."""
+    """Has GDB sight each play."""
+
+    testifies = True
+
+    def check(self, kernel: Kernel) -> None:
+        """Raise ConfigError for a kernel whose probed functions go another way."""
+        if kernel.engine is not Engine.PORT:
+            raise ConfigError(
+                "The witness stops where the port sends a probed function on its way; a kernel's"
+                " own jprobes single-step it elsewhere.",
+                "Leave --witness to kernels that the port is for.",
+            )
+
+    def prepare(self, config: Config) -> Config:
+        """With QEMU's GDB stub."""
+        return dataclasses.replace(config, gdb=True)
+
+    def records(
+        self,
+        session: Session,
+        modules: Modules,
+        plays: Sequence[Play],
+        plan: str,
+        on_failure: Callable[[str], object],
+    ) -> Iterator[tuple[Record, Sighting | None]]:
+        """See Observer.records()."""
+        return _Sighted(session, modules).records(plays, plan)
+
+
+class _Sighted:
+    """One boot, with GDB on it."""
 
     def __init__(self, session: Session, modules: Modules) -> None:
         self._session = session
@@ -44,12 +78,6 @@ class Witness:
         self._breakpoints: list[int] = []
 
     def records(self, plays: Sequence[Play], plan: str) -> Iterator[tuple[Record, Sighting | None]]:
-        """
-        The guest's introduction, then each play's record and what was sighted.
-
-        `plan` is the path of the plays' lines in the guest.  Raises as
-        Session.records() does.
-        """
         session = self._session
         introduction = session.await_record(session.deadlines.boot)
         yield introduction, None

@@ -19,6 +19,7 @@ from harness.host import cache
 from harness.kernel.kernel import Kernel
 from harness.modules import build as modules
 from harness.run import repro
+from harness.run.observer import Observer
 from harness.run.plan import Outcome, Result, plays
 from harness.run.session import Deadlines
 
@@ -102,12 +103,12 @@ def broken(broken_tree: BrokenTree, kernel: Kernel, catalog: Catalog) -> Broken:
         cases: list[str],
         variants: list[str],
         deadlines: Deadlines = DEADLINES,
-        witness: bool = False,
+        observer: Observer | None = None,
     ) -> Result:
         chosen = catalog.select_cases(cases)
         built = modules.build(kernel, chosen, root=broken_tree(file, old, new))
         plan = plays(catalog.select_variants(variants), chosen)
-        return repro.run(kernel, built, plan, deadlines=deadlines, witness=witness)
+        return repro.run(kernel, built, plan, deadlines=deadlines, observer=observer)
 
     return play
 

@@ -16,9 +16,8 @@ from harness.kernel.kernel import Kernel
 from harness.model.policy import Policy, Rule
 from harness.modules import build as modules
 from harness.run import crash, logs, repro
-from harness.run.boot import Dump
 from harness.run.plan import Result, plays
-from harness.run.postmortem import vmcore_of
+from harness.run.postmortem import Recorder, vmcore_of
 from tests.disks import under_a_small_disk
 from tests.guest.conftest import DEADLINES, BrokenTree
 
@@ -37,7 +36,7 @@ def died(
     chosen = catalog.select_cases(["stack-9", "stack-17", "stack-8"])
     built = modules.build(kernel, chosen, root=broken_tree("probe-targets/core.c", ENDS, DIES))
     plan = plays(catalog.select_variants(["fixed-64"]), chosen)
-    return repro.run(kernel, built, plan, deadlines=DEADLINES, dump=Dump.PANIC)
+    return repro.run(kernel, built, plan, deadlines=DEADLINES, observer=Recorder(at_end=False))
 
 
 def test_a_panic_in_a_handler(died: Result, catalog: Catalog) -> None:

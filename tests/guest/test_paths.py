@@ -15,6 +15,7 @@ from harness.modules import build as modules
 from harness.run import boot, repro
 from harness.run.guest import Guest
 from harness.run.plan import plays
+from harness.run.witness import Witness
 from harness.vm.machine import Config, Disk
 
 
@@ -30,7 +31,7 @@ def test_any_folder_will_do(
     chosen = catalog.select_cases(["stack-9"])
     built = modules.build(kernel, chosen)
     plan = plays(catalog.select_variants(["none", "fixed-64"]), chosen)
-    result = repro.run(kernel, built, plan, witness=True)
+    result = repro.run(kernel, built, plan, observer=Witness())
     assert result.exit_status is Exit.AGREES
     assert not list((tmp_path / name / "tmp").iterdir())
 

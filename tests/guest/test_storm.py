@@ -51,7 +51,7 @@ def test_one_storm_after_another_in_one_guest(kernel: Kernel, catalog: Catalog) 
     built = modules.build(kernel, list(catalog.cases.values()))
     config = replace(DEFAULT_CONFIG, cpus=CPUS)
     logs = Run(kernel, built)
-    setup = Setup(kernel, built, config, DEFAULT_DEADLINES, False, logs)
+    setup = Setup(kernel, built, config, DEFAULT_DEADLINES, logs)
     variants = catalog.select_variants(["none", "fixed-128", "none"])
     lines = [f"~ {v.policy.rule.value} {v.policy.size} 500" for v in variants]
     with start(setup, lines) as session:

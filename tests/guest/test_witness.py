@@ -16,6 +16,7 @@ from harness.report import words
 from harness.run import repro
 from harness.run.plan import plays
 from harness.run.session import Deadlines
+from harness.run.witness import Witness
 from tests.guest.conftest import Broken, names
 from tests.guest.test_repro import command
 from tests.guest.test_sabotage import DIES, HANGS
@@ -48,7 +49,7 @@ def test_a_change_that_the_guest_does_not_see(broken: Broken) -> None:
         "	look_at_area(LOOK_AFTER);\n	((u8 *)play.pc->jp.stat.stack.sp)[480] ^= 1;\n",
         cases=["stack-9"],
         variants=["none", "fixed-64", "thread-size"],
-        witness=True,
+        observer=Witness(),
     )
     assert result.exit_status is Exit.DIFFERS
     none, fixed, everything = result.outcomes
@@ -69,7 +70,7 @@ def test_a_guest_that_lies(broken: Broken) -> None:
         "	stack_copy(bytes, at, size);\n	if (when == LOOK_SEEN)\n		bytes[0] |= 0x80;\n",
         cases=["by-ref-24"],
         variants=["thread-size"],
-        witness=True,
+        observer=Witness(),
     )
     (outcome,) = result.outcomes
     assert any("argument 1's copy after it differs from" in text for text in outcome.witness or ())
@@ -82,7 +83,7 @@ def test_a_death_before_the_witness(broken: Broken) -> None:
         DIES,
         cases=["stack-9", "stack-10", "stack-12"],
         variants=["none"],
-        witness=True,
+        observer=Witness(),
     )
     assert (result.boots, result.complete) == (2, True)
     assert names(result.differing) == {"stack-10"}
@@ -96,7 +97,7 @@ def test_a_hang_before_the_witness(broken: Broken) -> None:
         HANGS,
         cases=["stack-9", "stack-10", "stack-12"],
         variants=["none"],
-        witness=True,
+        observer=Witness(),
         deadlines=Deadlines(play=5, ping=60, end=10),
     )
     assert names(result.differing) == {"stack-10"}
@@ -112,7 +113,7 @@ def test_a_probe_that_is_never_hit(broken: Broken) -> None:
         "",
         cases=["stack-9"],
         variants=["none", "fixed-64"],
-        witness=True,
+        observer=Witness(),
     )
     assert len(result.differing) == 2
     assert "never saw the probed function's entry" in result.outcomes[0].reasons[-1]
@@ -136,6 +137,6 @@ def test_another_build_of_the_module(kernel: Kernel, catalog: Catalog) -> None:
     other = modules.build(kernel, chosen)
     mixed = _Mixed(other.folder, built.key, loaded=built.files)
     plan = plays(catalog.select_variants(["none"]), chosen)
-    result = repro.run(kernel, mixed, plan, witness=True)
+    result = repro.run(kernel, mixed, plan, observer=Witness())
     assert result.exit_status is Exit.INFRASTRUCTURE
     assert "does not hold probe-targets" in result.own_trouble[0]

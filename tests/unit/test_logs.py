@@ -25,10 +25,10 @@ from harness.guest import initramfs
 from harness.kernel.kernel import Kernel
 from harness.modules.build import Modules
 from harness.run import boot, logfile, logs, repro
-from harness.run.boot import Dump
 from harness.run.logfile import Stamped
 from harness.run.logs import Run
 from harness.run.plan import plays
+from harness.run.postmortem import Recorder
 from harness.vm.machine import Config, Machine
 
 NOWHERE = Path("/nonexistent")
@@ -290,7 +290,7 @@ def test_a_kernel_that_no_dump_could_be_read_of(tmp_path: Path, modules: Modules
     (tmp_path / "config").write_text("CONFIG_KPROBES=y\n")
     kernel = dataclasses.replace(KERNEL, config=tmp_path / "config")
     with pytest.raises(ConfigError, match="without CONFIG_KEXEC"):
-        repro.run(kernel, modules, [], dump=Dump.PANIC)
+        repro.run(kernel, modules, [], observer=Recorder(at_end=False))
 
 
 def test_a_run_notes_what_make_was_given(modules: Modules) -> None:
