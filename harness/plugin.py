@@ -23,15 +23,15 @@ import pytest
 if TYPE_CHECKING:
     from harness.cases.catalog import Catalog
     from harness.errors import HarnessError
+    from harness.inspect.guest import Guest
+    from harness.inspect.ssh import Reached
     from harness.kernel.kernel import Kernel
     from harness.kernel.options import Options
     from harness.model.case import Case
     from harness.model.policy import Variant
     from harness.modules.build import Modules
-    from harness.run.guest import Guest
     from harness.run.plan import Outcome, Play, Result
     from harness.run.shared import Checked, Shared
-    from harness.run.ssh import Reached
     from harness.vm.ssh import Ssh
 
 T = TypeVar("T", bound="Checked")
@@ -500,7 +500,7 @@ def _lent(guests: Shared[T]) -> Iterator[T]:
 
 @pytest.fixture(scope="session")
 def _jprobe_guests(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[Shared[Guest]]:
-    from harness.run.guest import Guest
+    from harness.inspect.guest import Guest
     from harness.run.shared import Shared
 
     with _told():
@@ -517,9 +517,9 @@ def guest(_jprobe_guests: Shared[Guest]) -> Iterator[Guest]:
 
 @pytest.fixture(scope="session")
 def _jprobe_reached(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[Shared[Reached]]:
+    from harness.inspect.ssh import reached
     from harness.report.terminal import PIPE_WIDTH, lines
     from harness.run.shared import Shared
-    from harness.run.ssh import reached
 
     matrix = _matrix(request.config)
 

@@ -13,7 +13,7 @@ from harness.errors import Exit
 from harness.host import stopping
 
 if TYPE_CHECKING:
-    from harness.run.crash import Cpu, Crash
+    from harness.inspect.crash import Cpu, Crash
 
 SUMMARY = "read the dump that repro --dump left: the jprobes' state, and damaged arguments"
 EXAMPLE = "jprobe-harness dump last --drgn"
@@ -35,7 +35,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.run import crash, logs
+    from harness.inspect import crash
+    from harness.run import logs
 
     folder, _ = logs.find(options.name)
     boot = crash.find(folder)
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _row(catalog: Catalog, found: Crash, cpu: Cpu) -> dict[str, Any]:
-    from harness.run.crash import damage
+    from harness.inspect.crash import damage
 
     case = catalog.cases.get(found.case)
     damaged = damage(case, cpu) if case and cpu.stack else []

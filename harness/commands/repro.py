@@ -207,7 +207,7 @@ def _check(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]) 
 
 
 def _check_debugger(plan: Sequence[Play]) -> None:
-    from harness.run import debug
+    from harness.inspect import debug
 
     if len(plan) != 1:
         raise ConfigError(
@@ -279,8 +279,8 @@ def _in_shell(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str
 
 def _in_gdb(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]) -> int:
     """One play under the user's own debugger."""
-    from harness.run import debug
-    from harness.run.guest import Guest
+    from harness.inspect import debug
+    from harness.inspect.guest import Guest
     from harness.vm.gdb import GDB
     from harness.vm.machine import Config
     from harness.vm.stub import Door
@@ -371,11 +371,11 @@ def _expectation(options: argparse.Namespace, catalog: Catalog) -> Policy | None
 
 def _observer(options: argparse.Namespace) -> Observer | None:
     if options.witness:
-        from harness.run.witness import Witness
+        from harness.inspect.witness import Witness
 
         return Witness()
     if options.dump:
-        from harness.run.postmortem import Recorder
+        from harness.inspect.postmortem import Recorder
 
         return Recorder(at_end=options.dump == "end")
     return None

@@ -59,12 +59,12 @@ def prompt(
 ) -> Result:
     """Play in a guest, report it, and hand the guest to the user."""
     from harness.guest import share
+    from harness.inspect.guest import Guest
+    from harness.inspect.shell import RECIPE, Host, interact, play_all, tables
     from harness.report.terminal import lines
     from harness.run import boot
-    from harness.run.guest import Guest
     from harness.run.logs import see
     from harness.run.plan import ENDED
-    from harness.run.shell import RECIPE, Host, interact, play_all, tables
     from harness.vm.machine import Config
     from harness.vm.terminal import Terminal
 

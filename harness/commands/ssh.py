@@ -19,7 +19,7 @@ from harness.commands.shell import GREETING, disks, terminal_type
 from harness.errors import ConfigError, Exit, Stopped
 
 if TYPE_CHECKING:
-    from harness.run.ssh import Reached
+    from harness.inspect.ssh import Reached
     from harness.vm.ssh import Ssh
     from harness.vm.terminal import Terminal
 
@@ -64,9 +64,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from harness.guest import share
+    from harness.inspect.ssh import reached
     from harness.report.terminal import PIPE_WIDTH, lines
     from harness.run.logs import see
-    from harness.run.ssh import reached
     from harness.vm.machine import Config
     from harness.vm.terminal import Terminal
 
@@ -116,7 +116,7 @@ def _told(progress: Progress, name: str, done: int, size: int) -> None:
 
 
 def _converse(ssh: Ssh, terminal: Terminal | None, command: str) -> int:
-    from harness.run.ssh import interact, stream
+    from harness.inspect.ssh import interact, stream
     from harness.vm.ssh import start
 
     channel = ssh.channel()

@@ -3,7 +3,7 @@
 Commands for a session with GDB at the hit of a jprobe.
 
 GDB sources this file: it runs in GDB's own Python and knows of the harness no
-more than what the play's JSON file says (harness/run/debug.py writes it).
+more than what the play's JSON file says (harness/inspect/debug.py writes it).
 """
 
 from __future__ import annotations

@@ -15,10 +15,10 @@ from random import Random
 from harness.cases.catalog import Catalog
 from harness.cases.generate import draw
 from harness.guest.protocol import Parser, Record
+from harness.inspect.guest import Guest
 from harness.kernel.spec import DEFAULT
 from harness.model.assembled import assemble
 from harness.run import job
-from harness.run.guest import Guest
 
 # A case as data, under "none".
 ASSEMBLED = assemble(draw(2016, 9), Random(2016))

@@ -23,11 +23,11 @@ from pygdbmi.gdbcontroller import GdbController
 from harness.abi.aapcs64 import Placement
 from harness.cases.catalog import Catalog
 from harness.errors import ConfigError, Exit
+from harness.inspect.debug import Debugged
+from harness.inspect.guest import Guest
 from harness.kernel.kernel import Kernel
 from harness.model.case import Case
 from harness.modules import build as modules
-from harness.run.debug import Debugged
-from harness.run.guest import Guest
 from harness.run.plan import plays
 from harness.vm.gdb import GDB
 from harness.vm.machine import Config

@@ -20,10 +20,10 @@ import pexpect
 import pytest
 
 from harness.cases.catalog import Catalog
+from harness.inspect.guest import Guest
+from harness.inspect.ssh import reached
 from harness.kernel.kernel import Kernel
 from harness.modules import build as modules
-from harness.run.guest import Guest
-from harness.run.ssh import reached
 from harness.vm import machine
 from tests import intruder
 from tests.guest.test_debug import free_port

@@ -12,12 +12,13 @@ import pytest
 
 from harness.cases.catalog import Catalog
 from harness.errors import ConfigError, Exit
+from harness.inspect import crash
+from harness.inspect.postmortem import Recorder, vmcore_of
 from harness.kernel.kernel import Kernel
 from harness.model.policy import Policy, Rule
 from harness.modules import build as modules
-from harness.run import crash, logs, repro
+from harness.run import logs, repro
 from harness.run.plan import Result, plays
-from harness.run.postmortem import Recorder, vmcore_of
 from tests.disks import under_a_small_disk
 from tests.guest.conftest import DEADLINES, BrokenTree
 

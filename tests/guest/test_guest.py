@@ -10,9 +10,9 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.errors import KernelDied, KernelHung, TestHung
 from harness.guest.initramfs import Channel
+from harness.inspect.guest import Guest
 from harness.kernel.kernel import Kernel
 from harness.modules import build as modules
-from harness.run.guest import Guest
 from harness.run.session import Deadlines
 
 

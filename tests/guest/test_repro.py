@@ -20,13 +20,13 @@ from harness.cases.catalog import Catalog
 from harness.errors import BuildError
 from harness.guest import initramfs, recipe
 from harness.host import cache
+from harness.inspect.guest import Guest
 from harness.kernel.kernel import Kernel
 from harness.model.case import Context
 from harness.model.nominal import Frame, nominal
 from harness.modules import build as modules
 from harness.modules import casegen
 from harness.run import repro
-from harness.run.guest import Guest
 from harness.run.plan import plays
 from tests.guest.conftest import BrokenTree
 

@@ -16,13 +16,13 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.guest.initramfs import Channel
+from harness.inspect.guest import Guest
+from harness.inspect.shell import RECIPE, play_all, tables
 from harness.kernel.kernel import Kernel
 from harness.model.observation import Observation
 from harness.modules import build as modules
 from harness.run import boot
-from harness.run.guest import Guest
 from harness.run.plan import plays
-from harness.run.shell import RECIPE, play_all, tables
 from tests.guest.conftest import BrokenTree
 
 SECONDS = 60

@@ -19,11 +19,11 @@ from harness.cases.catalog import Catalog
 from harness.errors import Exit, InfrastructureError, KernelDied
 from harness.guest.initramfs import Channel
 from harness.guest.protocol import Ran
+from harness.inspect.guest import Guest
+from harness.inspect.ssh import Reached, reached
 from harness.kernel.image import build_id
 from harness.kernel.kernel import Kernel
 from harness.modules import build as modules
-from harness.run.guest import Guest
-from harness.run.ssh import Reached, reached
 from harness.vm import ssh
 from harness.vm.ssh import Key, Ssh, SshError, WrongHostKey
 from tests.guest.test_shell import HARMLESS, HOSTILE

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
+from harness.inspect.witness import Witness
 from harness.kernel.kernel import Kernel
 from harness.modules import build as modules
 from harness.modules.build import Modules
@@ -16,7 +17,6 @@ from harness.report import words
 from harness.run import repro
 from harness.run.plan import plays
 from harness.run.session import Deadlines
-from harness.run.witness import Witness
 from tests.guest.conftest import Broken, names
 from tests.guest.test_repro import command
 from tests.guest.test_sabotage import DIES, HANGS

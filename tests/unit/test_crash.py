@@ -12,7 +12,7 @@ from elftools.common.exceptions import ELFError
 
 from harness.cases.catalog import Catalog
 from harness.errors import ConfigError
-from harness.run import crash
+from harness.inspect import crash
 from harness.toolchain.compiler import GCC
 
 SOURCE = """

@@ -22,13 +22,13 @@ from harness import cli
 from harness.cases.catalog import Catalog
 from harness.errors import ConfigError, Exit, InfrastructureError
 from harness.guest import initramfs
+from harness.inspect.postmortem import Recorder
 from harness.kernel.kernel import Kernel
 from harness.modules.build import Modules
 from harness.run import boot, logfile, logs, repro
 from harness.run.logfile import Stamped
 from harness.run.logs import Run
 from harness.run.plan import plays
-from harness.run.postmortem import Recorder
 from harness.vm.machine import Config, Machine
 
 NOWHERE = Path("/nonexistent")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.run.debug import word
+from harness.inspect.debug import word
 from harness.vm.ssh import write_config
 
 ODD = ["a b", "a,b", "a:b", "100%h", "a#b", "it's", 'a"b', "a\\b", "$HOME", "é"]

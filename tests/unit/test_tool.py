@@ -125,7 +125,7 @@ OWN = {
     "nightly/worker.py": "this program again",
     "commands/nightly.py": "the user's own command",
     "host/doctor.py": "a terminal's",
-    "run/debug.py": "a terminal's",
+    "inspect/debug.py": "a terminal's",
 }
 
 

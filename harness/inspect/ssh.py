@@ -19,13 +19,14 @@ from harness.cases.catalog import Catalog
 from harness.guest import cpio
 from harness.guest.initramfs import Channel
 from harness.guest.protocol import HostKey
+from harness.inspect import shell
+from harness.inspect.attendant import Attendant
+from harness.inspect.guest import Guest
+from harness.inspect.shell import Host, Tell
 from harness.kernel.kernel import Kernel
 from harness.modules.build import Modules
-from harness.run import boot, shell
-from harness.run.attendant import Attendant
-from harness.run.guest import Guest
+from harness.run import boot
 from harness.run.session import DEFAULT_DEADLINES, Deadlines
-from harness.run.shell import Host, Tell
 from harness.vm import qmp
 from harness.vm.escapes import Escapes
 from harness.vm.machine import DEFAULT_CONFIG, Config

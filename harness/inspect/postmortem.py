@@ -17,10 +17,10 @@ from harness.errors import ConfigError, InfrastructureError
 from harness.guest import loaded
 from harness.guest.protocol import Guest, Ran, Record
 from harness.host import tool
+from harness.inspect.attendant import Attendant
 from harness.kernel.kernel import Kernel
 from harness.model.witness import Sighting
 from harness.modules.build import Modules, names
-from harness.run.attendant import Attendant
 from harness.run.logs import BootLog
 from harness.run.plan import Play
 from harness.run.session import Session

@@ -18,8 +18,8 @@ from harness.errors import (
 )
 from harness.guest import cpio
 from harness.guest.protocol import DumpRequest, Record
+from harness.inspect.guest import Guest
 from harness.model.observation import Observation
-from harness.run.guest import Guest
 from harness.run.plan import Outcome, Play, Result, ended_run
 from harness.run.repro import judge_record
 from harness.vm.terminal import ESCAPE, Terminal

@@ -26,10 +26,10 @@ from elftools.elf.sections import SymbolTableSection
 from harness.abi.ctype import value_bytes
 from harness.errors import ConfigError
 from harness.guest import loaded
+from harness.inspect.postmortem import places_of, vmcore_of
 from harness.model.case import Case
 from harness.model.policy import Policy, Rule
 from harness.model.predict import ranges
-from harness.run.postmortem import places_of, vmcore_of
 
 if TYPE_CHECKING:
     from drgn import Object, Program

@@ -142,7 +142,7 @@ class Guest:
         Raises ConfigError for a kernel of which nobody could read one, DumpError where
         it cannot be written.
         """
-        from harness.run import postmortem
+        from harness.inspect import postmortem
 
         postmortem.check(self.kernel)
         postmortem.note_places(self.session, self.modules, self._log)

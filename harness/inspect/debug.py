@@ -23,13 +23,13 @@ from harness.errors import ConfigError, Stopped
 from harness.guest import loaded, symbols
 from harness.guest.symbols import Symbol
 from harness.host import tool
+from harness.inspect.attendant import Attendant
+from harness.inspect.guest import Guest
 from harness.kernel.kernel import Engine, Kernel
 from harness.model.case import Case
 from harness.model.observation import Observation
 from harness.modules.build import names
 from harness.modules.casegen import symbol
-from harness.run.attendant import Attendant
-from harness.run.guest import Guest
 from harness.run.plan import Outcome, Play
 from harness.run.repro import judge_record
 from harness.vm import qmp
