@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the calling convention makes of C types; pure."""
+"""C types and where AAPCS64 places them as arguments; no I/O."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What runs inside the guest, and what it says."""
+"""What runs inside a guest: its initramfs, records, complaints of its kernel's."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where a bootable kernel and modules for it come from."""
+"""Kernels: from a Debian package, an image or a source tree, and what is changed in it."""

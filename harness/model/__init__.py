@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The calling convention, the policies and what follows from them; no I/O."""
+"""Cases, policies, what must come of them, and what is held against it; no I/O."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kernels x variants x cases, carried out."""
+"""A plan, the boots that play it, and what is kept of them."""

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The documentation's picture of the program is the contract that lint-imports checks."""
+
+from __future__ import annotations
+
+from tests.tower import PAGE, ROOT, files, layers, page
+
+# A folder with more rooms than this is two.  A command is a room, whatever their number.
+ROOMS = 12
+
+
+def test_the_picture_is_the_contracts() -> None:
+    text = PAGE.read_text()
+    assert page(text) == text, "run: python -m tests.tower"
+    assert page(text.replace("| `vm` |", "| `run` |")) == text
+
+
+def test_every_module_has_its_place() -> None:
+    placed = {path for layer in layers() for name in layer for path in files(name)}
+    modules = {path for path in (ROOT / "harness").rglob("*.py") if path.name != "__init__.py"}
+    assert modules == placed
