@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness import __version__
 from harness.cases.catalog import Catalog
-from harness.model.nominal import Frame, lay_out
+from harness.model.assumed import Frame, lay_out
 from harness.report.stack_picture import svg
 
 project = "jprobe-harness"

@@ -13,8 +13,8 @@ from harness.errors import ConfigError, Exit
 from harness.model.policy import Rule
 
 if TYPE_CHECKING:
+    from harness.model.assumed import Frame
     from harness.model.case import Case
-    from harness.model.nominal import Frame
     from harness.model.policy import Variant
 
 SUMMARY = "say what a variant does to a case, without a guest"
@@ -37,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.model.nominal import Frame, nominal
+    from harness.model.assumed import Frame, predict_assumed
     from harness.report import terminal, words
 
     catalog = Catalog(options.case_dir)
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         if options.json is None:
             return Exit.AGREES
     rows = [
-        words.prediction_row(case, variant, nominal(case, variant.expected, frame))
+        words.prediction_row(case, variant, predict_assumed(case, variant.expected, frame))
         for case in cases
         for variant in variants
     ]
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _draw(file: str, cases: list[Case], variants: list[Variant], frame: Frame) -> None:
-    from harness.model.nominal import lay_out
+    from harness.model.assumed import lay_out
     from harness.report.stack_picture import svg
 
     if len(cases) != 1:

@@ -22,8 +22,7 @@ from harness.kernel.kernel import Kernel
 from harness.kernel.options import Options
 from harness.measure import cost, fuzz
 from harness.measure.cost import CostResult
-from harness.model import place
-from harness.model.arrival import arrives
+from harness.model import expected
 from harness.model.observation import Look
 from harness.model.verdict import places
 from harness.modules import build as modules
@@ -233,12 +232,12 @@ def _cell(outcome: Outcome) -> Cell:
     looks: dict[str, dict[str, str]] = {}
     if verdict:
         damage = {
-            place.argument(index): words.spans(offsets)
+            expected.argument_name(index): words.spans(offsets)
             for index, offsets in sorted(verdict.corrupt.items())
             if offsets
         }
         if verdict.lost:
-            damage[place.OBJECT] = words.spans(verdict.lost)
+            damage[expected.OBJECT] = words.spans(verdict.lost)
         looks = dict(_looks(outcome))
     return Cell(
         variant=outcome.play.variant.name,
@@ -256,13 +255,13 @@ def _looks(outcome: Outcome) -> Iterator[tuple[str, dict[str, str]]]:
     assert outcome.verdict
     observation = outcome.verdict.observation
     looks: dict[str, Look | None] = {
-        place.AREA: observation.area,
-        place.OBJECT: observation.object,
+        expected.AREA: observation.area,
+        expected.OBJECT: observation.object,
     }
     for index, placement in enumerate(outcome.play.case.layout.placements):
         if placement.by_reference:
-            looks[place.argument(index)] = observation.arguments.get(index)
-    predicted = arrives(outcome.verdict)
+            looks[expected.argument_name(index)] = observation.arguments.get(index)
+    predicted = expected.arrives(outcome.verdict)
     for name, look in looks.items():
         moments = {"before": look.before, "after": look.after, "seen": look.seen} if look else {}
         moments["predicted"] = predicted.get(name)

@@ -108,7 +108,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     seen: str
     agrees: bool
     reasons: list[str]
-    # Byte ranges that are corrupt, by what they are of: see harness/model/place.py.
+    # Byte ranges that are corrupt, by what they are of: see harness/model/expected.py.
     damage: dict[str, list[list[int]]]
     # Bytes in hexadecimal, by place and moment: before, after, seen, predicted.
     looks: dict[str, dict[str, str]] = {}

@@ -22,8 +22,8 @@ from harness.guest import initramfs, recipe
 from harness.host import cache
 from harness.inspect.guest import Guest
 from harness.kernel.kernel import Kernel
+from harness.model.assumed import Frame, predict_assumed
 from harness.model.case import Context
-from harness.model.nominal import Frame, nominal
 from harness.modules import build as modules
 from harness.modules import casegen
 from harness.run import repro
@@ -74,7 +74,7 @@ def test_predict_without_a_guest_says_the_same(full_run: dict[str, Any], catalog
         if seen["class"]
         not in (
             labels := {
-                nominal(
+                predict_assumed(
                     catalog.cases[seen["case"]], catalog.variants[seen["variant"]].policy, frame
                 ).label
                 for frame in Frame

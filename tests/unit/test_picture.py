@@ -11,7 +11,7 @@ import pytest
 from harness import cli
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
-from harness.model.nominal import Frame, lay_out
+from harness.model.assumed import Frame, lay_out
 from harness.model.predict import predict
 from harness.report.stack_picture import HEIGHT, WORD, WORD_MAX, svg
 

@@ -24,7 +24,7 @@ from harness.commands import log, output, repro, telling
 from harness.errors import ConfigError, Exit, HarnessError
 from harness.guest.protocol import Damaged, Parser
 from harness.guest.splat import Kind, Splat, scan
-from harness.model.nominal import Frame, lay_out
+from harness.model.assumed import Frame, lay_out
 from harness.model.policy import Policy, Rule, Variant
 from harness.nightly import html as page
 from harness.nightly import mail, night, told

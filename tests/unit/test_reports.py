@@ -20,7 +20,7 @@ from harness.cli import main
 from harness.commands import repro
 from harness.errors import Exit
 from harness.guest.splat import Kind, Splat
-from harness.model.nominal import Frame, lay_out
+from harness.model.assumed import Frame, lay_out
 from harness.model.observation import Counts
 from harness.model.policy import Policy, Rule, Variant
 from harness.model.verdict import judge

@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the model says that the probed function, or the caller, finds: bytes, not classes."""
+"""Expected bytes: what the model says that the probed function, or the caller, finds."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from harness.model import place
 from harness.model.observation import Look
 from harness.model.verdict import Verdict
+
+# What bytes are of, by name.
+AREA = "area"
+OBJECT = "object"
+
+
+def argument_name(index: int) -> str:
+    """Of the value of an argument, or of a by-reference one the copy."""
+    return f"argument {index}"
 
 
 def arrives(verdict: Verdict) -> dict[str, bytes]:
@@ -19,14 +27,14 @@ def arrives(verdict: Verdict) -> dict[str, bytes]:
     prediction, observation = verdict.prediction, verdict.observation
     sp = observation.hit.sp
     restored = range(sp, sp + prediction.window)
-    found = {place.AREA: _arrives(observation.area, prediction.area_writes, restored, sp)}
+    found = {AREA: _arrives(observation.area, prediction.area_writes, restored, sp)}
     for index, writes in prediction.copy_writes.items():
         look = observation.arguments.get(index)
         if look:
-            found[place.argument(index)] = _arrives(look, writes, restored, look.at)
+            found[argument_name(index)] = _arrives(look, writes, restored, look.at)
     if observation.object and observation.object.before:
         before, after = observation.object.before, prediction.object_after
-        found[place.OBJECT] = bytes(
+        found[OBJECT] = bytes(
             before[i] if i in prediction.lost else after[i] for i in range(len(after))
         )
     return {name: data for name, data in found.items() if data}

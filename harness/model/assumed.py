@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Predictions without a guest: a nominal stack stands in for a measured one.
+Predictions without a guest: an assumed frame stands in for a measured one.
 
 The two layouts are those that compilers in use have: gcc 12 keeps the frame
 record below the locals, right above the outgoing arguments; gcc 16 above them.
@@ -44,7 +44,7 @@ class Frame(enum.Enum):
     ABOVE = "record-above"
 
 
-def nominal(case: Case, policy: Policy, frame: Frame) -> Prediction:
+def predict_assumed(case: Case, policy: Policy, frame: Frame) -> Prediction:
     """Predict for a stack that is laid out as lay_out() has it."""
     return predict(case, policy, *lay_out(case, frame))
 

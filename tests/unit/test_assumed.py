@@ -10,8 +10,8 @@ import pytest
 from harness import cli
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
+from harness.model.assumed import Frame, lay_out, predict_assumed
 from harness.model.case import Context
-from harness.model.nominal import Frame, lay_out, nominal
 from harness.model.verdict import judge
 from tests.unit.factory import case, observe
 
@@ -50,7 +50,7 @@ def test_a_hit_there_is_one_that_a_verdict_accepts(context: Context, frame: Fram
 def test_what_the_context_means(
     variant: str, name: str, label: str, window: int, frame: Frame
 ) -> None:
-    prediction = nominal(CATALOG.cases[name], CATALOG.variants[variant].policy, frame)
+    prediction = predict_assumed(CATALOG.cases[name], CATALOG.variants[variant].policy, frame)
     assert (prediction.label, prediction.window) == (label, window)
 
 
