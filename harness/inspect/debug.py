@@ -23,7 +23,7 @@ from harness.errors import ConfigError, Stopped
 from harness.guest import loaded, symbols
 from harness.guest.symbols import Symbol
 from harness.host import tool
-from harness.inspect.attendant import Attendant
+from harness.inspect.console_pump import ConsolePump
 from harness.inspect.guest import Guest
 from harness.kernel.kernel import Engine, Kernel
 from harness.model.case import Case
@@ -196,7 +196,7 @@ class Debugged:
 
     def run_gdb(self, script: Path) -> None:
         """GDB in the user's terminal, until it ends."""
-        with Attendant(self._guest.session, self._attend):
+        with ConsolePump(self._guest.session, self._attend):
             # Ctrl-C is GDB's.
             previous = signal.signal(signal.SIGINT, lambda number, frame: None)
             try:

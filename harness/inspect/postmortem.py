@@ -17,7 +17,7 @@ from harness.errors import ConfigError, InfrastructureError
 from harness.guest import loaded
 from harness.guest.protocol import Guest, Ran, Record
 from harness.host import tool
-from harness.inspect.attendant import Attendant
+from harness.inspect.console_pump import ConsolePump
 from harness.kernel.kernel import Kernel
 from harness.model.witness import Sighting
 from harness.modules.build import Modules, names
@@ -90,7 +90,7 @@ def write(session: Session, log: BootLog) -> Path:
     """Write a dump of the guest as it is now; raises DumpError."""
     file = vmcore_of(log.run, log.number)
     file.unlink(missing_ok=True)
-    with Attendant(session, session.look):
+    with ConsolePump(session, session.look):
         try:
             qmp.execute(
                 session.machine.qmp,

@@ -20,7 +20,7 @@ from harness.guest import cpio
 from harness.guest.initramfs import Channel
 from harness.guest.protocol import HostKey
 from harness.inspect import shell
-from harness.inspect.attendant import Attendant
+from harness.inspect.console_pump import ConsolePump
 from harness.inspect.guest import Guest
 from harness.inspect.shell import Host, Tell
 from harness.kernel.kernel import Kernel
@@ -103,7 +103,7 @@ def reached(
         file = write_config(folder, port, host_key.key, folder / "id_ed25519")
         host = Host(guest, catalog, tell)
         with (
-            Attendant(guest.session, host.attend),
+            ConsolePump(guest.session, host.attend),
             Ssh(port, host_key.key, folder / "id_ed25519") as ssh,
         ):
             yield Reached(guest, ssh, file)

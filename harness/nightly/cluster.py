@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from harness.errors import ConfigError, HarnessError, InfrastructureError
-from harness.nightly import parcel
+from harness.nightly import bundle
 from harness.nightly.perform import failed, prepared
 from harness.nightly.unit import Done, Kind, Parcel, Unit
 from harness.nightly.worker import WANTED
@@ -90,7 +90,7 @@ class Sender(Executor):
             packing = self._packing.setdefault(key, threading.Lock())
         with packing:
             if key not in self._packed:
-                self._packed[key] = [parcel.pack(*image) for image in prepared(unit)]
+                self._packed[key] = [bundle.pack(*image) for image in prepared(unit)]
             return self._packed[key]
 
     @contextmanager
@@ -132,8 +132,8 @@ def _work(function: Callable[[Unit], Done], unit: Unit) -> Done:
     started = time.time()
     try:
         for one in unit.parcels:
-            for digest in parcel.lacks(one):
-                parcel.keep(digest, _fetch(digest))
+            for digest in bundle.lacks(one):
+                bundle.keep(digest, _fetch(digest))
     except HarnessError as error:
         return failed(unit, error, started)
     token = WANTED.set(_is_wanted)

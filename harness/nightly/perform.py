@@ -27,7 +27,7 @@ from harness.model.observation import Look
 from harness.model.verdict import places
 from harness.modules import build as modules
 from harness.modules.build import Modules
-from harness.nightly.parcel import unpack
+from harness.nightly.bundle import unpack
 from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Picture, Unit, result
 from harness.report import words
 from harness.report.stack_picture import damaged, parts

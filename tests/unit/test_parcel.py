@@ -16,7 +16,7 @@ from harness.guest.recipe import load
 from harness.host import cache
 from harness.kernel.kernel import Engine, Kernel
 from harness.modules.build import Modules, names
-from harness.nightly import cluster, parcel
+from harness.nightly import bundle, cluster
 from harness.nightly.unit import Done, Kind, Parcel, Unit, result
 from harness.run.boot import MINIMAL
 
@@ -48,19 +48,19 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Kernel, Modul
 
 def sent(made: tuple[Kernel, Modules]) -> tuple[Parcel, dict[str, bytes]]:
     """A parcel as it comes, and the files as they travel."""
-    packed, files = parcel.pack(*made)
+    packed, files = bundle.pack(*made)
     came = msgspec.json.decode(msgspec.json.encode(packed), type=Parcel)
     return came, {digest: path.read_bytes() for digest, path in files.items()}
 
 
 def test_what_was_packed_is_unpacked(made: tuple[Kernel, Modules]) -> None:
     came, files = sent(made)
-    assert sorted(parcel.lacks(came)) == sorted(files)
+    assert sorted(bundle.lacks(came)) == sorted(files)
     for digest, data in files.items():
         assert digest == hashlib.sha256(data).hexdigest()
-        parcel.keep(digest, data)
-    assert parcel.lacks(came) == []
-    kernel, modules = parcel.unpack(came)
+        bundle.keep(digest, data)
+    assert bundle.lacks(came) == []
+    kernel, modules = bundle.unpack(came)
     assert kernel.variables == ("W=1",)
     before, built = made
     assert kernel.image.read_bytes() == b"image"
@@ -78,26 +78,26 @@ def test_what_was_packed_is_unpacked(made: tuple[Kernel, Modules]) -> None:
 def test_a_file_that_is_damaged_on_the_worker(made: tuple[Kernel, Modules], kind: str) -> None:
     came, files = sent(made)
     for digest, data in files.items():
-        parcel.keep(digest, data)
-    kernel, _ = parcel.unpack(came)
+        bundle.keep(digest, data)
+    kernel, _ = bundle.unpack(came)
     path = kernel.image
     if kind == "blobs":
         (path,) = cache.root().glob(f"blobs/{came.files['kernel/Image']}/blob")
     # It is one file under both names.
     path.write_bytes(b"")
-    lacking = parcel.lacks(came)
+    lacking = bundle.lacks(came)
     assert lacking == [came.files["kernel/Image"]]
     for digest in lacking:
-        parcel.keep(digest, files[digest])
-    assert parcel.unpack(came)[0].image.read_bytes() == b"image"
+        bundle.keep(digest, files[digest])
+    assert bundle.unpack(came)[0].image.read_bytes() == b"image"
 
 
 def test_a_file_that_was_damaged(made: tuple[Kernel, Modules]) -> None:
     came, files = sent(made)
     for digest, data in files.items():
         with pytest.raises(InfrastructureError, match="damaged on its way"):
-            parcel.keep(digest, data + b"x")
-    assert len(parcel.lacks(came)) == len(files)
+            bundle.keep(digest, data + b"x")
+    assert len(bundle.lacks(came)) == len(files)
 
 
 def test_a_file_comes_once(made: tuple[Kernel, Modules], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +163,7 @@ def test_a_file_that_is_lost_with_its_worker_is_sent_again(
     made: tuple[Kernel, Modules], monkeypatch: pytest.MonkeyPatch, losses: int
 ) -> None:
     monkeypatch.setattr(cluster, "prepared", lambda unit: [made])
-    _, files = parcel.pack(*made)
+    _, files = bundle.pack(*made)
     scheduler = Scheduler(losses)
     with cluster.Sender(cast(Any, scheduler)) as sender:
         future = sender.submit(lambda unit: result(unit, 0.0, 1.0), UNIT)

@@ -13,7 +13,7 @@ from harness.errors import InfrastructureError
 from harness.run.session import Session
 
 
-class Attendant:
+class ConsolePump:
     """Attends to a guest in a thread of its own, while this one does something else."""
 
     def __init__(self, session: Session, attend: Callable[[], object]) -> None:
@@ -23,7 +23,7 @@ class Attendant:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._failure: BaseException | None = None
 
-    def __enter__(self) -> Attendant:
+    def __enter__(self) -> ConsolePump:
         self._thread.start()
         return self
 
