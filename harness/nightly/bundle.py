@@ -20,16 +20,16 @@ from harness.guest.initramfs import VIRTIO_SERIAL
 from harness.host import cache
 from harness.kernel.kernel import Engine, Kernel, module_order
 from harness.modules.build import Modules
-from harness.nightly.unit import Parcel
+from harness.nightly.unit import Bundle
 from harness.run.boot import MINIMAL
 
-# Parcels, and files, that a worker keeps; a file is a kernel's image at the most.
+# Bundles, and files, that a worker keeps; a file is a kernel's image at the most.
 KEPT = 200
 _BLOB = "blob"
 
 
-def pack(kernel: Kernel, modules: Modules) -> tuple[Parcel, dict[str, Path]]:
-    """A parcel, and where on this machine the files are that it names, by digest."""
+def pack(kernel: Kernel, modules: Modules) -> tuple[Bundle, dict[str, Path]]:
+    """A bundle, and where on this machine the files are that it names, by digest."""
     kernel.mend()
     files = {
         "kernel/Image": kernel.image,
@@ -40,7 +40,7 @@ def pack(kernel: Kernel, modules: Modules) -> tuple[Parcel, dict[str, Path]]:
         **{f"modules/{name}": modules.folder / name for name in ("kept.json", "compiler")},
     }
     digests = {name: _digest(path.read_bytes()) for name, path in files.items()}
-    parcel = Parcel(
+    bundle = Bundle(
         spec=kernel.spec,
         release=kernel.release,
         version=kernel.version,
@@ -52,7 +52,7 @@ def pack(kernel: Kernel, modules: Modules) -> tuple[Parcel, dict[str, Path]]:
         modules_key=modules.key,
         files=digests,
     )
-    return parcel, {digests[name]: path for name, path in files.items()}
+    return bundle, {digests[name]: path for name, path in files.items()}
 
 
 def _drivers(kernel: Kernel) -> list[Path]:
@@ -64,9 +64,9 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def lacks(parcel: Parcel) -> list[str]:
+def lacks(bundle: Bundle) -> list[str]:
     """Digests of the files that this machine does not have yet."""
-    return [digest for digest in parcel.files.values() if not cache.has("blobs", digest)]
+    return [digest for digest in bundle.files.values() if not cache.has("blobs", digest)]
 
 
 def keep(digest: str, data: bytes) -> None:
@@ -83,35 +83,35 @@ def _write(folder: Path, data: bytes) -> None:
     (folder / _BLOB).write_bytes(data)
 
 
-def unpack(parcel: Parcel) -> tuple[Kernel, Modules]:
+def unpack(bundle: Bundle) -> tuple[Kernel, Modules]:
     """The kernel and its modules, as far as a boot needs them; all files must be there."""
 
     def make(folder: Path) -> None:
-        for name, digest in parcel.files.items():
+        for name, digest in bundle.files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             os.link(cache.root() / "blobs" / digest / _BLOB, path)
 
-    key = cache.digest(msgspec.json.encode(parcel))
-    home = cache.used(cache.entry("parcels", key, make))
-    for kind in ("parcels", "blobs"):
+    key = cache.digest(msgspec.json.encode(bundle))
+    home = cache.used(cache.entry("bundles", key, make))
+    for kind in ("bundles", "blobs"):
         cache.trim(kind, KEPT)
-    engine = Engine(parcel.engine)
+    engine = Engine(bundle.engine)
     kernel = Kernel(
-        spec=parcel.spec,
-        release=parcel.release,
-        version=parcel.version,
+        spec=bundle.spec,
+        release=bundle.release,
+        version=bundle.version,
         image=home / "kernel/Image",
         config=home / "kernel/config",
-        # Nothing is built from a parcel.
+        # Nothing is built from a bundle.
         build=home,
         modules=home / "kernel/modules",
         busybox=home / "kernel/busybox",
-        key=parcel.key,
+        key=bundle.key,
         home=home,
         engine=engine,
-        jprobes=parcel.jprobes,
-        own_policy=parcel.own_policy,
-        variables=tuple(parcel.make),
+        jprobes=bundle.jprobes,
+        own_policy=bundle.own_policy,
+        variables=tuple(bundle.make),
     )
-    return kernel, Modules(home / "modules", parcel.modules_key, engine)
+    return kernel, Modules(home / "modules", bundle.modules_key, engine)

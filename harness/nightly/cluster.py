@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from harness.errors import ConfigError, HarnessError, InfrastructureError
 from harness.nightly import bundle
 from harness.nightly.perform import failed, prepared
-from harness.nightly.unit import Done, Kind, Parcel, Unit
+from harness.nightly.unit import Bundle, Done, Kind, Unit
 from harness.nightly.worker import WANTED
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ LOST = 3
 # Units that are on their way; a scheduler with more workers has none to wait for.
 AT_ONCE = 256
 FETCH_SECONDS = 300
-# What decides on a unit's parcels: kernel, compiler, kind and variants.
+# What decides on a unit's bundles: kernel, compiler, kind and variants.
 _Key = tuple[str | Kind, ...]
 
 
@@ -42,7 +42,7 @@ class Sender(Executor):
         self._client = client
         self._threads = ThreadPoolExecutor(AT_ONCE)
         self._packing: dict[_Key, threading.Lock] = {}
-        self._packed: dict[_Key, list[tuple[Parcel, dict[str, Path]]]] = {}
+        self._packed: dict[_Key, list[tuple[Bundle, dict[str, Path]]]] = {}
         # How many units need a file, by digest.
         self._users: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -63,7 +63,7 @@ class Sender(Executor):
         except HarnessError as error:
             return failed(unit, error, started)
         sources = {digest: path for _, files in packed for digest, path in files.items()}
-        sent = replace(unit, parcels=[parcel for parcel, _ in packed])
+        sent = replace(unit, bundles=[bundle for bundle, _ in packed])
         with self._held(sources):
             return self._played(function, sent, sources)
 
@@ -83,8 +83,8 @@ class Sender(Executor):
                 raise InfrastructureError("The scheduler is gone.", "Go on: --resume") from error
         raise InfrastructureError("The workers lose what they hold.", "Look at their memory.")
 
-    def _pack(self, unit: Unit) -> list[tuple[Parcel, dict[str, Path]]]:
-        """The parcels of a unit, made once for all that need the same."""
+    def _pack(self, unit: Unit) -> list[tuple[Bundle, dict[str, Path]]]:
+        """The bundles of a unit, made once for all that need the same."""
         key: _Key = (unit.kernel, unit.compiler, unit.kind, *unit.variants)
         with self._lock:
             packing = self._packing.setdefault(key, threading.Lock())
@@ -131,7 +131,7 @@ def _work(function: Callable[[Unit], Done], unit: Unit) -> Done:
     """On a worker: fetch what its machine lacks, and do the unit."""
     started = time.time()
     try:
-        for one in unit.parcels:
+        for one in unit.bundles:
             for digest in bundle.lacks(one):
                 bundle.keep(digest, _fetch(digest))
     except HarnessError as error:

@@ -95,15 +95,15 @@ def prepared(unit: Unit) -> list[tuple[Kernel, Modules]]:
 
 
 def _prepare(unit: Unit) -> job.Prepare:
-    """What brings the images: from parcels, where the unit has them."""
-    parcels = iter(unit.parcels)
+    """What brings the images: from bundles, where the unit has them."""
+    bundles = iter(unit.bundles)
 
     def unpacked(
         kernel_spec: str, catalog: Catalog, *, options: Options, report: Progress
     ) -> tuple[Kernel, Modules]:
-        return unpack(next(parcels))
+        return unpack(next(bundles))
 
-    return unpacked if unit.parcels else job.prepare
+    return unpacked if unit.bundles else job.prepare
 
 
 def _quietly(what: str, percent: float) -> None:

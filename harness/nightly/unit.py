@@ -23,7 +23,7 @@ class Kind(enum.Enum):
     COST = "cost"
 
 
-class Parcel(msgspec.Struct, frozen=True, kw_only=True):
+class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     """A kernel and its test modules; files are named by the SHA-256 of their content."""
 
     spec: str
@@ -63,7 +63,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     # Of a cost: the percentage by which a hit may cost more than it did.
     growth: float = 0
     # The images that it is played on; none: whoever plays it fetches and builds them.
-    parcels: list[Parcel] = []
+    bundles: list[Bundle] = []
     # Seconds that it may take, builds included.
     deadline: float
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A parcel brings what a boot needs, once, and nothing that was damaged."""
+"""A bundle brings what a boot needs, once, and nothing that was damaged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.host import cache
 from harness.kernel.kernel import Engine, Kernel
 from harness.modules.build import Modules, names
 from harness.nightly import bundle, cluster
-from harness.nightly.unit import Done, Kind, Parcel, Unit, result
+from harness.nightly.unit import Bundle, Done, Kind, Unit, result
 from harness.run.boot import MINIMAL
 
 CONFIG = "CONFIG_ARM64=y\nCONFIG_VIRTIO_MMIO=y\nCONFIG_VIRTIO_CONSOLE=y\n"
@@ -46,10 +46,10 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Kernel, Modul
     return kernel, Modules(folder, "m")
 
 
-def sent(made: tuple[Kernel, Modules]) -> tuple[Parcel, dict[str, bytes]]:
-    """A parcel as it comes, and the files as they travel."""
+def sent(made: tuple[Kernel, Modules]) -> tuple[Bundle, dict[str, bytes]]:
+    """A bundle as it comes, and the files as they travel."""
     packed, files = bundle.pack(*made)
-    came = msgspec.json.decode(msgspec.json.encode(packed), type=Parcel)
+    came = msgspec.json.decode(msgspec.json.encode(packed), type=Bundle)
     return came, {digest: path.read_bytes() for digest, path in files.items()}
 
 
@@ -74,7 +74,7 @@ def test_what_was_packed_is_unpacked(made: tuple[Kernel, Modules]) -> None:
     assert there[1] is Channel.VIRTIO
 
 
-@pytest.mark.parametrize("kind", ["blobs", "parcels"])
+@pytest.mark.parametrize("kind", ["blobs", "bundles"])
 def test_a_file_that_is_damaged_on_the_worker(made: tuple[Kernel, Modules], kind: str) -> None:
     came, files = sent(made)
     for digest, data in files.items():
@@ -112,16 +112,16 @@ def test_a_file_comes_once(made: tuple[Kernel, Modules], monkeypatch: pytest.Mon
         return result(unit, 0.0, 1.0, planned=1, played=1)
 
     monkeypatch.setattr(cluster, "_fetch", fetch)
-    unit = msgspec.structs.replace(UNIT, parcels=[came])
+    unit = msgspec.structs.replace(UNIT, bundles=[came])
     assert cluster._work(work, unit).complete
     assert sorted(fetched) == sorted(files)
     # Another kernel that has all but one file in common.
     other = msgspec.structs.replace(came, files={**came.files, "kernel/Image": "0" * 64})
-    again = cluster._work(work, msgspec.structs.replace(UNIT, parcels=[came]))
+    again = cluster._work(work, msgspec.structs.replace(UNIT, bundles=[came]))
     assert (again.complete, len(fetched)) == (True, len(files))
     count = len(fetched)
     files["0" * 64] = b"not it"
-    bad = cluster._work(work, msgspec.structs.replace(UNIT, parcels=[other]))
+    bad = cluster._work(work, msgspec.structs.replace(UNIT, bundles=[other]))
     assert fetched[count:] == ["0" * 64]
     assert "damaged on its way" in bad.own_trouble[0]
     assert not bad.complete
@@ -154,7 +154,7 @@ class Scheduler:
     def result(self) -> Done:
         if self.losses:
             self.losses -= 1
-            raise cluster.LostFileError(self.unit.parcels[0].files["kernel/Image"])
+            raise cluster.LostFileError(self.unit.bundles[0].files["kernel/Image"])
         return result(self.unit, 0.0, 1.0, planned=1, played=1)
 
 
