@@ -71,7 +71,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.nightly import matrix, night, told
+    from harness.nightly import matrix, night, summary
     from harness.nightly.store import Store, default_url
 
     wanted = matrix.load(options.matrix)
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
             return _accept(store, wanted, options.accept)
         now = night.resumed(store, wanted) if options.resume else store.begin(wanted)
         try:
-            with told.stoppable(store, now, options.matrix, elsewhere=bool(options.store)):
+            with summary.stoppable(store, now, options.matrix, elsewhere=bool(options.store)):
                 try:
                     found, past = _played(options, store, now)
                 except KeyboardInterrupt as stop:
@@ -123,17 +123,17 @@ def _played(options: argparse.Namespace, store: Store, now: Night) -> tuple[Repo
 
 
 def _tell_step(progress: Progress, step: Step) -> None:
-    from harness.nightly import told
+    from harness.nightly import summary
 
     progress.step("units", step.planned, step.done)
-    progress.say(told.step(step))
+    progress.say(summary.step(step))
 
 
 def _bisected(found: Report, executor: Executor, progress: Progress) -> Report:
     from harness import settings
     from harness.cases.catalog import Catalog
     from harness.kernel import debian
-    from harness.nightly import bisect, night, told
+    from harness.nightly import bisect, night, summary
 
     kernels, archive = Catalog().kernels, settings.load().archive
 
@@ -141,7 +141,7 @@ def _bisected(found: Report, executor: Executor, progress: Progress) -> Report:
         progress.percent(f"looking for the first bad release: {unit.kernel}", 0)
         done = night.do(executor, unit)
         progress.percent(f"looking for the first bad release: {unit.kernel}", 100)
-        progress.say(told.ended(done))
+        progress.say(summary.ended(done))
         return done
 
     def releases(spec: str) -> list[str]:

@@ -33,9 +33,9 @@ class Telling:
 
 
 def _json(night: Telling) -> bytes:
-    from harness.nightly import told
+    from harness.nightly import summary
 
-    return as_json(told.document(night.report))
+    return as_json(summary.document(night.report))
 
 
 def _html(night: Telling) -> bytes:
@@ -119,7 +119,7 @@ def recall(store: Store, now: Night, options: argparse.Namespace) -> tuple[Repor
 
 def tell(options: argparse.Namespace, found: Report, past: Past) -> None:
     """Write what was asked for; the table too, unless that would be in its way."""
-    from harness.nightly import told
+    from harness.nightly import summary
 
     night = Telling(found, past, options.origin or "")
-    output.tell(options, OUTPUTS, night, lambda night: told.show(night.report, options.all))
+    output.tell(options, OUTPUTS, night, lambda night: summary.show(night.report, options.all))

@@ -25,7 +25,7 @@ from elftools.elf.sections import SymbolTableSection
 
 from harness.abi.ctype import value_bytes
 from harness.errors import ConfigError
-from harness.guest import loaded
+from harness.guest import module_elf
 from harness.inspect.postmortem import places_of, vmcore_of
 from harness.model.case import Case
 from harness.model.policy import Policy, Rule
@@ -177,7 +177,7 @@ def _cpus(program: Program, places: Any) -> Iterator[Cpu]:
     file = loaded_file(places, PORT)
     sections = places["sections"][PORT]
     module = Object(program, "struct module", address=sections[_THIS_MODULE])
-    base = module.percpu.value_() + loaded.read(file).per_cpu[STATE]
+    base = module.percpu.value_() + module_elf.read(file).per_cpu[STATE]
     for number, offset in enumerate(_per_cpu_offsets(program, file, sections)):
         address = (base + offset) % (1 << 64)
         yield _cpu(program, number, Object(program, "struct jprobe_ctl", address=address))

@@ -20,7 +20,7 @@ from elftools.elf.sections import SymbolTableSection
 
 from harness.abi.ctype import value_bytes
 from harness.errors import ConfigError, Stopped
-from harness.guest import loaded, symbols
+from harness.guest import module_elf, symbols
 from harness.guest.symbols import Symbol
 from harness.host import tool
 from harness.inspect.console_pump import ConsolePump
@@ -65,10 +65,11 @@ class Debugged:
         self._folder = guest.logs.folder
         self._engine = guest.kernel.engine
         self._files = {
-            name: loaded.read(guest.modules.folder / f"{name}.ko") for name in names(self._engine)
+            name: module_elf.read(guest.modules.folder / f"{name}.ko")
+            for name in names(self._engine)
         }
         self._places = {
-            name: loaded.addresses(self._ask(loaded.command(name))) for name in self._files
+            name: module_elf.addresses(self._ask(module_elf.command(name))) for name in self._files
         }
         self._kernel, self._offset = self._symbols(vmlinux)
         self._play: Play | None = None

@@ -14,7 +14,7 @@ from pathlib import Path
 from qemu.qmp import QMPError
 
 from harness.errors import ConfigError, InfrastructureError
-from harness.guest import loaded
+from harness.guest import module_elf
 from harness.guest.protocol import Guest, Ran, Record
 from harness.host import tool
 from harness.inspect.console_pump import ConsolePump
@@ -79,7 +79,8 @@ def note_places(session: Session, modules: Modules, log: BootLog) -> None:
     places = {
         "modules": str(modules.folder),
         "sections": {
-            name: loaded.addresses(ask(loaded.command(name))) for name in names(modules.engine)
+            name: module_elf.addresses(ask(module_elf.command(name)))
+            for name in names(modules.engine)
         },
         "vmcoreinfo": ask("/bin/busybox cat /sys/kernel/vmcoreinfo"),
     }

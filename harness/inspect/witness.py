@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from harness.abi.aapcs64 import GENERAL_REGISTERS
 from harness.errors import ConfigError
-from harness.guest import loaded
+from harness.guest import module_elf
 from harness.guest.protocol import Guest, Ran, Record
 from harness.kernel.kernel import Engine, Kernel
 from harness.model.case import Case
@@ -74,7 +74,7 @@ class _Sighted:
 
     def __init__(self, session: Session, modules: Modules) -> None:
         self._session = session
-        self._module = loaded.read(modules.folder / f"{MODULE}.ko")
+        self._module = module_elf.read(modules.folder / f"{MODULE}.ko")
         self._breakpoints: list[int] = []
 
     def records(self, plays: Sequence[Play], plan: str) -> Iterator[tuple[Record, Sighting | None]]:
@@ -105,11 +105,11 @@ class _Sighted:
 
     def _load_addresses(self) -> dict[str, int]:
         """Where the guest's kernel put the module's sections."""
-        self._session.send(f"run {loaded.command(MODULE)}")
+        self._session.send(f"run {module_elf.command(MODULE)}")
         ran = self._session.await_record(self._session.deadlines.play)
         if not isinstance(ran, Ran) or ran.status:
             raise GdbError(f"The guest does not tell where {MODULE} is: {ran}.")
-        return loaded.addresses(ran.output)
+        return module_elf.addresses(ran.output)
 
     def _check_module(self, address: int) -> None:
         """The module's constants must be in the guest's memory at `address`."""

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from harness.errors import ConfigError, HarnessError, InfrastructureError
 from harness.nightly import bundle
-from harness.nightly.perform import failed, prepared
 from harness.nightly.unit import Bundle, Done, Kind, Unit
+from harness.nightly.unit_runner import failed, prepared
 from harness.nightly.worker import WANTED
 
 if TYPE_CHECKING:

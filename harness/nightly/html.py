@@ -14,7 +14,7 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness import printable
-from harness.nightly import compare, told
+from harness.nightly import compare, summary
 from harness.nightly.compare import Place
 from harness.nightly.night import Report
 from harness.nightly.store import Night
@@ -277,9 +277,9 @@ def document(report: Report, past: Past) -> str:
         page=page,
         data=printable.strings(msgspec.to_builtins(_data(page))),
         report=report,
-        sentence=told.sentence(report),
-        rows=[told.row(done) for done in report.results],
-        missing=list(told.missing(report)),
+        sentence=summary.sentence(report),
+        rows=[summary.row(done) for done in report.results],
+        missing=list(summary.missing(report)),
         shown=SHOWN,
         width=SPARK_WIDTH,
         height=SPARK_HEIGHT,

@@ -104,12 +104,12 @@ def check(path: Path, matrix: Matrix) -> None:
 
     It names the matrix.  What was checked of a kernel with a compiler is not again.
     """
-    from harness.nightly import perform
+    from harness.nightly import unit_runner
 
     units = {(unit.kernel, unit.compiler): unit for unit in matrix.units}
     for unit in units.values():
         with _of(path):
-            perform.check(unit)
+            unit_runner.check(unit)
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def main() -> None:
-    from harness.nightly.perform import perform
+    from harness.nightly.unit_runner import perform
 
     unit = msgspec.json.decode(sys.stdin.buffer.read(), type=Unit)
     try:

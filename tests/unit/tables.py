@@ -31,7 +31,7 @@ from harness.model.verdict import judge
 from harness.modules.build import Modules
 from harness.nightly import matrix, night
 from harness.nightly.store import Store, default_url
-from harness.nightly.told import show
+from harness.nightly.summary import show
 from harness.report import (
     cost_report,
     fuzz_report,

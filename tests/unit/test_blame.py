@@ -17,7 +17,7 @@ from harness.archive import apt
 from harness.errors import ConfigError, Exit, InfrastructureError
 from harness.host import blame, tool, yamlfile
 from harness.kernel import kconfig
-from harness.nightly import perform
+from harness.nightly import unit_runner
 from harness.nightly.unit import Kind, Unit
 
 # What programs of Debian 12 say, by what is wrong with the machine.
@@ -156,7 +156,7 @@ def test_no_more_files_to_open_is_no_fault_of_a_kernels(
         kernel=str(tmp_path), compiler="gcc", kind=Kind.CELLS, variants=[], cases=[], deadline=1
     )
     with no_more_files():
-        done = perform.perform(unit)
+        done = unit_runner.perform(unit)
     assert not done.kernel_trouble
     assert "Too many open files" in done.own_trouble[0]
 

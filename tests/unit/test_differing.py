@@ -17,7 +17,7 @@ from harness.guest.splat import Kind, Splat
 from harness.model.observation import Look
 from harness.model.policy import Policy, Rule
 from harness.model.verdict import judge
-from harness.nightly import night, told
+from harness.nightly import night, summary
 from harness.nightly.compare import Place, Regression, Sort
 from harness.report import terminal
 from harness.report.differing import groups, kind
@@ -134,7 +134,7 @@ def test_a_night_tells_cells_before_random_signatures() -> None:
     fuzz = [one(Sort.FUZZ, f"random-1-{n}", f"leak {n}") for n in range(20)]
     cells = [one(Sort.VERDICT, f"stack-{n}", f"leak {n}") for n in (9, 10)]
     dead = one(Sort.KERNEL, "", "KernelDied: oops")
-    found = told.alike([*fuzz, dead, *cells])
+    found = summary.alike([*fuzz, dead, *cells])
     assert [(group[0].sort, len(group)) for group in found] == [
         (Sort.KERNEL, 1), (Sort.VERDICT, 2), (Sort.FUZZ, 20),
     ]  # fmt: skip

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from harness.errors import InfrastructureError
-from harness.nightly import formats, kcidb, mail, matrix, night, told
+from harness.nightly import formats, kcidb, mail, matrix, night, summary
 from harness.nightly.compare import Sort
 from harness.nightly.store import Store
 from harness.nightly.unit import Cost, Kind, result
@@ -121,7 +121,7 @@ SCHEMA = json.loads((Path(night.__file__).parent / "night.schema.json").read_tex
 
 
 def as_json(report: night.Report) -> Json:
-    found: Json = json.loads(msgspec.json.encode(told.document(report)))
+    found: Json = json.loads(msgspec.json.encode(summary.document(report)))
     return found
 
 

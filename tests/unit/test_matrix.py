@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError
-from harness.nightly import matrix, perform
+from harness.nightly import matrix, unit_runner
 from harness.nightly.unit import Kind
 from tests.unit.nights import MATRIX, written
 
@@ -30,7 +30,7 @@ def test_what_a_matrix_stands_for(tmp_path: Path) -> None:
 def test_variables_for_make(tmp_path: Path) -> None:
     found = matrix.load(written(tmp_path, MATRIX + "make: [W=1]\n"))
     assert [unit.make for unit in found.units] == [["W=1"]]
-    assert perform._options(found.units[0]).make == ("W=1",)
+    assert unit_runner._options(found.units[0]).make == ("W=1",)
 
 
 def test_the_one_that_comes_with_the_project() -> None:

@@ -27,7 +27,7 @@ from harness.guest.splat import Kind, Splat, scan
 from harness.model.assumed import Frame, lay_out
 from harness.model.policy import Policy, Rule, Variant
 from harness.nightly import html as page
-from harness.nightly import mail, night, told
+from harness.nightly import mail, night, summary
 from harness.report import layout_report, patch_report, stack_picture, terminal
 from harness.run.plan import Survey, Unjudged
 from tests.records import sealed
@@ -202,7 +202,7 @@ def test_every_table_on_a_terminal(
         lambda: repro._print(survey, True),
         lambda: patch_report.print_patch(dataclasses.replace(survey, unjudged=()), True),
         lambda: layout_report.print_layouts({poisoned("gcc"): ran}),
-        lambda: told.show(poisoned(report), True),
+        lambda: summary.show(poisoned(report), True),
         lambda: printable.unguarded(sys.stdout).writelines(told_in_guest),
         lambda: print(poisoned("printed by anybody")),
         lambda: print(poisoned("printed by anybody"), file=sys.stderr),

@@ -23,7 +23,7 @@ from harness.measure import cost, fuzz, storm
 from harness.measure.storm import StormOutcome
 from harness.modules import build as modules
 from harness.modules.build import Modules
-from harness.nightly import night, perform
+from harness.nightly import night, unit_runner
 from harness.nightly.store import Night
 from harness.nightly.unit import Kind, Unit
 from harness.run import logs, repro
@@ -310,9 +310,9 @@ def test_a_fault_of_ours_in_storm_and_cost(
 
 
 def test_a_fault_of_ours_in_a_unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(perform._MAKERS, Kind.CELLS, broken)
+    monkeypatch.setitem(unit_runner._MAKERS, Kind.CELLS, broken)
     unit = Unit(kernel="debian:6.1", compiler="gcc", kind=Kind.CELLS, variants=[], deadline=60)
-    (trouble,) = perform.perform(unit).own_trouble
+    (trouble,) = unit_runner.perform(unit).own_trouble
     assert "in broken" in reported(trouble, tmp_path)
     results = [done(cell(), own_trouble=[trouble])]
     now = Night(1, "n", "m", "s", 1.0, 2.0)

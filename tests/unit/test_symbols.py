@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import KernelFault
-from harness.guest import loaded, symbols
+from harness.guest import module_elf, symbols
 from harness.guest.symbols import Symbol
 
 KALLSYMS = """\
@@ -59,7 +59,7 @@ def test_what_is_no_symbol_is_passed_over() -> None:
 )
 def test_a_guest_that_tells_no_addresses(output: str) -> None:
     with pytest.raises(KernelFault, match="does not tell where"):
-        loaded.addresses(output)
+        module_elf.addresses(output)
 
 
 def test_without_rights_there_are_none() -> None:
@@ -90,7 +90,7 @@ def test_other_tools_read_it(tmp_path: Path) -> None:
 
 
 def test_where_a_guest_says_that_sections_are() -> None:
-    assert loaded.addresses(".text 0xffff8000\n.data 0x10\n") == {
+    assert module_elf.addresses(".text 0xffff8000\n.data 0x10\n") == {
         ".text": 0xFFFF8000, ".data": 0x10,
     }  # fmt: skip
-    assert "/sys/module/probe_targets/sections" in loaded.command("probe-targets")
+    assert "/sys/module/probe_targets/sections" in module_elf.command("probe-targets")

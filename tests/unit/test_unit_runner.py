@@ -10,8 +10,8 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.model.policy import Hit
 from harness.model.verdict import judge
-from harness.nightly.perform import _cell
 from harness.nightly.unit import Cell
+from harness.nightly.unit_runner import _cell
 from harness.run.plan import Outcome, plays
 from tests.unit.factory import HIT, observe
 
