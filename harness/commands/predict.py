@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from harness.model.assumed import Frame, predict_assumed
-    from harness.report import terminal, words
+    from harness.report import summaries, terminal
 
     catalog = Catalog(options.case_dir)
     cases = catalog.select_cases(options.case)
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         if options.json is None:
             return Exit.AGREES
     rows = [
-        words.prediction_row(case, variant, predict_assumed(case, variant.expected, frame))
+        summaries.prediction_row(case, variant, predict_assumed(case, variant.expected, frame))
         for case in cases
         for variant in variants
     ]

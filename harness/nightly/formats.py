@@ -11,7 +11,7 @@ from harness import printable
 from harness.nightly.compare import Place, Regression, Sort
 from harness.nightly.night import Report
 from harness.nightly.unit import Done, Kind
-from harness.report import junit, ktap, words
+from harness.report import junit, ktap, summaries
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def as_annotations(report: Report) -> str:
     lines = []
     for one in report.regressions:
         change = f"{one.was} -> {one.is_}" if one.was else one.is_
-        message = _escaped("\n".join(map(words.short, (change, *words.few(one.details)))))
+        message = _escaped("\n".join(map(summaries.short, (change, *summaries.few(one.details)))))
         lines.append(f"::error title={_escaped(str(one.place), ':,')}::{message}")
     for done in report.results:
         for text in done.own_trouble:

@@ -13,7 +13,7 @@ from harness.nightly.compare import Regression, Sort
 from harness.nightly.night import Report
 from harness.nightly.summary import missing, row, sentence
 from harness.nightly.unit import Kind
-from harness.report import words
+from harness.report import summaries
 
 COLUMNS = 78
 # Regressions that a mail names; JSON has all.
@@ -68,8 +68,8 @@ def _lines(report: Report) -> Iterator[str]:
 def _regression(one: Regression) -> Iterator[str]:
     yield from _wrapped(f"* {one.place}", "  ")
     yield from _wrapped(f"  {one.was} -> {one.is_}" if one.was else f"  {one.is_}", "    ")
-    for detail in words.few(one.details):
-        for line in words.short(detail).splitlines():
+    for detail in summaries.few(one.details):
+        for line in summaries.short(detail).splitlines():
             yield from _wrapped(f"  {line}", "    ")
 
 

@@ -16,7 +16,7 @@ from harness.nightly.compare import Regression, Sort
 from harness.nightly.night import Report, Step
 from harness.nightly.store import Night, Store
 from harness.nightly.unit import Done
-from harness.report import terminal, words
+from harness.report import summaries, terminal
 from harness.report.differing import kind, sorted_groups
 
 SCHEMA = 1
@@ -110,7 +110,7 @@ def show(report: Report, everything: bool = False) -> None:
         out.print()
         more = f", and {len(others)} more like it" if others else ""
         terminal.say(f"{first.place}: {_change(first)}{more}", terminal.COMPLAINT)
-        for line in words.few(first.details) if everything else first.details[:DETAILS]:
+        for line in summaries.few(first.details) if everything else first.details[:DETAILS]:
             terminal.say(line, depth=2)
         if others:
             terminal.say(f"like it: {terminal.some([one.place.case for one in others])}", depth=2)

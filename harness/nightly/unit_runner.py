@@ -29,7 +29,7 @@ from harness.modules import build as modules
 from harness.modules.build import Modules
 from harness.nightly.bundle import unpack
 from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Picture, Unit, result
-from harness.report import words
+from harness.report import summaries
 from harness.report.stack_picture import damaged, parts
 from harness.run import job, logs, repro
 from harness.run.plan import Broken, Outcome, Play, Result, plays
@@ -232,17 +232,17 @@ def _cell(outcome: Outcome) -> Cell:
     looks: dict[str, dict[str, str]] = {}
     if verdict:
         damage = {
-            expected.argument_name(index): words.spans(offsets)
+            expected.argument_name(index): summaries.spans(offsets)
             for index, offsets in sorted(verdict.corrupt.items())
             if offsets
         }
         if verdict.lost:
-            damage[expected.OBJECT] = words.spans(verdict.lost)
+            damage[expected.OBJECT] = summaries.spans(verdict.lost)
         looks = dict(_looks(outcome))
     return Cell(
         variant=outcome.play.variant.name,
         case=outcome.play.case.name,
-        seen=words.cell(outcome),
+        seen=summaries.cell(outcome),
         agrees=outcome.agrees,
         reasons=list(outcome.reasons),
         damage=damage,
@@ -270,7 +270,7 @@ def _looks(outcome: Outcome) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _picture(outcome: Outcome) -> Picture | None:
-    verdict, case = words.judged(outcome), outcome.play.case
+    verdict, case = summaries.judged(outcome), outcome.play.case
     if verdict is None:
         return None
     hit, found = verdict.observation.hit, places(case, verdict.observation)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.measure.cost import CostOutcome, CostResult
-from harness.report import words
+from harness.report import summaries
 from harness.report.terminal import COMPLAINT, MISMATCH, print_rows, say
 from harness.run.logs import see
 
@@ -56,11 +56,11 @@ def print_costs(result: CostResult) -> None:
         [_row(outcome) for outcome in result.outcomes],
     )
     for outcome in result.outcomes:
-        for reason in words.few(outcome.reasons):
+        for reason in summaries.few(outcome.reasons):
             say(f"{MISMATCH}{outcome.variant.name}: {reason}", COMPLAINT)
-    for trouble in words.few(result.kernel_trouble):
+    for trouble in summaries.few(result.kernel_trouble):
         say(f"{MISMATCH}{trouble}", COMPLAINT)
-    for trouble in words.few(result.own_trouble):
+    for trouble in summaries.few(result.own_trouble):
         say(f"Our own tools failed: {trouble}", "yellow")
     if result.exit_status:
         say(see(result.logs))

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.measure.fuzz import Campaign
-from harness.report import words
+from harness.report import summaries
 from harness.report.terminal import COMPLAINT, console, print_differing, say
 from harness.run.logs import see
 from harness.run.plan import Outcome
@@ -17,7 +17,7 @@ def summary(campaign: Campaign) -> str:
     agreeing = campaign.classes.total()
     unplayed = campaign.count - agreeing - len(campaign.failures)
     text = f"{agreeing} of {campaign.count} signatures of seed {campaign.seed} as predicted"
-    text += words.classes(dict(campaign.classes.most_common()))
+    text += summaries.classes(dict(campaign.classes.most_common()))
     if campaign.failures:
         text += f"; {len(campaign.failures)} not as predicted"
     if unplayed > 0:
@@ -57,12 +57,12 @@ def print_campaign(
     """The failures, the simplest one with the command that plays it, and one sentence."""
     out = console()
     print_differing(campaign.failures, everything)
-    for trouble in words.few(campaign.trouble):
+    for trouble in summaries.few(campaign.trouble):
         say(trouble, COMPLAINT)
     if shrunk:
         out.print()
         say(f"The simplest that fails too: {shrunk.play.case.signature}", "bold")
-        for reason in words.few(shrunk.reasons):
+        for reason in summaries.few(shrunk.reasons):
             say(reason, depth=4)
         say(f"Play it with: {command}")
     if campaign.failures or campaign.trouble:

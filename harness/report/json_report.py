@@ -11,14 +11,14 @@ import dataclasses
 from typing import Any
 
 from harness.model.facts import measured
-from harness.report import words
+from harness.report import summaries
 from harness.run.plan import Outcome, Result
 
 SCHEMA = 1
 
 
 def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
-    play, verdict = outcome.play, words.judged(outcome)
+    play, verdict = outcome.play, summaries.judged(outcome)
     row: dict[str, Any] = {
         "kernel": result.release,
         "engine": result.engine,
@@ -38,22 +38,22 @@ def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
             {
                 "index": index,
                 "type": play.case.arguments[index].type.spelling,
-                "predicted": words.spans(prediction.corrupt.get(index, frozenset())),
-                "observed": words.spans(verdict.corrupt.get(index, frozenset())),
+                "predicted": summaries.spans(prediction.corrupt.get(index, frozenset())),
+                "observed": summaries.spans(verdict.corrupt.get(index, frozenset())),
             }
             for index in arguments
         ],
         "context": play.case.context.value,
         "object": {
-            "predicted": words.spans(prediction.lost),
-            "observed": words.spans(verdict.lost),
+            "predicted": summaries.spans(prediction.lost),
+            "observed": summaries.spans(verdict.lost),
         },
         "overflow": {"predicted": prediction.overflow, "observed": observation.overflow},
         "saved": {
             "predicted": prediction.window if prediction.runs else -1,
             "observed": observation.saved,
         },
-        **words.frame_row(measured(play.case, observation)),
+        **summaries.frame_row(measured(play.case, observation)),
         "kept": sorted(prediction.kept),
     }
     return row
@@ -74,8 +74,8 @@ def document(result: Result) -> dict[str, Any]:
             "played": len(result.outcomes),
             "agree": len(result.outcomes) - len(result.differing),
             "differ": len(result.differing),
-            "classes": words.counts(result.outcomes),
-            "prices": [dataclasses.asdict(price) for price in words.prices(result.outcomes)],
+            "classes": summaries.counts(result.outcomes),
+            "prices": [dataclasses.asdict(price) for price in summaries.prices(result.outcomes)],
             "boots": result.boots,
             "witness": "gdb" if result.witness else None,
             "complete": result.complete,

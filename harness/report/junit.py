@@ -6,13 +6,13 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 
 from harness import printable
-from harness.report import words
+from harness.report import summaries
 from harness.run.plan import Result
 
 
 def suite(result: Result) -> ElementTree.Element:
     """One test case for each verdict; what was not played is an error."""
-    errors = words.run_complaints(result)
+    errors = summaries.run_complaints(result)
     top = ElementTree.Element(
         "testsuite",
         name=f"jprobe-harness {result.release}",
@@ -36,7 +36,7 @@ def suite(result: Result) -> ElementTree.Element:
             lines = [*outcome.reasons, *(line for s in outcome.splats for line in s.lines)]
             failure.text = "\n".join(lines)
         else:
-            ElementTree.SubElement(case, "system-out").text = words.cell(outcome)
+            ElementTree.SubElement(case, "system-out").text = summaries.cell(outcome)
     for complaint in errors:
         case = ElementTree.SubElement(top, "testcase", classname=result.release, name="the run")
         ElementTree.SubElement(case, "error", message=complaint)

@@ -11,7 +11,7 @@ from typing import Any
 from rich.text import Text
 
 from harness import printable
-from harness.report import json_report, junit, ktap, terminal, words
+from harness.report import json_report, junit, ktap, summaries, terminal
 from harness.run.logs import see
 from harness.run.plan import Result, Survey
 
@@ -34,7 +34,7 @@ def differences(results: Sequence[Result]) -> list[Difference]:
     for result in results:
         for outcome in result.outcomes:
             cell = cells.setdefault((outcome.play.variant.name, outcome.play.case.name), {})
-            cell.setdefault(words.label(outcome), []).append(result.spec)
+            cell.setdefault(summaries.label(outcome), []).append(result.spec)
     variants = list(dict.fromkeys(variant for variant, _ in cells))
     alike: dict[tuple[str, str], Difference] = {}
     for variant in variants:
@@ -52,7 +52,7 @@ def _row(result: Result, variants: Sequence[str]) -> Iterator[Text]:
     yield Text(result.release)
     for name in variants:
         outcomes = [o for o in result.outcomes if o.play.variant.name == name]
-        intact = sum(words.cell(outcome) == "intact" for outcome in outcomes)
+        intact = sum(summaries.cell(outcome) == "intact" for outcome in outcomes)
         wrong = sum(not outcome.agrees for outcome in outcomes)
         text = f"{intact} of {len(outcomes)}" if outcomes else "not played"
         yield Text(f"{terminal.MISMATCH}{wrong}, {text}", terminal.DIFFERS) if wrong else Text(text)
@@ -81,7 +81,7 @@ def print_survey(survey: Survey, everything: bool = False) -> None:
     print_complaints(survey, everything)
     out.print()
     for result in survey.results:
-        terminal.say(f"{result.spec}: {words.summary(result)}", "bold")
+        terminal.say(f"{result.spec}: {summaries.summary(result)}", "bold")
         if result.exit_status:
             terminal.say(see(result.logs))
 
@@ -90,7 +90,7 @@ def print_complaints(survey: Survey, everything: bool = False) -> None:
     """What went wrong, run by run."""
     for result in survey.results:
         terminal.print_differing(result.differing, everything, f" on {result.spec}")
-        for trouble in words.few(result.trouble):
+        for trouble in summaries.few(result.trouble):
             terminal.say(f"\n{result.spec}: {trouble}", terminal.COMPLAINT)
     for unjudged in survey.unjudged:
         terminal.say(f"\n{unjudged.spec}: {unjudged.sentence}", terminal.COMPLAINT)

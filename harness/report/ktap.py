@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness import printable
-from harness.report import words
+from harness.report import summaries
 from harness.run.plan import Outcome, Result
 
 
@@ -20,7 +20,7 @@ def _subtest(number: int, outcome: Outcome) -> Iterator[str]:
         for line in reason.splitlines():
             yield f"  # {outcome.play.case.name}: {line}"
     status = "ok" if outcome.agrees else "not ok"
-    yield f"  {status} {number} {outcome.play.case.name} - {name(words.cell(outcome))}"
+    yield f"  {status} {number} {outcome.play.case.name} - {name(summaries.cell(outcome))}"
 
 
 def lines(result: Result) -> Iterator[str]:
@@ -28,7 +28,7 @@ def lines(result: Result) -> Iterator[str]:
     by_variant: dict[str, list[Outcome]] = {}
     for outcome in result.outcomes:
         by_variant.setdefault(outcome.play.variant.name, []).append(outcome)
-    complaints = words.run_complaints(result)
+    complaints = summaries.run_complaints(result)
     yield "KTAP version 1"
     yield f"1..{len(by_variant) + bool(complaints)}"
     yield f"# jprobe-harness on {result.release}"

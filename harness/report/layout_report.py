@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.measure.layout import Copied, Frame, copied, findings, frames
 from harness.model.facts import Facts
-from harness.report import words
+from harness.report import summaries
 from harness.report.terminal import COMPLAINT, console, print_differing, print_rows, say
 from harness.run.logs import see
 from harness.run.plan import Result
@@ -38,7 +38,7 @@ def document(results: Mapping[str, Result]) -> dict[str, Any]:
 def _row(frame: Frame) -> dict[str, Any]:
     return {
         "case": frame.case.name,
-        **words.frame_row(frame.facts),
+        **summaries.frame_row(frame.facts),
         "kept": sorted(frame.kept),
     }
 
@@ -59,7 +59,7 @@ def _copies(facts: Facts) -> str:
 def _copied(row: Copied | None) -> str:
     if row is None:
         return "-"
-    text = words.span(row.least, row.most)
+    text = summaries.span(row.least, row.most)
     return f"{text}, {row.skipped} skipped" if row.skipped else text
 
 
@@ -100,13 +100,13 @@ def print_layouts(results: Mapping[str, Result]) -> None:
         say(f"{name} ({result.compiler})", "bold")
         for sentence in findings(list(by_compiler[name].values())):
             say(sentence, depth=2)
-        say(words.summary(result), depth=2)
+        say(summaries.summary(result), depth=2)
         _print_differing(result)
 
 
 def _print_differing(result: Result) -> None:
     print_differing(result.differing)
-    for complaint in words.few(words.run_complaints(result)):
+    for complaint in summaries.few(summaries.run_complaints(result)):
         say(complaint, COMPLAINT, depth=2)
     if result.exit_status:
         say(see(result.logs), depth=2)

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.measure.storm import StormOutcome, StormResult
 from harness.model.storm import CONTEXTS, Storm
-from harness.report import words
+from harness.report import summaries
 from harness.report.terminal import COMPLAINT, MISMATCH, console, print_rows, say
 from harness.run.logs import see
 
@@ -73,9 +73,9 @@ def print_storms(result: StormResult) -> None:
         ],
     )
     for outcome in result.outcomes:
-        for reason in words.few(outcome.reasons):
+        for reason in summaries.few(outcome.reasons):
             say(f"{MISMATCH}{outcome.variant.name}: {reason}", COMPLAINT)
-    for trouble in words.few((*result.own_trouble, *result.unwritten)):
+    for trouble in summaries.few((*result.own_trouble, *result.unwritten)):
         say(f"Our own tools failed: {trouble}", "yellow")
     out.print()
     say(summary(result), "bold")

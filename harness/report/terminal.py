@@ -23,7 +23,7 @@ from rich.text import Text
 from harness import printable
 from harness.model.observation import Look
 from harness.model.predict import Damage
-from harness.report import differing, words
+from harness.report import differing, summaries
 from harness.report.differing import Group
 from harness.report.table import folded, lay_out
 from harness.run.logs import see
@@ -99,10 +99,10 @@ def say(sentence: str | Text, style: str = "", *, depth: int = 0) -> None:
 
 
 def _cut(text: Text) -> Text:
-    """The same as words.short()."""
-    if len(text) <= words.CHARACTERS:
+    """The same as summaries.short()."""
+    if len(text) <= summaries.CHARACTERS:
         return text
-    return text[: words.CHARACTERS] + words.short(text.plain)[words.CHARACTERS :]
+    return text[: summaries.CHARACTERS] + summaries.short(text.plain)[summaries.CHARACTERS :]
 
 
 def classes(text: str) -> Text:
@@ -117,7 +117,7 @@ def cell(outcome: Outcome | None) -> Text:
     """What came of a play, in a few words."""
     if outcome is None:
         return Text("not played", style="bold magenta")
-    text = words.cell(outcome)
+    text = summaries.cell(outcome)
     if not outcome.agrees:
         return Text(MISMATCH + text, style=DIFFERS)
     return Text("\N{MIDDLE DOT}", INTACT) if text == "intact" else classes(text)
@@ -154,28 +154,31 @@ def print_result(result: Result, everything: bool = False) -> None:
                 f"missed: nor a nested one's   {MISMATCH.strip()} not as predicted"
             )
         )
-    if prices := words.prices(result.outcomes):
+    if prices := summaries.prices(result.outcomes):
         out.print()
         print_rows(
             "what putting the stack back undid",
             ("variant", "bytes put back", "legitimate writes undone"),
-            [(p.variant, words.span(p.least, p.most), f"{p.undone} of {p.writes}") for p in prices],
+            [
+                (p.variant, summaries.span(p.least, p.most), f"{p.undone} of {p.writes}")
+                for p in prices
+            ],
         )
-    if kept := words.kept(result.outcomes):
+    if kept := summaries.kept(result.outcomes):
         out.print()
         say(
             f"The compiler has {len(kept)} handlers assign to a copy of their own of a stacked"
             f" argument, so that it does not leak: {', '.join(kept)}"
         )
     print_differing(result.differing, everything)
-    for trouble in words.few(result.trouble):
+    for trouble in summaries.few(result.trouble):
         out.print()
         say(trouble, COMPLAINT)
     for failure in result.retried:
         out.print()
         say(f"Played the rest again after: {failure}", "yellow")
     out.print()
-    say(words.summary(result), "bold")
+    say(summaries.summary(result), "bold")
     if result.differing or result.trouble or not result.complete:
         say(see(result.logs))
     if result.differing:
@@ -204,7 +207,7 @@ def print_differing(outcomes: Sequence[Outcome], everything: bool = False, where
         out.print()
         alike = f", and {more} more like it" if more else ""
         say(f"{MISMATCH}{group.first.play}{where}{alike}", COMPLAINT)
-        for reason in words.few(group.first.reasons):
+        for reason in summaries.few(group.first.reasons):
             say(reason, depth=4)
         if more:
             names = [outcome.play.case.name for outcome in group.outcomes[1:]]
@@ -227,8 +230,8 @@ def lines(outcome: Outcome, columns: int, colour: bool = True) -> list[str]:
     with out.capture() as captured:
         print_dump(outcome, out)
         if outcome.agrees:
-            out.print(Text(f"{words.cell(outcome)}, as predicted", style="bold"))
-        for reason in words.few(outcome.reasons):
+            out.print(Text(f"{summaries.cell(outcome)}, as predicted", style="bold"))
+        for reason in summaries.few(outcome.reasons):
             out.print(_cut(Text(f"{MISMATCH}{printable.line(reason)}", style=COMPLAINT)))
     return captured.get().splitlines()
 

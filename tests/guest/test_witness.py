@@ -13,7 +13,7 @@ from harness.inspect.witness import Witness
 from harness.kernel.kernel import Kernel
 from harness.modules import build as modules
 from harness.modules.build import Modules
-from harness.report import words
+from harness.report import summaries
 from harness.run import repro
 from harness.run.plan import plays
 from harness.run.session import Deadlines
@@ -56,10 +56,10 @@ def test_a_change_that_the_guest_does_not_see(broken: Broken) -> None:
     for outcome in (none, fixed):
         assert outcome.verdict
         assert outcome.verdict.agrees
-        assert words.cell(outcome) == "witness-disagrees"
+        assert summaries.cell(outcome) == "witness-disagrees"
         assert "the stack changed at SP + 480 to 480" in outcome.reasons[0]
     assert everything.agrees
-    assert "the witness agrees with 1 of 3" in words.summary(result)
+    assert "the witness agrees with 1 of 3" in summaries.summary(result)
 
 
 def test_a_guest_that_lies(broken: Broken) -> None:

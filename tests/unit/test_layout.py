@@ -13,7 +13,7 @@ from harness.measure.layout import copied, findings, frames
 from harness.model.facts import CopyPlace, measured
 from harness.model.policy import Policy, Rule, Variant
 from harness.model.verdict import judge
-from harness.report import layout_report, words
+from harness.report import layout_report, summaries
 from harness.run.plan import Outcome, Play, Result
 from harness.toolchain.compiler import GCC, Compiler, named
 from tests.unit.factory import HIT, SP, case, observe
@@ -72,8 +72,8 @@ def test_a_copy_that_the_handler_keeps() -> None:
     leaks, _ = result(64, kept=(8,)).outcomes
     assert leaks.verdict
     assert "argument 8 (long) is corrupt in byte 0-7, predicted no byte" in leaks.reasons
-    assert words.kept(result(64, kept=(8,)).outcomes) == ["made-up"]
-    assert words.kept(result(64).outcomes) == []
+    assert summaries.kept(result(64, kept=(8,)).outcomes) == ["made-up"]
+    assert summaries.kept(result(64).outcomes) == []
 
 
 def test_reports(capsys: pytest.CaptureFixture[str]) -> None:

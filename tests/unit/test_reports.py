@@ -24,7 +24,15 @@ from harness.model.assumed import Frame, lay_out
 from harness.model.observation import Counts
 from harness.model.policy import Policy, Rule, Variant
 from harness.model.verdict import judge
-from harness.report import json_report, junit, kernels_report, ktap, patch_report, terminal, words
+from harness.report import (
+    json_report,
+    junit,
+    kernels_report,
+    ktap,
+    patch_report,
+    summaries,
+    terminal,
+)
 from harness.run.plan import Outcome, Play, Result, Survey, Unjudged, plays
 from tests.unit.factory import HIT, case, observe
 from tests.unit.standin import source_tree
@@ -95,8 +103,8 @@ def test_a_cell_shows_what_was_seen(
     irq = dataclasses.replace(HIT, irq=case_name.startswith("irq"))
     outcome = sabotaged(case_name, policy, guest, hit=irq)
     assert not outcome.agrees
-    assert words.cell(outcome) == seen
-    assert words.label(outcome) == seen.partition(" ")[0]
+    assert summaries.cell(outcome) == seen
+    assert summaries.label(outcome) == seen.partition(" ")[0]
 
 
 @pytest.mark.parametrize("variant", Catalog().variants.values(), ids=lambda made: made.name)
@@ -108,13 +116,13 @@ def test_what_agrees_was_seen_in_the_class_that_was_predicted(variant: Variant) 
         hit, _ = lay_out(made, Frame.BELOW)
         verdict = judge(made, variant.policy, observe(made, variant.policy, hit))
         assert verdict.agrees, (made.name, verdict.mismatches)
-        assert words.label(Outcome(Play(variant, made), verdict)) == verdict.label
+        assert summaries.label(Outcome(Play(variant, made), verdict)) == verdict.label
 
 
 def test_what_was_not_played_as_planned_has_no_verdict() -> None:
     twice = Counts(hits=2, handler=2, target=2, missed=0, skipped=0)
     outcome = sabotaged("stack-9", NONE, NONE, counts=twice)
-    assert words.cell(outcome) == words.label(outcome) == "no verdict"
+    assert summaries.cell(outcome) == summaries.label(outcome) == "no verdict"
     document = json_report.document(dataclasses.replace(result(), outcomes=(outcome,)))
     jsonschema.validate(document, SCHEMA)
     (row,) = document["verdicts"]
@@ -133,13 +141,13 @@ def test_the_numbers_of_a_summary_add_up() -> None:
         sabotaged("stack-9", FIXED, NONE),
     )
     made = dataclasses.replace(result(), outcomes=outcomes, planned=5)
-    assert words.summary(made) == (
+    assert summaries.summary(made) == (
         "2 of 5 verdicts as predicted (1 intact, 1 leak); 2 not as predicted; 1 not played."
     )
     summary = json_report.document(made)["summary"]
     assert sum(summary["classes"].values()) == summary["agree"] == 2
     wrong = dataclasses.replace(made, outcomes=outcomes[2:], planned=2)
-    assert words.summary(wrong) == "0 of 2 verdicts as predicted; 2 not as predicted."
+    assert summaries.summary(wrong) == "0 of 2 verdicts as predicted; 2 not as predicted."
 
 
 ALL = [result(), result(broken=True), result(missing=1), result(missing=4, own=("gone\nnow",))]
@@ -167,10 +175,10 @@ def test_the_price_of_putting_back() -> None:
     for name, policy in (("none", Policy(Rule.NONE)), ("all", Policy(Rule.THREAD_SIZE))):
         play = Play(Variant(name, policy, "", ""), made)
         outcomes.append(Outcome(play, judge(made, policy, observe(made, policy))))
-    none, everything = words.prices(outcomes)
+    none, everything = summaries.prices(outcomes)
     assert (none.least, none.most, none.undone, none.writes) == (0, 0, 0, 1)
     assert (everything.least, everything.most, everything.undone) == (4096, 4096, 1)
-    assert words.prices(result().outcomes) == []
+    assert summaries.prices(result().outcomes) == []
 
 
 @pytest.mark.parametrize("made", ALL)
@@ -234,7 +242,7 @@ def test_the_table_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_dump_marks_what_changed(capsys: pytest.CaptureFixture[str]) -> None:
-    outcome = next(o for o in result().outcomes if words.cell(o) == "leak 8")
+    outcome = next(o for o in result().outcomes if summaries.cell(o) == "leak 8")
     terminal.print_dump(outcome)
     out = capsys.readouterr().out
     assert "argument area, from SP" in out
@@ -242,7 +250,7 @@ def test_the_dump_marks_what_changed(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_play_told_elsewhere_is_told_there_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    outcome = next(o for o in result().outcomes if words.cell(o) == "leak 8")
+    outcome = next(o for o in result().outcomes if summaries.cell(o) == "leak 8")
     told = terminal.lines(outcome, terminal.PIPE_WIDTH, colour=False)
     terminal.print_dump(outcome)
     printed = capsys.readouterr().out.splitlines()

@@ -19,7 +19,7 @@ from rich.text import Span
 
 import harness
 from harness.model.predict import Damage
-from harness.report import terminal, words
+from harness.report import summaries, terminal
 from harness.report.terminal import lines
 from tests.unit.tables import BEGIN, END
 from tests.unit.test_reports import result
@@ -214,7 +214,7 @@ def test_colours_are_the_hues_of_a_nights_page() -> None:
 
 
 def test_what_differs_stands_out_from_corruption_that_was_predicted() -> None:
-    made = {words.cell(outcome): terminal.cell(outcome) for outcome in result().outcomes}
+    made = {summaries.cell(outcome): terminal.cell(outcome) for outcome in result().outcomes}
     leak = made["leak 8"]
     assert [(span.style, leak.plain[span.start : span.end]) for span in leak.spans] == [
         ("yellow", "leak 8")
