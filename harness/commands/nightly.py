@@ -20,9 +20,9 @@ from harness.host import home
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from harness.nightly.html import Past
     from harness.nightly.matrix import Matrix
     from harness.nightly.night import Report, Step
+    from harness.nightly.outputs.html import Past
     from harness.nightly.store import Night, Store
     from harness.nightly.unit import Done, Unit
 
@@ -71,7 +71,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.nightly import matrix, night, summary
+    from harness.nightly import matrix, night
+    from harness.nightly.outputs import summary
     from harness.nightly.store import Store, default_url
 
     wanted = matrix.load(options.matrix)
@@ -123,7 +124,7 @@ def _played(options: argparse.Namespace, store: Store, now: Night) -> tuple[Repo
 
 
 def _tell_step(progress: Progress, step: Step) -> None:
-    from harness.nightly import summary
+    from harness.nightly.outputs import summary
 
     progress.step("units", step.planned, step.done)
     progress.say(summary.step(step))
@@ -133,7 +134,8 @@ def _bisected(found: Report, executor: Executor, progress: Progress) -> Report:
     from harness import settings
     from harness.cases.catalog import Catalog
     from harness.kernel import debian
-    from harness.nightly import bisect, night, summary
+    from harness.nightly import bisect, night
+    from harness.nightly.outputs import summary
 
     kernels, archive = Catalog().kernels, settings.load().archive
 
@@ -167,7 +169,7 @@ def _alarm(
 
     Raises InfrastructureError: an alarm that nobody hears is none.
     """
-    from harness.nightly import mail
+    from harness.nightly.outputs import mail
 
     status = int(_status(found, failure))
     if not command or not status:

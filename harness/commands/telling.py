@@ -14,8 +14,8 @@ from harness.commands.options import add_all
 from harness.commands.output import Output, as_json
 
 if TYPE_CHECKING:
-    from harness.nightly.html import Past
     from harness.nightly.night import Report
+    from harness.nightly.outputs.html import Past
     from harness.nightly.store import Night, Store
 
 # Nights that a page looks back on.
@@ -33,43 +33,43 @@ class Telling:
 
 
 def _json(night: Telling) -> bytes:
-    from harness.nightly import summary
+    from harness.nightly.outputs import summary
 
     return as_json(summary.document(night.report))
 
 
 def _html(night: Telling) -> bytes:
-    from harness.nightly import html
+    from harness.nightly.outputs import html
 
     return html.document(night.report, night.past).encode()
 
 
 def _junit(night: Telling) -> bytes:
-    from harness.nightly import formats
+    from harness.nightly.outputs import formats
 
     return formats.as_junit(night.report).encode()
 
 
 def _ktap(night: Telling) -> bytes:
-    from harness.nightly import formats
+    from harness.nightly.outputs import formats
 
     return formats.as_ktap(night.report).encode()
 
 
 def _kcidb(night: Telling) -> bytes:
-    from harness.nightly import kcidb
+    from harness.nightly.outputs import kcidb
 
     return kcidb.document(night.report, night.origin or kcidb.ORIGIN)
 
 
 def _mail(night: Telling) -> bytes:
-    from harness.nightly import mail
+    from harness.nightly.outputs import mail
 
     return mail.text(night.report).encode()
 
 
 def _annotations(night: Telling) -> bytes:
-    from harness.nightly import formats
+    from harness.nightly.outputs import formats
 
     return formats.as_annotations(night.report).encode()
 
@@ -108,7 +108,7 @@ def add_formats(parser: argparse.ArgumentParser) -> None:
 def recall(store: Store, now: Night, options: argparse.Namespace) -> tuple[Report, Past]:
     """A night with as much of it, and of those before, as the formats need."""
     from harness.nightly import night
-    from harness.nightly.html import Past
+    from harness.nightly.outputs.html import Past
 
     whole = bool(options.html)
     nights = [one for one in store.nights() if one.name == now.name and one.id <= now.id]
@@ -119,7 +119,7 @@ def recall(store: Store, now: Night, options: argparse.Namespace) -> tuple[Repor
 
 def tell(options: argparse.Namespace, found: Report, past: Past) -> None:
     """Write what was asked for; the table too, unless that would be in its way."""
-    from harness.nightly import summary
+    from harness.nightly.outputs import summary
 
     night = Telling(found, past, options.origin or "")
     output.tell(options, OUTPUTS, night, lambda night: summary.show(night.report, options.all))

@@ -35,7 +35,7 @@ MISMATCH = "\N{NOT EQUAL TO} "
 # Of what is not as predicted: a cell, and a sentence.
 DIFFERS, COMPLAINT = "bold red reverse", "bold red"
 INTACT = "green"
-# Of corruption that was predicted: the hues of a night's page, see harness/nightly/page.
+# Of corruption that was predicted: the hues of a night's page, see harness/nightly/outputs/page.
 CLASSES = {
     Damage.LEAK: "yellow",
     Damage.BY_REF: "bright_blue",

@@ -20,9 +20,10 @@ from playwright.sync_api import (
 )
 
 from harness.errors import Exit
-from harness.nightly import compare, html
-from harness.nightly.html import Past
+from harness.nightly import compare
 from harness.nightly.night import Report
+from harness.nightly.outputs import html
+from harness.nightly.outputs.html import Past
 from harness.nightly.store import Night
 from harness.nightly.unit import Cell, Facts, Kind, Picture, Unit, result
 from tests.nightly.test_night import play, sabotaged, written

@@ -30,8 +30,8 @@ from harness.model.storm import Caller
 from harness.model.verdict import judge
 from harness.modules.build import Modules
 from harness.nightly import matrix, night
+from harness.nightly.outputs.summary import show
 from harness.nightly.store import Store, default_url
-from harness.nightly.summary import show
 from harness.report import (
     cost_report,
     fuzz_report,

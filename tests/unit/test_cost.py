@@ -15,8 +15,9 @@ from harness.guest.protocol import Parser
 from harness.measure.cost import CALLS, CostOutcome, CostResult
 from harness.model.cost import Cost, judge
 from harness.model.policy import Policy, Rule
-from harness.nightly import mail, matrix, night
+from harness.nightly import matrix, night
 from harness.nightly.compare import Place, Sort, regressions
+from harness.nightly.outputs import mail
 from harness.nightly.store import Store
 from harness.nightly.unit import Cost as Spent
 from harness.nightly.unit import Done, Kind

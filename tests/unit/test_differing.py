@@ -17,8 +17,9 @@ from harness.guest.splat import Kind, Splat
 from harness.model.observation import Look
 from harness.model.policy import Policy, Rule
 from harness.model.verdict import judge
-from harness.nightly import night, summary
+from harness.nightly import night
 from harness.nightly.compare import Place, Regression, Sort
+from harness.nightly.outputs import summary
 from harness.report import terminal
 from harness.report.differing import groups, kind
 from harness.run.plan import Outcome, Play

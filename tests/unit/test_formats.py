@@ -16,8 +16,9 @@ import msgspec
 import pytest
 
 from harness.errors import InfrastructureError
-from harness.nightly import formats, kcidb, mail, matrix, night, summary
+from harness.nightly import matrix, night
 from harness.nightly.compare import Sort
+from harness.nightly.outputs import formats, kcidb, mail, summary
 from harness.nightly.store import Store
 from harness.nightly.unit import Cost, Kind, result
 from tests.unit.nights import FACTS, MATRIX, cell, done, written
@@ -117,7 +118,7 @@ def test_kcidb_of_a_night(report: night.Report) -> None:
 
 
 Json = dict[str, Any]
-SCHEMA = json.loads((Path(night.__file__).parent / "night.schema.json").read_text())
+SCHEMA = json.loads((Path(formats.__file__).parent / "night.schema.json").read_text())
 
 
 def as_json(report: night.Report) -> Json:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from harness.nightly import compare, html
+from harness.nightly import compare
 from harness.nightly.compare import Place
-from harness.nightly.html import Line, Past
 from harness.nightly.night import Report
+from harness.nightly.outputs import html
+from harness.nightly.outputs.html import Line, Past
 from harness.nightly.store import Baseline, Night
 from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Picture, Unit, result
 

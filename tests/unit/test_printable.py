@@ -26,8 +26,9 @@ from harness.guest.protocol import Damaged, Parser
 from harness.guest.splat import Kind, Splat, scan
 from harness.model.assumed import Frame, lay_out
 from harness.model.policy import Policy, Rule, Variant
-from harness.nightly import html as page
-from harness.nightly import mail, night, summary
+from harness.nightly import night
+from harness.nightly.outputs import html as page
+from harness.nightly.outputs import mail, summary
 from harness.report import layout_report, patch_report, stack_picture, terminal
 from harness.run.plan import Survey, Unjudged
 from tests.records import sealed

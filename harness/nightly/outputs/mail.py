@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from harness import printable
 from harness.nightly.compare import Regression, Sort
 from harness.nightly.night import Report
-from harness.nightly.summary import missing, row, sentence
+from harness.nightly.outputs.summary import missing, row, sentence
 from harness.nightly.unit import Kind
 from harness.report import summaries
 

@@ -13,8 +13,8 @@ from kcidb_io.schema import LATEST  # type: ignore[import-untyped]
 
 from harness import printable
 from harness.errors import InfrastructureError
-from harness.nightly.formats import Test, tests
 from harness.nightly.night import Report
+from harness.nightly.outputs.formats import Test, tests
 from harness.nightly.unit import Done
 
 ORIGIN = "jprobe_harness"

@@ -14,9 +14,10 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness import printable
-from harness.nightly import compare, summary
+from harness.nightly import compare
 from harness.nightly.compare import Place
 from harness.nightly.night import Report
+from harness.nightly.outputs import summary
 from harness.nightly.store import Night
 from harness.nightly.unit import Cell, Complaint, Done, Kind
 
@@ -265,7 +266,7 @@ def _shown(value: Any) -> Any:
 def document(report: Report, past: Past) -> str:
     """The file; the report's cells come with their bytes."""
     environment = Environment(
-        loader=PackageLoader("harness.nightly", "page"),
+        loader=PackageLoader("harness.nightly.outputs", "page"),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_shown,
