@@ -437,7 +437,8 @@ def _print(result: Result | Survey, everything: bool) -> None:
 
 
 def _as_json(result: Result | Survey) -> bytes:
-    from harness.report import json_report, kernels_report
+    from harness.report import kernels_report
+    from harness.report.formats import json_report
     from harness.run.plan import Survey
 
     if isinstance(result, Survey):
@@ -446,7 +447,8 @@ def _as_json(result: Result | Survey) -> bytes:
 
 
 def _as_junit(result: Result | Survey) -> bytes:
-    from harness.report import junit, kernels_report
+    from harness.report import kernels_report
+    from harness.report.formats import junit
     from harness.run.plan import Survey
 
     if isinstance(result, Survey):
@@ -455,7 +457,8 @@ def _as_junit(result: Result | Survey) -> bytes:
 
 
 def _as_ktap(result: Result | Survey) -> bytes:
-    from harness.report import kernels_report, ktap
+    from harness.report import kernels_report
+    from harness.report.formats import ktap
     from harness.run.plan import Survey
 
     if isinstance(result, Survey):

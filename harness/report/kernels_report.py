@@ -11,7 +11,8 @@ from typing import Any
 from rich.text import Text
 
 from harness import printable
-from harness.report import json_report, junit, ktap, summaries, terminal
+from harness.report import summaries, terminal
+from harness.report.formats import json_report, junit, ktap
 from harness.run.logs import see
 from harness.run.plan import Result, Survey
 

@@ -86,7 +86,7 @@ def test_predict_without_a_guest_says_the_same(full_run: dict[str, Any], catalog
 
 def test_the_reports(full_run: dict[str, Any]) -> None:
     folder = Path(full_run["folder"])
-    schema = Path(harness.__file__).parent / "report/schema.json"
+    schema = Path(harness.__file__).parent / "report/formats/schema.json"
     jsonschema.validate(
         json.loads((folder / "out.json").read_text()), json.loads(schema.read_text())
     )

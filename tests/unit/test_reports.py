@@ -24,22 +24,15 @@ from harness.model.assumed import Frame, lay_out
 from harness.model.observation import Counts
 from harness.model.policy import Policy, Rule, Variant
 from harness.model.verdict import judge
-from harness.report import (
-    json_report,
-    junit,
-    kernels_report,
-    ktap,
-    patch_report,
-    summaries,
-    terminal,
-)
+from harness.report import kernels_report, patch_report, summaries, terminal
+from harness.report.formats import json_report, junit, ktap
 from harness.run.plan import Outcome, Play, Result, Survey, Unjudged, plays
 from tests.unit.factory import HIT, case, observe
 from tests.unit.standin import source_tree
 from tests.unit.test_patches import DIFF
 
-SCHEMA = json.loads((Path(harness.__file__).parent / "report/schema.json").read_text())
-SURVEY = json.loads((Path(harness.__file__).parent / "report/survey.schema.json").read_text())
+SCHEMA = json.loads((Path(harness.__file__).parent / "report/formats/schema.json").read_text())
+SURVEY = json.loads((Path(harness.__file__).parent / "report/formats/survey.schema.json").read_text())
 
 
 def result(

@@ -11,7 +11,8 @@ from harness import printable
 from harness.nightly.compare import Place, Regression, Sort
 from harness.nightly.night import Report
 from harness.nightly.unit import Done, Kind
-from harness.report import junit, ktap, summaries
+from harness.report import summaries
+from harness.report.formats import junit, ktap
 
 
 @dataclass(frozen=True)

@@ -305,7 +305,7 @@ FAULTS = (
         "a fault of ours in one of the outputs",
         both(
             replayed(),
-            at(("harness.report.ktap", "document", 1), WRONG),
+            at(("harness.report.formats.ktap", "document", 1), WRONG),
             arguments("--ktap", "out.ktap", *OUTPUTS),
         ),
         Blame.OURSELVES,

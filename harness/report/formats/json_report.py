@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-The machine-readable result; its schema is harness/report/schema.json.
+The machine-readable result; its schema is harness/report/formats/schema.json.
 
 `schema` is raised whenever a reader of the older form would go wrong.
 """
