@@ -26,11 +26,11 @@ def layers() -> list[list[str]]:
 
 
 def files(name: str) -> list[Path]:
-    """The rooms of a layer: the modules of a folder, or one module."""
+    """The modules of a layer, which is a folder or one module."""
     folder = ROOT / "harness" / name
     if not folder.is_dir():
         return [folder.with_suffix(".py")]
-    return sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
+    return sorted(path for path in folder.rglob("*.py") if path.name != "__init__.py")
 
 
 def _purpose(name: str) -> str:

@@ -32,7 +32,9 @@ from tests.unit.standin import source_tree
 from tests.unit.test_patches import DIFF
 
 SCHEMA = json.loads((Path(harness.__file__).parent / "report/formats/schema.json").read_text())
-SURVEY = json.loads((Path(harness.__file__).parent / "report/formats/survey.schema.json").read_text())
+SURVEY = json.loads(
+    (Path(harness.__file__).parent / "report/formats/survey.schema.json").read_text()
+)
 
 
 def result(
