@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from harness.abi.ctype import VA_LIST, Array, Composite, CType, Enumeration, Member, declared
-from harness.model.case import Argument, Case, Context, Frame, Kind, Object, default_value
+from harness.model.case import Argument, Case, Frame, Kind, Object, default_value
+from harness.model.context import Context
 
 _LICENSE = "# SPDX-License-Identifier: GPL-2.0-only\n"
 

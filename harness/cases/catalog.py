@@ -23,7 +23,6 @@ from harness.model.case import (
     Argument,
     Case,
     Consume,
-    Context,
     Frame,
     Handler,
     Kind,
@@ -31,6 +30,7 @@ from harness.model.case import (
     default_value,
     object_size,
 )
+from harness.model.context import Context
 from harness.model.policy import Changes, Policy, Rule, Variant
 
 T = TypeVar("T")
@@ -109,9 +109,8 @@ class KernelFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     suites: list[str] = []
 
 
-# Bytes of arguments, and where the stack has little room.
-ARGUMENTS_SIZE_MAX = 4096
-SIZE_MAX = {Context.KTHREAD_TOP: 256, Context.DEEP: 1024}
+# Bytes of arguments, in whatever context.
+ARGUMENTS_SIZE_MAX = max(context.traits.arguments_max for context in Context)
 # A stack area that no frame of the test module comes near.
 AREA_MAX = 1024
 ARGUMENTS_MAX = 64
@@ -349,7 +348,7 @@ def check(case: Case) -> None:
         raise ConfigError("arguments: C needs a named argument before '...'.")
     if case.layout.stack_size > AREA_MAX:
         raise ConfigError(f"arguments: more than {AREA_MAX} bytes on the stack.")
-    limit = SIZE_MAX.get(case.context, ARGUMENTS_SIZE_MAX)
+    limit = case.context.traits.arguments_max
     if sum(argument.type.size for argument in case.arguments) > limit:
         raise ConfigError(
             f"arguments: more than {limit} bytes in all (context {case.context.value})."

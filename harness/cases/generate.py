@@ -9,27 +9,16 @@ from random import Random
 
 from harness.abi import ctype
 from harness.abi.ctype import Array, BitField, Composite, CType, Scalar
-from harness.model.case import (
-    Agent,
-    Argument,
-    Case,
-    Context,
-    Frame,
-    Handler,
-    Kind,
-    Object,
-    default_value,
-)
+from harness.model.case import Agent, Argument, Case, Frame, Handler, Kind, Object, default_value
+from harness.model.context import Context
 
 INTEGERS = (
     ctype.CHAR, ctype.SCHAR, ctype.UCHAR, ctype.SHORT, ctype.USHORT, ctype.INT, ctype.UINT,
     ctype.LONG, ctype.ULONG, ctype.LONG_LONG, ctype.POINTER, ctype.INT128,
 )  # fmt: skip
 CONTAINERS = (ctype.UCHAR, ctype.USHORT, ctype.UINT, ctype.ULONG)
-# The largest by-reference argument, and all arguments together, in bytes.
+# The largest by-reference argument, in bytes.
 COMPOSITE_MAX = 256
-SIZE_MAX = {Context.KTHREAD_TOP: 160, Context.DEEP: 512}
-SIZE_MAX_ELSEWHERE = 1024
 NAMED_MAX = 16
 VARIADIC_MAX = 6
 
@@ -94,7 +83,7 @@ def draw(seed: int, index: int) -> Case:
     named = len(drawn)
     if random.random() < 0.15:
         drawn += [types.variadic() for _ in range(random.randint(1, VARIADIC_MAX))]
-    limit = SIZE_MAX.get(context, SIZE_MAX_ELSEWHERE)
+    limit = context.traits.drawn_arguments_max
     while sum(type_.size for type_ in drawn) > limit:
         # The largest one gives way to a word.
         largest = max(range(len(drawn)), key=lambda i: drawn[i].size)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.model.case import Context
+from harness.model.context import Context
 
 
 class FieldError(Exception):

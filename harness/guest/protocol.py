@@ -55,7 +55,7 @@ from dataclasses import dataclass
 
 from harness.errors import InfrastructureError
 from harness.guest.fields import FieldError, Fields, parse
-from harness.model.case import Context
+from harness.model.context import Context
 from harness.model.cost import Cost
 from harness.model.observation import Counts, Frame, Look, Nested, Observation
 from harness.model.policy import Hit

@@ -16,15 +16,13 @@ from random import Random
 
 from harness.abi.aapcs64 import GENERAL_REGISTERS, Placement
 from harness.abi.ctype import align_up
-from harness.model.case import Agent, Case, Context
+from harness.model.case import Agent, Case
+from harness.model.context import Context
 from harness.model.observation import Frame, Look, Observation
 
 RECORD_SIZE = 16
 # Bytes between two things in a frame, at most.
 GAP_MAX = 256
-# The guest's limit, and what the stack has room for in some contexts.
-FRAME_MAX = 4096
-_CONTEXT_FRAME_MAX = {Context.KTHREAD_TOP: 512, Context.DEEP: 1536}
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def assemble(case: Case, random: Random) -> Image:
     if case.object:
         things.append(("object", 0, case.object.size))
     random.shuffle(things)
-    spare = _CONTEXT_FRAME_MAX.get(case.context, FRAME_MAX)
+    spare = case.context.traits.frame_max
     spare -= case.layout.stack_size + sum(align_up(size, 16) + 16 for _, _, size in things)
     places: dict[tuple[str, int], int] = {}
     cursor = align_up(case.layout.stack_size, 16)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from harness.abi.ctype import VA_LIST, align_up
 from harness.model import case as cases
-from harness.model.case import Case, Context
+from harness.model.case import Case
 from harness.model.policy import Hit, Policy
 from harness.model.predict import Places, Prediction, predict
 
@@ -21,17 +21,6 @@ STACK_SIZE = 16384
 FRAME_RECORD = 16
 # The stack protector's word, above the locals.
 CANARY = 8
-# Bytes between the case's own frames and the stack's top, about as Debian's 6.1 has them.
-DEPTH = {
-    Context.PROCESS: 1024,
-    Context.DEEP: 12288,
-    Context.KTHREAD_TOP: 0,
-    Context.SOFTIRQ: 320,
-    Context.HARDIRQ: 320,
-}
-# 6.1 and later; on an older arm64 kernel a softirq runs on the stack of the task
-# that it interrupts.
-ON_IRQ_STACK = (Context.SOFTIRQ, Context.HARDIRQ)
 _SP = 0xFFFF800008000000
 # Stands beside the arguments' indices.
 _OBJECT = -1
@@ -64,8 +53,8 @@ def lay_out(case: Case, frame: Frame) -> tuple[Hit, Places]:
     hit = Hit(
         sp=_SP,
         fp=fp if case.valid_fp else 16,
-        top=end + DEPTH[case.context],
-        irq=case.context in ON_IRQ_STACK,
+        top=end + case.context.traits.assumed_depth,
+        irq=case.context.traits.assumed_on_irq_stack,
         irq_stack_size=STACK_SIZE,
     )
     va_lists = {

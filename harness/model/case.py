@@ -10,22 +10,11 @@ from dataclasses import dataclass
 
 from harness.abi import aapcs64
 from harness.abi.ctype import BOOL, VA_LIST, CType
-
-
-class Context(enum.Enum):
-    """Where the probed function is called."""
-
-    PROCESS = "process"
-    # The same, far below the stack's top.
-    DEEP = "deep"
-    # In a kernel thread, the caller's frame being the topmost of the stack.
-    KTHREAD_TOP = "kthread-top"
-    SOFTIRQ = "softirq"
-    HARDIRQ = "hardirq"
+from harness.model.context import Context
 
 
 class Agent(enum.Enum):
-    """Who does something while the handler runs."""
+    """Who does something while the handler runs; in the order of enum probe_agent in C."""
 
     HANDLER = "handler"
     # On the same CPU, while the handler waits.

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harness.model.case import Context
+from harness.model.context import Context
 from harness.model.policy import Hit
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from harness.model.case import Context
+from harness.model.context import Context
 from harness.model.policy import Hit, Policy, save
 
 CONTEXTS = (Context.PROCESS, Context.HARDIRQ)

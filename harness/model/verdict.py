@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from harness.abi.ctype import VA_LIST, value_bytes
-from harness.model.case import Case, Context
+from harness.model.case import Case
 from harness.model.observation import Counts, Look, Observation
 from harness.model.policy import Policy, Rule
 from harness.model.predict import SKIPPED, Damage, Offsets, Places, Prediction, predict, ranges
@@ -102,30 +102,19 @@ def _plan_mismatches(case: Case, runs: bool, observation: Observation) -> Iterat
     yield from _missing_looks(case, runs, observation)
 
 
-# Contexts by the stack that they run on, a task's or an interrupt's; a softirq
-# runs on either, by kernel version and by who raised it.
-_ON_IRQ_STACK = {
-    Context.PROCESS: False,
-    Context.DEEP: False,
-    Context.KTHREAD_TOP: False,
-    Context.HARDIRQ: True,
-}
-# Bytes between SP at the hit and the stack's top, from and up to.
-_ROOM = {Context.DEEP: (8192, 16384), Context.KTHREAD_TOP: (0, 1024)}
-
-
 def _stack_mismatches(case: Case, observation: Observation) -> Iterator[str]:
     """The hit must have been on the stack, and at the height, that the context means."""
-    hit = observation.hit
+    hit, traits = observation.hit, case.context.traits
+    on_irq_stack = hit.irq if traits.on_irq_stack is None else traits.on_irq_stack
     # Up to v4.4 arm64 has no interrupt stack.
-    expected = _ON_IRQ_STACK.get(case.context, hit.irq) and hit.irq_stack_size > 0
+    expected = on_irq_stack and hit.irq_stack_size > 0
     if expected != hit.irq:
         where = "an interrupt stack" if hit.irq else "a task's stack"
         yield f"not played as planned: the probe was hit on {where}"
-    room = hit.top - hit.sp
-    least, most = _ROOM.get(case.context, (0, room))
-    if not least <= room <= most:
-        yield f"not played as planned: the probe was hit {room} bytes below the stack's top"
+    depth = hit.top - hit.sp
+    least, most = traits.least_depth, traits.most_depth
+    if (least is not None and depth < least) or (most is not None and depth > most):
+        yield f"not played as planned: the probe was hit {depth} bytes below the stack's top"
 
 
 _MOMENTS = ("before", "after", "seen")

@@ -10,6 +10,7 @@ from dataclasses import replace
 from harness.abi import ctype
 from harness.abi.ctype import VA_LIST, Array, Composite, CType, Enumeration, Scalar
 from harness.model.case import Agent, Case, Frame, Kind
+from harness.model.context import Context
 
 # The caller of a va_list case is itself variadic, and is called with so many words.
 VA_LIST_WORDS = 12
@@ -355,6 +356,15 @@ def _entry(case: Case) -> str:
     )
 
 
+def _order() -> str:
+    """Of what goes by number between here and probe_targets.h."""
+    contexts = {f"PROBE_{context.name}": number for number, context in enumerate(Context)}
+    agents = {f"PROBE_BY_{agent.name}": number for number, agent in enumerate(Agent)}
+    return "".join(
+        f"static_assert({name} == {number});\n" for name, number in (contexts | agents).items()
+    )
+
+
 def _limits(cases: Sequence[Case]) -> str:
     """The other side of the limits in harness/cases/catalog.py."""
     area = max((case.layout.stack_size for case in cases), default=0)
@@ -374,7 +384,7 @@ def source(cases: Sequence[Case]) -> str:
     functions = "\n".join(case_source(case) for case in cases)
     entries = "".join(_entry(case) for case in cases)
     return (
-        f"{_HEAD}\n{_limits(cases)}\n{functions}\n"
+        f"{_HEAD}\n{_limits(cases)}{_order()}\n{functions}\n"
         f"{_TABLE}\nstruct probe_case probe_cases[] = {{\n{entries}}};\n\n"
         "const unsigned int probe_case_count = ARRAY_SIZE(probe_cases);\n"
     )

@@ -23,7 +23,7 @@ from harness.host import cache
 from harness.inspect.guest import Guest
 from harness.kernel.kernel import Kernel
 from harness.model.assumed import Frame, predict_assumed
-from harness.model.case import Context
+from harness.model.context import Context
 from harness.modules import build as modules
 from harness.modules import casegen
 from harness.run import repro

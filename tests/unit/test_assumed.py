@@ -11,7 +11,7 @@ from harness import cli
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.model.assumed import Frame, lay_out, predict_assumed
-from harness.model.case import Context
+from harness.model.context import Context
 from harness.model.verdict import judge
 from tests.unit.factory import case, observe
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import subprocess
 
 from harness import resources
 from harness.cases.catalog import Catalog
@@ -106,3 +107,25 @@ def test_c_of_types_as_people_write_them() -> None:
         "struct jpcase_made__file *m3[3];",
     ):
         assert line in text
+
+
+def compiles(header: str) -> bool:
+    """Whether what C and Python share by number is the same in both."""
+    enums = re.findall(r"^enum probe_(?:context|agent) \{.*?^\};", header, re.DOTALL | re.MULTILINE)
+    assert len(enums) == 2
+    checks = re.findall(r"^static_assert\(PROBE_\w+ == \d+\);", casegen.source([]), re.MULTILINE)
+    text = "\n".join(["#include <assert.h>", *enums, *checks])
+    command = ["gcc", "-std=gnu11", "-fsyntax-only", "-x", "c", "-"]
+    return subprocess.run(command, input=text, text=True, capture_output=True).returncode == 0
+
+
+def test_what_goes_by_number_has_one_order() -> None:
+    header = (resources.kernel_modules() / "probe-targets/probe_targets.h").read_text()
+    assert compiles(header)
+    for one, other in (("SOFTIRQ", "HARDIRQ"), ("BY_INTERRUPT", "BY_CPU")):
+        swapped = re.sub(
+            rf"\tPROBE_{one},(.*?)\tPROBE_{other},", rf"\tPROBE_{other},\1\tPROBE_{one},", header,
+            flags=re.DOTALL,
+        )  # fmt: skip
+        assert swapped != header
+        assert not compiles(swapped)

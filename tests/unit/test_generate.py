@@ -13,7 +13,8 @@ from harness.cases.catalog import Catalog, check, load_case
 from harness.cases.generate import draw, simpler
 from harness.errors import ConfigError
 from harness.model.assembled import assemble
-from harness.model.case import Case, Context
+from harness.model.case import Case
+from harness.model.context import Context
 
 SEED = 2016
 

@@ -18,7 +18,7 @@ from harness.cases.catalog import Catalog
 from harness.kernel.kernel import Kernel
 from harness.measure import fuzz
 from harness.model import predict, verdict
-from harness.model.case import Context
+from harness.model.context import Context
 from harness.modules.build import Modules
 from harness.run.plan import Outcome, Play, Result
 from tests.unit import factory

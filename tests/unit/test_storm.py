@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import Exit
 from harness.measure.storm import StormOutcome, StormResult
-from harness.model.case import Context
+from harness.model.context import Context
 from harness.model.policy import Policy, Rule, Variant
 from harness.model.storm import CONTEXTS, Caller, Storm, judge
 from harness.report import storm_report

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.model import verdict as verdicts
-from harness.model.case import Context
+from harness.model.context import Context
 from harness.model.observation import Counts, Look
 from harness.model.policy import Hit, Policy, Rule
 from harness.model.predict import Damage, Places, consumed, predict, ranges

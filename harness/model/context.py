@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Contexts: where a probed function is called, and all that follows from that."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Context(enum.Enum):
+    """Where the probed function is called; in the order of enum probe_context in C."""
+
+    PROCESS = "process"
+    # The same, far below the stack's top.
+    DEEP = "deep"
+    # In a kernel thread, the caller's frame being the topmost of the stack.
+    KTHREAD_TOP = "kthread-top"
+    SOFTIRQ = "softirq"
+    HARDIRQ = "hardirq"
+
+    @property
+    def traits(self) -> Traits:
+        return _TRAITS[self]
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a context means for the stack; all sizes are in bytes."""
+
+    # Whether it runs on an interrupt's stack, where the kernel has one; None: by the kernel's
+    # version and by who raised it.
+    on_irq_stack: bool | None
+    # The depth of a hit, which is the distance between SP and the stack's top; None: any.
+    least_depth: int | None
+    most_depth: int | None
+    # Without a guest: from the end of the case's own frames to the top, about as Debian's
+    # 6.1 has it, and the stack.
+    assumed_depth: int
+    assumed_on_irq_stack: bool
+    # All arguments of a case, and of one that is drawn.
+    arguments_max: int
+    drawn_arguments_max: int
+    # The caller's frame, where the guest makes it from data.
+    frame_max: int
+
+
+_TRAITS = {
+    Context.PROCESS: Traits(
+        on_irq_stack=False,
+        least_depth=None,
+        most_depth=None,
+        assumed_depth=1024,
+        assumed_on_irq_stack=False,
+        arguments_max=4096,
+        drawn_arguments_max=1024,
+        frame_max=4096,
+    ),
+    Context.DEEP: Traits(
+        on_irq_stack=False,
+        least_depth=8192,
+        most_depth=16384,
+        assumed_depth=12288,
+        assumed_on_irq_stack=False,
+        arguments_max=1024,
+        drawn_arguments_max=512,
+        frame_max=1536,
+    ),
+    Context.KTHREAD_TOP: Traits(
+        on_irq_stack=False,
+        least_depth=0,
+        most_depth=1024,
+        assumed_depth=0,
+        assumed_on_irq_stack=False,
+        arguments_max=256,
+        drawn_arguments_max=160,
+        frame_max=512,
+    ),
+    Context.SOFTIRQ: Traits(
+        on_irq_stack=None,
+        least_depth=None,
+        most_depth=None,
+        assumed_depth=320,
+        # On an arm64 kernel before 6.1 it runs on the stack of the task that it interrupts.
+        assumed_on_irq_stack=True,
+        arguments_max=4096,
+        drawn_arguments_max=1024,
+        frame_max=4096,
+    ),
+    Context.HARDIRQ: Traits(
+        on_irq_stack=True,
+        least_depth=None,
+        most_depth=None,
+        assumed_depth=320,
+        assumed_on_irq_stack=True,
+        arguments_max=4096,
+        drawn_arguments_max=1024,
+        frame_max=4096,
+    ),
+}
