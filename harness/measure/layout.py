@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.measure.facts import Facts, measured
 from harness.model.case import Case
-from harness.model.facts import Facts, measured
 from harness.run.plan import Outcome, Result
 
 # Bytes, as the series has it.

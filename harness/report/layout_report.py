@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from harness.measure.facts import Facts
 from harness.measure.layout import Copied, Frame, copied, findings, frames
-from harness.model.facts import Facts
 from harness.report import summaries
 from harness.report.terminal import COMPLAINT, console, print_differing, print_rows, say
 from harness.run.logs import see

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from harness.measure.facts import Facts
 from harness.model.case import Case
-from harness.model.facts import Facts
 from harness.model.policy import Variant
 from harness.model.predict import Damage, Offsets, Prediction, ranges
 from harness.model.verdict import Verdict

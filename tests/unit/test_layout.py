@@ -9,8 +9,8 @@ import json
 import pytest
 
 from harness.errors import ConfigError
+from harness.measure.facts import CopyPlace, measured
 from harness.measure.layout import copied, findings, frames
-from harness.model.facts import CopyPlace, measured
 from harness.model.policy import Policy, Rule, Variant
 from harness.model.verdict import judge
 from harness.report import layout_report, summaries

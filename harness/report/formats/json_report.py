@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from harness.model.facts import measured
+from harness.measure.facts import measured
 from harness.report import summaries
 from harness.run.plan import Outcome, Result
 
