@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness import __version__
 from harness.cases.catalog import Catalog
-from harness.model.assumed import Frame, lay_out
+from harness.model.assumed import RecordPosition, lay_out
 from harness.report.stack_picture import svg
 
 project = "jprobe-harness"
@@ -30,7 +30,7 @@ def draw(folder: Path) -> None:
     variants = list(catalog.variants.values())
     for name in PICTURES:
         case = catalog.cases[name]
-        picture = svg(case, variants, *lay_out(case, Frame.BELOW))
+        picture = svg(case, variants, *lay_out(case, RecordPosition.BELOW))
         (folder / f"{name}.svg").write_text(picture)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.abi.ctype import POINTER, Composite, CType, Kind, Scalar, align_up, homogeneous
+from harness.abi.ctype import POINTER, Composite, CType, Scalar, TypeKind, align_up, homogeneous
 
 GENERAL_REGISTERS = 8
 VECTOR_REGISTERS = 8
@@ -61,7 +61,7 @@ class _Allocator:
         if members:
             return self._place_homogeneous(type_, len(members))
         if isinstance(type_, Scalar):
-            if type_.kind in (Kind.FLOAT, Kind.VECTOR):
+            if type_.kind in (TypeKind.FLOAT, TypeKind.VECTOR):
                 return self._place_floating(type_)
             return self._place_integral(type_, ())
         assert isinstance(type_, Composite), "C passes arrays as pointers"

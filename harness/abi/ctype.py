@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 
-class Kind(enum.Enum):
+class TypeKind(enum.Enum):
     """Fundamental data types, as far as the placement rules tell them apart."""
 
     INTEGER = "integer"
@@ -36,7 +36,7 @@ class Scalar:
     spelling: str
     # In bytes.
     size: int
-    kind: Kind = Kind.INTEGER
+    kind: TypeKind = TypeKind.INTEGER
 
     @property
     def align(self) -> int:
@@ -169,16 +169,16 @@ LONG = Scalar("long", 8)
 ULONG = Scalar("unsigned long", 8)
 LONG_LONG = Scalar("long long", 8)
 ULONG_LONG = Scalar("unsigned long long", 8)
-POINTER = Scalar("void *", 8, Kind.POINTER)
+POINTER = Scalar("void *", 8, TypeKind.POINTER)
 INT128 = Scalar("__int128", 16)
 UINT128 = Scalar("unsigned __int128", 16)
 # arm64 kernels are built with -mgeneral-regs-only: these never reach a probe.
-HALF = Scalar("_Float16", 2, Kind.FLOAT)
-FLOAT = Scalar("float", 4, Kind.FLOAT)
-DOUBLE = Scalar("double", 8, Kind.FLOAT)
-QUAD = Scalar("long double", 16, Kind.FLOAT)
-VECTOR8 = Scalar("int8x8_t", 8, Kind.VECTOR)
-VECTOR16 = Scalar("int8x16_t", 16, Kind.VECTOR)
+HALF = Scalar("_Float16", 2, TypeKind.FLOAT)
+FLOAT = Scalar("float", 4, TypeKind.FLOAT)
+DOUBLE = Scalar("double", 8, TypeKind.FLOAT)
+QUAD = Scalar("long double", 16, TypeKind.FLOAT)
+VECTOR8 = Scalar("int8x8_t", 8, TypeKind.VECTOR)
+VECTOR16 = Scalar("int8x16_t", 16, TypeKind.VECTOR)
 
 # Names of <linux/types.h>, by size: those that every arm64 kernel since v4.1 has.
 _KERNEL_NAMES = {
@@ -222,7 +222,7 @@ def enumeration(
     for size in (1, 2, 4, 8) if packed else (4, 8):
         bits = 8 * size
         if high < 1 << bits - (low < 0) and low >= -(1 << bits - 1):
-            return Enumeration(f"enum {tag}", size, Kind.INTEGER, tag, tuple(values), packed)
+            return Enumeration(f"enum {tag}", size, TypeKind.INTEGER, tag, tuple(values), packed)
     raise ValueError(f"no integer type has both {low} and {high}")
 
 
@@ -353,6 +353,6 @@ def homogeneous(type_: CType) -> tuple[Scalar, ...]:
     kinds = {(base.kind, base.size) for base in bases}
     if not 1 <= len(leaves) <= 4 or len(kinds) != 1:
         return ()
-    if leaves[0].kind not in (Kind.FLOAT, Kind.VECTOR):
+    if leaves[0].kind not in (TypeKind.FLOAT, TypeKind.VECTOR):
         return ()
     return leaves if type_.size == len(leaves) * leaves[0].size else ()

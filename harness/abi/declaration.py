@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from harness.abi import ctype
-from harness.abi.ctype import Array, BitField, Composite, CType, Enumeration, Kind, Scalar
+from harness.abi.ctype import Array, BitField, Composite, CType, Enumeration, Scalar, TypeKind
 from harness.errors import ConfigError, nearest
 
 # They move nothing; what they say of a pointer's target stays written.
@@ -122,7 +122,7 @@ class Reader:
         for word in (part.strip() for part in match[4].split(",")):
             plain = word in ("", "...", "void")
             parameters.append(word if plain else self.parameter(word).spelling)
-        return Scalar(f"{result} (*)({', '.join(parameters) or 'void'})", 8, Kind.POINTER)
+        return Scalar(f"{result} (*)({', '.join(parameters) or 'void'})", 8, TypeKind.POINTER)
 
     def _plain(self, text: str) -> CType:
         """Without dimensions: "unsigned long", "struct file *file"."""
@@ -158,7 +158,7 @@ class Reader:
         start = said.index(base[0])
         written = [*said[:start], spelled, *(t for t in said[start:] if t in _QUALIFIERS)]
         stars = "".join(t if t == "*" else f"{t} " for t in tokens[first:last])
-        return Scalar(f"{' '.join(written)} {stars}", 8, Kind.POINTER)
+        return Scalar(f"{' '.join(written)} {stars}", 8, TypeKind.POINTER)
 
     def _is_name(self, word: str) -> bool:
         return is_identifier(word) and word not in self.known

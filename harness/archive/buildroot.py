@@ -46,7 +46,7 @@ class BuildRoot:
         """make(), with all files compared; raises InfrastructureError."""
         try:
             cache.check(self._entry(report))
-        except cache.Damaged:
+        except cache.DamagedEntry:
             cache.check(self._entry(report))
 
     def _entry(self, report: Progress) -> Path:

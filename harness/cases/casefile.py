@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from harness.abi.ctype import VA_LIST, Array, Composite, CType, Enumeration, Member, declared
-from harness.model.case import Argument, Case, Frame, Kind, Object, default_value
+from harness.model.case import Argument, Case, Frame, Object, ObjectKind, default_value
 from harness.model.context import Context
 
 _LICENSE = "# SPDX-License-Identifier: GPL-2.0-only\n"
@@ -118,7 +118,7 @@ def _handler(case: Case) -> dict[str, Any]:
 
 def _object(made: Object) -> dict[str, Any]:
     document: dict[str, Any] = {"kind": made.kind.value}
-    if made.kind is Kind.BYTES:
+    if made.kind is ObjectKind.BYTES:
         document["size"] = made.size
     if made.frame is not Frame.CALLER:
         document["frame"] = made.frame.value

@@ -25,8 +25,8 @@ from harness.model.case import (
     Consume,
     Frame,
     Handler,
-    Kind,
     Object,
+    ObjectKind,
     default_value,
     object_size,
 )
@@ -67,7 +67,7 @@ class HandlerFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class ObjectFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    kind: Kind = Kind.BYTES
+    kind: ObjectKind = ObjectKind.BYTES
     size: int | None = None
     frame: Frame = Frame.CALLER
     writer: Agent | None = None
@@ -227,7 +227,7 @@ def _check_types(case: Case) -> None:
     """Refuse what no kernel function can take."""
     for index, argument in enumerate(case.arguments):
         for scalar in _scalars(argument.type):
-            if scalar.kind in (ctype.Kind.FLOAT, ctype.Kind.VECTOR):
+            if scalar.kind in (ctype.TypeKind.FLOAT, ctype.TypeKind.VECTOR):
                 raise ConfigError(
                     f"argument {index}: a kernel function cannot take '{scalar.spelling}',"
                     " as arm64 kernels are built with -mgeneral-regs-only."

@@ -9,7 +9,16 @@ from random import Random
 
 from harness.abi import ctype
 from harness.abi.ctype import Array, BitField, Composite, CType, Scalar
-from harness.model.case import Agent, Argument, Case, Frame, Handler, Kind, Object, default_value
+from harness.model.case import (
+    Agent,
+    Argument,
+    Case,
+    Frame,
+    Handler,
+    Object,
+    ObjectKind,
+    default_value,
+)
 from harness.model.context import Context
 
 INTEGERS = (
@@ -135,7 +144,7 @@ def _object(random: Random, context: Context) -> Object | None:
     if context is not Context.HARDIRQ:
         writers.append(Agent.INTERRUPT)
     size = random.randint(1, 64)
-    return Object(Kind.BYTES, size, random.choice(list(Frame)), random.choice(writers))
+    return Object(ObjectKind.BYTES, size, random.choice(list(Frame)), random.choice(writers))
 
 
 def simpler(case: Case) -> Iterator[Case]:

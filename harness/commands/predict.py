@@ -13,7 +13,7 @@ from harness.errors import ConfigError, Exit
 from harness.model.policy import Rule
 
 if TYPE_CHECKING:
-    from harness.model.assumed import Frame
+    from harness.model.assumed import RecordPosition
     from harness.model.case import Case
     from harness.model.policy import Variant
 
@@ -37,13 +37,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.model.assumed import Frame, predict_assumed
+    from harness.model.assumed import RecordPosition, predict_assumed
     from harness.report import summaries, terminal
 
     catalog = Catalog(options.case_dir)
     cases = catalog.select_cases(options.case)
     variants = catalog.select_variants(options.variant)
-    frame = Frame(options.frame)
+    frame = RecordPosition(options.frame)
     for variant in variants:
         if variant.expected.rule is Rule.KERNEL:
             raise ConfigError(
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     return Exit.AGREES
 
 
-def _draw(file: str, cases: list[Case], variants: list[Variant], frame: Frame) -> None:
+def _draw(file: str, cases: list[Case], variants: list[Variant], frame: RecordPosition) -> None:
     from harness.model.assumed import lay_out
     from harness.report.stack_picture import svg
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from harness.model.policy import Policy, Variant
     from harness.run.job import Prepared
     from harness.run.observer import Observer
-    from harness.run.plan import Play, Result, Survey
+    from harness.run.plan import Comparison, Play, Result
 
 
 # git bisect run takes this for the end, and 1 to 127 for a bad revision.
@@ -217,10 +217,10 @@ def _check_debugger(plan: Sequence[Play]) -> None:
     debug.check_installed()
 
 
-def _survey(runs: Mapping[str, Callable[[], Result]]) -> Survey:
+def _survey(runs: Mapping[str, Callable[[], Result]]) -> Comparison:
     """Runs by name, one after the other; a kernel that cannot be had does not stop the rest."""
     from harness import fault
-    from harness.run.plan import Broken, Interrupted, Survey, Unjudged
+    from harness.run.plan import Broken, Comparison, Interrupted, Unjudged
 
     results: list[Result] = []
     unjudged: list[Unjudged] = []
@@ -238,10 +238,10 @@ def _survey(runs: Mapping[str, Callable[[], Result]]) -> Survey:
         except Exception as error:
             told = fault.foreseen(error) or fault.told(error)
             unjudged.append(Unjudged(name, told.sentence, told.hint, told.exit_status))
-    return Survey(tuple(results), tuple(unjudged), ended)
+    return Comparison(tuple(results), tuple(unjudged), ended)
 
 
-def _end(survey: Survey) -> Stopped | OwnFault | None:
+def _end(survey: Comparison) -> Stopped | OwnFault | None:
     """What ended it, with the status of all of it, to be raised once all is reported."""
     if survey.ended:
         survey.ended.exit_status = survey.exit_status
@@ -424,11 +424,11 @@ def _judge(
         )
 
 
-def _print(result: Result | Survey, everything: bool) -> None:
+def _print(result: Result | Comparison, everything: bool) -> None:
     from harness.report import kernels_report, terminal
-    from harness.run.plan import Survey
+    from harness.run.plan import Comparison
 
-    if isinstance(result, Survey):
+    if isinstance(result, Comparison):
         kernels_report.print_survey(result, everything)
         return
     terminal.print_result(result, everything)
@@ -436,37 +436,37 @@ def _print(result: Result | Survey, everything: bool) -> None:
         terminal.print_dump(result.outcomes[0])
 
 
-def _as_json(result: Result | Survey) -> bytes:
+def _as_json(result: Result | Comparison) -> bytes:
     from harness.report import kernels_report
     from harness.report.formats import json_report
-    from harness.run.plan import Survey
+    from harness.run.plan import Comparison
 
-    if isinstance(result, Survey):
+    if isinstance(result, Comparison):
         return as_json(kernels_report.as_json(result))
     return as_json(json_report.document(result))
 
 
-def _as_junit(result: Result | Survey) -> bytes:
+def _as_junit(result: Result | Comparison) -> bytes:
     from harness.report import kernels_report
     from harness.report.formats import junit
-    from harness.run.plan import Survey
+    from harness.run.plan import Comparison
 
-    if isinstance(result, Survey):
+    if isinstance(result, Comparison):
         return kernels_report.as_junit(result).encode()
     return junit.document(result).encode()
 
 
-def _as_ktap(result: Result | Survey) -> bytes:
+def _as_ktap(result: Result | Comparison) -> bytes:
     from harness.report import kernels_report
     from harness.report.formats import ktap
-    from harness.run.plan import Survey
+    from harness.run.plan import Comparison
 
-    if isinstance(result, Survey):
+    if isinstance(result, Comparison):
         return kernels_report.as_ktap(result).encode()
     return ktap.document(result).encode()
 
 
-def _patch_as_json(survey: Survey) -> bytes:
+def _patch_as_json(survey: Comparison) -> bytes:
     from harness.report import patch_report
 
     return as_json(patch_report.as_json(survey))
@@ -485,7 +485,7 @@ PATCH_OUTPUTS: tuple[Output[Any], ...] = (
 
 def _report(
     options: argparse.Namespace,
-    result: Result | Survey,
+    result: Result | Comparison,
     show: Callable[[Any, bool], None] = _print,
     outputs: Sequence[Output[Any]] = OUTPUTS,
 ) -> None:
@@ -496,10 +496,10 @@ def _report(
     )
 
 
-def _keep(result: Result | Survey) -> None:
+def _keep(result: Result | Comparison) -> None:
     from harness.run import logs
-    from harness.run.plan import Survey
+    from harness.run.plan import Comparison
 
-    for one in result.results if isinstance(result, Survey) else (result,):
+    for one in result.results if isinstance(result, Comparison) else (result,):
         for folder in one.logs.split(", "):
             logs.keep(Path(folder))

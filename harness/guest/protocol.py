@@ -56,8 +56,8 @@ from dataclasses import dataclass
 from harness.errors import InfrastructureError
 from harness.guest.fields import FieldError, Fields, parse
 from harness.model.context import Context
-from harness.model.cost import Cost
-from harness.model.observation import Counts, Frame, Look, Nested, Observation
+from harness.model.cost import CostRecord
+from harness.model.observation import CallerFrame, Counts, Look, Nested, Observation
 from harness.model.policy import Hit
 from harness.model.storm import Caller, Storm
 
@@ -74,7 +74,7 @@ class ProtocolError(InfrastructureError):
 
 
 @dataclass(frozen=True)
-class Guest:
+class Introduction:
     """What the guest says of itself, once."""
 
     release: str
@@ -120,7 +120,7 @@ class DumpRequest:
 
 
 @dataclass(frozen=True)
-class Damaged:
+class DamagedRecord:
     """What is no record, in the place of one."""
 
     # What is wrong with it.
@@ -131,7 +131,17 @@ class Damaged:
 _Words = Mapping[str, list[Fields]]
 # Of a plan's line, so many characters come back.
 LINE_SHOWN = 64
-Record = Guest | Observation | Storm | Cost | Refusal | Ran | HostKey | DumpRequest | Damaged
+Record = (
+    Introduction
+    | Observation
+    | Storm
+    | CostRecord
+    | Refusal
+    | Ran
+    | HostKey
+    | DumpRequest
+    | DamagedRecord
+)
 
 _BEGINNINGS = (b"guest ", b"play ")
 # Records of one line, without an end.
@@ -162,7 +172,7 @@ class Parser:
         # Of the record that has not ended.
         self._lines: list[bytes] = []
         self._size = 0
-        self._guest: Guest | None = None
+        self._guest: Introduction | None = None
         # What comes was already said to be damaged, up to the next beginning.
         self._lost = False
 
@@ -179,7 +189,7 @@ class Parser:
             yield from self._line(line)
             yield from self._piece(other)
 
-    def _piece(self, data: bytes) -> Iterator[Damaged]:
+    def _piece(self, data: bytes) -> Iterator[DamagedRecord]:
         """A part of a line that may go on."""
         self._pieces.append(data)
         self._unended += len(data)
@@ -190,12 +200,12 @@ class Parser:
             if not self._shared:
                 yield from self._damaged(f"A line of the guest's is longer than {limit} bytes")
 
-    def _damaged(self, what: str) -> Iterator[Damaged]:
+    def _damaged(self, what: str) -> Iterator[DamagedRecord]:
         """Say it once, and look for the next beginning."""
         self._lines, self._size = [], 0
         if not self._lost:
             self._lost = True
-            yield Damaged(f"{what}.")
+            yield DamagedRecord(f"{what}.")
 
     def _line(self, line: bytes) -> Iterator[Record]:
         known = bool(_RECORD_LINE.match(line))
@@ -226,7 +236,7 @@ class Parser:
         try:
             yield _ALONE_RECORDS[line.split(b" ", 1)[0].decode()](parse(line)[1])
         except FieldError as error:
-            yield Damaged(f"The guest sent {error}.")
+            yield DamagedRecord(f"The guest sent {error}.")
 
     def _sound(self, lines: Sequence[bytes]) -> Iterator[Record]:
         """The record of these lines, the last of which ends it."""
@@ -270,8 +280,8 @@ _ALONE_RECORDS: Mapping[str, Callable[[Fields], Ran | HostKey | DumpRequest]] = 
 }
 
 
-def _guest(by_word: _Words) -> Guest:
-    guest = Guest(**_one(by_word, "guest"))
+def _guest(by_word: _Words) -> Introduction:
+    guest = Introduction(**_one(by_word, "guest"))
     if len(by_word) > 1 or guest.thread_size % PAGE or guest.irq_stack_size % ALIGNED:
         raise FieldError("sizes of stacks that cannot be")
     return guest
@@ -282,7 +292,7 @@ PAGE = 4096
 ALIGNED = 16
 
 
-def _hit(fields: Fields, guest: Guest) -> Hit:
+def _hit(fields: Fields, guest: Introduction) -> Hit:
     hit = Hit(
         sp=fields["sp"],
         fp=fields["fp"],
@@ -304,7 +314,7 @@ def _new_taint(fields: Fields) -> int:
     return after & ~before
 
 
-def _played(by_word: _Words, guest: Guest) -> Record:
+def _played(by_word: _Words, guest: Introduction) -> Record:
     """What became of a line of the plan."""
     play = _one(by_word, "play")
     if "error" in by_word:
@@ -317,7 +327,7 @@ def _played(by_word: _Words, guest: Guest) -> Record:
     return _observation(by_word, guest)
 
 
-def _storm(by_word: _Words, guest: Guest) -> Storm:
+def _storm(by_word: _Words, guest: Introduction) -> Storm:
     play, storm, taint = (_one(by_word, word) for word in ("play", "storm", "taint"))
     stacks = {fields["context"]: _hit(fields, guest) for fields in by_word.get("stack", ())}
     if len(stacks) != len(by_word.get("stack", ())):
@@ -331,16 +341,16 @@ def _storm(by_word: _Words, guest: Guest) -> Storm:
     )
 
 
-def _cost(by_word: _Words, guest: Guest) -> Cost:
+def _cost(by_word: _Words, guest: Introduction) -> CostRecord:
     play, stack, cost, taint = (_one(by_word, word) for word in ("play", "stack", "cost", "taint"))
-    return Cost(**play, hit=_hit(stack, guest), **cost, new_taint=_new_taint(taint))
+    return CostRecord(**play, hit=_hit(stack, guest), **cost, new_taint=_new_taint(taint))
 
 
 # By the line that only they have.
-_MEASURED: Mapping[str, Callable[[_Words, Guest], Record]] = {"storm": _storm, "cost": _cost}
+_MEASURED: Mapping[str, Callable[[_Words, Introduction], Record]] = {"storm": _storm, "cost": _cost}
 
 
-def _observation(by_word: _Words, guest: Guest) -> Observation:
+def _observation(by_word: _Words, guest: Introduction) -> Observation:
     words = ("play", "stack", "count", "save", "area", "taint")
     play, stack, count, save, area, taint = (_one(by_word, word) for word in words)
     looked = _maybe(by_word, "object")
@@ -361,7 +371,7 @@ def _observation(by_word: _Words, guest: Guest) -> Observation:
         object=_look(looked) if looked else None,
         node=looked["node"] if looked else 0,
         nested=_nested(nested) if nested else None,
-        frame=Frame(**frame) if frame else None,
+        frame=CallerFrame(**frame) if frame else None,
         new_taint=_new_taint(taint),
     )
 

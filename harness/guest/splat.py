@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from harness.printable import shown
 
 
-class Kind(enum.Enum):
+class SplatKind(enum.Enum):
     """Conditions of a kernel."""
 
     PANIC = "panic"
@@ -35,14 +35,14 @@ class Kind(enum.Enum):
     @property
     def fatal(self) -> bool:
         """The kernel does not go on; with oops=panic an oops is fatal too."""
-        return self in (Kind.PANIC, Kind.OOPS, Kind.BUG)
+        return self in (SplatKind.PANIC, SplatKind.OOPS, SplatKind.BUG)
 
 
 @dataclass
 class Splat:
     """One complaint of the kernel's."""
 
-    kind: Kind
+    kind: SplatKind
     # The line that says what it is.
     title: str
     # The plan's line that was being played, 0 before the first.
@@ -56,25 +56,34 @@ class Splat:
 
 # First match wins, so the special comes before the general.
 _PATTERNS = (
-    (Kind.PANIC, r"Kernel panic - not syncing: .*"),
-    (Kind.SOFT_LOCKUP, r"(?:watchdog: )?BUG: soft lockup - .*"),
-    (Kind.LOCKDEP, r"WARNING: (?:possible |inconsistent lock|bad unlock|suspicious RCU|held lock|"
-                   r"lock held|nested lock|Nested lock|\S+-safe ->|chain_key|DEBUG_LOCKS).*"),
-    (Kind.LOCKDEP, r"INFO: (?:possible |inconsistent lock|suspicious RCU|trying to register).*"),
-    (Kind.LOCKDEP, r"BUG: (?:MAX_LOCK|held lock|invalid lock).*"),
-    (Kind.HUNG_TASK, r"INFO: task .+ blocked (?:for|in) .*"),
-    (Kind.RCU_STALL, r"(?:rcu: )?(?:INFO: )?rcu\S* (?:self-detected stall|detected .*stalls).*"),
-    (Kind.OOPS, r"Unable to handle kernel .*"),
-    (Kind.OOPS, r"Internal error: (?!Oops - BUG).*"),
-    (Kind.BUG, r"kernel BUG at .*"),
-    (Kind.BUG, r"Internal error: Oops - BUG.*"),
-    (Kind.OOPS, r"Insufficient stack space to handle exception.*"),
-    (Kind.REPORT, r"BUG:? .*"),
-    (Kind.REPORT, r"UBSAN: .*"),
-    (Kind.REPORT, r"list_(?:add|del) corruption.*"),
-    (Kind.SOFT_LOCKUP, r"(?:watchdog: )?Watchdog detected hard LOCKUP.*"),
-    (Kind.WARNING, r"WARNING: .*"),
-)  # fmt: skip
+    (SplatKind.PANIC, r"Kernel panic - not syncing: .*"),
+    (SplatKind.SOFT_LOCKUP, r"(?:watchdog: )?BUG: soft lockup - .*"),
+    (
+        SplatKind.LOCKDEP,
+        r"WARNING: (?:possible |inconsistent lock|bad unlock|suspicious RCU|held lock|"
+        r"lock held|nested lock|Nested lock|\S+-safe ->|chain_key|DEBUG_LOCKS).*",
+    ),
+    (
+        SplatKind.LOCKDEP,
+        r"INFO: (?:possible |inconsistent lock|suspicious RCU|trying to register).*",
+    ),
+    (SplatKind.LOCKDEP, r"BUG: (?:MAX_LOCK|held lock|invalid lock).*"),
+    (SplatKind.HUNG_TASK, r"INFO: task .+ blocked (?:for|in) .*"),
+    (
+        SplatKind.RCU_STALL,
+        r"(?:rcu: )?(?:INFO: )?rcu\S* (?:self-detected stall|detected .*stalls).*",
+    ),
+    (SplatKind.OOPS, r"Unable to handle kernel .*"),
+    (SplatKind.OOPS, r"Internal error: (?!Oops - BUG).*"),
+    (SplatKind.BUG, r"kernel BUG at .*"),
+    (SplatKind.BUG, r"Internal error: Oops - BUG.*"),
+    (SplatKind.OOPS, r"Insufficient stack space to handle exception.*"),
+    (SplatKind.REPORT, r"BUG:? .*"),
+    (SplatKind.REPORT, r"UBSAN: .*"),
+    (SplatKind.REPORT, r"list_(?:add|del) corruption.*"),
+    (SplatKind.SOFT_LOCKUP, r"(?:watchdog: )?Watchdog detected hard LOCKUP.*"),
+    (SplatKind.WARNING, r"WARNING: .*"),
+)
 _COMPILED = [(kind, re.compile(pattern)) for kind, pattern in _PATTERNS]
 # Nearly every line is none of them.
 _ANY = re.compile(r"BUG|WARNING|INFO: |Kernel panic|Internal error|Unable to handle|rcu: |"
@@ -143,14 +152,16 @@ class Watcher:
         if self._open and _END.search(line):
             self._open = None
 
-    def _continues(self, kind: Kind) -> bool:
+    def _continues(self, kind: SplatKind) -> bool:
         """An oops says what it is in more than one line."""
         if self._open is None:
             return False
-        return kind is self._open.kind or (kind in (Kind.OOPS, Kind.BUG) and self._open.kind.fatal)
+        return kind is self._open.kind or (
+            kind in (SplatKind.OOPS, SplatKind.BUG) and self._open.kind.fatal
+        )
 
 
-def _classify(line: str) -> Kind | None:
+def _classify(line: str) -> SplatKind | None:
     for kind, pattern in _COMPILED:
         if pattern.match(line):
             return kind

@@ -48,7 +48,7 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-class Damaged(InfrastructureError):
+class DamagedEntry(InfrastructureError):
     """An entry is not as it was made; entry() makes it anew."""
 
 
@@ -244,7 +244,7 @@ def check(*entries: Path) -> None:
     """Compare all files of entries; raises Damaged, after which entry() makes one anew."""
     for folder in entries:
         if fault := inventory.fault_in_all(folder):
-            raise Damaged(
+            raise DamagedEntry(
                 f"{_name(folder)} is damaged: {fault}.",
                 "Run the command again, which makes it anew; in a cache that cannot be written to,"
                 " set XDG_CACHE_HOME to another folder.",

@@ -75,7 +75,7 @@ class Guest:
             self._log = resources.enter_context(self.logs.boot(machine, initrd))
             self.session = Session(machine, channel, self._deadlines, log=self._log)
             introduction = self.session.await_record(self._deadlines.boot)
-            if not isinstance(introduction, protocol.Guest):
+            if not isinstance(introduction, protocol.Introduction):
                 raise self.session.protocol_fault("The guest did not introduce itself.")
             self.introduction = introduction
             self.check_quiet()

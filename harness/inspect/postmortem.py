@@ -15,7 +15,7 @@ from qemu.qmp import QMPError
 
 from harness.errors import ConfigError, InfrastructureError
 from harness.guest import module_elf
-from harness.guest.protocol import Guest, Ran, Record
+from harness.guest.protocol import Introduction, Ran, Record
 from harness.host import tool
 from harness.inspect.console_pump import ConsolePump
 from harness.kernel.kernel import Kernel
@@ -154,7 +154,7 @@ class _Recorded:
         session = self.session
         introduction = session.await_record(session.deadlines.boot)
         yield introduction
-        if not isinstance(introduction, Guest):
+        if not isinstance(introduction, Introduction):
             raise session.protocol_fault("The guest did not introduce itself.")
         note_places(session, self.modules, self.log)
         session.on_death = self._on_death

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, nullcontext
 from harness.abi.aapcs64 import GENERAL_REGISTERS
 from harness.errors import ConfigError
 from harness.guest import module_elf
-from harness.guest.protocol import Guest, Ran, Record
+from harness.guest.protocol import Introduction, Ran, Record
 from harness.kernel.kernel import Engine, Kernel
 from harness.model.case import Case
 from harness.model.witness import Copy, Sighting, copy_address, stack_top
@@ -81,7 +81,7 @@ class _Sighted:
         session = self._session
         introduction = session.await_record(session.deadlines.boot)
         yield introduction, None
-        if not isinstance(introduction, Guest):
+        if not isinstance(introduction, Introduction):
             raise session.protocol_fault("The guest did not introduce itself.")
         self._stack_size = introduction.thread_size
         addresses = self._load_addresses()

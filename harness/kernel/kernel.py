@@ -91,7 +91,7 @@ class Kernel:
         """
         try:
             cache.check(*self.entries)
-        except cache.Damaged:
+        except cache.DamagedEntry:
             self.renew()
             cache.check(*self.entries)
 

@@ -64,7 +64,7 @@ class Request:
         return programs.busybox(self.settings.archive, self.report)
 
 
-class Source(Protocol):
+class SpecKind(Protocol):
     """One kind of spec."""
 
     # As `list kernels` shows it.
@@ -121,7 +121,7 @@ class Debian:
         )
 
 
-class Image:
+class ImageSpec:
     """An image of the user's."""
 
     form = "PATH/TO/Image (raw, gzip, EFI zboot) or vmlinux"
@@ -141,7 +141,7 @@ class Image:
         )
 
 
-class Output:
+class OutputSpec:
     """A folder that a kernel was built in."""
 
     form = "PATH/TO/build"
@@ -159,7 +159,7 @@ class Output:
         return local.from_output(request.spec, request.path, request.busybox())
 
 
-class Tree:
+class TreeSpec:
     """A source tree."""
 
     form = "PATH/TO/linux, PATH@REV"
@@ -186,7 +186,7 @@ class Tree:
         )
 
 
-SOURCES: tuple[Source, ...] = (Debian(), Image(), Output(), Tree())
+SOURCES: tuple[SpecKind, ...] = (Debian(), ImageSpec(), OutputSpec(), TreeSpec())
 
 
 def _refuse_tree_options(request: Request) -> None:
@@ -228,7 +228,7 @@ def resolve(
     source = _source(request)
     try:
         kernel = source.resolve(request)
-    except cache.Damaged:
+    except cache.DamagedEntry:
         kernel = source.resolve(request)
     return replace(
         kernel,
@@ -257,7 +257,7 @@ def check(spec: str, catalog: Catalog, settings: Settings, *, options: Options =
         _ = options.compiler.stamp
 
 
-def _source(request: Request) -> Source:
+def _source(request: Request) -> SpecKind:
     """Of which kind a request is; raises ConfigError where that is none, or cannot be changed."""
     for source in SOURCES:
         if source.takes(request):
@@ -284,7 +284,7 @@ def _unknown(request: Request) -> ConfigError:
 def has_own_jprobes(spec: str, catalog: Catalog, settings: Settings) -> bool:
     """Whether a spec names a source tree that has jprobes of its own."""
     request = Request(spec, catalog.kernels, settings, DEFAULTS, lambda what, percent: None)
-    if not Tree().takes(request) or debian.wanted(spec, catalog.kernels):
+    if not TreeSpec().takes(request) or debian.wanted(spec, catalog.kernels):
         return False
     path, revision = request.at
     return native.detect(local.opened(path, revision, request.report)) is not None

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from harness.errors import Exit, InfrastructureError, KernelFault, is_foreseen
-from harness.guest.protocol import Guest, Record, Refusal
+from harness.guest.protocol import Introduction, Record, Refusal
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Kernel
-from harness.model.cost import Cost, judge
+from harness.model.cost import CostRecord, judge
 from harness.model.policy import Variant, save
 from harness.modules.build import Modules
 from harness.run.boot import Setup, start
@@ -32,7 +32,7 @@ class CostOutcome:
 
     variant: Variant
     # None: the guest did not tell, and `reasons` says why.
-    cost: Cost | None
+    cost: CostRecord | None
     # Why it is not as it must be, in sentences.
     reasons: tuple[str, ...]
 
@@ -124,7 +124,7 @@ def _measure(
             plays = iter(zip(variants, lines))
             try:
                 for record in session.records(len(lines)):
-                    if isinstance(record, Guest):
+                    if isinstance(record, Introduction):
                         continue
                     variant, line = next(plays, (None, ""))
                     if not variant or not _answers(record, line):
@@ -142,11 +142,11 @@ def _measure(
     return (*fault, *complaints(splats))
 
 
-def _answers(record: Record, line: str) -> TypeGuard[Cost | Refusal]:
-    return isinstance(record, Cost | Refusal) and record.line == line
+def _answers(record: Record, line: str) -> TypeGuard[CostRecord | Refusal]:
+    return isinstance(record, CostRecord | Refusal) and record.line == line
 
 
-def _outcome(variant: Variant, record: Cost | Refusal) -> CostOutcome:
+def _outcome(variant: Variant, record: CostRecord | Refusal) -> CostOutcome:
     if isinstance(record, Refusal):
         return CostOutcome(variant, None, (f"The guest did not play it: {record}",))
     if not record.counts_instructions:

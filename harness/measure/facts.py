@@ -25,7 +25,7 @@ class CopyPlace:
 
 
 @dataclass(frozen=True)
-class Facts:
+class FrameLayout:
     """The frame of a probed function's caller."""
 
     hit: Hit
@@ -42,7 +42,7 @@ class Facts:
         return copy.from_sp >= 0 and copy.from_fp + copy.size <= 0
 
 
-def measured(case: Case, observation: Observation) -> Facts:
+def measured(case: Case, observation: Observation) -> FrameLayout:
     """The facts of a play; a copy that nobody looked at is left out."""
     hit = observation.hit
     addresses = {index: look.at for index, look in observation.arguments.items() if look.at}
@@ -56,4 +56,4 @@ def measured(case: Case, observation: Observation) -> Facts:
         for index, placement in enumerate(case.layout.placements)
         if placement.by_reference and index in addresses
     ]
-    return Facts(hit, case.layout.stack_size, tuple(copies))
+    return FrameLayout(hit, case.layout.stack_size, tuple(copies))

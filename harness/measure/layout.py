@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.measure.facts import Facts, measured
+from harness.measure.facts import FrameLayout, measured
 from harness.model.case import Case
 from harness.run.plan import Outcome, Result
 
@@ -15,23 +15,23 @@ MAX_STACK_SIZE = 128
 
 
 @dataclass(frozen=True)
-class Frame:
+class CallLayout:
     """One case as one compiler laid it out."""
 
     case: Case
-    facts: Facts
+    facts: FrameLayout
     # Stacked arguments that the handler assigns to in a copy of its own.
     kept: frozenset[int]
 
 
-def frames(result: Result) -> list[Frame]:
+def frames(result: Result) -> list[CallLayout]:
     """One for each case that was played; its first play stands for all."""
-    by_case: dict[str, Frame] = {}
+    by_case: dict[str, CallLayout] = {}
     for outcome in result.outcomes:
         verdict, case = outcome.verdict, outcome.play.case
         if verdict and verdict.prediction.runs and case.name not in by_case:
             facts = measured(case, verdict.observation)
-            by_case[case.name] = Frame(case, facts, verdict.prediction.kept)
+            by_case[case.name] = CallLayout(case, facts, verdict.prediction.kept)
     return list(by_case.values())
 
 
@@ -64,7 +64,7 @@ def copied(outcomes: Sequence[Outcome]) -> list[Copied]:
     return rows
 
 
-def findings(frames: Sequence[Frame]) -> list[str]:
+def findings(frames: Sequence[CallLayout]) -> list[str]:
     """What the review argued about, in sentences; frames without a valid FP are left out."""
     valid = [frame for frame in frames if frame.case.valid_fp]
     deltas = [frame.facts.fp_minus_sp for frame in valid]

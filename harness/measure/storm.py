@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.errors import ConfigError, Exit, InfrastructureError, KernelFault, is_foreseen
-from harness.guest.protocol import Guest, Refusal
+from harness.guest.protocol import Introduction, Refusal
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Engine, Kernel
 from harness.model.policy import Variant
@@ -132,7 +132,7 @@ def _storm(setup: Setup, variant: Variant, seconds: float) -> StormOutcome:
                         reasons += judge(variant.policy, storm, setup.config.cpus, milliseconds)
                     elif isinstance(record, Refusal):
                         reasons += (f"The guest did not play it: {record}",)
-                    elif not isinstance(record, Guest):
+                    elif not isinstance(record, Introduction):
                         raise session.protocol_fault("The guest sent another record.")
             finally:
                 session.hear_out()

@@ -18,7 +18,7 @@ from harness.abi.aapcs64 import GENERAL_REGISTERS, Placement
 from harness.abi.ctype import align_up
 from harness.model.case import Agent, Case
 from harness.model.context import Context
-from harness.model.observation import Frame, Look, Observation
+from harness.model.observation import CallerFrame, Look, Observation
 
 RECORD_SIZE = 16
 # Bytes between two things in a frame, at most.
@@ -26,7 +26,7 @@ GAP_MAX = 256
 
 
 @dataclass(frozen=True)
-class Image:
+class FrameImage:
     """What the caller sets up; all offsets are in bytes from SP at the call."""
 
     case: Case
@@ -56,7 +56,7 @@ def _place(placement: Placement) -> str:
     return f"s{placement.stack}"
 
 
-def _items(image: Image) -> Iterator[str]:
+def _items(image: FrameImage) -> Iterator[str]:
     case = image.case
     placements = case.layout.placements
     for index, offset in image.copies.items():
@@ -74,7 +74,7 @@ def _items(image: Image) -> Iterator[str]:
         yield f"o{image.object}:{case.object.size}:{writer}"
 
 
-def assemble(case: Case, random: Random) -> Image:
+def assemble(case: Case, random: Random) -> FrameImage:
     """
     Lay out a frame for `case`: the argument area, then in any order the frame
     record, by-reference copies and the object, with gaps between them.
@@ -117,10 +117,12 @@ def assemble(case: Case, random: Random) -> Image:
     object_at = places.get(("object", 0))
     if case.object and object_at is not None:
         frame[object_at : object_at + case.object.size] = case.object.before(0)
-    return Image(case, bytes(registers), bytes(frame), places.get(("record", 0)), copies, object_at)
+    return FrameImage(
+        case, bytes(registers), bytes(frame), places.get(("record", 0)), copies, object_at
+    )
 
 
-def observe(image: Image, raw: Observation) -> Observation:
+def observe(image: FrameImage, raw: Observation) -> Observation:
     """
     What a record of the guest's says of the arguments; adds to a raw observation.
 
@@ -177,7 +179,7 @@ def observe(image: Image, raw: Observation) -> Observation:
     )
 
 
-def _is_whole(image: Image, frame: Frame) -> bool:
+def _is_whole(image: FrameImage, frame: CallerFrame) -> bool:
     """What was looked at has the size that it has in the image."""
     registers, stack = len(image.registers), len(image.frame)
     return all(
@@ -209,7 +211,7 @@ def _passed(
     return registers[start : start + size] if registers else None
 
 
-def _stray(image: Image, frame: Frame) -> frozenset[int]:
+def _stray(image: FrameImage, frame: CallerFrame) -> frozenset[int]:
     """Bytes of the frame that belong to nothing, and changed all the same."""
     case = image.case
     owned = set(range(case.layout.stack_size))

@@ -15,7 +15,7 @@ from harness.abi.ctype import VA_LIST, align_up
 from harness.model import case as cases
 from harness.model.case import Case
 from harness.model.policy import Hit, Policy
-from harness.model.predict import Places, Prediction, predict
+from harness.model.predict import MeasuredFrame, Prediction, predict
 
 STACK_SIZE = 16384
 FRAME_RECORD = 16
@@ -26,19 +26,19 @@ _SP = 0xFFFF800008000000
 _OBJECT = -1
 
 
-class Frame(enum.Enum):
+class RecordPosition(enum.Enum):
     """Where a function keeps its frame record."""
 
     BELOW = "record-below"
     ABOVE = "record-above"
 
 
-def predict_assumed(case: Case, policy: Policy, frame: Frame) -> Prediction:
+def predict_assumed(case: Case, policy: Policy, frame: RecordPosition) -> Prediction:
     """Predict for a stack that is laid out as lay_out() has it."""
     return predict(case, policy, *lay_out(case, frame))
 
 
-def lay_out(case: Case, frame: Frame) -> tuple[Hit, Places]:
+def lay_out(case: Case, frame: RecordPosition) -> tuple[Hit, MeasuredFrame]:
     """The stack at a hit: the frame of the caller, and of its caller where the case has one."""
     copies = [
         index
@@ -63,11 +63,11 @@ def lay_out(case: Case, frame: Frame) -> tuple[Hit, Places]:
         if argument.type == VA_LIST
     }
     object_at = found.pop(_OBJECT, 0)
-    return hit, Places(found, va_lists, object_at)
+    return hit, MeasuredFrame(found, va_lists, object_at)
 
 
 def _frame(
-    case: Case, frame: Frame, whose: cases.Frame, copies: Iterable[int], start: int
+    case: Case, frame: RecordPosition, whose: cases.Frame, copies: Iterable[int], start: int
 ) -> tuple[int, dict[int, int], int]:
     """Above outgoing arguments: the frame record, the locals, and the frame's end."""
     locals_ = {
@@ -83,7 +83,7 @@ def _frame(
         offsets[index] = cursor
     room = align_up(-cursor, 16) if locals_ else 0
     end = start + room + FRAME_RECORD
-    if frame is Frame.BELOW:
+    if frame is RecordPosition.BELOW:
         record, top = start, end
     else:
         record = top = start + room

@@ -75,7 +75,7 @@ class Handler:
     consume: Consume | None = None
 
 
-class Kind(enum.Enum):
+class ObjectKind(enum.Enum):
     """What an object is, and what is written to it."""
 
     # An array of bytes: every bit is inverted.
@@ -89,14 +89,14 @@ class Kind(enum.Enum):
 
 
 # Of the kinds that have a size of their own, in bytes.
-_SIZES = {Kind.COUNTER: 8, Kind.COMPLETION: 4, Kind.LIST: 16}
+_SIZES = {ObjectKind.COUNTER: 8, ObjectKind.COMPLETION: 4, ObjectKind.LIST: 16}
 
 
 @dataclass(frozen=True)
 class Object:
     """A variable on the caller's stack that others have every right to write to."""
 
-    kind: Kind
+    kind: ObjectKind
     # In bytes.
     size: int
     frame: Frame = Frame.CALLER
@@ -106,25 +106,25 @@ class Object:
     def before(self, at: int) -> bytes:
         """What the caller leaves there; `at` is the object's address."""
         match self.kind:
-            case Kind.BYTES:
+            case ObjectKind.BYTES:
                 return bytes(0xA0 | offset % 16 for offset in range(self.size))
-            case Kind.COUNTER:
+            case ObjectKind.COUNTER:
                 return COUNTER_START.to_bytes(8, "little")
-            case Kind.COMPLETION:
+            case ObjectKind.COMPLETION:
                 return bytes(4)
-            case Kind.LIST:
+            case ObjectKind.LIST:
                 return at.to_bytes(8, "little") * 2
 
     def after(self, at: int, node: int) -> bytes:
         """What the writer leaves there; `node` is the address of a list's new entry."""
         before = self.before(at)
         match self.kind:
-            case Kind.BYTES:
+            case ObjectKind.BYTES:
                 return bytes(octet ^ 0xFF for octet in before)
-            case Kind.COUNTER | Kind.COMPLETION:
+            case ObjectKind.COUNTER | ObjectKind.COMPLETION:
                 count = int.from_bytes(before, "little") + 1
                 return count.to_bytes(len(before), "little")
-            case Kind.LIST:
+            case ObjectKind.LIST:
                 return node.to_bytes(8, "little") * 2
 
 
@@ -132,7 +132,7 @@ class Object:
 COUNTER_START = (1 << 56) - 1
 
 
-def object_size(kind: Kind, size: int | None) -> int:
+def object_size(kind: ObjectKind, size: int | None) -> int:
     """The bytes of an object that are looked at; raises ValueError."""
     own = _SIZES.get(kind)
     if (own is None) == (size is None):

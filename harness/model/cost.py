@@ -21,7 +21,7 @@ BLUR = 2
 
 
 @dataclass(frozen=True)
-class Cost:
+class CostRecord:
     """One record of the guest's."""
 
     # Position in the plan, from 1.
@@ -57,12 +57,12 @@ class Cost:
         return (self.probed - self.bare) / (NANO * self.frequency) / self.target
 
 
-def judge(policy: Policy, cost: Cost, calls: int) -> tuple[str, ...]:
+def judge(policy: Policy, cost: CostRecord, calls: int) -> tuple[str, ...]:
     """What is not as it must be after so many calls, in sentences."""
     return tuple(_mismatches(policy, cost, calls))
 
 
-def _mismatches(policy: Policy, cost: Cost, calls: int) -> Iterator[str]:
+def _mismatches(policy: Policy, cost: CostRecord, calls: int) -> Iterator[str]:
     handler = 0 if save(policy, cost.hit) is None else calls
     planned = {"hits": calls, "handler": handler, "target": calls}
     for name, expected in planned.items():

@@ -46,7 +46,7 @@ class Nested:
 
 
 @dataclass(frozen=True)
-class Frame:
+class CallerFrame:
     """The caller's registers and frame, of a case that came as data."""
 
     # x0-x7 as the handler, and as the probed function found them; 64 bytes.
@@ -82,7 +82,7 @@ class Observation:
     # Address of the entry that was added to an object that is a list.
     node: int = 0
     nested: Nested | None = None
-    frame: Frame | None = None
+    frame: CallerFrame | None = None
     # Offsets from SP of bytes of `frame` that changed and are nobody's.
     stray: frozenset[int] = frozenset()
     # Taint flags that the kernel gained while the case ran.

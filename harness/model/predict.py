@@ -33,7 +33,7 @@ Offsets = frozenset[int]
 
 
 @dataclass(frozen=True)
-class Places:
+class MeasuredFrame:
     """
     What a prediction cannot know of the compiler's frame layout, measured.
 
@@ -132,7 +132,7 @@ def consumed(va_list: bytes, words: int) -> bytes:
     )
 
 
-def _storage(case: Case, hit: Hit, places: Places, index: int) -> int | None:
+def _storage(case: Case, hit: Hit, places: MeasuredFrame, index: int) -> int | None:
     """Address of an argument's bytes, None where they are in registers."""
     placement = case.layout.placements[index]
     if placement.by_reference:
@@ -140,7 +140,7 @@ def _storage(case: Case, hit: Hit, places: Places, index: int) -> int | None:
     return None if placement.stack is None else hit.sp + placement.stack
 
 
-def _writes(case: Case, hit: Hit, places: Places) -> Iterator[tuple[int, int]]:
+def _writes(case: Case, hit: Hit, places: MeasuredFrame) -> Iterator[tuple[int, int]]:
     """Half-open address ranges that the handler itself writes to, but for the object."""
     handler = case.handler
     for index in handler.assign:
@@ -161,7 +161,7 @@ def _writes(case: Case, hit: Hit, places: Places) -> Iterator[tuple[int, int]]:
                 yield start + offset, start + offset + 1
 
 
-def _object_write(case: Case, places: Places) -> tuple[bytes, Offsets]:
+def _object_write(case: Case, places: MeasuredFrame) -> tuple[bytes, Offsets]:
     """What the object holds after the write to it, and the bytes that it changes."""
     if case.object is None:
         return b"", frozenset()
@@ -172,7 +172,7 @@ def _object_write(case: Case, places: Places) -> tuple[bytes, Offsets]:
     return after, frozenset(i for i in range(len(before)) if before[i] != after[i])
 
 
-def predict(case: Case, policy: Policy, hit: Hit, places: Places) -> Prediction:
+def predict(case: Case, policy: Policy, hit: Hit, places: MeasuredFrame) -> Prediction:
     """Predict a play of `case` under `policy` from the stack at the hit."""
     saved = save(policy, hit)
     if saved is None:

@@ -10,7 +10,15 @@ from harness.abi.ctype import VA_LIST, value_bytes
 from harness.model.case import Case
 from harness.model.observation import Counts, Look, Observation
 from harness.model.policy import Policy, Rule
-from harness.model.predict import SKIPPED, Damage, Offsets, Places, Prediction, predict, ranges
+from harness.model.predict import (
+    SKIPPED,
+    Damage,
+    MeasuredFrame,
+    Offsets,
+    Prediction,
+    predict,
+    ranges,
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Verdict:
 _NO_VA_LIST = bytes(VA_LIST.size)
 
 
-def places(case: Case, observation: Observation, kept: Collection[int] = ()) -> Places:
+def places(case: Case, observation: Observation, kept: Collection[int] = ()) -> MeasuredFrame:
     """
     The frame layout that a prediction needs, as it was measured.
 
@@ -59,7 +67,7 @@ def places(case: Case, observation: Observation, kept: Collection[int] = ()) -> 
             found = look.before or look.seen or b""
             va_lists[index] = found if len(found) == VA_LIST.size else _NO_VA_LIST
     at = observation.object.at if observation.object else 0
-    return Places(pointees, va_lists, at, observation.node, kept)
+    return MeasuredFrame(pointees, va_lists, at, observation.node, kept)
 
 
 def _sent(case: Case, observation: Observation, index: int) -> bytes:
@@ -259,7 +267,7 @@ def _corrupt(case: Case, observation: Observation) -> dict[int, Offsets]:
     return corrupt
 
 
-def _as_seen(case: Case, observation: Observation, where: Places) -> Prediction:
+def _as_seen(case: Case, observation: Observation, where: MeasuredFrame) -> Prediction:
     """What a kernel of which nothing is known would have had to be predicted to do."""
     if not observation.counts.handler:
         return SKIPPED
@@ -287,7 +295,7 @@ def judge(
     The prediction takes from the observation only the stack at the hit and the
     addresses that the compiler chose; a difference in anything else is a
     mismatch.  Of Rule.KERNEL nothing is predicted: a mismatch is what no policy
-    explains.  `kept` is as in Places.
+    explains.  `kept` is as in MeasuredFrame.
     """
     where = places(case, observation, kept)
     if policy.rule is Rule.KERNEL:

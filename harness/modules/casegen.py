@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from harness.abi import ctype
 from harness.abi.ctype import VA_LIST, Array, Composite, CType, Enumeration, Scalar
-from harness.model.case import Agent, Case, Frame, Kind
+from harness.model.case import Agent, Case, Frame, ObjectKind
 from harness.model.context import Context
 
 # The caller of a va_list case is itself variadic, and is called with so many words.
@@ -105,7 +105,7 @@ def _declared(types: Iterable[CType]) -> Iterator[str]:
             yield from _declared([type_.element])
         elif isinstance(type_, Composite):
             yield from _declared(member.type for member in type_.members)
-        elif type_.kind is ctype.Kind.POINTER:
+        elif type_.kind is ctype.TypeKind.POINTER:
             yield from (f"{match[0]};\n" for match in re.finditer(_TAGGED, type_.spelling))
 
 
@@ -219,7 +219,7 @@ def _handler(case: Case) -> str:
 def _values(case: Case) -> str:
     rows = []
     values = [argument.value for argument in case.arguments]
-    if case.object and case.object.kind is Kind.BYTES:
+    if case.object and case.object.kind is ObjectKind.BYTES:
         values.append(case.object.before(0))
     for value in values:
         octets = "".join(f"{octet:#04x}, " for octet in value)
@@ -236,18 +236,18 @@ def _object(case: Case) -> tuple[str, list[str]]:
     values = symbol(case, "values")
     place = "&object"
     match case.object.kind:
-        case Kind.BYTES:
+        case ObjectKind.BYTES:
             declaration = f"u8 object[{size}];"
             start = f"memcpy(object, {values} + {offset}, {size});"
             place = "object"
-        case Kind.COUNTER:
+        case ObjectKind.COUNTER:
             declaration = "u64 object;"
             start = f"object = {int.from_bytes(case.object.before(0), 'little'):#x}UL;"
-        case Kind.COMPLETION:
+        case ObjectKind.COMPLETION:
             declaration = "struct completion object;"
             start = "init_completion(&object);"
             place = "&object.done"
-        case Kind.LIST:
+        case ObjectKind.LIST:
             declaration = "struct list_head object;"
             start = "INIT_LIST_HEAD(&object);"
     return declaration, [start, f"probe_object(PROBE_{case.object.kind.name}, {place}, {size});"]

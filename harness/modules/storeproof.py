@@ -37,7 +37,7 @@ Value = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Store:
+class StoreCall:
     """A call of one of the storing functions and what it must be passed."""
 
     function: str
@@ -62,7 +62,7 @@ class Call:
     certain: bool
 
 
-def expected_stores(case: Case) -> list[Store]:
+def expected_stores(case: Case) -> list[StoreCall]:
     """The stores of a handler, in order, from the model's placement."""
     stores = []
     for index in case.handler.assign:
@@ -70,16 +70,16 @@ def expected_stores(case: Case) -> list[Store]:
         mask = case.arguments[index].flip_mask
         address = _address(case, index)
         stacked = index if address and address[0] == "sp" else None
-        stores.append(Store("probe_flip", address, size, mask, stacked))
+        stores.append(StoreCall("probe_flip", address, size, mask, stacked))
     if case.handler.overwrite:
-        stores.append(Store("probe_flip_stack", ("", case.handler.overwrite)))
+        stores.append(StoreCall("probe_flip_stack", ("", case.handler.overwrite)))
     if consume := case.handler.consume:
         x0 = _address(case, consume.argument)
-        stores.append(Store("probe_consume", x0, consume.words))
+        stores.append(StoreCall("probe_consume", x0, consume.words))
     if case.object and case.object.writer:
-        stores.append(Store("probe_object_write", _agent(case.object.writer)))
+        stores.append(StoreCall("probe_object_write", _agent(case.object.writer)))
     if case.nested:
-        stores.append(Store("probe_call_nested", _agent(case.nested)))
+        stores.append(StoreCall("probe_call_nested", _agent(case.nested)))
     return stores
 
 
@@ -445,7 +445,7 @@ def prove(cases: Sequence[Case], functions: dict[str, list[str]]) -> dict[str, l
     return kept
 
 
-def _matches(store: Store, call: Call) -> bool:
+def _matches(store: StoreCall, call: Call) -> bool:
     if call.function != store.function or not call.certain:
         return False
     if store.x1 is not None and call.x1 != ("", store.x1):

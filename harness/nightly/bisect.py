@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from harness.errors import InfrastructureError
 from harness.nightly.compare import Place, Regression, Sort, regressions
 from harness.nightly.night import Report
-from harness.nightly.unit import Done, Facts, Kind, Unit
+from harness.nightly.unit import Done, Unit, UnitEnvironment, UnitKind
 
 # Does a unit, here or elsewhere.
 Work = Callable[[Unit], Done]
@@ -130,12 +130,12 @@ def _sign(regression: Regression) -> tuple[Sort, Place]:
     return regression.sort, regression.place
 
 
-def _kind(regression: Regression) -> Kind:
+def _kind(regression: Regression) -> UnitKind:
     """Of the units that it shows in."""
     if regression.sort is Sort.FUZZ:
-        return Kind.FUZZ
+        return UnitKind.FUZZ
     place = regression.place
-    return Kind.COST if place.variant and not place.case else Kind.CELLS
+    return UnitKind.COST if place.variant and not place.case else UnitKind.CELLS
 
 
 def first_bad(report: Report, releases: Releases, work: Work) -> Report:
@@ -183,7 +183,7 @@ def _first_bad(
     return {one: sentence(series, search.turn(one)) for one in found}
 
 
-def _facts(results: Sequence[Done], place: Place) -> Facts | None:
+def _facts(results: Sequence[Done], place: Place) -> UnitEnvironment | None:
     found = (
         done.facts
         for done in results
@@ -192,7 +192,7 @@ def _facts(results: Sequence[Done], place: Place) -> Facts | None:
     return next(filter(None, found), None)
 
 
-def _same(before: Facts, now: Facts) -> str:
+def _same(before: UnitEnvironment, now: UnitEnvironment) -> str:
     """What else changed, where the kernel did not."""
     changed = [
         f"{name} {getattr(before, name)} -> {getattr(now, name)}"

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from harness.errors import ConfigError, HarnessError, InfrastructureError
 from harness.nightly import bundle
-from harness.nightly.unit import Bundle, Done, Kind, Unit
+from harness.nightly.unit import Bundle, Done, Unit, UnitKind
 from harness.nightly.unit_runner import failed, prepared
 from harness.nightly.worker import WANTED
 
@@ -32,7 +32,7 @@ LOST = 3
 AT_ONCE = 256
 FETCH_SECONDS = 300
 # What decides on a unit's bundles: kernel, compiler, kind and variants.
-_Key = tuple[str | Kind, ...]
+_Key = tuple[str | UnitKind, ...]
 
 
 class Sender(Executor):

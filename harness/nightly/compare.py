@@ -12,7 +12,7 @@ import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.nightly.unit import Cell, Complaint, Done, Kind
+from harness.nightly.unit import Cell, Complaint, Done, UnitKind
 
 
 class Sort(enum.Enum):
@@ -98,7 +98,7 @@ def _span(start: int, end: int) -> str:
 def _cells(night: Sequence[Done]) -> dict[Place, _Seen]:
     found: dict[Place, list[Cell]] = {}
     for done in night:
-        for cell in done.cells if done.kind is Kind.CELLS else ():
+        for cell in done.cells if done.kind is UnitKind.CELLS else ():
             place = Place(done.kernel, done.compiler, cell.variant, cell.case)
             found.setdefault(place, []).append(cell)
     return {place: _Seen(tuple(cells)) for place, cells in found.items()}
@@ -148,7 +148,7 @@ def _trouble(night: Sequence[Done], accepted: Sequence[Done] | None) -> Iterator
 
 def _fuzz(night: Sequence[Done]) -> Iterator[Regression]:
     for done in night:
-        for cell in done.cells if done.kind is Kind.FUZZ else ():
+        for cell in done.cells if done.kind is UnitKind.FUZZ else ():
             place = Place(done.kernel, done.compiler, cell.variant, cell.case)
             is_, details = _Seen((cell,)).judged, tuple(cell.reasons)
             yield Regression(Sort.FUZZ, place, "as predicted", is_, details)

@@ -16,7 +16,7 @@ from harness.cases.catalog import Catalog
 from harness.errors import ConfigError
 from harness.host.yamlfile import read
 from harness.kernel import spec
-from harness.nightly.unit import Kind, Unit
+from harness.nightly.unit import Unit, UnitKind
 from harness.toolchain.make import checked
 
 MINUTE = 60.0
@@ -127,7 +127,7 @@ def _units(file: File, catalog: Catalog, variants: list[str], cases: list[str]) 
             cells = Unit(
                 kernel=kernel,
                 compiler=compiler,
-                kind=Kind.CELLS,
+                kind=UnitKind.CELLS,
                 variants=variants,
                 cases=cases,
                 case_dirs=file.case_dirs,
@@ -139,7 +139,7 @@ def _units(file: File, catalog: Catalog, variants: list[str], cases: list[str]) 
                 yield replace(cells, repetition=repetition)
             if file.fuzz.count:
                 yield replace(
-                    cells, kind=Kind.FUZZ, cases=[], seed=file.fuzz.seed, count=file.fuzz.count
+                    cells, kind=UnitKind.FUZZ, cases=[], seed=file.fuzz.seed, count=file.fuzz.count
                 )
             if file.cost:
-                yield replace(cells, kind=Kind.COST, cases=[], growth=file.cost.growth)
+                yield replace(cells, kind=UnitKind.COST, cases=[], growth=file.cost.growth)

@@ -50,7 +50,17 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from harness.errors import ConfigError, InfrastructureError
 from harness.host import home
 from harness.nightly.matrix import Matrix
-from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Picture, Unit, again
+from harness.nightly.unit import (
+    Cell,
+    Complaint,
+    Done,
+    HitCost,
+    Picture,
+    Unit,
+    UnitEnvironment,
+    UnitKind,
+    again,
+)
 from harness.run import logs
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -325,11 +335,11 @@ class Store:
         facts = row["facts"]
         return Done(
             unit=str(row["name"]),
-            kind=Kind(row["kind"]),
-            facts=msgspec.convert(facts, type=Facts) if facts else None,
+            kind=UnitKind(row["kind"]),
+            facts=msgspec.convert(facts, type=UnitEnvironment) if facts else None,
             cells=[_cell(cell) for cell in cells],
             complaints=[_made(Complaint, row) for row in complaints],
-            costs=[_made(Cost, row) for row in costs],
+            costs=[_made(HitCost, row) for row in costs],
             **{name: row[name] for name in _PLAIN},
         )
 

@@ -15,7 +15,7 @@ import msgspec
 from harness.model.policy import Policy
 
 
-class Kind(enum.Enum):
+class UnitKind(enum.Enum):
     """Of work."""
 
     CELLS = "cells"
@@ -46,7 +46,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
 
     kernel: str
     compiler: str
-    kind: Kind
+    kind: UnitKind
     # From 1.
     repetition: int = 1
     variants: list[str]
@@ -73,7 +73,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.kernel} {self.compiler} {self.kind.value} {self.repetition}"
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
+class UnitEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     """What took part."""
 
     release: str
@@ -115,7 +115,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     picture: Picture | None = None
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
+class HitCost(msgspec.Struct, frozen=True, kw_only=True):
     """What a jprobe adds to a call under a variant."""
 
     variant: str
@@ -144,13 +144,13 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     kernel: str
     compiler: str
-    kind: Kind
+    kind: UnitKind
     repetition: int
     # None: the kernel could not be had or built.
-    facts: Facts | None = None
+    facts: UnitEnvironment | None = None
     cells: list[Cell] = []
     complaints: list[Complaint] = []
-    costs: list[Cost] = []
+    costs: list[HitCost] = []
     # Cells, signatures or costs that were to be had.
     planned: int = 0
     played: int = 0
@@ -169,7 +169,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def complete(self) -> bool:
         """All was played; random signatures end with the first batch that has a failure."""
-        stopped = self.kind is Kind.FUZZ and bool(self.cells)
+        stopped = self.kind is UnitKind.FUZZ and bool(self.cells)
         return (stopped or self.played == self.planned > 0) and not self.own_trouble
 
 
@@ -198,7 +198,7 @@ def again(failed: Done, done: Done) -> Done:
     return msgspec.structs.replace(
         done,
         cells=list(cells.values()),
-        played=max(done.played, len(cells)) if done.kind is Kind.CELLS else done.played,
+        played=max(done.played, len(cells)) if done.kind is UnitKind.CELLS else done.played,
         complaints=[*failed.complaints, *done.complaints],
         kernel_trouble=[*failed.kernel_trouble, *done.kernel_trouble],
         retried=[*failed.retried, *failed.own_trouble, *done.retried],

@@ -28,7 +28,17 @@ from harness.model.verdict import places
 from harness.modules import build as modules
 from harness.modules.build import Modules
 from harness.nightly.bundle import unpack
-from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Picture, Unit, result
+from harness.nightly.unit import (
+    Cell,
+    Complaint,
+    Done,
+    HitCost,
+    Picture,
+    Unit,
+    UnitEnvironment,
+    UnitKind,
+    result,
+)
 from harness.report import summaries
 from harness.report.stack_picture import damaged, parts
 from harness.run import job, logs, repro
@@ -84,7 +94,7 @@ def prepared(unit: Unit) -> list[tuple[Kernel, Modules]]:
 
     None for random signatures: they are compiled as they are played.
     """
-    if unit.kind is Kind.FUZZ:
+    if unit.kind is UnitKind.FUZZ:
         return []
     catalog = _catalog(unit)
     variants = catalog.select_variants(unit.variants)
@@ -192,7 +202,7 @@ def _cost(unit: Unit) -> dict[str, Any]:
     return {
         "facts": _facts(measured[0][0], measured[0][1].compiler),
         "costs": [
-            Cost(variant=o.variant.name, instructions=round(o.instructions, 2), saved=o.saved)
+            HitCost(variant=o.variant.name, instructions=round(o.instructions, 2), saved=o.saved)
             for o in outcomes
             if o.instructions is not None
         ],
@@ -206,15 +216,15 @@ def _cost(unit: Unit) -> dict[str, Any]:
     }
 
 
-_MAKERS: Mapping[Kind, Callable[[Unit], dict[str, Any]]] = {
-    Kind.CELLS: _cells,
-    Kind.FUZZ: _fuzz,
-    Kind.COST: _cost,
+_MAKERS: Mapping[UnitKind, Callable[[Unit], dict[str, Any]]] = {
+    UnitKind.CELLS: _cells,
+    UnitKind.FUZZ: _fuzz,
+    UnitKind.COST: _cost,
 }
 
 
-def _facts(kernel: Kernel, compiler: str) -> Facts:
-    return Facts(
+def _facts(kernel: Kernel, compiler: str) -> UnitEnvironment:
+    return UnitEnvironment(
         release=kernel.release,
         version=kernel.version,
         key=kernel.key,

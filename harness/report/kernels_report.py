@@ -14,7 +14,7 @@ from harness import printable
 from harness.report import summaries, terminal
 from harness.report.formats import json_report, junit, ktap
 from harness.run.logs import see
-from harness.run.plan import Result, Survey
+from harness.run.plan import Comparison, Result
 
 SCHEMA = 1
 
@@ -59,7 +59,7 @@ def _row(result: Result, variants: Sequence[str]) -> Iterator[Text]:
         yield Text(f"{terminal.MISMATCH}{wrong}, {text}", terminal.DIFFERS) if wrong else Text(text)
 
 
-def print_survey(survey: Survey, everything: bool = False) -> None:
+def print_survey(survey: Comparison, everything: bool = False) -> None:
     """Kernels down, variants across; then what differs, and what went wrong."""
     out = terminal.console()
     names = (o.play.variant.name for result in survey.results for o in result.outcomes)
@@ -87,7 +87,7 @@ def print_survey(survey: Survey, everything: bool = False) -> None:
             terminal.say(see(result.logs))
 
 
-def print_complaints(survey: Survey, everything: bool = False) -> None:
+def print_complaints(survey: Comparison, everything: bool = False) -> None:
     """What went wrong, run by run."""
     for result in survey.results:
         terminal.print_differing(result.differing, everything, f" on {result.spec}")
@@ -105,7 +105,7 @@ def _classes(difference: Difference) -> str:
     )
 
 
-def as_json(survey: Survey) -> dict[str, Any]:
+def as_json(survey: Comparison) -> dict[str, Any]:
     """Each run as repro has it for one kernel, and what differs between them."""
     return {
         "schema": SCHEMA,
@@ -122,7 +122,7 @@ def as_json(survey: Survey) -> dict[str, Any]:
     }
 
 
-def as_junit(survey: Survey) -> str:
+def as_junit(survey: Comparison) -> str:
     """A test suite for each kernel."""
     top = ElementTree.Element("testsuites")
     top.extend(junit.suite(result) for result in survey.results)
@@ -135,7 +135,7 @@ def as_junit(survey: Survey) -> str:
     return junit.text(top)
 
 
-def as_ktap(survey: Survey) -> str:
+def as_ktap(survey: Comparison) -> str:
     """A subtest for each kernel."""
     total = len(survey.results) + len(survey.unjudged)
     lines = ["KTAP version 1", f"1..{total}"]

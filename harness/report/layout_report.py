@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from harness.measure.facts import Facts
-from harness.measure.layout import Copied, Frame, copied, findings, frames
+from harness.measure.facts import FrameLayout
+from harness.measure.layout import CallLayout, Copied, copied, findings, frames
 from harness.report import summaries
 from harness.report.terminal import COMPLAINT, console, print_differing, print_rows, say
 from harness.run.logs import see
@@ -35,7 +35,7 @@ def document(results: Mapping[str, Result]) -> dict[str, Any]:
     }
 
 
-def _row(frame: Frame) -> dict[str, Any]:
+def _row(frame: CallLayout) -> dict[str, Any]:
     return {
         "case": frame.case.name,
         **summaries.frame_row(frame.facts),
@@ -43,7 +43,7 @@ def _row(frame: Frame) -> dict[str, Any]:
     }
 
 
-def _cells(frame: Frame | None) -> list[str]:
+def _cells(frame: CallLayout | None) -> list[str]:
     if frame is None:
         return ["-", "-"]
     if not frame.case.valid_fp:
@@ -51,7 +51,7 @@ def _cells(frame: Frame | None) -> list[str]:
     return [str(frame.facts.fp_minus_sp), _copies(frame.facts)]
 
 
-def _copies(facts: Facts) -> str:
+def _copies(facts: FrameLayout) -> str:
     places = (f"SP{copy.from_sp:+d} FP{copy.from_fp:+d}" for copy in facts.copies)
     return ", ".join(places)
 

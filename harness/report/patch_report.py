@@ -12,7 +12,7 @@ from rich.text import Text
 
 from harness.errors import Exit
 from harness.report import kernels_report, summaries, terminal
-from harness.run.plan import Outcome, Result, Survey
+from harness.run.plan import Comparison, Outcome, Result
 
 
 class Effect(enum.Enum):
@@ -66,7 +66,7 @@ def changes(before: Result, after: Result) -> list[Change]:
     ]
 
 
-def exit_status(survey: Survey) -> Exit:
+def exit_status(survey: Comparison) -> Exit:
     """A patch that makes something worse is no good, though all was as predicted."""
     if survey.exit_status is Exit.AGREES and any(
         change.effect in (Effect.WORSE, Effect.OTHER) for change in changes(*survey.results)
@@ -96,7 +96,7 @@ def _rows(found: list[Change]) -> Iterator[tuple[str | Text, ...]]:
         )
 
 
-def print_patch(survey: Survey, everything: bool = False) -> None:
+def print_patch(survey: Comparison, everything: bool = False) -> None:
     """The table of both, then what is wrong with either run."""
     if len(survey.results) < 2:
         kernels_report.print_survey(survey, everything)
@@ -123,7 +123,7 @@ def print_patch(survey: Survey, everything: bool = False) -> None:
     )
 
 
-def as_json(survey: Survey) -> dict[str, Any]:
+def as_json(survey: Comparison) -> dict[str, Any]:
     """Both runs, and what differs."""
     document = kernels_report.as_json(survey)
     if len(survey.results) == 2:

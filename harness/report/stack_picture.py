@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 from harness import printable
 from harness.model.case import Case
 from harness.model.policy import Hit, Variant
-from harness.model.predict import Offsets, Places, predict, ranges
+from harness.model.predict import MeasuredFrame, Offsets, predict, ranges
 
 # In pixels.
 COLUMN, BAR, MARGIN, HEAD, FOOT = 150, 96, 90, 44, 40
@@ -41,7 +41,7 @@ class Part:
     label: str
 
 
-def parts(case: Case, hit: Hit, places: Places) -> Iterator[Part]:
+def parts(case: Case, hit: Hit, places: MeasuredFrame) -> Iterator[Part]:
     """What lies at and above SP, as far as it matters to the case."""
     for index, (argument, placement) in enumerate(zip(case.arguments, case.layout.placements)):
         if placement.stack is not None:
@@ -58,7 +58,7 @@ def parts(case: Case, hit: Hit, places: Places) -> Iterator[Part]:
 
 
 def damaged(
-    case: Case, hit: Hit, places: Places, corrupt: Mapping[int, Offsets], lost: Offsets
+    case: Case, hit: Hit, places: MeasuredFrame, corrupt: Mapping[int, Offsets], lost: Offsets
 ) -> Iterator[tuple[int, int]]:
     """
     Ranges of bytes, from SP, that the probed function or the caller finds wrong.
@@ -75,7 +75,7 @@ def damaged(
     yield from ((base + start, base + end) for start, end in ranges(lost))
 
 
-def svg(case: Case, variants: Sequence[Variant], hit: Hit, places: Places) -> str:
+def svg(case: Case, variants: Sequence[Variant], hit: Hit, places: MeasuredFrame) -> str:
     """
     One column for each variant, SP at the bottom.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness.measure.facts import Facts
+from harness.measure.facts import FrameLayout
 from harness.model.case import Case
 from harness.model.policy import Variant
 from harness.model.predict import Damage, Offsets, Prediction, ranges
@@ -94,7 +94,7 @@ def span(least: int, most: int) -> str:
     return str(most) if least == most else f"{least} to {most}"
 
 
-def frame_row(facts: Facts) -> dict[str, Any]:
+def frame_row(facts: FrameLayout) -> dict[str, Any]:
     """The caller's frame at a hit, for JSON."""
     hit = facts.hit
     return {

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.errors import Exit, OwnFault, Stopped
 from harness.guest.splat import Splat
-from harness.model.assembled import Image
+from harness.model.assembled import FrameImage
 from harness.model.case import Case
 from harness.model.policy import Variant
 from harness.model.verdict import Verdict
@@ -23,7 +23,7 @@ class Play:
     variant: Variant
     case: Case
     # The case as data; None: it was compiled into the guest's module.
-    image: Image | None = None
+    image: FrameImage | None = None
 
     @property
     def line(self) -> str:
@@ -153,7 +153,7 @@ class Unjudged:
 
 
 @dataclass(frozen=True)
-class Survey:
+class Comparison:
     """Runs over several kernels."""
 
     results: tuple[Result, ...]

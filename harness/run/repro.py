@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from harness.errors import InfrastructureError, KernelFault, UnfitEmulator, is_foreseen
-from harness.guest.protocol import LINE_SHOWN, Guest, Record, Refusal
+from harness.guest.protocol import LINE_SHOWN, Introduction, Record, Refusal
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Kernel
 from harness.model.assembled import observe
@@ -127,7 +127,7 @@ class _Run:
         """Judge each record as it comes; it must be the next one of the plan."""
         expected = 1
         for record, sighting in self._records(session, plays):
-            if isinstance(record, Guest):
+            if isinstance(record, Introduction):
                 self._check_release(record)
                 continue
             if expected > len(plays):
@@ -140,7 +140,7 @@ class _Run:
             expected += 1
             self._tell(outcome)
 
-    def _check_release(self, guest: Guest) -> None:
+    def _check_release(self, guest: Introduction) -> None:
         if guest.release != self._setup.kernel.release:
             raise InfrastructureError(
                 f"The guest runs {guest.release}, not {self._setup.kernel.release}.",

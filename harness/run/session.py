@@ -23,7 +23,7 @@ from harness.errors import (
     TestHung,
 )
 from harness.guest.initramfs import Channel
-from harness.guest.protocol import Damaged, Guest, Parser, ProtocolError, Record
+from harness.guest.protocol import DamagedRecord, Introduction, Parser, ProtocolError, Record
 from harness.host import blame
 from harness.run.logs import BootLog, see
 from harness.vm.console import Console
@@ -73,7 +73,7 @@ class Session:
         self.console = Console(machine.console, log.console if log else None)
         self.log = log
         self._hint = see(str(log.run)) if log else ""
-        self.guest: Guest | None = None
+        self.guest: Introduction | None = None
         self.deadlines = deadlines
         # A guest that does not take what it is told must not be waited for, either (socket(7)).
         patience = struct.pack("ll", math.ceil(deadlines.play), 0)
@@ -112,14 +112,16 @@ class Session:
 
         Those before it are taken first, whatever came with them.
         """
-        sound = list(itertools.takewhile(lambda one: not isinstance(one, Damaged), self._early))
+        sound = list(
+            itertools.takewhile(lambda one: not isinstance(one, DamagedRecord), self._early)
+        )
         if self._early and not sound:
             (damaged, *self._early) = self._early
-            assert isinstance(damaged, Damaged)
+            assert isinstance(damaged, DamagedRecord)
             raise self.protocol_fault(damaged.sentence)
         self._early = self._early[len(sound) :]
         for record in sound:
-            if isinstance(record, Guest):
+            if isinstance(record, Introduction):
                 self.guest = record
             else:
                 self.received += 1

@@ -25,7 +25,7 @@ from harness.nightly.night import Report
 from harness.nightly.outputs import html
 from harness.nightly.outputs.html import Past
 from harness.nightly.store import Night
-from harness.nightly.unit import Cell, Facts, Kind, Picture, Unit, result
+from harness.nightly.unit import Cell, Picture, Unit, UnitEnvironment, UnitKind, result
 from tests.nightly.test_night import play, sabotaged, written
 
 # A hundred thousand cells.
@@ -56,13 +56,19 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a made-up night with a hundred thousand cells."""
-    facts = Facts(release="6.1", version="1", key="k", engine="port", compiler="gcc", qemu="7",
-                  harness="0")  # fmt: skip
+    facts = UnitEnvironment(
+        release="6.1", version="1", key="k", engine="port", compiler="gcc", qemu="7", harness="0"
+    )
     variants = [f"variant-{number}" for number in range(VARIANTS)]
     units, results = [], []
     for kernel in range(KERNELS):
-        unit = Unit(kernel=f"debian:{kernel}", compiler="gcc", kind=Kind.CELLS, variants=variants,
-                    deadline=60)  # fmt: skip
+        unit = Unit(
+            kernel=f"debian:{kernel}",
+            compiler="gcc",
+            kind=UnitKind.CELLS,
+            variants=variants,
+            deadline=60,
+        )
         cells = [
             _cell(variant, number, SEEN[(number + index + kernel) % len(SEEN)])
             for number in range(CASES)

@@ -19,7 +19,7 @@ from harness.measure import fuzz
 from harness.model import verdict as verdicts
 from harness.model.case import Case
 from harness.model.policy import Hit, Policy
-from harness.model.predict import Places, Prediction, predict
+from harness.model.predict import MeasuredFrame, Prediction, predict
 from harness.modules import build as modules
 from harness.run import repro
 from harness.run.plan import Play
@@ -102,7 +102,7 @@ def test_a_failure_is_written_to_a_file(
 ) -> None:
     """What the command prints is what shows the failure again."""
 
-    def shifted(case: Case, policy: Policy, hit: Hit, places: Places) -> Prediction:
+    def shifted(case: Case, policy: Policy, hit: Hit, places: MeasuredFrame) -> Prediction:
         return predict(case, dataclasses.replace(policy, size=policy.size + 8), hit, places)
 
     monkeypatch.setattr(verdicts, "predict", shifted)

@@ -14,7 +14,7 @@ from harness.run.plan import plays
 from harness.toolchain import compiler
 from tests.unit.factory import case
 
-INTEGERS = [name for name, t in ctype.SCALARS.items() if t.kind is ctype.Kind.INTEGER]
+INTEGERS = [name for name, t in ctype.SCALARS.items() if t.kind is ctype.TypeKind.INTEGER]
 TEXTS = {
     "storm": "{arguments: [9 x long], handler: {assign: all}, object: {kind: list, writer: cpu}}",
     "nested": "{arguments: [9 x long], handler: {assign: all}, nested: handler}",

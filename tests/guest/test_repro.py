@@ -22,7 +22,7 @@ from harness.guest import initramfs, recipe
 from harness.host import cache
 from harness.inspect.guest import Guest
 from harness.kernel.kernel import Kernel
-from harness.model.assumed import Frame, predict_assumed
+from harness.model.assumed import RecordPosition, predict_assumed
 from harness.model.context import Context
 from harness.modules import build as modules
 from harness.modules import casegen
@@ -77,7 +77,7 @@ def test_predict_without_a_guest_says_the_same(full_run: dict[str, Any], catalog
                 predict_assumed(
                     catalog.cases[seen["case"]], catalog.variants[seen["variant"]].policy, frame
                 ).label
-                for frame in Frame
+                for frame in RecordPosition
             }
         )
     ]

@@ -14,7 +14,7 @@ from harness.kernel.kernel import Kernel
 from harness.model import verdict as verdicts
 from harness.model.case import Case
 from harness.model.policy import Hit, Policy
-from harness.model.predict import Places, Prediction, predict
+from harness.model.predict import MeasuredFrame, Prediction, predict
 from harness.modules import build as modules
 from harness.modules import casegen, storeproof
 from harness.run import repro
@@ -183,7 +183,7 @@ def test_a_removed_store_turns_the_run_red_too(
 def test_a_prediction_that_is_one_byte_off(
     kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, shift: int
 ) -> None:
-    def shifted(case: Case, policy: Policy, hit: Hit, places: Places) -> Prediction:
+    def shifted(case: Case, policy: Policy, hit: Hit, places: MeasuredFrame) -> Prediction:
         moved = dataclasses.replace(policy, size=policy.size + shift)
         return predict(case, moved, hit, places)
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness.nightly import matrix, night
 from harness.nightly.store import Store
-from harness.nightly.unit import Complaint, Kind, Unit, result
+from harness.nightly.unit import Complaint, Unit, UnitKind, result
 from tests.unit.nights import FACTS, MATRIX, cell, done, written
 
 
@@ -33,7 +33,7 @@ def report(store: Store, tmp_path: Path) -> night.Report:
                           case="stack-9", variant="none")  # fmt: skip
     store.add(now, done(cell(size=16), cell("stack-10"), complaints=[complaint]))
     store.add(now, done(kernel="debian:5.10", own_trouble=["No disk.\nMake room."], planned=2))
-    fuzzed = Unit(kernel="debian:6.1", compiler="gcc", kind=Kind.FUZZ, variants=[], deadline=1)
+    fuzzed = Unit(kernel="debian:6.1", compiler="gcc", kind=UnitKind.FUZZ, variants=[], deadline=1)
     failure = cell("fuzz-1", agrees=False, reasons=["one byte"])
     store.add(now, result(fuzzed, 1.0, 2.0, cells=[failure], planned=3, played=3, facts=FACTS))
     return night.report(store, now)

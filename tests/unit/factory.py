@@ -13,7 +13,7 @@ from harness.cases.catalog import CaseFile, build_case
 from harness.model.case import Case
 from harness.model.observation import Counts, Look, Nested, Observation
 from harness.model.policy import Hit, Policy
-from harness.model.predict import Places, predict
+from harness.model.predict import MeasuredFrame, predict
 
 SP = 0xFFFF800008003000
 NODE = 0xFFFF800001234560
@@ -41,7 +41,7 @@ def observe(made: Case, policy: Policy, hit: Hit = HIT, **changes: Any) -> Obser
             pointees[index] = cursor
             cursor += 2048
     object_at = cursor if made.object else 0
-    prediction = predict(made, policy, hit, Places(pointees, {}, object_at, NODE))
+    prediction = predict(made, policy, hit, MeasuredFrame(pointees, {}, object_at, NODE))
 
     area = bytearray(made.layout.stack_size)
     arguments = {}

@@ -12,7 +12,7 @@ import pytest
 
 from harness.nightly import night
 from harness.nightly.store import Night, Store
-from harness.nightly.unit import Cell, Done, Facts, Kind, Unit, result
+from harness.nightly.unit import Cell, Done, Unit, UnitEnvironment, UnitKind, result
 
 MATRIX = """
 shows: one kernel
@@ -20,8 +20,9 @@ kernels: [debian:6.1]
 variants: [none, fixed-128]
 cases: ["stack-9", "stack-8"]
 """
-FACTS = Facts(release="6.1", version="1", key="k", engine="port", compiler="gcc", qemu="7",
-              harness="0")  # fmt: skip
+FACTS = UnitEnvironment(
+    release="6.1", version="1", key="k", engine="port", compiler="gcc", qemu="7", harness="0"
+)
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -44,8 +45,14 @@ def cell(case: str = "stack-9", variant: str = "none", size: int = 8, **fields: 
 
 
 def done(*cells: Cell, kernel: str = "debian:6.1", repetition: int = 1, **fields: Any) -> Done:
-    unit = Unit(kernel=kernel, compiler="gcc", kind=Kind.CELLS, repetition=repetition,
-                variants=[], deadline=60)  # fmt: skip
+    unit = Unit(
+        kernel=kernel,
+        compiler="gcc",
+        kind=UnitKind.CELLS,
+        repetition=repetition,
+        variants=[],
+        deadline=60,
+    )
     given = {"facts": FACTS, "cells": list(cells), "planned": len(cells), "played": len(cells)}
     return result(unit, 1.0, 2.0, **given | fields)
 

@@ -43,7 +43,7 @@ from harness.report import (
 )
 from harness.report.table import lay_out
 from harness.run.logs import Run
-from harness.run.plan import Outcome, Play, Result, Survey, Unjudged
+from harness.run.plan import Comparison, Outcome, Play, Result, Unjudged
 from tests.unit import test_cost, test_layout, test_logs, test_storm
 from tests.unit.factory import HIT, observe
 from tests.unit.nights import MATRIX, cell, done, written
@@ -111,7 +111,7 @@ def _kernels(made: Result) -> None:
     other = dataclasses.replace(
         made, spec="debian:6.12", outcomes=(*made.outcomes[6:12], *made.outcomes[6:])
     )
-    kernels_report.print_survey(Survey((made, other), (gone,)))
+    kernels_report.print_survey(Comparison((made, other), (gone,)))
 
 
 def _patch(made: Result) -> None:
@@ -124,7 +124,7 @@ def _patch(made: Result) -> None:
         for o in made.outcomes
     ]
     after = dataclasses.replace(made, outcomes=tuple(outcomes))
-    patch_report.print_patch(Survey((made, after)))
+    patch_report.print_patch(Comparison((made, after)))
 
 
 def _fuzz(made: Result) -> None:

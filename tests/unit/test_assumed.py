@@ -10,7 +10,7 @@ import pytest
 from harness import cli
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
-from harness.model.assumed import Frame, lay_out, predict_assumed
+from harness.model.assumed import RecordPosition, lay_out, predict_assumed
 from harness.model.context import Context
 from harness.model.verdict import judge
 from tests.unit.factory import case, observe
@@ -18,16 +18,16 @@ from tests.unit.factory import case, observe
 CATALOG = Catalog()
 
 
-@pytest.mark.parametrize("frame", Frame)
+@pytest.mark.parametrize("frame", RecordPosition)
 @pytest.mark.parametrize("context", Context)
-def test_a_hit_there_is_one_that_a_verdict_accepts(context: Context, frame: Frame) -> None:
+def test_a_hit_there_is_one_that_a_verdict_accepts(context: Context, frame: RecordPosition) -> None:
     made = case(f"arguments: [9 x long]\ncontext: {context.value}")
     policy = CATALOG.variants["fixed-128"].policy
     hit, _ = lay_out(made, frame)
     assert judge(made, policy, observe(made, policy, hit)).mismatches == ()
 
 
-@pytest.mark.parametrize("frame", Frame)
+@pytest.mark.parametrize("frame", RecordPosition)
 @pytest.mark.parametrize(
     ("variant", "name", "label", "window"),
     [
@@ -48,15 +48,15 @@ def test_a_hit_there_is_one_that_a_verdict_accepts(context: Context, frame: Fram
     ],
 )
 def test_what_the_context_means(
-    variant: str, name: str, label: str, window: int, frame: Frame
+    variant: str, name: str, label: str, window: int, frame: RecordPosition
 ) -> None:
     prediction = predict_assumed(CATALOG.cases[name], CATALOG.variants[variant].policy, frame)
     assert (prediction.label, prediction.window) == (label, window)
 
 
-@pytest.mark.parametrize("frame", Frame)
+@pytest.mark.parametrize("frame", RecordPosition)
 @pytest.mark.parametrize("name", sorted(CATALOG.cases))
-def test_nothing_lies_in_the_same_place(name: str, frame: Frame) -> None:
+def test_nothing_lies_in_the_same_place(name: str, frame: RecordPosition) -> None:
     made = CATALOG.cases[name]
     hit, places = lay_out(made, frame)
     spans = [(at, at + made.arguments[i].type.size) for i, at in places.pointees.items()]

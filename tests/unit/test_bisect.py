@@ -17,11 +17,11 @@ from harness.nightly import compare
 from harness.nightly.bisect import Turn, first_bad, turn
 from harness.nightly.night import Report
 from harness.nightly.store import Night
-from harness.nightly.unit import Cell, Cost, Done, Facts, Kind, Unit, result
+from harness.nightly.unit import Cell, Done, HitCost, Unit, UnitEnvironment, UnitKind, result
 
 SPEC = "debian:6.1"
 RELEASES = [f"6.1.0-{number}-cloud-arm64" for number in range(10, 23)]
-UNIT = Unit(kernel=SPEC, compiler="gcc", kind=Kind.CELLS, variants=["none"], deadline=60)
+UNIT = Unit(kernel=SPEC, compiler="gcc", kind=UnitKind.CELLS, variants=["none"], deadline=60)
 NIGHT = Night(id=2, name="n", matrix="m", shows="x", started=0, ended=1)
 
 
@@ -63,8 +63,9 @@ def test_what_cannot_be_judged_is_told(count: int, data: st.DataObject) -> None:
 def played(kernel: str, release: str, *, bad: bool) -> Done:
     cell = Cell(variant="none", case="stack-9", seen="leak 8" if bad else "intact", agrees=True,
                 reasons=[], damage={"argument 8": [[0, 8]]} if bad else {}, looks={})  # fmt: skip
-    facts = Facts(release=release, version="1", key="k", engine="port", compiler="gcc", qemu="7",
-                  harness="0")  # fmt: skip
+    facts = UnitEnvironment(
+        release=release, version="1", key="k", engine="port", compiler="gcc", qemu="7", harness="0"
+    )
     unit = replace(UNIT, kernel=kernel)
     return result(unit, 0.0, 1.0, facts=facts, cells=[cell], planned=1, played=1)
 
@@ -138,12 +139,12 @@ def test_a_release_whose_kernel_died_is_not_good() -> None:
 
 
 def test_a_cost_is_looked_for_where_costs_are() -> None:
-    costs = replace(UNIT, kind=Kind.COST)
-    kinds: list[Kind] = []
+    costs = replace(UNIT, kind=UnitKind.COST)
+    kinds: list[UnitKind] = []
 
     def spent(unit: Unit, release: str, instructions: float) -> Done:
         facts = played(SPEC, release, bad=False).facts
-        cost = Cost(variant="none", instructions=instructions, saved=0)
+        cost = HitCost(variant="none", instructions=instructions, saved=0)
         return result(unit, 0.0, 1.0, facts=facts, costs=[cost], planned=1, played=1)
 
     def work(unit: Unit) -> Done:
@@ -156,7 +157,7 @@ def test_a_cost_is_looked_for_where_costs_are() -> None:
     before = Report(NIGHT, (UNIT, costs), now, None, held, 2, found)
     (one,) = first_bad(before, lambda spec: RELEASES, work).regressions
     assert one.details[0] == named(5, 4)
-    assert set(kinds) == {Kind.COST}
+    assert set(kinds) == {UnitKind.COST}
 
 
 def test_releases_that_the_night_has_played() -> None:

@@ -18,7 +18,7 @@ from harness.errors import ConfigError, Exit, InfrastructureError
 from harness.host import blame, tool, yamlfile
 from harness.kernel import kconfig
 from harness.nightly import unit_runner
-from harness.nightly.unit import Kind, Unit
+from harness.nightly.unit import Unit, UnitKind
 
 # What programs of Debian 12 say, by what is wrong with the machine.
 OURS = {
@@ -153,7 +153,7 @@ def test_no_more_files_to_open_is_no_fault_of_a_kernels(
         assert cli.main(["repro", "--bisect", "--kernel", str(tmp_path)]) == 128
     assert "Too many open files." in capsys.readouterr().err
     unit = Unit(
-        kernel=str(tmp_path), compiler="gcc", kind=Kind.CELLS, variants=[], cases=[], deadline=1
+        kernel=str(tmp_path), compiler="gcc", kind=UnitKind.CELLS, variants=[], cases=[], deadline=1
     )
     with no_more_files():
         done = unit_runner.perform(unit)

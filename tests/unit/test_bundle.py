@@ -17,11 +17,11 @@ from harness.host import cache
 from harness.kernel.kernel import Engine, Kernel
 from harness.modules.build import Modules, names
 from harness.nightly import bundle, cluster
-from harness.nightly.unit import Bundle, Done, Kind, Unit, result
+from harness.nightly.unit import Bundle, Done, Unit, UnitKind, result
 from harness.run.boot import MINIMAL
 
 CONFIG = "CONFIG_ARM64=y\nCONFIG_VIRTIO_MMIO=y\nCONFIG_VIRTIO_CONSOLE=y\n"
-UNIT = Unit(kernel="debian:6.1", compiler="gcc", kind=Kind.CELLS, variants=[], deadline=60)
+UNIT = Unit(kernel="debian:6.1", compiler="gcc", kind=UnitKind.CELLS, variants=[], deadline=60)
 
 
 @pytest.fixture

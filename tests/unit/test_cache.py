@@ -210,7 +210,9 @@ def test_the_rest_of_an_entry(capfd: pytest.CaptureFixture[str]) -> None:
     cache.check(folder)
     (folder / "rest").unlink()
     assert _counted("kind", "key")[1] == []
-    with pytest.raises(cache.Damaged, match="kind/key in the cache is damaged: rest is missing"):
+    with pytest.raises(
+        cache.DamagedEntry, match="kind/key in the cache is damaged: rest is missing"
+    ):
         cache.check(folder)
     assert len(_counted("kind", "key")[1]) == 1
     cache.check(folder)
@@ -354,7 +356,7 @@ def test_a_note_that_was_damaged(
 def held_elsewhere() -> Iterator[subprocess.Popen[str]]:
     """Another process has the lock, until it is told."""
     code = (
-        "import sys\nfrom harness import cache\nwith cache.lock('kind/key'):\n"
+        "import sys\nfrom harness.host import cache\nwith cache.lock('kind/key'):\n"
         "    print('held', flush=True)\n    sys.stdin.read()\n"
     )
     with subprocess.Popen(

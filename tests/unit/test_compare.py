@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from harness.guest.splat import Kind as SplatKind
 from harness.guest.splat import Splat, fingerprint
+from harness.guest.splat import SplatKind as SplatKind
 from harness.nightly import compare
 from harness.nightly.compare import Place, Sort
 from harness.nightly.unit import Complaint

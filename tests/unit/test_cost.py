@@ -13,14 +13,14 @@ from harness.cases.catalog import Catalog
 from harness.errors import ConfigError, Exit
 from harness.guest.protocol import Parser
 from harness.measure.cost import CALLS, CostOutcome, CostResult
-from harness.model.cost import Cost, judge
+from harness.model.cost import CostRecord, judge
 from harness.model.policy import Policy, Rule
 from harness.nightly import matrix, night
 from harness.nightly.compare import Place, Sort, regressions
 from harness.nightly.outputs import mail
 from harness.nightly.store import Store
-from harness.nightly.unit import Cost as Spent
-from harness.nightly.unit import Done, Kind
+from harness.nightly.unit import Done, UnitKind
+from harness.nightly.unit import HitCost as Spent
 from harness.nightly.unit import result as came
 from harness.report import cost_report
 
@@ -29,9 +29,9 @@ RAW = (Path(__file__).parent / "data/cost.txt").read_bytes()
 FIXED = Policy(Rule.FIXED, 128)
 
 
-def measured() -> Cost:
+def measured() -> CostRecord:
     _, cost = Parser().feed(RAW)
-    assert isinstance(cost, Cost)
+    assert isinstance(cost, CostRecord)
     return cost
 
 
@@ -114,7 +114,10 @@ def spent(planned: matrix.Matrix, instructions: float | None, **fields: object) 
 
 
 def test_a_matrix_with_costs(planned: matrix.Matrix, tmp_path: Path) -> None:
-    assert [(unit.kind, unit.growth) for unit in planned.units] == [(Kind.CELLS, 0), (Kind.COST, 2)]
+    assert [(unit.kind, unit.growth) for unit in planned.units] == [
+        (UnitKind.CELLS, 0),
+        (UnitKind.COST, 2),
+    ]
     (tmp_path / "night.yaml").write_text(MATRIX.replace("2", "-2"))
     with pytest.raises(ConfigError, match="cost: growth: give a percentage"):
         matrix.load(tmp_path / "night.yaml")

@@ -13,7 +13,7 @@ from harness.cases.catalog import Catalog
 from harness.cli import main
 from harness.commands import repro
 from harness.errors import Exit
-from harness.guest.splat import Kind, Splat
+from harness.guest.splat import Splat, SplatKind
 from harness.model.observation import Look
 from harness.model.policy import Policy, Rule
 from harness.model.verdict import judge
@@ -40,7 +40,7 @@ def played(variant: str, case: str, guest: Policy) -> Outcome:
 
 
 def died(variant: str, case: str) -> Outcome:
-    splat = Splat(Kind.OOPS, "Oops", 1, ["Oops"])
+    splat = Splat(SplatKind.OOPS, "Oops", 1, ["Oops"])
     play = played(variant, case, NONE).play
     return Outcome(play, None, ("KernelDied: oops",), (splat,))
 

@@ -20,7 +20,7 @@ from harness.nightly import matrix, night
 from harness.nightly.compare import Sort
 from harness.nightly.outputs import formats, kcidb, mail, summary
 from harness.nightly.store import Store
-from harness.nightly.unit import Cost, Kind, result
+from harness.nightly.unit import HitCost, UnitKind, result
 from tests.unit.nights import FACTS, MATRIX, cell, done, written
 from tests.unit.test_reports import check_ktap
 
@@ -29,11 +29,13 @@ from tests.unit.test_reports import check_ktap
 def dearer(store: Store, tmp_path: Path) -> night.Report:
     """A night whose cells are as they were, with a hit that costs more and one not measured."""
     wanted = matrix.load(written(tmp_path, MATRIX + "cost: {growth: 2}\n"))
-    (unit,) = [one for one in wanted.units if one.kind is Kind.COST]
+    (unit,) = [one for one in wanted.units if one.kind is UnitKind.COST]
     accepted, now = store.begin(wanted), store.begin(wanted)
     for one, costs in ((accepted, {"none": 100, "fixed-128": 100}), (now, {"none": 110})):
         store.add(one, done(cell()))
-        spent = [Cost(variant=name, instructions=count, saved=0) for name, count in costs.items()]
+        spent = [
+            HitCost(variant=name, instructions=count, saved=0) for name, count in costs.items()
+        ]
         store.add(one, result(unit, 1.0, 2.0, costs=spent, planned=2, played=2, facts=FACTS))
     store.finish(now)
     store.accept(accepted, "me", "why not")

@@ -17,14 +17,30 @@ from harness.nightly.night import Report
 from harness.nightly.outputs import html
 from harness.nightly.outputs.html import Line, Past
 from harness.nightly.store import Baseline, Night
-from harness.nightly.unit import Cell, Complaint, Cost, Done, Facts, Kind, Picture, Unit, result
+from harness.nightly.unit import (
+    Cell,
+    Complaint,
+    Done,
+    HitCost,
+    Picture,
+    Unit,
+    UnitEnvironment,
+    UnitKind,
+    result,
+)
 
 NASTY = "</script><img src=x onerror=alert(1)>"
-FACTS = Facts(release="6.1", version="1", key="k", engine="port", compiler="gcc", qemu="7",
-              harness="0")  # fmt: skip
+FACTS = UnitEnvironment(
+    release="6.1", version="1", key="k", engine="port", compiler="gcc", qemu="7", harness="0"
+)
 NIGHT = Night(id=2, name="n", matrix="m", shows="a test", started=0, ended=1)
-UNIT = Unit(kernel="debian:6.1", compiler="gcc", kind=Kind.CELLS, variants=["none", "fixed-128"],
-            deadline=60)  # fmt: skip
+UNIT = Unit(
+    kernel="debian:6.1",
+    compiler="gcc",
+    kind=UnitKind.CELLS,
+    variants=["none", "fixed-128"],
+    deadline=60,
+)
 
 
 def cell(variant: str, case: str, size: int) -> Cell:
@@ -136,8 +152,8 @@ def test_of_repetitions_the_one_that_differs_is_shown() -> None:
 
 
 def test_costs_are_drawn() -> None:
-    costs = [Cost(variant="none", instructions=1000, saved=0),
-             Cost(variant="fixed-128", instructions=2000, saved=128)]  # fmt: skip
+    costs = [HitCost(variant="none", instructions=1000, saved=0),
+             HitCost(variant="fixed-128", instructions=2000, saved=128)]  # fmt: skip
     text = page([NOW[0], played(costs=costs)])
     assert "What a hit costs" in text
     assert 'style="width: 50.0%"' in text

@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import ConfigError
 from harness.nightly import matrix, unit_runner
-from harness.nightly.unit import Kind
+from harness.nightly.unit import UnitKind
 from tests.unit.nights import MATRIX, written
 
 
@@ -36,7 +36,7 @@ def test_variables_for_make(tmp_path: Path) -> None:
 def test_the_one_that_comes_with_the_project() -> None:
     found = matrix.load(Path(__file__).parents[2] / "configs/nightly/default.yaml")
     assert {"debian:5.10", "debian:7.2"} <= {unit.kernel for unit in found.units}
-    assert {unit.kind for unit in found.units} == set(Kind)
+    assert {unit.kind for unit in found.units} == set(UnitKind)
 
 
 @pytest.mark.parametrize(

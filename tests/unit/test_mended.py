@@ -98,7 +98,7 @@ def test_a_copied_tree_that_is_damaged_while_it_is_built(
 
     monkeypatch.setattr(treebuild, "_compile", fail)
     # Every time, so that making it anew does not help.
-    with pytest.raises(cache.Damaged, match=r"include/some\.h has 0 bytes"):
+    with pytest.raises(cache.DamagedEntry, match=r"include/some\.h has 0 bytes"):
         resolve(tree)
 
 
@@ -171,7 +171,7 @@ def test_headers_that_are_damaged_during_a_build_are_no_fault_of_the_kernels(
         raise UnfitTree("header:1: error: nothing is in it")
 
     monkeypatch.setattr(modules, "_make", make)
-    with pytest.raises(cache.Damaged):
+    with pytest.raises(cache.DamagedEntry):
         build_modules(kernel)
 
 

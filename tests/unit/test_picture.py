@@ -11,7 +11,7 @@ import pytest
 from harness import cli
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
-from harness.model.assumed import Frame, lay_out
+from harness.model.assumed import RecordPosition, lay_out
 from harness.model.predict import predict
 from harness.report.stack_picture import HEIGHT, WORD, WORD_MAX, svg
 
@@ -23,7 +23,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 @pytest.mark.parametrize("name", sorted(CATALOG.cases))
 def test_every_case_is_drawn_as_it_is_predicted(name: str) -> None:
     case = CATALOG.cases[name]
-    hit, places = lay_out(case, Frame.BELOW)
+    hit, places = lay_out(case, RecordPosition.BELOW)
     for variant in VARIANTS:
         root = ElementTree.fromstring(svg(case, [variant], hit, places))
         prediction = predict(case, variant.expected, hit, places)

@@ -22,15 +22,15 @@ import pytest
 from harness import cli, printable
 from harness.commands import log, output, repro, telling
 from harness.errors import ConfigError, Exit, HarnessError
-from harness.guest.protocol import Damaged, Parser
-from harness.guest.splat import Kind, Splat, scan
-from harness.model.assumed import Frame, lay_out
+from harness.guest.protocol import DamagedRecord, Parser
+from harness.guest.splat import Splat, SplatKind, scan
+from harness.model.assumed import RecordPosition, lay_out
 from harness.model.policy import Policy, Rule, Variant
 from harness.nightly import night
 from harness.nightly.outputs import html as page
 from harness.nightly.outputs import mail, summary
 from harness.report import layout_report, patch_report, stack_picture, terminal
-from harness.run.plan import Survey, Unjudged
+from harness.run.plan import Comparison, Unjudged
 from tests.records import sealed
 from tests.unit.factory import case
 from tests.unit.test_reports import result
@@ -102,7 +102,7 @@ def test_json_says_the_same() -> None:
 
 
 def splat() -> Splat:
-    return Splat(Kind.WARNING, "WARNING: at", 1, ["WARNING: at", "Call trace:"])
+    return Splat(SplatKind.WARNING, "WARNING: at", 1, ["WARNING: at", "Call trace:"])
 
 
 @pytest.fixture
@@ -139,13 +139,13 @@ def texts(value: Any) -> Iterator[str]:
 
 def test_every_form_of_a_run(ran: Any) -> None:
     unjudged = Unjudged(poisoned("tree"), poisoned("git says"), poisoned("rebase"), Exit.UNJUDGED)
-    survey = Survey((ran, ran), (unjudged,), None)
+    survey = Comparison((ran, ran), (unjudged,), None)
     found = [*forms(ran, repro.OUTPUTS), *forms(survey, repro.OUTPUTS)]
     found += forms(dataclasses.replace(survey, unjudged=()), repro.PATCH_OUTPUTS)
     found.append(("json", output.as_json(layout_report.document({poisoned("gcc"): ran})).decode()))
     made = case("arguments: [9 x long]")
     variant = Variant(poisoned("mine"), Policy(Rule.NONE), "", "")
-    found.append(("svg", stack_picture.svg(made, [variant], *lay_out(made, Frame.BELOW))))
+    found.append(("svg", stack_picture.svg(made, [variant], *lay_out(made, RecordPosition.BELOW))))
     assert len(found) == 11
     for name, text in found:
         check(text)
@@ -158,7 +158,7 @@ def test_no_line_of_ktap_is_the_guests(ran: Any) -> None:
     injected = dataclasses.replace(ran, release="6.1\nok 1 all # SKIP", spec="x # SKIP y")
     for made in (
         injected,
-        Survey((injected,), (Unjudged("y # SKIP", "a\nb", "", Exit.UNJUDGED),), None),
+        Comparison((injected,), (Unjudged("y # SKIP", "a\nb", "", Exit.UNJUDGED),), None),
     ):
         text = next(text for name, text in forms(made, repro.OUTPUTS) if name == "ktap")
         assert "SKIP" in text
@@ -193,7 +193,7 @@ def test_every_table_on_a_terminal(
         def isatty(self) -> bool:
             return True
 
-    survey = Survey(
+    survey = Comparison(
         (ran, ran), (Unjudged(poisoned("t"), poisoned("s"), poisoned("h"), Exit.UNJUDGED),), None
     )
     told_in_guest = [line for o in ran.outcomes for line in terminal.lines(o, 80)]
@@ -262,7 +262,7 @@ def test_what_enters_from_the_guest() -> None:
     ):
         said = b"play seq=1 line=stack-9 none 0\nerror text=" + text + b"\nend seq=1 crc=0\n"
         (refused,) = parser.feed(sealed(said))
-        assert isinstance(refused, Damaged)
+        assert isinstance(refused, DamagedRecord)
         check(refused.sentence)
         assert why in refused.sentence
 

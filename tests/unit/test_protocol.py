@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from harness.abi.ctype import value_bytes
 from harness.cases.catalog import Catalog
 from harness.cases.generate import draw
-from harness.guest.protocol import Damaged, Guest, Parser, Ran, Record, Refusal
-from harness.model.assembled import Image, assemble, observe
+from harness.guest.protocol import DamagedRecord, Introduction, Parser, Ran, Record, Refusal
+from harness.model.assembled import FrameImage, assemble, observe
 from harness.model.observation import Observation
 from harness.model.policy import Policy, Rule
 from harness.model.storm import Storm
@@ -43,7 +43,7 @@ PLAYED = [
 NONE = Policy(Rule.NONE)
 
 
-def padding_bytes(image: Image) -> set[int]:
+def padding_bytes(image: FrameImage) -> set[int]:
     """Offsets in the frame of bytes that belong to an argument and carry no value."""
     padding = set()
     for index, (argument, placement) in enumerate(
@@ -68,7 +68,7 @@ def parse(data: bytes) -> list[Record]:
 
 def test_real_records() -> None:
     guest, *records, storm, assembled, refusal, ran = parse(RAW)
-    assert isinstance(guest, Guest)
+    assert isinstance(guest, Introduction)
     assert (guest.thread_size, guest.irq_stack_size) == (16384, 16384)
     assert refusal == Refusal(len(PLAYED) + 3, "nonsense none 0", "no such case")
     assert ran == Ran(1, "hello\n")
@@ -126,7 +126,9 @@ def test_a_shared_console_is_read_past() -> None:
     noisy = b"[    1.0] Key type registered\r\n" + RAW.replace(b"\n", b"\r\n")
     assert Parser(shared=True).feed(noisy) == parse(RAW)
     (damaged,) = parse(b"[    1.0] Key type registered\n[    1.1] Segment Routing\n")
-    assert damaged == Damaged("A record of the guest's is none: '[    1.0] Key type registered'.")
+    assert damaged == DamagedRecord(
+        "A record of the guest's is none: '[    1.0] Key type registered'."
+    )
 
 
 # The last line is an answer, which has no checksum.
@@ -144,7 +146,7 @@ def test_a_changed_byte_is_never_taken_for_a_record(place: int, bits: int) -> No
         for record, start, end in zip(parse(RAW), starts, ends, strict=True)
         if not start - 1 <= place < end
     ]
-    sound = [record for record in parse(bytes(damaged)) if not isinstance(record, Damaged)]
+    sound = [record for record in parse(bytes(damaged)) if not isinstance(record, DamagedRecord)]
     assert [record for record in sound if record in parse(RAW)] == sound
     assert [record for record in sound if record in untouched] == untouched
     assert len(sound) < len(parse(RAW))
@@ -190,8 +192,8 @@ def test_what_the_module_cannot_have_written(old: bytes, new: bytes, sentence: s
     lines, count = re.subn(old, new, FIRST, count=1)
     assert count
     guest, damaged = parse(sealed(lines))
-    assert isinstance(guest, Guest)
-    assert isinstance(damaged, Damaged)
+    assert isinstance(guest, Introduction)
+    assert isinstance(damaged, DamagedRecord)
     assert sentence in damaged.sentence
     assert "Record" in damaged.sentence
     assert damaged.sentence.isprintable()
@@ -210,22 +212,24 @@ def test_what_the_module_cannot_have_written(old: bytes, new: bytes, sentence: s
 )
 def test_an_answer_that_cannot_be(line: bytes) -> None:
     (damaged,) = parse(line + b"\n")
-    assert isinstance(damaged, Damaged)
+    assert isinstance(damaged, DamagedRecord)
 
 
 def test_an_introduction_comes_once() -> None:
     introduction = RAW[: RAW.index(b"play seq=1")]
     _, damaged, first, *_ = parse(introduction + RAW)
-    assert damaged == Damaged("A record of the guest's has an introduction, which it sent before.")
+    assert damaged == DamagedRecord(
+        "A record of the guest's has an introduction, which it sent before."
+    )
     assert first == parse(RAW)[1]
 
 
 def test_damage_is_named() -> None:
     (_, damaged, *rest) = parse(RAW.replace(b"saved=0", b"saved=8", 1))
-    assert damaged == Damaged("Record 1 of the guest's has another checksum than it tells.")
+    assert damaged == DamagedRecord("Record 1 of the guest's has another checksum than it tells.")
     assert rest == parse(RAW)[2:]
     (damaged, *rest) = parse(RAW[RAW.index(b"play seq=1") :])
-    assert isinstance(damaged, Damaged)
+    assert isinstance(damaged, DamagedRecord)
     assert "before the guest introduced itself" in damaged.sentence
 
 
@@ -234,10 +238,10 @@ def test_a_record_or_a_line_without_end() -> None:
     line = b"arg index=1 at=0 before= after= seen=%s\n" % (b"00" * 1000)
     endless = introduction + b"play seq=1 line=x\n" + line * 100
     _, damaged = parse(endless)
-    assert damaged == Damaged("A record of the guest's is over 128 KiB.")
+    assert damaged == DamagedRecord("A record of the guest's is over 128 KiB.")
     parser = Parser()
     found = [one for _ in range(100) for one in parser.feed(b"x" * 10000)]
-    assert found == [Damaged("A line of the guest's is longer than 131072 bytes.")]
+    assert found == [DamagedRecord("A line of the guest's is longer than 131072 bytes.")]
     # What follows is understood again.
     assert parser.feed(b"\n" + RAW)[-12:] == parse(RAW)
 

@@ -19,14 +19,14 @@ from harness.cases.catalog import Catalog
 from harness.cli import main
 from harness.commands import repro
 from harness.errors import Exit
-from harness.guest.splat import Kind, Splat
-from harness.model.assumed import Frame, lay_out
+from harness.guest.splat import Splat, SplatKind
+from harness.model.assumed import RecordPosition, lay_out
 from harness.model.observation import Counts
 from harness.model.policy import Policy, Rule, Variant
 from harness.model.verdict import judge
 from harness.report import kernels_report, patch_report, summaries, terminal
 from harness.report.formats import json_report, junit, ktap
-from harness.run.plan import Outcome, Play, Result, Survey, Unjudged, plays
+from harness.run.plan import Comparison, Outcome, Play, Result, Unjudged, plays
 from tests.unit.factory import HIT, case, observe
 from tests.unit.standin import source_tree
 from tests.unit.test_patches import DIFF
@@ -56,7 +56,7 @@ def result(
         verdict = judge(play.case, policy, observe(play.case, policy, **changes))
         outcomes.append(Outcome(play, verdict))
     if broken:
-        splat = Splat(Kind.OOPS, "Oops \x00", 2, ["Oops \x00", "Call trace:"])
+        splat = Splat(SplatKind.OOPS, "Oops \x00", 2, ["Oops \x00", "Call trace:"])
         outcomes[1] = Outcome(plan[1], None, ("KernelDied: oops",), (splat,))
     return Result(
         spec="debian:6.1",
@@ -108,7 +108,7 @@ def test_what_agrees_was_seen_in_the_class_that_was_predicted(variant: Variant) 
         if {VA_LIST, BOOL} & set(made.types):
             # Of these the factory makes no guest's bytes.
             continue
-        hit, _ = lay_out(made, Frame.BELOW)
+        hit, _ = lay_out(made, RecordPosition.BELOW)
         verdict = judge(made, variant.policy, observe(made, variant.policy, hit))
         assert verdict.agrees, (made.name, verdict.mismatches)
         assert summaries.label(Outcome(Play(variant, made), verdict)) == verdict.label
@@ -278,7 +278,7 @@ def test_play_line() -> None:
     assert play.line == "stack-9 v15 128"
 
 
-def survey() -> Survey:
+def survey() -> Comparison:
     """Two kernels that differ in one case, and one that cannot be had."""
     first = result()
     outcome = first.outcomes[0]
@@ -287,7 +287,7 @@ def survey() -> Survey:
     changed = dataclasses.replace(outcome, verdict=verdict)
     second = dataclasses.replace(first, spec="debian:6.2", outcomes=(changed, *first.outcomes[1:]))
     gone = Unjudged("debian:6.3", "The archive has none.", "Try again.", Exit.INFRASTRUCTURE)
-    return Survey((first, second), (gone,))
+    return Comparison((first, second), (gone,))
 
 
 def test_what_differs_between_kernels() -> None:
@@ -300,8 +300,8 @@ def test_what_differs_between_kernels() -> None:
 
 def test_a_survey_is_as_bad_as_its_worst_kernel() -> None:
     assert survey().exit_status is Exit.INFRASTRUCTURE
-    assert Survey((result(broken=True),), survey().unjudged).exit_status is Exit.DIFFERS
-    assert Survey((result(), result())).exit_status is Exit.AGREES
+    assert Comparison((result(broken=True),), survey().unjudged).exit_status is Exit.DIFFERS
+    assert Comparison((result(), result())).exit_status is Exit.AGREES
 
 
 def test_a_survey_in_all_forms(capsys: pytest.CaptureFixture[str]) -> None:
@@ -324,26 +324,26 @@ def test_a_survey_in_all_forms(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_survey_shows_what_is_not_as_predicted(capsys: pytest.CaptureFixture[str]) -> None:
-    kernels_report.print_survey(Survey((result(), result(broken=True))))
+    kernels_report.print_survey(Comparison((result(), result(broken=True))))
     text = capsys.readouterr().out
     assert "\N{NOT EQUAL TO} 1, " in text
     assert "3 bytes past its buffer" in text
 
 
-def patched(*, broken: bool = False) -> Survey:
+def patched(*, broken: bool = False) -> Comparison:
     """A run without a patch, and one with it that leaves one cell corrupt in another way."""
     before = result()
     outcome = before.outcomes[0]
     assert outcome.verdict
     clean = dataclasses.replace(outcome.verdict, corrupt={})
     after = dataclasses.replace(outcome, verdict=None if broken else clean)
-    return Survey((before, dataclasses.replace(before, outcomes=(after, *before.outcomes[1:]))))
+    return Comparison((before, dataclasses.replace(before, outcomes=(after, *before.outcomes[1:]))))
 
 
 def test_what_a_patch_makes_better_and_worse(capsys: pytest.CaptureFixture[str]) -> None:
     effects = [change.effect.value for change in patch_report.changes(*patched().results)]
     assert effects == ["better", "same", "same", "same"]
-    back = Survey(patched().results[::-1])
+    back = Comparison(patched().results[::-1])
     assert patch_report.changes(*back.results)[0].effect is patch_report.Effect.WORSE
     assert patch_report.exit_status(patched()) is Exit.AGREES
     assert patch_report.exit_status(back) is Exit.DIFFERS

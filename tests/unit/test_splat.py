@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.guest.splat import Kind, Watcher, scan
+from harness.guest.splat import SplatKind, Watcher, scan
 
 LOGS = Path(__file__).parent / "data/console"
 
@@ -22,16 +22,16 @@ def log(name: str) -> str:
 @pytest.mark.parametrize(
     ("name", "kinds"),
     [
-        ("panic", [Kind.PANIC]),
-        ("oops", [Kind.OOPS, Kind.PANIC]),
-        ("bug", [Kind.BUG, Kind.PANIC]),
+        ("panic", [SplatKind.PANIC]),
+        ("oops", [SplatKind.OOPS, SplatKind.PANIC]),
+        ("bug", [SplatKind.BUG, SplatKind.PANIC]),
         # busybox's insmod tries twice.
-        ("warning", [Kind.WARNING, Kind.WARNING]),
-        ("soft-lockup", [Kind.SOFT_LOCKUP, Kind.RCU_STALL, Kind.SOFT_LOCKUP]),
-        ("hung-task", [Kind.HUNG_TASK]),
+        ("warning", [SplatKind.WARNING, SplatKind.WARNING]),
+        ("soft-lockup", [SplatKind.SOFT_LOCKUP, SplatKind.RCU_STALL, SplatKind.SOFT_LOCKUP]),
+        ("hung-task", [SplatKind.HUNG_TASK]),
     ],
 )
-def test_real_crashes(name: str, kinds: list[Kind]) -> None:
+def test_real_crashes(name: str, kinds: list[SplatKind]) -> None:
     splats = scan(log(name).splitlines())
     assert [splat.kind for splat in splats] == kinds
     assert all(len(splat.lines) > 4 for splat in splats)
@@ -52,22 +52,22 @@ def test_a_healthy_boot_has_none() -> None:
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
-        ("WARNING: possible circular locking dependency detected", Kind.LOCKDEP),
-        ("WARNING: possible recursive locking detected", Kind.LOCKDEP),
-        ("WARNING: inconsistent lock state", Kind.LOCKDEP),
-        ("WARNING: suspicious RCU usage", Kind.LOCKDEP),
-        ("WARNING: CPU: 0 PID: 1 at kernel/x.c:1 f+0x0/0x8", Kind.WARNING),
-        ("BUG: sleeping function called from invalid context at mm/x.c:1", Kind.REPORT),
-        ("BUG kmalloc-128 (Tainted: G): Redzone overwritten", Kind.REPORT),
-        ("UBSAN: array-index-out-of-bounds in x.c:1", Kind.REPORT),
-        ("rcu: INFO: rcu_sched detected stalls on CPUs/tasks:", Kind.RCU_STALL),
-        ("INFO: rcu_sched self-detected stall on CPU", Kind.RCU_STALL),
-        ("kernel BUG at x.c:1!", Kind.BUG),
+        ("WARNING: possible circular locking dependency detected", SplatKind.LOCKDEP),
+        ("WARNING: possible recursive locking detected", SplatKind.LOCKDEP),
+        ("WARNING: inconsistent lock state", SplatKind.LOCKDEP),
+        ("WARNING: suspicious RCU usage", SplatKind.LOCKDEP),
+        ("WARNING: CPU: 0 PID: 1 at kernel/x.c:1 f+0x0/0x8", SplatKind.WARNING),
+        ("BUG: sleeping function called from invalid context at mm/x.c:1", SplatKind.REPORT),
+        ("BUG kmalloc-128 (Tainted: G): Redzone overwritten", SplatKind.REPORT),
+        ("UBSAN: array-index-out-of-bounds in x.c:1", SplatKind.REPORT),
+        ("rcu: INFO: rcu_sched detected stalls on CPUs/tasks:", SplatKind.RCU_STALL),
+        ("INFO: rcu_sched self-detected stall on CPU", SplatKind.RCU_STALL),
+        ("kernel BUG at x.c:1!", SplatKind.BUG),
         ("Kernel stack overflow", None),
         ("Key type BUGLE registered", None),
     ],
 )
-def test_wording(line: str, kind: Kind | None) -> None:
+def test_wording(line: str, kind: SplatKind | None) -> None:
     splats = scan([f"[    1.234567] {line}"])
     assert [splat.kind for splat in splats] == ([kind] if kind else [])
 

@@ -25,7 +25,7 @@ from harness.modules import build as modules
 from harness.modules.build import Modules
 from harness.nightly import night, unit_runner
 from harness.nightly.store import Night
-from harness.nightly.unit import Kind, Unit
+from harness.nightly.unit import Unit, UnitKind
 from harness.run import logs, repro
 from harness.run.plan import Play, ended_run
 from tests.unit import test_treebuild
@@ -310,8 +310,8 @@ def test_a_fault_of_ours_in_storm_and_cost(
 
 
 def test_a_fault_of_ours_in_a_unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(unit_runner._MAKERS, Kind.CELLS, broken)
-    unit = Unit(kernel="debian:6.1", compiler="gcc", kind=Kind.CELLS, variants=[], deadline=60)
+    monkeypatch.setitem(unit_runner._MAKERS, UnitKind.CELLS, broken)
+    unit = Unit(kernel="debian:6.1", compiler="gcc", kind=UnitKind.CELLS, variants=[], deadline=60)
     (trouble,) = unit_runner.perform(unit).own_trouble
     assert "in broken" in reported(trouble, tmp_path)
     results = [done(cell(), own_trouble=[trouble])]

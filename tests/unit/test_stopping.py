@@ -67,7 +67,7 @@ def test_what_nohup_ignores_stays_ignored() -> None:
 
 def test_what_handles_them_itself_gets_them() -> None:
     code = (
-        "import os, signal\nfrom harness import stopping\nwith stopping.obeyed():\n"
+        "import os, signal\nfrom harness.host import stopping\nwith stopping.obeyed():\n"
         "    stopping.leave_to_others()\n    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    signal.pause()\n"
     )

@@ -13,7 +13,7 @@ from harness.model import verdict as verdicts
 from harness.model.context import Context
 from harness.model.observation import Counts, Look
 from harness.model.policy import Hit, Policy, Rule
-from harness.model.predict import Damage, Places, consumed, predict, ranges
+from harness.model.predict import Damage, MeasuredFrame, consumed, predict, ranges
 from harness.model.verdict import judge
 from tests.unit.factory import HIT, SP, case, observe
 
@@ -162,7 +162,7 @@ def test_a_prediction_shifted_by_one_byte_differs(
 ) -> None:
     observation = observe(TWELVE, FIXED)
 
-    def shifted(made: object, policy: Policy, hit: Hit, places: Places) -> object:
+    def shifted(made: object, policy: Policy, hit: Hit, places: MeasuredFrame) -> object:
         return predict(TWELVE, Policy(Rule.FIXED, policy.size + shift), hit, places)
 
     monkeypatch.setattr(verdicts, "predict", shifted)

@@ -11,13 +11,13 @@ import pytest
 
 from harness.nightly import matrix, night, worker
 from harness.nightly.store import Store
-from harness.nightly.unit import Done, Kind, Unit, result
+from harness.nightly.unit import Done, Unit, UnitKind, result
 from tests.unit.nights import MATRIX, cell, done, spend, written
 
 
 def unit(**fields: Any) -> Unit:
     given: dict[str, Any] = {
-        "kernel": "no/such/kernel", "compiler": "gcc", "kind": Kind.CELLS, "variants": [],
+        "kernel": "no/such/kernel", "compiler": "gcc", "kind": UnitKind.CELLS, "variants": [],
         "deadline": 60,
     }  # fmt: skip
     return Unit(**given | fields)
@@ -65,6 +65,6 @@ def test_whoever_was_to_do_a_unit_fails(
 
 
 def test_random_signatures_end_with_a_failure() -> None:
-    fuzzed = Unit(kernel="debian:6.1", compiler="gcc", kind=Kind.FUZZ, variants=[], deadline=1)
+    fuzzed = Unit(kernel="debian:6.1", compiler="gcc", kind=UnitKind.FUZZ, variants=[], deadline=1)
     assert result(fuzzed, 1.0, 2.0, planned=9, played=3, cells=[cell(agrees=False)]).complete
     assert not result(fuzzed, 1.0, 2.0, planned=9, played=3).complete

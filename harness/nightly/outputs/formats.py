@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from harness import printable
 from harness.nightly.compare import Place, Regression, Sort
 from harness.nightly.night import Report
-from harness.nightly.unit import Done, Kind
+from harness.nightly.unit import Done, UnitKind
 from harness.report import summaries
 from harness.report.formats import junit, ktap
 
@@ -70,7 +70,7 @@ def _missing(
     cells |= {(cost.variant, "") for cost in done.costs}
     for place, found in regressions.items():
         of_cost = bool(place.variant) and not place.case
-        kind = Kind.COST if of_cost else Kind.CELLS
+        kind = UnitKind.COST if of_cost else UnitKind.CELLS
         of_unit = (place.kernel, place.compiler, kind) == (done.kernel, done.compiler, done.kind)
         if not of_unit or (place.variant, place.case) in cells:
             continue
@@ -84,7 +84,7 @@ def _whole(done: Done) -> Iterator[tuple[str, Test]]:
     """What can be said of a unit as a whole."""
     if done.own_trouble:
         yield "run", Test("complete", "", tuple(done.own_trouble), error=True)
-    elif done.kind is Kind.FUZZ:
+    elif done.kind is UnitKind.FUZZ:
         yield "fuzz", Test("signatures", f"{done.played} of {done.planned}", ())
 
 

@@ -19,7 +19,7 @@ from harness.nightly.compare import Place
 from harness.nightly.night import Report
 from harness.nightly.outputs import summary
 from harness.nightly.store import Night
-from harness.nightly.unit import Cell, Complaint, Done, Kind
+from harness.nightly.unit import Cell, Complaint, Done, UnitKind
 
 # What stands between the names of classes.
 _NUMBERS = re.compile(r"[\s\d,+]+")
@@ -62,7 +62,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Survey:
+class KernelRow:
     """A kernel's row: how many cases each variant leaves intact."""
 
     column: str
@@ -95,7 +95,7 @@ class _Page:
         """One for each place: of several repetitions, one that is not as predicted."""
         found: dict[Place, Cell] = {}
         for done in self.report.results:
-            cells = done.cells if done.kind is Kind.CELLS else []
+            cells = done.cells if done.kind is UnitKind.CELLS else []
             for cell in sorted(cells, key=lambda cell: self._order.get(cell.variant, 0)):
                 place = Place(done.kernel, done.compiler, cell.variant, cell.case)
                 if place not in found or not cell.agrees:
@@ -113,7 +113,7 @@ class _Page:
         return {one.place for one in self.report.regressions}
 
     @property
-    def surveys(self) -> Iterator[Survey]:
+    def surveys(self) -> Iterator[KernelRow]:
         releases = {(d.kernel, d.compiler): d.facts.release for d in self.report.results if d.facts}
         by_column: dict[tuple[str, str], dict[str, list[Cell]]] = {}
         for place, cell in self.cells.items():
@@ -128,7 +128,7 @@ class _Page:
                 )
                 for variant, cells in variants.items()
             }
-            yield Survey(_column(*key), releases.get(key, "-"), counts)
+            yield KernelRow(_column(*key), releases.get(key, "-"), counts)
 
     @property
     def variants(self) -> list[str]:

@@ -12,7 +12,7 @@ from harness import printable
 from harness.nightly.compare import Regression, Sort
 from harness.nightly.night import Report
 from harness.nightly.outputs.summary import missing, row, sentence
-from harness.nightly.unit import Kind
+from harness.nightly.unit import UnitKind
 from harness.report import summaries
 
 COLUMNS = 78
@@ -83,7 +83,9 @@ def _again(report: Report) -> str:
     place = one.place
     compiler = ["--cc", place.compiler] if place.compiler != "gcc" else []
     if one.sort is Sort.FUZZ:
-        unit = next(u for u in report.planned if (u.kernel, u.kind) == (place.kernel, Kind.FUZZ))
+        unit = next(
+            u for u in report.planned if (u.kernel, u.kind) == (place.kernel, UnitKind.FUZZ)
+        )
         command = ["fuzz", "--kernel", place.kernel, "--seed", str(unit.seed)]
         command += ["--count", str(unit.count)]
     else:
