@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.commands.nightly_outputs import add_formats, recall, tell
 from harness.commands.options import add_store, count
 from harness.commands.output import Progress, each, each_then
-from harness.commands.telling import add_formats, recall, tell
 from harness.errors import ConfigError, Exit, HarnessError, InfrastructureError, is_foreseen
 from harness.host import home
 

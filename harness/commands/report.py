@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import argparse
 
+from harness.commands.nightly_outputs import add_formats, recall, tell
 from harness.commands.options import add_store, count
-from harness.commands.telling import add_formats, recall, tell
 from harness.errors import ConfigError
 
 SUMMARY = "tell a night that is remembered, in any format"

@@ -176,9 +176,11 @@ def run(options: argparse.Namespace) -> int:
             output.each_then(ended, lambda: _report(options, result))
         _report(options, result)
         return result.exit_status
-    survey = _survey({name: functools.partial(_judge, options, catalog, name) for name in specs})
-    output.each_then(_end(survey), lambda: _report(options, survey))
-    return survey.exit_status
+    comparison = _comparison(
+        {name: functools.partial(_judge, options, catalog, name) for name in specs}
+    )
+    output.each_then(_end(comparison), lambda: _report(options, comparison))
+    return comparison.exit_status
 
 
 def _debugs(options: argparse.Namespace) -> bool:
@@ -217,7 +219,7 @@ def _check_debugger(plan: Sequence[Play]) -> None:
     debug.check_installed()
 
 
-def _survey(runs: Mapping[str, Callable[[], Result]]) -> Comparison:
+def _comparison(runs: Mapping[str, Callable[[], Result]]) -> Comparison:
     """Runs by name, one after the other; a kernel that cannot be had does not stop the rest."""
     from harness import fault
     from harness.run.plan import Broken, Comparison, Interrupted, Unjudged
@@ -241,11 +243,11 @@ def _survey(runs: Mapping[str, Callable[[], Result]]) -> Comparison:
     return Comparison(tuple(results), tuple(unjudged), ended)
 
 
-def _end(survey: Comparison) -> Stopped | OwnFault | None:
+def _end(comparison: Comparison) -> Stopped | OwnFault | None:
     """What ended it, with the status of all of it, to be raised once all is reported."""
-    if survey.ended:
-        survey.ended.exit_status = survey.exit_status
-    return survey.ended
+    if comparison.ended:
+        comparison.ended.exit_status = comparison.exit_status
+    return comparison.ended
 
 
 def _patched(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]) -> int:
@@ -258,12 +260,18 @@ def _patched(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]
         # Under our policies the patch would hardly have a say.
         options.variant = ["tree"]
     judge = functools.partial(_judge, options, catalog, name)
-    survey = _survey({name: judge, f"{name} + patch": functools.partial(judge, options.patch)})
-    output.each_then(
-        _end(survey),
-        lambda: _report(options, survey, patch_report.print_patch, PATCH_OUTPUTS),
+    comparison = _comparison(
+        {name: judge, f"{name} + patch": functools.partial(judge, options.patch)}
     )
-    return patch_report.exit_status(survey) if len(survey.results) == 2 else survey.exit_status
+    output.each_then(
+        _end(comparison),
+        lambda: _report(options, comparison, patch_report.print_patch, PATCH_OUTPUTS),
+    )
+    return (
+        patch_report.exit_status(comparison)
+        if len(comparison.results) == 2
+        else comparison.exit_status
+    )
 
 
 def _in_shell(options: argparse.Namespace, catalog: Catalog, specs: Sequence[str]) -> int:
@@ -429,7 +437,7 @@ def _print(result: Result | Comparison, everything: bool) -> None:
     from harness.run.plan import Comparison
 
     if isinstance(result, Comparison):
-        kernels_report.print_survey(result, everything)
+        kernels_report.print_comparison(result, everything)
         return
     terminal.print_result(result, everything)
     if len(result.outcomes) == 1:
@@ -466,10 +474,10 @@ def _as_ktap(result: Result | Comparison) -> bytes:
     return ktap.document(result).encode()
 
 
-def _patch_as_json(survey: Comparison) -> bytes:
+def _patch_as_json(comparison: Comparison) -> bytes:
     from harness.report import patch_report
 
-    return as_json(patch_report.as_json(survey))
+    return as_json(patch_report.as_json(comparison))
 
 
 _FURTHER: tuple[Output[Any], ...] = (

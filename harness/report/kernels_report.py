@@ -59,41 +59,43 @@ def _row(result: Result, variants: Sequence[str]) -> Iterator[Text]:
         yield Text(f"{terminal.MISMATCH}{wrong}, {text}", terminal.DIFFERS) if wrong else Text(text)
 
 
-def print_survey(survey: Comparison, everything: bool = False) -> None:
+def print_comparison(comparison: Comparison, everything: bool = False) -> None:
     """Kernels down, variants across; then what differs, and what went wrong."""
     out = terminal.console()
-    names = (o.play.variant.name for result in survey.results for o in result.outcomes)
+    names = (o.play.variant.name for result in comparison.results for o in result.outcomes)
     variants = list(dict.fromkeys(names))
-    rows: list[Sequence[Text | str]] = [list(_row(result, variants)) for result in survey.results]
+    rows: list[Sequence[Text | str]] = [
+        list(_row(result, variants)) for result in comparison.results
+    ]
     rows += [
         (unjudged.spec, Text("not judged", terminal.DIFFERS), *[""] * len(variants))
-        for unjudged in survey.unjudged
+        for unjudged in comparison.unjudged
     ]
     terminal.print_rows(
         "cases that each stack policy leaves intact", ("kernel", "release", *variants), rows
     )
-    if found := differences(survey.results):
+    if found := differences(comparison.results):
         out.print()
         terminal.print_rows(
             "where the kernels differ from each other",
             ("variant", "class on which kernels", "cases"),
             [(d.variant, _classes(d), terminal.some(d.cases)) for d in found],
         )
-    print_complaints(survey, everything)
+    print_complaints(comparison, everything)
     out.print()
-    for result in survey.results:
+    for result in comparison.results:
         terminal.say(f"{result.spec}: {summaries.summary(result)}", "bold")
         if result.exit_status:
             terminal.say(see(result.logs))
 
 
-def print_complaints(survey: Comparison, everything: bool = False) -> None:
+def print_complaints(comparison: Comparison, everything: bool = False) -> None:
     """What went wrong, run by run."""
-    for result in survey.results:
+    for result in comparison.results:
         terminal.print_differing(result.differing, everything, f" on {result.spec}")
         for trouble in summaries.few(result.trouble):
             terminal.say(f"\n{result.spec}: {trouble}", terminal.COMPLAINT)
-    for unjudged in survey.unjudged:
+    for unjudged in comparison.unjudged:
         terminal.say(f"\n{unjudged.spec}: {unjudged.sentence}", terminal.COMPLAINT)
         if unjudged.hint:
             terminal.say(unjudged.hint, depth=2)
@@ -105,28 +107,28 @@ def _classes(difference: Difference) -> str:
     )
 
 
-def as_json(survey: Comparison) -> dict[str, Any]:
+def as_json(comparison: Comparison) -> dict[str, Any]:
     """Each run as repro has it for one kernel, and what differs between them."""
     return {
         "schema": SCHEMA,
-        "runs": [json_report.document(result) for result in survey.results],
+        "runs": [json_report.document(result) for result in comparison.results],
         "unjudged": [
             {"kernel": u.spec, "error": u.sentence, "exit_status": int(u.exit_status)}
-            for u in survey.unjudged
+            for u in comparison.unjudged
         ],
         "differences": [
             {"variant": d.variant, "classes": d.classes, "cases": d.cases}
-            for d in differences(survey.results)
+            for d in differences(comparison.results)
         ],
-        "exit_status": int(survey.exit_status),
+        "exit_status": int(comparison.exit_status),
     }
 
 
-def as_junit(survey: Comparison) -> str:
+def as_junit(comparison: Comparison) -> str:
     """A test suite for each kernel."""
     top = ElementTree.Element("testsuites")
-    top.extend(junit.suite(result) for result in survey.results)
-    for unjudged in survey.unjudged:
+    top.extend(junit.suite(result) for result in comparison.results)
+    for unjudged in comparison.unjudged:
         suite = ElementTree.SubElement(
             top, "testsuite", name=f"jprobe-harness {unjudged.spec}", tests="1", errors="1"
         )
@@ -135,14 +137,14 @@ def as_junit(survey: Comparison) -> str:
     return junit.text(top)
 
 
-def as_ktap(survey: Comparison) -> str:
+def as_ktap(comparison: Comparison) -> str:
     """A subtest for each kernel."""
-    total = len(survey.results) + len(survey.unjudged)
+    total = len(comparison.results) + len(comparison.unjudged)
     lines = ["KTAP version 1", f"1..{total}"]
-    for number, result in enumerate(survey.results, 1):
+    for number, result in enumerate(comparison.results, 1):
         lines += [f"  {line}" for line in ktap.lines(result)]
         status = "not ok" if result.exit_status else "ok"
         lines.append(f"{status} {number} {ktap.name(result.spec)}")
-    for number, unjudged in enumerate(survey.unjudged, len(survey.results) + 1):
+    for number, unjudged in enumerate(comparison.unjudged, len(comparison.results) + 1):
         lines += [f"# {unjudged.sentence}", f"not ok {number} {ktap.name(unjudged.spec)}"]
     return printable.lines(lines)

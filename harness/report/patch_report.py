@@ -66,13 +66,13 @@ def changes(before: Result, after: Result) -> list[Change]:
     ]
 
 
-def exit_status(survey: Comparison) -> Exit:
+def exit_status(comparison: Comparison) -> Exit:
     """A patch that makes something worse is no good, though all was as predicted."""
-    if survey.exit_status is Exit.AGREES and any(
-        change.effect in (Effect.WORSE, Effect.OTHER) for change in changes(*survey.results)
+    if comparison.exit_status is Exit.AGREES and any(
+        change.effect in (Effect.WORSE, Effect.OTHER) for change in changes(*comparison.results)
     ):
         return Exit.DIFFERS
-    return survey.exit_status
+    return comparison.exit_status
 
 
 _STYLES = {
@@ -96,12 +96,12 @@ def _rows(found: list[Change]) -> Iterator[tuple[str | Text, ...]]:
         )
 
 
-def print_patch(survey: Comparison, everything: bool = False) -> None:
+def print_patch(comparison: Comparison, everything: bool = False) -> None:
     """The table of both, then what is wrong with either run."""
-    if len(survey.results) < 2:
-        kernels_report.print_survey(survey, everything)
+    if len(comparison.results) < 2:
+        kernels_report.print_comparison(comparison, everything)
         return
-    before, after = survey.results
+    before, after = comparison.results
     found = changes(before, after)
     # One column of variants is short enough to be shown whole.
     whole = len({change.variant for change in found}) == 1
@@ -112,7 +112,7 @@ def print_patch(survey: Comparison, everything: bool = False) -> None:
         ("case", "variant", "without", "with the patch", "effect"),
         _rows(shown),
     )
-    kernels_report.print_complaints(survey, everything)
+    kernels_report.print_complaints(comparison, everything)
     counts = {effect: sum(c.effect is effect for c in found) for effect in Effect}
     out.print()
     terminal.say(
@@ -123,10 +123,10 @@ def print_patch(survey: Comparison, everything: bool = False) -> None:
     )
 
 
-def as_json(survey: Comparison) -> dict[str, Any]:
+def as_json(comparison: Comparison) -> dict[str, Any]:
     """Both runs, and what differs."""
-    document = kernels_report.as_json(survey)
-    if len(survey.results) == 2:
+    document = kernels_report.as_json(comparison)
+    if len(comparison.results) == 2:
         document["changes"] = [
             {
                 "variant": change.variant,
@@ -135,7 +135,7 @@ def as_json(survey: Comparison) -> dict[str, Any]:
                 "with": terminal.cell(change.after).plain,
                 "effect": change.effect.value,
             }
-            for change in changes(*survey.results)
+            for change in changes(*comparison.results)
         ]
-        document["exit_status"] = int(exit_status(survey))
+        document["exit_status"] = int(exit_status(comparison))
     return document

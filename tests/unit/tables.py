@@ -111,7 +111,7 @@ def _kernels(made: Result) -> None:
     other = dataclasses.replace(
         made, spec="debian:6.12", outcomes=(*made.outcomes[6:12], *made.outcomes[6:])
     )
-    kernels_report.print_survey(Comparison((made, other), (gone,)))
+    kernels_report.print_comparison(Comparison((made, other), (gone,)))
 
 
 def _patch(made: Result) -> None:

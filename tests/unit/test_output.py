@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.commands import output, repro, telling
+from harness.commands import nightly_outputs, output, repro
 from harness.commands.output import Output, Target, each, tell
 from harness.errors import ConfigError, Exit, InfrastructureError
 
@@ -38,7 +38,7 @@ def test_every_option_that_writes_is_known() -> None:
         "repro", "fuzz", "storm", "cost", "nightly", "report", "history", "dump", "layout",
         "predict", "list", "runs", "log", "doctor", "bench",
     }  # fmt: skip
-    for command, outputs in (("repro", repro.OUTPUTS), ("nightly", telling.OUTPUTS)):
+    for command, outputs in (("repro", repro.OUTPUTS), ("nightly", nightly_outputs.OUTPUTS)):
         assert {(command, f"--{one.name}") for one in outputs} <= found
     assert {("report", "--html"), ("predict", "--svg")} <= found
 

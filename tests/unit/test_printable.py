@@ -20,7 +20,7 @@ import msgspec
 import pytest
 
 from harness import cli, printable
-from harness.commands import log, output, repro, telling
+from harness.commands import log, nightly_outputs, output, repro
 from harness.errors import ConfigError, Exit, HarnessError
 from harness.guest.protocol import DamagedRecord, Parser
 from harness.guest.splat import Splat, SplatKind, scan
@@ -139,9 +139,9 @@ def texts(value: Any) -> Iterator[str]:
 
 def test_every_form_of_a_run(ran: Any) -> None:
     unjudged = Unjudged(poisoned("tree"), poisoned("git says"), poisoned("rebase"), Exit.UNJUDGED)
-    survey = Comparison((ran, ran), (unjudged,), None)
-    found = [*forms(ran, repro.OUTPUTS), *forms(survey, repro.OUTPUTS)]
-    found += forms(dataclasses.replace(survey, unjudged=()), repro.PATCH_OUTPUTS)
+    comparison = Comparison((ran, ran), (unjudged,), None)
+    found = [*forms(ran, repro.OUTPUTS), *forms(comparison, repro.OUTPUTS)]
+    found += forms(dataclasses.replace(comparison, unjudged=()), repro.PATCH_OUTPUTS)
     found.append(("json", output.as_json(layout_report.document({poisoned("gcc"): ran})).decode()))
     made = case("arguments: [9 x long]")
     variant = Variant(poisoned("mine"), Policy(Rule.NONE), "", "")
@@ -170,12 +170,14 @@ def test_every_form_of_a_night(report: night.Report) -> None:
     bad = poisoned(report)
     found = [
         (name, text)
-        for name, text in forms(telling.Telling(bad, page.Past([], []), ""), telling.OUTPUTS)
+        for name, text in forms(
+            nightly_outputs.Contents(bad, page.Past([], []), ""), nightly_outputs.OUTPUTS
+        )
     ]
     failure = Exception(poisoned("a failure"))
     failure.add_note(poisoned("and another"))
     found += [("mail", mail.text(bad, failure)), ("mail", mail.failed(poisoned("x"), failure))]
-    assert {name for name, _ in found} == {one.name for one in telling.OUTPUTS}
+    assert {name for name, _ in found} == {one.name for one in nightly_outputs.OUTPUTS}
     for name, text in found:
         check(text)
         for part in decoded(name, text):
@@ -193,15 +195,15 @@ def test_every_table_on_a_terminal(
         def isatty(self) -> bool:
             return True
 
-    survey = Comparison(
+    comparison = Comparison(
         (ran, ran), (Unjudged(poisoned("t"), poisoned("s"), poisoned("h"), Exit.UNJUDGED),), None
     )
     told_in_guest = [line for o in ran.outcomes for line in terminal.lines(o, 80)]
     shows: list[Callable[[], object]] = [
         lambda: terminal.print_result(ran),
         lambda: terminal.print_result(ran, True),
-        lambda: repro._print(survey, True),
-        lambda: patch_report.print_patch(dataclasses.replace(survey, unjudged=()), True),
+        lambda: repro._print(comparison, True),
+        lambda: patch_report.print_patch(dataclasses.replace(comparison, unjudged=()), True),
         lambda: layout_report.print_layouts({poisoned("gcc"): ran}),
         lambda: summary.show(poisoned(report), True),
         lambda: printable.unguarded(sys.stdout).writelines(told_in_guest),

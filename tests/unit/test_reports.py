@@ -32,8 +32,8 @@ from tests.unit.standin import source_tree
 from tests.unit.test_patches import DIFF
 
 SCHEMA = json.loads((Path(harness.__file__).parent / "report/formats/schema.json").read_text())
-SURVEY = json.loads(
-    (Path(harness.__file__).parent / "report/formats/survey.schema.json").read_text()
+COMPARISON = json.loads(
+    (Path(harness.__file__).parent / "report/formats/comparison.schema.json").read_text()
 )
 
 
@@ -278,7 +278,7 @@ def test_play_line() -> None:
     assert play.line == "stack-9 v15 128"
 
 
-def survey() -> Comparison:
+def comparison() -> Comparison:
     """Two kernels that differ in one case, and one that cannot be had."""
     first = result()
     outcome = first.outcomes[0]
@@ -291,40 +291,40 @@ def survey() -> Comparison:
 
 
 def test_what_differs_between_kernels() -> None:
-    (difference,) = kernels_report.differences(survey().results)
+    (difference,) = kernels_report.differences(comparison().results)
     assert difference.variant == "none"
     assert difference.cases == ["stack-9"]
     assert difference.classes == {"leak": ["debian:6.1"], "intact": ["debian:6.2"]}
     assert not kernels_report.differences([result(), result()])
 
 
-def test_a_survey_is_as_bad_as_its_worst_kernel() -> None:
-    assert survey().exit_status is Exit.INFRASTRUCTURE
-    assert Comparison((result(broken=True),), survey().unjudged).exit_status is Exit.DIFFERS
+def test_a_comparison_is_as_bad_as_its_worst_kernel() -> None:
+    assert comparison().exit_status is Exit.INFRASTRUCTURE
+    assert Comparison((result(broken=True),), comparison().unjudged).exit_status is Exit.DIFFERS
     assert Comparison((result(), result())).exit_status is Exit.AGREES
 
 
-def test_a_survey_in_all_forms(capsys: pytest.CaptureFixture[str]) -> None:
-    kernels_report.print_survey(survey())
+def test_a_comparison_in_all_forms(capsys: pytest.CaptureFixture[str]) -> None:
+    kernels_report.print_comparison(comparison())
     text = capsys.readouterr().out
     assert "debian:6.3  not judged" in text
     assert "The archive has none." in text
     assert "leak: debian:6.1; intact: debian:6.2" in text
-    document = kernels_report.as_json(survey())
-    jsonschema.validate(document, SURVEY)
+    document = kernels_report.as_json(comparison())
+    jsonschema.validate(document, COMPARISON)
     for run in document["runs"]:
         jsonschema.validate(run, SCHEMA)
     assert document["unjudged"][0]["kernel"] == "debian:6.3"
     assert document["exit_status"] == 3
-    suites = ElementTree.fromstring(kernels_report.as_junit(survey()).encode())
+    suites = ElementTree.fromstring(kernels_report.as_junit(comparison()).encode())
     assert [suite.get("errors") for suite in suites] == ["0", "0", "1"]
-    ktap_text = kernels_report.as_ktap(survey())
+    ktap_text = kernels_report.as_ktap(comparison())
     assert "ok 2 debian:6.2\n" in ktap_text
     assert "not ok 3 debian:6.3\n" in ktap_text
 
 
-def test_a_survey_shows_what_is_not_as_predicted(capsys: pytest.CaptureFixture[str]) -> None:
-    kernels_report.print_survey(Comparison((result(), result(broken=True))))
+def test_a_comparison_shows_what_is_not_as_predicted(capsys: pytest.CaptureFixture[str]) -> None:
+    kernels_report.print_comparison(Comparison((result(), result(broken=True))))
     text = capsys.readouterr().out
     assert "\N{NOT EQUAL TO} 1, " in text
     assert "3 bytes past its buffer" in text
@@ -352,7 +352,7 @@ def test_what_a_patch_makes_better_and_worse(capsys: pytest.CaptureFixture[str])
     assert re.search(r"stack-9 +none +leak 8 +· +better", text)
     assert "1 of 4 cells are better, 0 worse" in text
     document = patch_report.as_json(back)
-    jsonschema.validate(document, SURVEY)
+    jsonschema.validate(document, COMPARISON)
     assert document["changes"][0]["effect"] == "worse"
     assert document["exit_status"] == 1
 
@@ -368,7 +368,7 @@ def test_the_command_tells_what_a_patch_changes(
     words = ["--kernel", str(tree), "--patch", str(patch), "--variant", "none", "--json", str(out)]
     assert main(["repro", *words]) == 0
     document = json.loads(out.read_text())
-    jsonschema.validate(document, SURVEY)
+    jsonschema.validate(document, COMPARISON)
     assert document["changes"][0]["effect"] == "better"
 
 

@@ -91,7 +91,7 @@ def test_repro(
     assert "3 of 4 plays" in err
 
 
-def test_a_survey(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_comparison(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     names: list[str] = []
 
     def judge(options: object, catalog: object, name: str, *rest: object) -> Any:

@@ -113,7 +113,7 @@ class _Page:
         return {one.place for one in self.report.regressions}
 
     @property
-    def surveys(self) -> Iterator[KernelRow]:
+    def kernel_rows(self) -> Iterator[KernelRow]:
         releases = {(d.kernel, d.compiler): d.facts.release for d in self.report.results if d.facts}
         by_column: dict[tuple[str, str], dict[str, list[Cell]]] = {}
         for place, cell in self.cells.items():

@@ -23,7 +23,7 @@ PAST = 30
 
 
 @dataclass(frozen=True)
-class Telling:
+class Contents:
     """What the formats are made from."""
 
     report: Report
@@ -32,49 +32,49 @@ class Telling:
     origin: str
 
 
-def _json(night: Telling) -> bytes:
+def _json(night: Contents) -> bytes:
     from harness.nightly.outputs import summary
 
     return as_json(summary.document(night.report))
 
 
-def _html(night: Telling) -> bytes:
+def _html(night: Contents) -> bytes:
     from harness.nightly.outputs import html
 
     return html.document(night.report, night.past).encode()
 
 
-def _junit(night: Telling) -> bytes:
+def _junit(night: Contents) -> bytes:
     from harness.nightly.outputs import formats
 
     return formats.as_junit(night.report).encode()
 
 
-def _ktap(night: Telling) -> bytes:
+def _ktap(night: Contents) -> bytes:
     from harness.nightly.outputs import formats
 
     return formats.as_ktap(night.report).encode()
 
 
-def _kcidb(night: Telling) -> bytes:
+def _kcidb(night: Contents) -> bytes:
     from harness.nightly.outputs import kcidb
 
     return kcidb.document(night.report, night.origin or kcidb.ORIGIN)
 
 
-def _mail(night: Telling) -> bytes:
+def _mail(night: Contents) -> bytes:
     from harness.nightly.outputs import mail
 
     return mail.text(night.report).encode()
 
 
-def _annotations(night: Telling) -> bytes:
+def _annotations(night: Contents) -> bytes:
     from harness.nightly.outputs import formats
 
     return formats.as_annotations(night.report).encode()
 
 
-OUTPUTS: Sequence[Output[Telling]] = (
+OUTPUTS: Sequence[Output[Contents]] = (
     Output("json", "the regressions as JSON", _json),
     Output("html", "one HTML file with every cell", _html),
     Output("junit", "JUnit XML", _junit),
@@ -121,5 +121,5 @@ def tell(options: argparse.Namespace, found: Report, past: Past) -> None:
     """Write what was asked for; the table too, unless that would be in its way."""
     from harness.nightly.outputs import summary
 
-    night = Telling(found, past, options.origin or "")
+    night = Contents(found, past, options.origin or "")
     output.tell(options, OUTPUTS, night, lambda night: summary.show(night.report, options.all))
