@@ -55,7 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.cases import casefile
+    from harness.cases import writer
     from harness.measure import fuzz as fuzzing
     from harness.modules import build as modules
     from harness.report import fuzz_report
@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
     if shrunk:
         play = shrunk.play
         path = str(options.out / f"{play.case.name}.yaml")
-        steps.append(functools.partial(write, path, casefile.text(play.case).encode()))
+        steps.append(functools.partial(write, path, writer.text(play.case).encode()))
         command = (
             f"jprobe-harness repro --kernel {options.kernel} --cc {options.cc}"
             f" --case-dir {options.out} --case {play.case.name} --variant {play.variant.name}"

@@ -23,7 +23,7 @@ import msgspec
 
 from harness.archive.apt import Apt, Package, Progress, host_architecture, in_suites, unpack
 from harness.archive.buildroot import BuildRoot
-from harness.cases.catalog import KernelFile
+from harness.cases.schema import KernelFile
 from harness.errors import ArchiveError, ConfigError, InfrastructureError, UntrustedArchiveError
 from harness.host import blame, cache
 from harness.kernel.image import check_raw

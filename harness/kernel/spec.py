@@ -14,7 +14,8 @@ from typing import Protocol
 
 from harness.archive import plain, programs
 from harness.archive.apt import Progress
-from harness.cases.catalog import Catalog, KernelFile
+from harness.cases.catalog import Catalog
+from harness.cases.schema import KernelFile
 from harness.errors import ConfigError, UnfitTree, nearest
 from harness.host import cache, home
 from harness.kernel import debian, local, native, tree

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from harness.cases.catalog import check
-from harness.cases.generate import draw, simpler
+from harness.cases.checks import check
+from harness.cases.generator import draw, simpler
 from harness.errors import ConfigError, Exit, UnprovedStore
 from harness.kernel.kernel import Kernel
 from harness.model.assembled import assemble

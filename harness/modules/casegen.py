@@ -366,7 +366,7 @@ def _order() -> str:
 
 
 def _limits(cases: Sequence[Case]) -> str:
-    """The other side of the limits in harness/cases/catalog.py."""
+    """The other side of the limits in harness/cases/checks.py."""
     area = max((case.layout.stack_size for case in cases), default=0)
     count = max((len(case.arguments) for case in cases), default=0)
     return f"static_assert({area} <= PROBE_AREA_MAX);\nstatic_assert({count} <= PROBE_ARGS_MAX);\n"

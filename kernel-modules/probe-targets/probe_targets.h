@@ -22,7 +22,7 @@
 #define __probed __attribute__((__noipa__))
 #endif
 
-/* What a record has room for; harness/cases/catalog.py holds cases to it. */
+/* What a record has room for; harness/cases/checks.py holds cases to it. */
 #define PROBE_AREA_MAX	1024
 #define PROBE_ARGS_MAX	64
 

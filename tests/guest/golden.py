@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 from harness.cases.catalog import Catalog
-from harness.cases.generate import draw
+from harness.cases.generator import draw
 from harness.guest.protocol import Parser, Record
 from harness.inspect.guest import Guest
 from harness.kernel.spec import DEFAULT

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.cases import casefile
-from harness.cases.catalog import Catalog, load_case
+from harness.cases import writer
+from harness.cases.catalog import Catalog
+from harness.cases.reader import load_case
 from harness.cli import main
 from harness.errors import Exit
 from harness.kernel.kernel import Kernel
@@ -77,7 +78,7 @@ def test_a_wrong_policy_is_found(
     assert len(shrunk.play.case.arguments) <= 2
     # The file that is written shows the same in the main job.
     path = tmp_path / f"{shrunk.play.case.name}.yaml"
-    path.write_text(casefile.text(shrunk.play.case))
+    path.write_text(writer.text(shrunk.play.case))
     case = load_case(path)
     result = repro.run(kernel, build(kernel, [case]), [Play(variants[0], case)])
     assert result.exit_status is Exit.DIFFERS

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from harness.abi.ctype import value_bytes
-from harness.cases.catalog import CaseFile, build_case
+from harness.cases.reader import build_case
+from harness.cases.schema import CaseFile
 from harness.model.case import Case
 from harness.model.observation import Counts, Look, Nested, Observation
 from harness.model.policy import Hit, Policy

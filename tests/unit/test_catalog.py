@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.abi.ctype import value_bytes
-from harness.cases.catalog import Catalog, load_case, load_variant
+from harness.cases.catalog import Catalog
+from harness.cases.reader import load_case, load_variant
 from harness.errors import ConfigError, Exit
 from harness.model.policy import Policy, Rule
 from harness.modules import casegen

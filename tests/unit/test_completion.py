@@ -10,7 +10,7 @@ import pytest
 
 from harness import cli
 from harness.cases import catalog
-from harness.cases.catalog import load_case
+from harness.cases.reader import load_case
 from harness.commands.completion import SHELLS
 from harness.model.case import Case
 

@@ -10,8 +10,8 @@ import pytest
 from harness.abi import ctype
 from harness.abi.ctype import Array, BitField, Composite, CType, Enumeration, Scalar
 from harness.abi.declaration import KEYWORDS, Reader, enumerators
-from harness.cases import casefile
-from harness.cases.catalog import load_case
+from harness.cases import writer
+from harness.cases.reader import load_case
 from harness.errors import ConfigError
 from tests.unit.factory import case
 
@@ -146,7 +146,7 @@ arguments:
 def test_all_of_it_goes_through_a_file(tmp_path: Path) -> None:
     made = case(WRITTEN)
     path = tmp_path / f"{made.name}.yaml"
-    path.write_text(casefile.text(made))
+    path.write_text(writer.text(made))
     assert load_case(path).arguments == made.arguments
 
 

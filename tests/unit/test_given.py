@@ -24,7 +24,8 @@ import zstandard
 
 from harness import settings
 from harness.abi.declaration import DEPTH_MAX, SCALARS_MAX
-from harness.cases.catalog import FILES_MAX, Catalog, load_case, load_variant
+from harness.cases.catalog import FILES_MAX, Catalog
+from harness.cases.reader import load_case, load_variant
 from harness.errors import ConfigError, Exit
 from harness.host import given
 from harness.host.unpacked import unpacked

@@ -9,7 +9,7 @@ import pytest
 
 from harness.archive import apt
 from harness.archive.apt import Apt, Package
-from harness.cases.catalog import KernelFile
+from harness.cases.schema import KernelFile
 from harness.errors import ArchiveError, ConfigError, UntrustedArchiveError
 from harness.kernel import debian, kernel
 from harness.kernel.debian import Wanted

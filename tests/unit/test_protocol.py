@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from harness.abi.ctype import value_bytes
 from harness.cases.catalog import Catalog
-from harness.cases.generate import draw
+from harness.cases.generator import draw
 from harness.guest.protocol import DamagedRecord, Introduction, Parser, Ran, Record, Refusal
 from harness.model.assembled import FrameImage, assemble, observe
 from harness.model.observation import Observation

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness.cases.catalog import CaseFile, KernelFile, VariantFile
+from harness.cases.schema import CaseFile, KernelFile, VariantFile
 from harness.errors import ConfigError, Exit
 from harness.host.yamlfile import read
 from harness.nightly.matrix import File

@@ -8,9 +8,11 @@ from random import Random
 
 import pytest
 
-from harness.cases import casefile
-from harness.cases.catalog import Catalog, check, load_case
-from harness.cases.generate import draw, simpler
+from harness.cases import writer
+from harness.cases.catalog import Catalog
+from harness.cases.checks import check
+from harness.cases.generator import draw, simpler
+from harness.cases.reader import load_case
 from harness.errors import ConfigError
 from harness.model.assembled import assemble
 from harness.model.case import Case
@@ -26,7 +28,7 @@ def cases() -> list[Case]:
 
 def read_back(case: Case, folder: Path) -> Case:
     path = folder / f"{case.name}.yaml"
-    path.write_text(casefile.text(case))
+    path.write_text(writer.text(case))
     return load_case(path)
 
 

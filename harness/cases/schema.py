@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What YAML files of cases, variants and kernels may have."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from harness.model.case import Agent, Frame, ObjectKind
+from harness.model.context import Context
+
+
+class TypeFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A struct, union or enum; without these, a list of members is a plain struct."""
+
+    # "long", "char[9]", "unsigned int:3", or a struct or union without a name;
+    # of an enum "RED", "GREEN = 7".
+    members: list[str | TypeFile]
+    keyword: Literal["struct", "union", "enum"] = "struct"
+    packed: bool = False
+    aligned: int = 1
+
+
+class ArgumentFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """An argument whose value matters."""
+
+    type: str
+    value: int
+
+
+class ConsumeFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    argument: int
+    words: int
+
+
+class HandlerFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    dive: int = 0
+    assign: Literal["all"] | list[int] = []
+    overwrite: int = 0
+    consume: ConsumeFile | None = None
+
+
+class ObjectFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    kind: ObjectKind = ObjectKind.BYTES
+    size: int | None = None
+    frame: Frame = Frame.CALLER
+    writer: Agent | None = None
+
+
+class CaseFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """configs/cases/NAME.yaml"""
+
+    shows: str
+    # "long", "8 x long", "..." before the variadic ones, a name from `types`.
+    arguments: list[str | ArgumentFile]
+    types: dict[str, list[str | TypeFile] | TypeFile] = {}
+    handler: HandlerFile = HandlerFile()
+    context: Context = Context.PROCESS
+    frame_pointer: Literal["valid", "invalid"] = "valid"
+    forwarded: list[int] = []
+    object: ObjectFile | None = None
+    nested: Literal["handler", "interrupt"] | None = None
+
+
+class VariantFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """configs/variants/NAME.yaml"""
+
+    rule: Literal["none", "fixed", "v15", "fp-delta", "thread-size"]
+    saves: str
+    origin: str
+    # In bytes, of the rules that have a size.
+    size: int | None = None
+
+
+class KernelFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """configs/kernels/NAME.yaml"""
+
+    shows: str
+    # As in the package names: "6.1".
+    series: str
+    flavour: str = "cloud"
+    # Suites of the archive that carry the series.
+    suites: list[str] = []
