@@ -41,7 +41,7 @@ and one that serves SSH tells its public host key after its introduction
     sshd key=BASE64
 
 The guest's kernel is under test: nothing that it sends is taken on trust.  What the
-module cannot have written is a Damaged, at its place among the records.
+module cannot have written is a DamagedRecord, at its place among the records.
 """
 
 from __future__ import annotations
@@ -51,10 +51,18 @@ import re
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from harness.errors import InfrastructureError
 from harness.guest.fields import FieldError, Fields, parse
+from harness.guest.records import (
+    DamagedRecord,
+    DumpRequest,
+    HostKey,
+    Introduction,
+    Ran,
+    Record,
+    Refusal,
+)
 from harness.model.context import Context
 from harness.model.cost import CostRecord
 from harness.model.observation import CallerFrame, Counts, Look, Nested, Observation
@@ -73,76 +81,8 @@ class ProtocolError(InfrastructureError):
     """A record was damaged on a line that the kernel's own messages share."""
 
 
-@dataclass(frozen=True)
-class Introduction:
-    """What the guest says of itself, once."""
-
-    release: str
-    thread_size: int
-    irq_stack_size: int
-    # Cases that the module knows.
-    cases: int
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """The guest could not play a line of the plan."""
-
-    seq: int
-    # The plan's line, as the guest read it.
-    line: str
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A command that the guest's shell ran."""
-
-    status: int
-    # Standard output and error, as they came.
-    output: str
-
-
-@dataclass(frozen=True)
-class HostKey:
-    """The public key of the guest's SSH server."""
-
-    # Of type ssh-ed25519, as in a known_hosts file.
-    key: str
-
-
-@dataclass(frozen=True)
-class DumpRequest:
-    """Somebody in the guest wants a dump of it."""
-
-
-@dataclass(frozen=True)
-class DamagedRecord:
-    """What is no record, in the place of one."""
-
-    # What is wrong with it.
-    sentence: str
-
-
 # The fields of a record's lines, by first word.
 _Words = Mapping[str, list[Fields]]
-# Of a plan's line, so many characters come back.
-LINE_SHOWN = 64
-Record = (
-    Introduction
-    | Observation
-    | Storm
-    | CostRecord
-    | Refusal
-    | Ran
-    | HostKey
-    | DumpRequest
-    | DamagedRecord
-)
-
 _BEGINNINGS = (b"guest ", b"play ")
 # Records of one line, without an end.
 _ALONE = (b"run ", b"sshd ", b"dump ")

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 
 from harness.errors import KernelDied, KernelFault, KernelHung, TestHung
-from harness.guest import initramfs, protocol, recipe
+from harness.guest import initramfs, recipe, records
 from harness.guest.initramfs import Channel
-from harness.guest.protocol import Ran, Record
+from harness.guest.records import Ran, Record
 from harness.guest.splat import Splat
 from harness.kernel.kernel import Kernel
 from harness.model.case import Case
@@ -75,7 +75,7 @@ class Guest:
             self._log = resources.enter_context(self.logs.boot(machine, initrd))
             self.session = Session(machine, channel, self._deadlines, log=self._log)
             introduction = self.session.await_record(self._deadlines.boot)
-            if not isinstance(introduction, protocol.Introduction):
+            if not isinstance(introduction, records.Introduction):
                 raise self.session.protocol_fault("The guest did not introduce itself.")
             self.introduction = introduction
             self.check_quiet()

@@ -15,7 +15,7 @@ from qemu.qmp import QMPError
 
 from harness.errors import ConfigError, InfrastructureError
 from harness.guest import module_elf
-from harness.guest.protocol import Introduction, Ran, Record
+from harness.guest.records import Introduction, Ran, Record
 from harness.host import tool
 from harness.inspect.console_pump import ConsolePump
 from harness.kernel.kernel import Kernel

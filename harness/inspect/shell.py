@@ -17,7 +17,7 @@ from harness.errors import (
     is_foreseen,
 )
 from harness.guest import cpio
-from harness.guest.protocol import DumpRequest, Record
+from harness.guest.records import DumpRequest, Record
 from harness.inspect.guest import Guest
 from harness.model.observation import Observation
 from harness.run.plan import Outcome, Play, Result, ended_run

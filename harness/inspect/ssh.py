@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 from harness.cases.catalog import Catalog
 from harness.guest import cpio
 from harness.guest.initramfs import Channel
-from harness.guest.protocol import HostKey
+from harness.guest.records import HostKey
 from harness.inspect import shell
 from harness.inspect.console_pump import ConsolePump
 from harness.inspect.guest import Guest

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, nullcontext
 from harness.abi.aapcs64 import GENERAL_REGISTERS
 from harness.errors import ConfigError
 from harness.guest import module_elf
-from harness.guest.protocol import Introduction, Ran, Record
+from harness.guest.records import Introduction, Ran, Record
 from harness.kernel.kernel import Engine, Kernel
 from harness.model.case import Case
 from harness.model.witness import Copy, Sighting, copy_address, stack_top

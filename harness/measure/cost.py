@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from harness.errors import Exit, InfrastructureError, KernelFault, is_foreseen
-from harness.guest.protocol import Introduction, Record, Refusal
+from harness.guest.records import Introduction, Record, Refusal
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Kernel
 from harness.model.cost import CostRecord, judge

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.errors import ConfigError, Exit, InfrastructureError, KernelFault, is_foreseen
-from harness.guest.protocol import Introduction, Refusal
+from harness.guest.records import Introduction, Refusal
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Engine, Kernel
 from harness.model.policy import Variant

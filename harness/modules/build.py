@@ -20,7 +20,7 @@ from harness.errors import BuildError, ConfigError, HarnessError, UnfitTree
 from harness.host import blame, cache, tool
 from harness.kernel.kernel import Engine, Kernel, numbers
 from harness.model.case import Case
-from harness.modules import casegen, signing, storeproof
+from harness.modules import casegen, disassembly, signing, storeproof
 from harness.toolchain.compiler import CROSS_COMPILE, GCC, Compiler
 from harness.toolchain.make import words
 from harness.toolchain.toolchain import Toolchain
@@ -33,6 +33,7 @@ MAKERS = (
     "toolchain/compiler.py",
     "toolchain/toolchain.py",
     "modules/signing.py",
+    "modules/disassembly.py",
     "modules/storeproof.py",
     "toolchain/make.py",
 )
@@ -148,7 +149,7 @@ def _make(
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
     kbuild(kernel, folder, toolchain)
-    functions = storeproof.disassemble(folder / "probe-targets/cases.o", f"{CROSS_COMPILE}objdump")
+    functions = disassembly.disassemble(folder / "probe-targets/cases.o", f"{CROSS_COMPILE}objdump")
     kept = storeproof.prove(cases, functions)
     (folder / "kept.json").write_text(json.dumps(kept))
     (folder / "guest").mkdir()

@@ -21,22 +21,10 @@ from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import (
-    JSON,
     URL,
-    Boolean,
-    Column,
     Connection,
     Engine,
-    Float,
-    ForeignKey,
-    Integer,
-    LargeBinary,
-    MetaData,
     RowMapping,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
     create_engine,
     delete,
     event,
@@ -49,6 +37,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from harness.errors import ConfigError, InfrastructureError
 from harness.host import home
+from harness.nightly import tables
 from harness.nightly.matrix import Matrix
 from harness.nightly.unit import (
     Cell,
@@ -64,90 +53,6 @@ from harness.nightly.unit import (
 from harness.run import logs
 
 T = TypeVar("T", bound=msgspec.Struct)
-
-_METADATA = MetaData()
-_NIGHTS = Table(
-    "night",
-    _METADATA,
-    Column("id", Integer, primary_key=True),
-    Column("name", String(100), nullable=False),
-    Column("matrix", String(16), nullable=False),
-    Column("shows", Text, nullable=False),
-    # As JSON, so that a night can be gone on with.
-    Column("units", JSON, nullable=False),
-    Column("started", Float, nullable=False),
-    Column("ended", Float),
-)
-_UNITS = Table(
-    "unit",
-    _METADATA,
-    Column("id", Integer, primary_key=True),
-    Column("night", ForeignKey("night.id", ondelete="CASCADE"), nullable=False),
-    Column("name", String(200), nullable=False),
-    Column("kernel", String(200), nullable=False),
-    Column("compiler", String(100), nullable=False),
-    Column("kind", String(10), nullable=False),
-    Column("repetition", Integer, nullable=False),
-    Column("facts", JSON),
-    Column("planned", Integer, nullable=False),
-    Column("played", Integer, nullable=False),
-    Column("kernel_trouble", JSON, nullable=False),
-    Column("own_trouble", JSON, nullable=False),
-    Column("retried", JSON, nullable=False),
-    Column("boots", Integer, nullable=False),
-    Column("started", Float, nullable=False),
-    Column("ended", Float, nullable=False),
-    Column("logs", Text, nullable=False),
-    UniqueConstraint("night", "name"),
-)
-# What most nights see again: bytes and pictures.
-_LOOKS = Table(
-    "look",
-    _METADATA,
-    Column("digest", String(32), primary_key=True),
-    Column("data", LargeBinary, nullable=False),
-)
-_CELLS = Table(
-    "cell",
-    _METADATA,
-    Column("unit", ForeignKey("unit.id", ondelete="CASCADE"), primary_key=True),
-    Column("variant", String(100), primary_key=True),
-    Column("case", String(100), primary_key=True),
-    Column("seen", Text, nullable=False),
-    Column("agrees", Boolean, nullable=False),
-    Column("reasons", JSON, nullable=False),
-    Column("damage", JSON, nullable=False),
-    Column("looks", ForeignKey("look.digest"), nullable=False),
-)
-_COMPLAINTS = Table(
-    "complaint",
-    _METADATA,
-    Column("id", Integer, primary_key=True),
-    Column("unit", ForeignKey("unit.id", ondelete="CASCADE"), nullable=False),
-    Column("kind", String(20), nullable=False),
-    Column("title", Text, nullable=False),
-    Column("fingerprint", String(12), nullable=False, index=True),
-    Column("text", Text, nullable=False),
-    Column("variant", String(100), nullable=False),
-    Column("case", String(100), nullable=False),
-)
-_COSTS = Table(
-    "cost",
-    _METADATA,
-    Column("unit", ForeignKey("unit.id", ondelete="CASCADE"), primary_key=True),
-    Column("variant", String(100), primary_key=True),
-    Column("instructions", Float, nullable=False),
-    Column("saved", Integer, nullable=False),
-)
-_BASELINES = Table(
-    "baseline",
-    _METADATA,
-    Column("id", Integer, primary_key=True),
-    Column("night", ForeignKey("night.id"), nullable=False),
-    Column("who", Text, nullable=False),
-    Column("why", Text, nullable=False),
-    Column("accepted", Float, nullable=False),
-)
 
 
 @dataclass(frozen=True)
@@ -202,7 +107,7 @@ class Store:
         parsed = _parsed(url)
         try:
             self._engine = _engine(parsed)
-            _METADATA.create_all(self._engine)
+            tables.METADATA.create_all(self._engine)
         except (SQLAlchemyError, ImportError) as error:
             why = _first_line(error).replace(parsed.password or _HIDDEN, _HIDDEN)
             raise ConfigError(
@@ -226,14 +131,16 @@ class Store:
         row = {"name": matrix.name, "matrix": matrix.digest, "shows": matrix.shows,
                "units": units, "started": time.time()}  # fmt: skip
         with self._transaction() as connection:
-            (key,) = connection.execute(insert(_NIGHTS), row).inserted_primary_key or (0,)
+            (key,) = connection.execute(insert(tables.NIGHTS), row).inserted_primary_key or (0,)
         return self.night(key)
 
     def finish(self, night: Night) -> None:
         """All of its units were tried, though some may have failed."""
         with self._transaction() as connection:
             connection.execute(
-                update(_NIGHTS).where(_NIGHTS.c.id == night.id).values(ended=time.time())
+                update(tables.NIGHTS)
+                .where(tables.NIGHTS.c.id == night.id)
+                .values(ended=time.time())
             )
 
     def night(self, number: int) -> Night:
@@ -245,15 +152,17 @@ class Store:
 
     def nights(self) -> list[Night]:
         """All, the newest first."""
-        columns = (_NIGHTS.c[name] for name in Night.__dataclass_fields__)
+        columns = (tables.NIGHTS.c[name] for name in Night.__dataclass_fields__)
         with self._transaction() as connection:
-            rows = connection.execute(select(*columns).order_by(_NIGHTS.c.id.desc())).all()
+            rows = connection.execute(select(*columns).order_by(tables.NIGHTS.c.id.desc())).all()
         return [Night(*row) for row in rows]
 
     def units(self, night: Night) -> tuple[Unit, ...]:
         """What it was to do."""
         with self._transaction() as connection:
-            rows = connection.execute(select(_NIGHTS.c.units).where(_NIGHTS.c.id == night.id))
+            rows = connection.execute(
+                select(tables.NIGHTS.c.units).where(tables.NIGHTS.c.id == night.id)
+            )
             return msgspec.convert(rows.scalar_one(), type=tuple[Unit, ...])
 
     def add(self, night: Night, done: Done) -> None:
@@ -273,64 +182,70 @@ class Store:
 
     def _add(self, connection: Connection, night: Night, done: Done) -> None:
         done = _storable(done)
-        same = (_UNITS.c.night == night.id) & (_UNITS.c.name == done.unit)
-        stored = connection.execute(select(_UNITS).where(same)).mappings().one_or_none()
+        same = (tables.UNITS.c.night == night.id) & (tables.UNITS.c.name == done.unit)
+        stored = connection.execute(select(tables.UNITS).where(same)).mappings().one_or_none()
         if stored:
             before = self._result(connection, dict(stored), looks=True)
             if not before.own_trouble:
                 return
-            connection.execute(delete(_UNITS).where(same))
+            connection.execute(delete(tables.UNITS).where(same))
             done = again(before, done)
         row = {
             name: msgspec.to_builtins(getattr(done, name)) for name in ("kind", "facts", *_PLAIN)
         }
-        result = connection.execute(insert(_UNITS), {"night": night.id, "name": done.unit, **row})
+        result = connection.execute(
+            insert(tables.UNITS), {"night": night.id, "name": done.unit, **row}
+        )
         (unit,) = result.inserted_primary_key or (0,)
         looks = {_digest(cell): _packed(cell) for cell in done.cells}
         known = connection.execute(
-            select(_LOOKS.c.digest).where(_LOOKS.c.digest.in_(looks))
+            select(tables.LOOKS.c.digest).where(tables.LOOKS.c.digest.in_(looks))
         ).scalars()
         new = looks.keys() - set(known)
         if new:
             rows = [{"digest": digest, "data": looks[digest]} for digest in sorted(new)]
-            connection.execute(insert(_LOOKS), rows)
+            connection.execute(insert(tables.LOOKS), rows)
         if done.cells:
-            connection.execute(insert(_CELLS), [_cell_row(unit, cell) for cell in done.cells])
-        for table, found in ((_COMPLAINTS, done.complaints), (_COSTS, done.costs)):
+            connection.execute(insert(tables.CELLS), [_cell_row(unit, cell) for cell in done.cells])
+        for table, found in ((tables.COMPLAINTS, done.complaints), (tables.COSTS, done.costs)):
             if found:
                 brought = [{"unit": unit, **msgspec.to_builtins(one)} for one in found]
                 connection.execute(insert(table), brought)
 
     def stored(self, night: Night) -> set[str]:
         """The names of its units that are done; our own failures do not count."""
-        columns = (_UNITS.c.name, _UNITS.c.own_trouble)
+        columns = (tables.UNITS.c.name, tables.UNITS.c.own_trouble)
         with self._transaction() as connection:
-            rows = connection.execute(select(*columns).where(_UNITS.c.night == night.id))
+            rows = connection.execute(select(*columns).where(tables.UNITS.c.night == night.id))
             return {name for name, own_trouble in rows if not own_trouble}
 
     def results(self, night: Night, *, looks: bool = False) -> list[Done]:
         """What came of its units, in their order; with all bytes, where `looks` says so."""
         with self._transaction() as connection:
             units = connection.execute(
-                select(_UNITS).where(_UNITS.c.night == night.id).order_by(_UNITS.c.id)
+                select(tables.UNITS)
+                .where(tables.UNITS.c.night == night.id)
+                .order_by(tables.UNITS.c.id)
             ).mappings()
             return [self._result(connection, dict(row), looks) for row in units.all()]
 
     def _result(self, connection: Connection, row: dict[str, Any], looks: bool) -> Done:
         unit = row["id"]
-        source = _CELLS.join(_LOOKS) if looks else _CELLS
-        columns = [*_CELLS.c, *([_LOOKS.c.data] if looks else [])]
+        source = tables.CELLS.join(tables.LOOKS) if looks else tables.CELLS
+        columns = [*tables.CELLS.c, *([tables.LOOKS.c.data] if looks else [])]
         cells = connection.execute(
             select(*columns)
             .select_from(source)
-            .where(_CELLS.c.unit == unit)
-            .order_by(_CELLS.c.case, _CELLS.c.variant)
+            .where(tables.CELLS.c.unit == unit)
+            .order_by(tables.CELLS.c.case, tables.CELLS.c.variant)
         ).mappings()
         complaints = connection.execute(
-            select(_COMPLAINTS).where(_COMPLAINTS.c.unit == unit).order_by(_COMPLAINTS.c.id)
+            select(tables.COMPLAINTS)
+            .where(tables.COMPLAINTS.c.unit == unit)
+            .order_by(tables.COMPLAINTS.c.id)
         ).mappings()
         costs = connection.execute(
-            select(_COSTS).where(_COSTS.c.unit == unit).order_by(_COSTS.c.variant)
+            select(tables.COSTS).where(tables.COSTS.c.unit == unit).order_by(tables.COSTS.c.variant)
         ).mappings()
         facts = row["facts"]
         return Done(
@@ -349,14 +264,16 @@ class Store:
 
         Their logs go with them, where they are this machine's.
         """
-        newest = select(_NIGHTS.c.id).order_by(_NIGHTS.c.id.desc()).limit(keep)
-        kept = [newest, select(_BASELINES.c.night)]
+        newest = select(tables.NIGHTS.c.id).order_by(tables.NIGHTS.c.id.desc()).limit(keep)
+        kept = [newest, select(tables.BASELINES.c.night)]
         with self._transaction() as connection:
             known = {key for query in kept for key in connection.execute(query).scalars()}
-            pairs = connection.execute(select(_UNITS.c.night, _UNITS.c.logs)).all()
-            gone = connection.execute(delete(_NIGHTS).where(_NIGHTS.c.id.not_in(known))).rowcount
-            used = select(_CELLS.c.looks)
-            connection.execute(delete(_LOOKS).where(_LOOKS.c.digest.not_in(used)))
+            pairs = connection.execute(select(tables.UNITS.c.night, tables.UNITS.c.logs)).all()
+            gone = connection.execute(
+                delete(tables.NIGHTS).where(tables.NIGHTS.c.id.not_in(known))
+            ).rowcount
+            used = select(tables.CELLS.c.looks)
+            connection.execute(delete(tables.LOOKS).where(tables.LOOKS.c.digest.not_in(used)))
         folders = [(night, folder) for night, text in pairs for folder in logs.named(text)]
         held = {folder for night, folder in folders if night in known}
         for folder in {folder for _, folder in folders} - held:
@@ -367,14 +284,14 @@ class Store:
         """Hold later nights against this one."""
         row = {"night": night.id, "who": who, "why": why, "accepted": time.time()}
         with self._transaction() as connection:
-            connection.execute(insert(_BASELINES), row)
+            connection.execute(insert(tables.BASELINES), row)
 
     def baselines(self, name: str | None = None) -> list[Baseline]:
         """Who accepted what, the newest first; of a matrix's nights alone, where it is named."""
-        columns = (_BASELINES.c[field] for field in Baseline.__dataclass_fields__)
-        query = select(*columns).join(_NIGHTS).order_by(_BASELINES.c.id.desc())
+        columns = (tables.BASELINES.c[field] for field in Baseline.__dataclass_fields__)
+        query = select(*columns).join(tables.NIGHTS).order_by(tables.BASELINES.c.id.desc())
         if name is not None:
-            query = query.where(_NIGHTS.c.name == name)
+            query = query.where(tables.NIGHTS.c.name == name)
         with self._transaction() as connection:
             return [Baseline(*row) for row in connection.execute(query).all()]
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from harness.guest.protocol import Record
+from harness.guest.records import Record
 from harness.kernel.kernel import Kernel
 from harness.model.witness import Sighting
 from harness.modules.build import Modules

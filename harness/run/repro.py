@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from harness.errors import InfrastructureError, KernelFault, UnfitEmulator, is_foreseen
-from harness.guest.protocol import LINE_SHOWN, Introduction, Record, Refusal
+from harness.guest.records import LINE_SHOWN, Introduction, Record, Refusal
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Kernel
 from harness.model.assembled import observe

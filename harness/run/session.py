@@ -23,7 +23,8 @@ from harness.errors import (
     TestHung,
 )
 from harness.guest.initramfs import Channel
-from harness.guest.protocol import DamagedRecord, Introduction, Parser, ProtocolError, Record
+from harness.guest.protocol import Parser, ProtocolError
+from harness.guest.records import DamagedRecord, Introduction, Record
 from harness.host import blame
 from harness.run.logs import BootLog, see
 from harness.vm.console import Console

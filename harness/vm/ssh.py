@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from harness.errors import InfrastructureError
-from harness.guest.protocol import OUTPUT_MAX, Ran
+from harness.guest.protocol import OUTPUT_MAX
+from harness.guest.records import Ran
 from harness.host import blame
 
 USER = "root"

@@ -14,7 +14,8 @@ from random import Random
 
 from harness.cases.catalog import Catalog
 from harness.cases.generator import draw
-from harness.guest.protocol import Parser, Record
+from harness.guest.protocol import Parser
+from harness.guest.records import Record
 from harness.inspect.guest import Guest
 from harness.kernel.spec import DEFAULT
 from harness.model.assembled import assemble

@@ -18,7 +18,7 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.errors import Exit, InfrastructureError, KernelDied
 from harness.guest.initramfs import Channel
-from harness.guest.protocol import Ran
+from harness.guest.records import Ran
 from harness.inspect.guest import Guest
 from harness.inspect.ssh import Reached, reached
 from harness.kernel.image import build_id

@@ -22,7 +22,8 @@ import pytest
 from harness import cli, printable
 from harness.commands import log, nightly_outputs, output, repro
 from harness.errors import ConfigError, Exit, HarnessError
-from harness.guest.protocol import DamagedRecord, Parser
+from harness.guest.protocol import Parser
+from harness.guest.records import DamagedRecord
 from harness.guest.splat import Splat, SplatKind, scan
 from harness.model.assumed import RecordPosition, lay_out
 from harness.model.policy import Policy, Rule, Variant

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from harness.abi.ctype import value_bytes
 from harness.cases.catalog import Catalog
 from harness.cases.generator import draw
-from harness.guest.protocol import DamagedRecord, Introduction, Parser, Ran, Record, Refusal
+from harness.guest.protocol import Parser
+from harness.guest.records import DamagedRecord, Introduction, Ran, Record, Refusal
 from harness.model.assembled import FrameImage, assemble, observe
 from harness.model.observation import Observation
 from harness.model.policy import Policy, Rule

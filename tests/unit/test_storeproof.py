@@ -13,7 +13,8 @@ from harness.errors import BuildError
 from harness.host import cache
 from harness.kernel.kernel import Engine
 from harness.modules import build as modules
-from harness.modules.storeproof import calls, expected_stores, prove
+from harness.modules.disassembly import calls
+from harness.modules.storeproof import expected_stores, prove
 from tests.unit.factory import case
 from tests.wrong_rules import WRONG_RULES
 
