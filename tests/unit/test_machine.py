@@ -26,6 +26,7 @@ from harness.errors import (
 )
 from harness.guest.protocol import Parser
 from harness.run.session import Deadlines, Session
+from harness.vm import console
 from harness.vm import machine as vm
 from harness.vm.machine import Disk, Machine
 
@@ -258,6 +259,21 @@ console.sendall(f"ping {number}\\r\\npong-{number}\\r\\n".encode())
 signal.pause()
 """
     with qemu(body) as machine, pytest.raises(TestHung, match="play after record 0 does not end"):
+        list(Session(machine, deadlines=Deadlines(play=1, ping=30)).records(9))
+
+
+def test_a_guest_that_answers_only_when_it_is_asked_again(
+    qemu: Qemu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "PING_SECONDS", 0.01)
+    body = """
+records.sendall(introduction)
+lines = console.makefile()
+pings = [lines.readline() for _ in range(3)]
+console.sendall(f"pong-{pings[-1].split()[1]}\\r\\n".encode())
+signal.pause()
+"""
+    with qemu(body) as machine, pytest.raises(TestHung, match="the guest still answers"):
         list(Session(machine, deadlines=Deadlines(play=1, ping=30)).records(9))
 
 
