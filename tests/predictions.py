@@ -14,13 +14,16 @@ from pathlib import Path
 from harness.cases.catalog import Catalog
 from harness.model.assumed import RecordPosition, lay_out
 from harness.model.case import Case
+from harness.model.context import Context
 from harness.model.policy import Hit
 from harness.model.predict import MeasuredFrame, predict
 from harness.report.summaries import prediction_row
 
 FILE = Path(__file__).parent / "unit/data/predictions.txt"
 _HEAD = """\
-# For each case the stack at the hit, in bytes from SP (rule C.16 and what follows), then for each
+# First the contexts; all numbers are bytes.
+#
+# Then for each case the stack at the hit, from SP (rule C.16 and what follows), and for each
 # variant how many bytes from SP it puts back, the class, and the corrupt bytes of each argument.
 # Where the compiler keeps the frame record above the locals, only what differs is listed.
 """
@@ -48,8 +51,22 @@ def _rows(case: Case, catalog: Catalog, position: RecordPosition) -> list[str]:
     return rows
 
 
+def _context(context: Context) -> str:
+    traits = context.traits
+    stack = {None: "any stack", False: "a task's stack", True: "an interrupt's stack"}
+    least, most = traits.least_depth, traits.most_depth
+    depth = "any" if least is None else f"{least} to {most}"
+    return (
+        f"{context.value}: on {stack[traits.on_irq_stack]}, depth {depth};"
+        f" assumed {traits.assumed_depth} on {stack[traits.assumed_on_irq_stack]};"
+        f" at most {traits.arguments_max} bytes of arguments, {traits.drawn_arguments_max} drawn,"
+        f" a frame of {traits.frame_max}"
+    )
+
+
 def lines(catalog: Catalog) -> Iterator[str]:
     """The lines of the file."""
+    yield from map(_context, Context)
     for case in catalog.cases.values():
         below, above = (_rows(case, catalog, position) for position in RecordPosition)
         yield from below
