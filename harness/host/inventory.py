@@ -215,7 +215,8 @@ def _item(path: str) -> Item:
     status = os.lstat(path)
     kind = _kind(status)
     if kind == "link":
-        target = bytes(Path(path).readlink())
+        # As it is: a Path would leave out what leads nowhere, such as "/./".
+        target = os.fsencode(os.readlink(path))  # noqa: PTH115
         return Item(len(target), hashlib.sha256(target).hexdigest()[:20], kind)
     with open(path, "rb") as file:
         return Item(status.st_size, hashlib.file_digest(file, "sha256").hexdigest()[:20], kind)

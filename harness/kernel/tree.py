@@ -162,7 +162,7 @@ def _content(path: Path, entries: Sequence[os.DirEntry[str]], report: Progress) 
 def _data(entry: os.DirEntry[str]) -> BinaryIO:
     """A file's content, or where a link leads."""
     if entry.is_symlink():
-        return io.BytesIO(bytes(Path(entry.path).readlink()))
+        return io.BytesIO(os.fsencode(os.readlink(entry.path)))  # noqa: PTH115
     return open(entry.path, "rb")
 
 

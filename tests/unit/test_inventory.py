@@ -25,6 +25,8 @@ def folder(tmp_path: Path) -> Path:
     (made / "below/program").write_text("#!")
     (made / "below/program").chmod(0o755)
     (made / "below/link").symlink_to("rest")
+    # A Path would make another link of it.
+    (made / "below/roundabout").symlink_to("../.././/elsewhere")
     os.mkfifo(made / "pipe")
     inventory.write(made, ["vital"])
     assert inventory.fault_in_all(made) == ""
