@@ -28,7 +28,7 @@ from typing import Any
 import msgspec
 
 from harness.errors import InfrastructureError
-from harness.host import home, inventory, temporary
+from harness.host import home, inventory, stopping, temporary
 
 # Longer than any download that another run may be at.
 LOCK_SECONDS = 1800
@@ -315,11 +315,12 @@ def _put(folder: Path, final: Path) -> None:
     if not os.path.lexists(final):
         folder.rename(final)
         return
-    _exchange(folder, final)
-    if folder.is_dir() and _is_in_use(folder):
-        folder.rename(folder.with_name(f"{_REPLACED}{folder.name}"))
-    else:
-        _remove(folder)
+    with stopping.held():
+        _exchange(folder, final)
+        if folder.is_dir() and _is_in_use(folder):
+            folder.rename(folder.with_name(f"{_REPLACED}{folder.name}"))
+        else:
+            temporary.adopt(folder)
 
 
 def _exchange(one: Path, other: Path) -> None:

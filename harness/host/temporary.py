@@ -61,6 +61,18 @@ def file(beside: Path) -> Iterator[Path]:
         _remove(made)
 
 
+def adopt(path: Path) -> None:
+    """Own what bears the name of a folder of ours now, in place of what bore it before."""
+    handle = _opened(path)
+    if handle is None:
+        # Such as a link.
+        _delete(path)
+        return
+    _lock(handle)
+    os.close(_OWNED[path])
+    _OWNED[path] = handle
+
+
 def hold(path: Path) -> int | None:
     """Have is_held() tell of what is to stay, until the descriptor is closed."""
     handle = _opened(path)

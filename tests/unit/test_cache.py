@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import itertools
 import os
 import shutil
 import subprocess
@@ -13,11 +14,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.errors import InfrastructureError
-from harness.host import cache, inventory
+from harness.host import cache, inventory, temporary
 
 
 @pytest.fixture(autouse=True)
@@ -203,6 +205,25 @@ def test_a_disk_that_damages_what_was_just_made(monkeypatch: pytest.MonkeyPatch)
     for _ in range(2):
         with pytest.raises(InfrastructureError, match="was just made, and is damaged: file has 0"):
             _counted("kind", "key")
+
+
+def test_ctrl_c_while_a_damaged_entry_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, _ = _counted("kind", "key")
+    (folder / "file").write_text("")
+    real = shutil.rmtree
+    calls = itertools.count()
+
+    def interrupted(path: Path, **options: Any) -> None:
+        if next(calls) == 0:
+            raise KeyboardInterrupt
+        real(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _counted("kind", "key")
+    temporary.clear()
+    assert (folder / "file").read_text() == "x"
+    assert {path.name for path in folder.parent.iterdir()} == {"key", "key.lock"}
 
 
 def test_the_rest_of_an_entry(capfd: pytest.CaptureFixture[str]) -> None:
