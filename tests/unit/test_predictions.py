@@ -26,3 +26,16 @@ def test_a_window_of_another_size_is_seen(more: int, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(predict, "save", save)
     assert predictions.text() != predictions.FILE.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "stack", "offset"),
+    [(0, "f8ffffffffffff00", "f8ffffff"), (1, "f8ffffffffffff00", "00000000"),
+     (2, "0000000000000001", "00000000"), (3, "0800000000000001", "00000000")],
+)  # fmt: skip
+def test_a_va_list_that_is_read_from(words: int, stack: str, offset: str) -> None:
+    """AAPCS64 10.1.5: one word is left in the registers; the others come from the stack."""
+    tops, vector_offset = "a1a2a3a4a5a6a7a8b1b2b3b4b5b6b7b8", "c1c2c3c4"
+    before = bytes.fromhex(f"f8ffffffffffff00{tops}f8ffffff{vector_offset}")
+    after = f"{stack}{tops}{offset}{vector_offset}"
+    assert predict.consumed(before, words).hex() == after
