@@ -164,7 +164,15 @@ def test_a_wrong_rule_is_found(rule: str, monkeypatch: pytest.MonkeyPatch) -> No
     pair = composite("struct", "pair", [ctype.LONG, ctype.LONG])
     batch = [Signature((*[ctype.LONG] * 7, pair, ctype.INT, ctype.INT), 10)]
     assert wrong("gcc", batch)
-    # Random signatures find it too, and shrink to a small one.
+    # Random signatures find it too.
     made = generate(1000, 1)
     assert any(wrong("gcc", made[start : start + BATCH]) for start in range(0, 1000, BATCH))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("rule", WRONG_RULES)
+def test_a_signature_that_finds_a_wrong_rule_shrinks(
+    rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    WRONG_RULES[rule](monkeypatch)
     assert len(shrink("gcc").types) <= 11
