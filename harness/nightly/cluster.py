@@ -30,7 +30,8 @@ RETRIES = 2
 LOST = 3
 # Units that are on their way; a scheduler with more workers has none to wait for.
 AT_ONCE = 256
-FETCH_SECONDS = 300
+# For one file; whether any worker still has it is asked so often.
+FETCH_SECONDS, ASK_SECONDS = 300, 5
 # What decides on a unit's bundles: kernel, compiler, kind and variants.
 _Key = tuple[str | UnitKind, ...]
 
@@ -159,11 +160,20 @@ def _is_wanted() -> bool:
 def _fetch(digest: str) -> bytes:
     from distributed import get_client
 
+    deadline = time.monotonic() + FETCH_SECONDS
     try:
-        data: bytes = get_client().get_dataset(_key(digest)).result(FETCH_SECONDS)
+        client = get_client()
+        held = client.get_dataset(_key(digest))
+        while True:
+            try:
+                data: bytes = held.result(ASK_SECONDS)
+                return data
+            except TimeoutError:
+                # What was lost as it was sent is waited for by Dask for ever.
+                if time.monotonic() > deadline or not any(client.who_has([held]).values()):
+                    raise
     except (OSError, CancelledError, KeyError) as error:
         raise LostFileError(digest) from error
-    return data
 
 
 @contextmanager

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any, NoReturn, cast
 
 import msgspec
 import pytest
@@ -176,3 +178,23 @@ def test_a_file_that_is_lost_with_its_worker_is_sent_again(
     assert len(scheduler.published) == len(files) + losses
     # Nobody holds what nobody needs any more.
     assert not scheduler.holds
+
+
+@pytest.mark.parametrize("holders", [[["one"], ["one"], []], [[]]])
+def test_a_file_that_no_worker_has_is_not_waited_for(
+    holders: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = iter(holders)
+
+    def result(seconds: float) -> NoReturn:
+        assert seconds < cluster.FETCH_SECONDS / 10
+        raise TimeoutError
+
+    client = SimpleNamespace(
+        get_dataset=lambda name: SimpleNamespace(result=result),
+        who_has=lambda futures: {"key": next(asked)},
+    )
+    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(get_client=lambda: client))
+    with pytest.raises(cluster.LostFileError):
+        cluster._fetch("digest")
+    assert list(asked) == []
