@@ -211,12 +211,16 @@ def _kind(status: os.stat_result) -> str:
     return "program" if status.st_mode & stat.S_IXUSR else "file"
 
 
+def link_target(path: str) -> bytes:
+    """Where a link leads, as it is: a Path would leave out such as "/./"."""
+    return os.readlink(os.fsencode(path))  # noqa: PTH115
+
+
 def _item(path: str) -> Item:
     status = os.lstat(path)
     kind = _kind(status)
     if kind == "link":
-        # As it is: a Path would leave out what leads nowhere, such as "/./".
-        target = os.fsencode(os.readlink(path))  # noqa: PTH115
+        target = link_target(path)
         return Item(len(target), hashlib.sha256(target).hexdigest()[:20], kind)
     with open(path, "rb") as file:
         return Item(status.st_size, hashlib.file_digest(file, "sha256").hexdigest()[:20], kind)

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from harness.archive.apt import Progress
 from harness.errors import ConfigError, InfrastructureError
-from harness.host import cache, given, tool
+from harness.host import cache, given, inventory, tool
 
 # What a build inside of the tree leaves there; a build elsewhere refuses such a tree.
 _PRODUCTS = (".config", "include/config", "include/generated", "arch/arm64/include/generated")
@@ -162,7 +162,7 @@ def _content(path: Path, entries: Sequence[os.DirEntry[str]], report: Progress) 
 def _data(entry: os.DirEntry[str]) -> BinaryIO:
     """A file's content, or where a link leads."""
     if entry.is_symlink():
-        return io.BytesIO(os.fsencode(os.readlink(entry.path)))  # noqa: PTH115
+        return io.BytesIO(inventory.link_target(entry.path))
     return open(entry.path, "rb")
 
 

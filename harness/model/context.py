@@ -23,7 +23,7 @@ class Context(enum.Enum):
         return _TRAITS[self]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Traits:
     """What a context means for the stack; all sizes are in bytes."""
 
@@ -31,30 +31,21 @@ class Traits:
     # version and by who raised it.
     on_irq_stack: bool | None
     # The depth of a hit, which is the distance between SP and the stack's top; None: any.
-    least_depth: int | None
-    most_depth: int | None
+    least_depth: int | None = None
+    most_depth: int | None = None
     # Without a guest: from the end of the case's own frames to the top, about as Debian's
     # 6.1 has it, and the stack.
     assumed_depth: int
     assumed_on_irq_stack: bool
     # All arguments of a case, and of one that is drawn.
-    arguments_max: int
-    drawn_arguments_max: int
+    arguments_max: int = 4096
+    drawn_arguments_max: int = 1024
     # The caller's frame, where the guest makes it from data.
-    frame_max: int
+    frame_max: int = 4096
 
 
 _TRAITS = {
-    Context.PROCESS: Traits(
-        on_irq_stack=False,
-        least_depth=None,
-        most_depth=None,
-        assumed_depth=1024,
-        assumed_on_irq_stack=False,
-        arguments_max=4096,
-        drawn_arguments_max=1024,
-        frame_max=4096,
-    ),
+    Context.PROCESS: Traits(on_irq_stack=False, assumed_depth=1024, assumed_on_irq_stack=False),
     Context.DEEP: Traits(
         on_irq_stack=False,
         least_depth=8192,
@@ -75,25 +66,7 @@ _TRAITS = {
         drawn_arguments_max=160,
         frame_max=512,
     ),
-    Context.SOFTIRQ: Traits(
-        on_irq_stack=None,
-        least_depth=None,
-        most_depth=None,
-        assumed_depth=320,
-        # On an arm64 kernel before 6.1 it runs on the stack of the task that it interrupts.
-        assumed_on_irq_stack=True,
-        arguments_max=4096,
-        drawn_arguments_max=1024,
-        frame_max=4096,
-    ),
-    Context.HARDIRQ: Traits(
-        on_irq_stack=True,
-        least_depth=None,
-        most_depth=None,
-        assumed_depth=320,
-        assumed_on_irq_stack=True,
-        arguments_max=4096,
-        drawn_arguments_max=1024,
-        frame_max=4096,
-    ),
+    # On an arm64 kernel before 6.1 it runs on the stack of the task that it interrupts.
+    Context.SOFTIRQ: Traits(on_irq_stack=None, assumed_depth=320, assumed_on_irq_stack=True),
+    Context.HARDIRQ: Traits(on_irq_stack=True, assumed_depth=320, assumed_on_irq_stack=True),
 }
