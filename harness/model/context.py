@@ -20,6 +20,7 @@ class Context(enum.Enum):
 
     @property
     def traits(self) -> Traits:
+        """What it means for the stack."""
         return _TRAITS[self]
 
 
