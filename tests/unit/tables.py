@@ -2,16 +2,22 @@
 """
 Prints every table that the program has, each between two marks, from made-up results.
 
-As a program: FOLDER is where it may write, and is told what the tables hold.
+As a program: FOLDER VIEW..., where it may write, and for what the tables are printed one after
+the other: the width of a terminal that it is to have, or a variable NAME=VALUE that is set
+meanwhile. FOLDER/tables.json then lists for each view what the tables hold.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 import os
+import struct
 import sys
-from collections.abc import Sequence
+import termios
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +54,7 @@ from tests.unit import test_cost, test_layout, test_logs, test_storm
 from tests.unit.factory import HIT, observe
 from tests.unit.nights import MATRIX, cell, done, written
 
-BEGIN, END = "<<<<", ">>>>"
+BEGIN, END, NEXT = "<<<<", ">>>>", "===="
 COMMANDS = (
     ["list", "kernels"],
     ["list", "variants"],
@@ -156,25 +162,23 @@ def _run(folder: Path) -> None:
     made.finish(planned=618, agree=617, status=1)
 
 
-def main(folder: Path) -> None:
-    """Print all tables, and write what they hold into the folder."""
+Tables = list[dict[str, Any]]
+
+
+@contextlib.contextmanager
+def _as_seen(view: str) -> Iterator[None]:
+    name, _, value = view.rpartition("=")
+    if name:
+        os.environ[name] = value
+    else:
+        size = struct.pack("4H", 40, int(view), 0, 0)
+        fcntl.ioctl(sys.stdout.fileno(), termios.TIOCSWINSZ, size)
+    yield
+    os.environ.pop(name, None)
+
+
+def _print_all(folder: Path, made: Result) -> None:
     os.environ["XDG_STATE_HOME"] = str(folder / "state")
-    told: list[dict[str, Any]] = []
-
-    def marked(
-        header: Sequence[str],
-        rows: Sequence[Sequence[Text]],
-        columns: int | None,
-        *,
-        alike: bool = False,
-    ) -> list[Text]:
-        plain = [[cell.plain for cell in row] for row in rows]
-        told.append({"header": list(header), "rows": plain, "alike": alike})
-        return [Text(BEGIN), *lay_out(header, rows, columns, alike=alike), Text(END)]
-
-    terminal.lay_out = marked  # type: ignore[attr-defined]
-    doctor.PROGRAMS = doctor.PROGRAMS[:3]  # type: ignore[assignment]
-    made = result()
     terminal.print_result(made)
     _kernels(made)
     _patch(made)
@@ -187,8 +191,37 @@ def main(folder: Path) -> None:
     _night(folder)
     for words in COMMANDS:
         assert cli.main(words) == 0, words
-    (folder / "told.json").write_text(json.dumps(told))
+
+
+def main(folder: Path, views: Sequence[str]) -> None:
+    """Print all tables for each view, and write what they hold into the folder."""
+    tables: Tables = []
+
+    def marked(
+        header: Sequence[str],
+        rows: Sequence[Sequence[Text]],
+        columns: int | None,
+        *,
+        alike: bool = False,
+    ) -> list[Text]:
+        plain = [[cell.plain for cell in row] for row in rows]
+        tables.append({"header": list(header), "rows": plain, "alike": alike})
+        return [Text(BEGIN), *lay_out(header, rows, columns, alike=alike), Text(END)]
+
+    terminal.lay_out = marked  # type: ignore[attr-defined]
+    doctor.PROGRAMS = doctor.PROGRAMS[:3]  # type: ignore[assignment]
+    made = result()
+    found: list[Tables] = []
+    for view in views:
+        own = folder / view
+        own.mkdir()
+        print(NEXT, flush=True)
+        with _as_seen(view):
+            _print_all(own, made)
+        found.append(tables[:])
+        tables.clear()
+    (folder / "tables.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

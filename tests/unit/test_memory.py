@@ -24,11 +24,11 @@ from harness.run.plan import Outcome, Play, Result
 from tests.unit import factory
 
 BATCH = 20
-# Of the batches, the least of the last ones is compared: signatures differ.
+# Before each of two points, the least of so many batches counts: signatures differ.
 LAST = 5
-# Two lengths: what is kept for a batch, and for the types of some, is there in both.
-SHORT, LONG = 200, 400
-# So much may the longer one keep more for each signature, in bytes.
+# Two points of a run, in signatures; what is kept for a batch and for some types is there at both.
+EARLY, LATE = 140, 280
+# So much more may be kept at the later one for each signature between, in bytes.
 MOST = 500
 # Below the stack's top, in bytes.
 ROOM = {Context.DEEP: 8192, Context.KTHREAD_TOP: 1024}
@@ -63,28 +63,24 @@ def _judged(
     return Result("a kernel", "6.1", "port", "gcc", sound, len(plays))
 
 
-def _kept(count: int) -> int:
-    """What a run keeps by its end, in bytes."""
+def _growth() -> float:
+    """What a run keeps of each signature, in bytes."""
     kernel = Kernel(
         spec="a kernel", release="6.1", version="6.1", image=Path(), config=Path(), build=Path(),
         modules=Path(), busybox=Path(), key="", home=Path(),
     )  # fmt: skip
     variants = Catalog().select_variants(["none", "fixed-64", "fixed-128"])
     made: Any = _Modules()
+    BEGINS.clear()
     tracemalloc.start()
     try:
-        campaign = fuzz.run(
-            kernel, 7, count, variants, compiled=0, build=lambda kernel, cases: made
-        )
-        assert campaign.played == count
-        assert campaign.classes.total() > 0.9 * count
-        return min(BEGINS[-LAST:])
+        campaign = fuzz.run(kernel, 7, LATE, variants, compiled=0, build=lambda kernel, cases: made)
     finally:
         tracemalloc.stop()
-
-
-def _growth() -> float:
-    return (_kept(LONG) - _kept(SHORT)) / (LONG - SHORT)
+    assert campaign.played == LATE
+    assert campaign.classes.total() > 0.9 * LATE
+    early, late = (min(BEGINS[: point // BATCH][-LAST:]) for point in (EARLY, LATE))
+    return (late - early) / (LATE - EARLY)
 
 
 @pytest.fixture(autouse=True)

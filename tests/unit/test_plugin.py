@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The pytest plugin, in a pytest of its own; no guest."""
+"""
+The pytest plugin, in a pytest of its own; no guest.
+
+That pytest is a process of its own only where it changes modules or looks at which are loaded.
+"""
 
 from __future__ import annotations
 
-import os
-
 import pytest
+
+from harness.run import job
 
 pytest_plugins = ["pytester"]
 
@@ -30,8 +34,8 @@ job.judge = judge
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a plugin that takes longer to load than the rest."""
+def quick(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a plugin that takes longer to load than the rest; pytester clears the variable."""
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
 
 
@@ -39,13 +43,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def played(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """Run with -p played."""
     pytester.makepyfile(played=PLAYED)
-    monkeypatch.setenv("PYTHONPATH", str(pytester.path), prepend=os.pathsep)
+    pytester.syspathinsert()
+    # What the plugin replaces is put back.
+    monkeypatch.setattr(job, "judge", job.judge)
     return pytester
 
 
 def test_items_without_a_path(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_other="def test_other(): pass")
-    result = pytester.runpytest_subprocess(
+    result = pytester.runpytest_inprocess(
         "--kernel=debian:6.1", "--variant=fixed-128", "--case=stack-1?", "--collect-only", "-q"
     )
     result.stdout.fnmatch_lines([f"*{CELL}*", "4 tests collected*"])
@@ -60,23 +66,23 @@ def test_items_beside_what_the_ini_file_names(played: pytest.Pytester) -> None:
         "def pytest_addoption(parser): parser.addoption('--mine', action='store_true')\n"
     )
     words = ("-p", "played", "-v", "--mine", "--kernel", "debian:6.1", "--variant=fixed-128")
-    result = played.runpytest_subprocess(*words, "--case", "stack-1?")
+    result = played.runpytest_inprocess(*words, "--case", "stack-1?")
     result.assert_outcomes(passed=5)
     result.stdout.fnmatch_lines(["*mine/test_mine.py::test_mine PASSED*"])
-    only = played.runpytest_subprocess(*words, "mine")
+    only = played.runpytest_inprocess(*words, "mine")
     only.assert_outcomes(passed=1)
 
 
 def test_a_printed_id_plays_that_item(played: pytest.Pytester) -> None:
-    listed = played.runpytest_subprocess(
+    listed = played.runpytest_inprocess(
         "--kernel=debian:6.1", "--variant=fixed-128", "--case=stack-10", "--collect-only", "-q"
     )
     assert listed.outlines[0] == CELL
     played.makepyfile(test_other="def test_other(): pass")
-    result = played.runpytest_subprocess("-p", "played", "-s", "-rA", CELL)
+    result = played.runpytest_inprocess("-p", "played", "-s", "-rA", CELL)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*played debian:6.1: 1", f"PASSED {CELL}"])
-    both = played.runpytest_subprocess("-p", "played", "test_other.py", CELL, CELL)
+    both = played.runpytest_inprocess("-p", "played", "test_other.py", CELL, CELL)
     both.assert_outcomes(passed=2)
 
 
@@ -85,9 +91,9 @@ def test_an_id_as_it_is_shown_in_another_folder(
 ) -> None:
     played.makeini("[pytest]")
     monkeypatch.chdir(played.mkdir("below"))
-    result = played.runpytest_subprocess("-p", "played", "-rA", CELL)
+    result = played.runpytest_inprocess("-p", "played", "-rA", CELL)
     shown = next(line for line in result.outlines if line.startswith("PASSED"))
-    again = played.runpytest_subprocess("-p", "played", shown.removeprefix("PASSED "))
+    again = played.runpytest_inprocess("-p", "played", shown.removeprefix("PASSED "))
     again.assert_outcomes(passed=1)
 
 
@@ -107,14 +113,14 @@ def test_what_there_is_not_is_one_usage_error(
     pytester: pytest.Pytester, words: list[str], sentence: str
 ) -> None:
     pytester.makepyfile(test_mine="def test_mine(kernel): pass")
-    result = pytester.runpytest_subprocess(*words)
+    result = pytester.runpytest_inprocess(*words)
     result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stdout.no_fnmatch_line("*failed*")
 
 
 def test_what_shows_only_when_it_is_played_is_one_too(played: pytest.Pytester) -> None:
-    result = played.runpytest_subprocess("-p", "played", "--kernel=debian:5.10", "--variant=none")
+    result = played.runpytest_inprocess("-p", "played", "--kernel=debian:5.10", "--variant=none")
     result.stdout.fnmatch_lines(["*Exit: This kernel cannot be had here. !*"])
     result.assert_outcomes()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -159,7 +165,7 @@ def test_an_item_that_runs_again_is_played_again(played: pytest.Pytester) -> Non
         """
     )
     words = ("--kernel=debian:6.1", "--variant=none", "--case=stack-1?", "-s", "-p", "played")
-    result = played.runpytest_subprocess(*words)
+    result = played.runpytest_inprocess(*words)
     counts = [line.rpartition(": ")[2] for line in result.outlines if "played debian" in line]
     assert counts == ["4", "1"]
 
@@ -171,14 +177,14 @@ def test_an_item_that_runs_again_is_played_again(played: pytest.Pytester) -> Non
 def test_bad_options_of_a_kernel_are_usage_errors(
     pytester: pytest.Pytester, option: str, sentence: str
 ) -> None:
-    result = pytester.runpytest_subprocess("--kernel=debian:6.1", option)
+    result = pytester.runpytest_inprocess("--kernel=debian:6.1", option)
     result.stderr.fnmatch_lines([f"ERROR: {sentence}*"])
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
 def test_fixtures_are_parametrized(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_mine(variant, case): assert case.name.startswith('stack')")
-    result = pytester.runpytest_subprocess("test_fixtures_are_parametrized.py", "--case=stack-9")
+    result = pytester.runpytest_inprocess("test_fixtures_are_parametrized.py", "--case=stack-9")
     result.assert_outcomes(passed=6)
 
 
@@ -215,7 +221,7 @@ def test_other_peoples_names_stay_theirs(pytester: pytest.Pytester) -> None:
             assert variant == 5
         """
     )
-    pytester.runpytest_subprocess("-v", pytester.path).assert_outcomes(passed=4)
+    pytester.runpytest_inprocess("-v", pytester.path).assert_outcomes(passed=4)
 
 
 OTHERS_OPTIONS = """
@@ -236,13 +242,13 @@ def test_other_peoples_options_stay_theirs(pytester: pytest.Pytester, place: str
     pytester.makepyfile(**{place: OTHERS_OPTIONS}, test_mine=USES_THEM.format("'mine'", True))
     pytester.syspathinsert()
     words = ("-p", "plugin") if place == "plugin" else ()
-    result = pytester.runpytest_subprocess(*words, "--kernel=mine", "--case")
+    result = pytester.runpytest_inprocess(*words, "--kernel=mine", "--case")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
         ["jprobe-harness: --kernel is another plugin's*; the harness's is --jprobe-kernel"]
     )
     result.stdout.no_fnmatch_line("*--jprobe-cc*")
-    ours = pytester.runpytest_subprocess(
+    ours = pytester.runpytest_inprocess(
         *words, "--kernel=mine", "--jprobe-kernel=debian:6.1", "--variant=fixed-128",
         "--jprobe-case=stack-10", "--collect-only", "-q",
     )  # fmt: skip
@@ -253,11 +259,11 @@ def test_options_of_a_conftest_that_is_read_late_stay_theirs(pytester: pytest.Py
     below = pytester.mkpydir("below")
     below.joinpath("conftest.py").write_text(OTHERS_OPTIONS)
     below.joinpath("test_mine.py").write_text("def test_mine(): pass\n")
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+    pytester.runpytest_inprocess().assert_outcomes(passed=1)
 
 
 def test_the_words_of_the_options_are_told(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_subprocess("--help")
+    result = pytester.runpytest_inprocess("--help")
     result.stdout.fnmatch_lines(["*--jprobe-kernel=SPEC*or --kernel: play on this kernel*"])
 
 
@@ -305,7 +311,7 @@ def test_what_is_said_of_a_kernel(pytester: pytest.Pytester) -> None:
         """
     )
     said = ("--defconfig=board_defconfig", "--memory=512", "--boot-deadline=300")
-    pytester.runpytest_subprocess(*said, pytester.path).assert_outcomes(passed=1)
+    pytester.runpytest_inprocess(*said, pytester.path).assert_outcomes(passed=1)
 
 
 BREAKS = PLAYED.replace(
@@ -323,8 +329,8 @@ def test_a_fault_of_ours_is_an_error_of_what_was_not_judged(
 ) -> None:
     played.makepyfile(played=BREAKS)
     words = ("-p", "played", "--variant=fixed-128", "--case=stack-1?", "-rA")
-    result = played.runpytest_subprocess(*words, "--kernel=debian:6.1")
+    result = played.runpytest_inprocess(*words, "--kernel=debian:6.1")
     result.assert_outcomes(passed=1, errors=3)
     result.stdout.fnmatch_lines(["*ERROR at setup of debian:6.1 fixed-128 x stack-*", "*ZeroDiv*"])
-    result = played.runpytest_subprocess(*words, "--kernel=debian:6.12")
+    result = played.runpytest_inprocess(*words, "--kernel=debian:6.12")
     result.assert_outcomes(errors=4)

@@ -21,13 +21,11 @@ import harness
 from harness.model.predict import Damage
 from harness.report import summaries, terminal
 from harness.report.terminal import lines
-from tests.unit.tables import BEGIN, END
+from tests.unit.tables import BEGIN, END, NEXT
 from tests.unit.test_reports import result
 
 SECONDS = 60
 COMMANDS = (
-    ["list", "variants"],
-    ["list", "cases"],
     ["predict", "--case", "stack-17", "--case", "by-ref-24"],
     ["--help"],
 )
@@ -54,24 +52,35 @@ def test_no_line_is_wider_than_the_terminal(words: list[str], columns: int) -> N
     assert max(len(line) for line in text.splitlines()) <= columns
 
 
-@pytest.fixture(scope="module", params=[40, 60, 80, 120, 200])
-def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+Cells = dict[str, str]
+# The text, and of each table what it holds and its lines.
+Shown = tuple[str, list[tuple[dict[str, Any], str]]]
+WIDTHS = (40, 60, 80, 120, 200)
+
+
+def shown(text: str, folder: Path) -> list[Shown]:
+    """What tests/unit/tables.py printed, by view."""
+    views = text.split(f"{NEXT}\n")[1:]
+    blocks = [
+        re.findall(rf"^{BEGIN}\n(.*?)^{END}\n", view, re.DOTALL | re.MULTILINE) for view in views
+    ]
+    tables = json.loads((folder / "tables.json").read_text())
+    return [(view, list(zip(*both, strict=True))) for view, *both in zip(views, tables, blocks)]
+
+
+@pytest.fixture(scope="module")
+def on_terminals(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Shown]:
     """All tables on a terminal of each width."""
     folder = tmp_path_factory.mktemp("tables")
     child = pexpect.spawn(
-        sys.executable, ["-m", "tests.unit.tables", str(folder)], encoding="utf-8",
-        timeout=SECONDS, dimensions=(40, request.param),
+        sys.executable, ["-m", "tests.unit.tables", str(folder), *map(str, WIDTHS)],
+        encoding="utf-8", timeout=SECONDS,
         env={k: v for k, v in os.environ.items() if k != "COLUMNS"} | {"TERM": "xterm-256color"},
     )  # fmt: skip
     text = COLOUR.sub("", child.read()).replace("\r", "")
     child.wait()
     assert child.exitstatus == 0, text
-    blocks = re.findall(rf"^{BEGIN}\n(.*?)^{END}\n", text, re.DOTALL | re.MULTILINE)
-    return request.param, text, list(zip(json.loads((folder / "told.json").read_text()), blocks))
-
-
-Cells = dict[str, str]
-Shown = tuple[int, str, list[tuple[dict[str, Any], str]]]
+    return dict(zip(WIDTHS, shown(text, folder), strict=True))
 
 
 def in_columns(lines: list[str], header: list[str]) -> list[list[str]]:
@@ -122,11 +131,14 @@ def squeezed(text: str) -> str:
     return re.sub(r"\s", "", text)
 
 
-def test_every_cell_is_found_in_its_row_and_column(shown: Shown) -> None:
-    columns, _, tables = shown
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_every_cell_is_found_in_its_row_and_column(
+    on_terminals: dict[int, Shown], columns: int
+) -> None:
+    _, tables = on_terminals[columns]
     assert len(tables) > 20
-    for told, block in tables:
-        header, rows, lines = told["header"], told["rows"], block.splitlines()
+    for table, block in tables:
+        header, rows, lines = table["header"], table["rows"], block.splitlines()
         assert max(map(cell_len, lines), default=0) <= columns
         if not all(header[:-1]):
             # A hexdump, or what a run was: two columns without a header.
@@ -148,11 +160,14 @@ def test_every_cell_is_found_in_its_row_and_column(shown: Shown) -> None:
                 assert set(words) <= set(re.findall(r"[a-z-]+|\d+", seen.get(name, "")))
 
 
-def test_what_differs_is_told_at_every_width(shown: Shown) -> None:
-    _, text, tables = shown
-    told, block = tables[0]
-    cells = [cell for row in told["rows"] for cell in row if cell.startswith("\N{NOT EQUAL TO}")]
-    # Equal ones of a case may be told together, for the variants that they are of.
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_what_differs_is_reported_at_every_width(
+    on_terminals: dict[int, Shown], columns: int
+) -> None:
+    text, tables = on_terminals[columns]
+    table, block = tables[0]
+    cells = [cell for row in table["rows"] for cell in row if cell.startswith("\N{NOT EQUAL TO}")]
+    # Equal ones of a case may stand together, for the variants that they are of.
     assert len(cells) >= block.count("\N{NOT EQUAL TO}") > 30
     assert re.search(r"v15 x \S+,\s+and \d+ more\s+like it", text)
 
@@ -168,24 +183,25 @@ def test_colour_only_where_it_is_wanted() -> None:
     assert "\x1b" not in piped.stdout + piped.stderr
 
 
-@pytest.mark.parametrize("environment", [{}, {"COLUMNS": "20"}, {"FORCE_COLOR": "1"}], ids=str)
-def test_in_a_pipe_each_row_is_a_line(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_in_a_pipe_each_row_is_a_line(tmp_path: Path) -> None:
+    views = ("LANG=C", "COLUMNS=20", "FORCE_COLOR=1")
     piped = subprocess.run(
-        [sys.executable, "-m", "tests.unit.tables", tmp_path], capture_output=True, text=True,
-        timeout=SECONDS, env={**os.environ, **environment},
+        [sys.executable, "-m", "tests.unit.tables", tmp_path, *views], capture_output=True,
+        text=True, timeout=SECONDS,
     )  # fmt: skip
     assert piped.returncode == 0, piped.stderr
-    lines = [COLOUR.sub("", line) for line in piped.stdout.splitlines()]
-    assert all(line == line.rstrip() for line in lines)
-    for told in json.loads((tmp_path / "told.json").read_text()):
-        start, end = lines.index(BEGIN), lines.index(END)
-        shown, lines = lines[start + 1 : end], lines[end + 1 :]
-        rows = [told["header"], *told["rows"]] if any(told["header"]) else told["rows"]
-        assert [line.split() for line in shown] == [" ".join(row).split() for row in rows]
-        # No column is as wide as its longest text.
-        assert not any(" " * 34 in line for line in shown)
-    # Nor are sentences folded.
-    assert re.search(r"^\S*\d+ of 582 verdicts as predicted.*\.\S*$", piped.stdout, re.MULTILINE)
+    printed = shown(COLOUR.sub("", piped.stdout), tmp_path)
+    assert len(printed) == len(views)
+    for text, tables in printed:
+        assert not re.search(r"[ \t]$", text, re.MULTILINE)
+        for table, block in tables:
+            rows = [table["header"], *table["rows"]] if any(table["header"]) else table["rows"]
+            found = [line.split() for line in block.splitlines()]
+            assert found == [" ".join(row).split() for row in rows]
+            # No column is as wide as its longest text.
+            assert " " * 34 not in block
+        # Nor are sentences folded.
+        assert re.search(r"^\S*\d+ of 582 verdicts as predicted.*\.\S*$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("columns", ["30", "200"])
