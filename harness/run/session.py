@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import select
 import socket
 import struct
@@ -77,7 +76,7 @@ class Session:
         self.guest: Introduction | None = None
         self.deadlines = deadlines
         # A guest that does not take what it is told must not be waited for, either (socket(7)).
-        patience = struct.pack("ll", math.ceil(deadlines.play), 0)
+        patience = struct.pack("ll", *divmod(round(deadlines.play * 10**6), 10**6))
         machine.records.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
         # Records received, but for the guest's introduction.
         self.received = 0

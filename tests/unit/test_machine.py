@@ -66,7 +66,9 @@ def qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Qemu:
 
 
 # The pretended guest may start late on a loaded machine; it then answers at once.
-SHORT = Deadlines(boot=30, play=1, ping=1, end=2)
+PATIENT = Deadlines(boot=30, play=30, ping=30, end=30)
+# Where it does nothing more, there is nothing to wait for.
+SHORT = Deadlines(boot=30, play=0.1, ping=0.1, end=0.1)
 
 
 def test_a_failed_start_tells_all(qemu: Qemu) -> None:
@@ -131,7 +133,7 @@ def test_any_folder_takes_the_sockets(
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     with qemu("records.sendall(data); console.sendall(bye)") as machine:
         assert machine.folder.parent == folder
-        assert list(Session(machine, deadlines=SHORT).records(10))
+        assert list(Session(machine, deadlines=PATIENT).records(10))
     assert not list(folder.iterdir())
 
 
@@ -150,13 +152,13 @@ def test_a_comma_ends_no_value(tmp_path: Path) -> None:
 
 def test_records_to_the_end(qemu: Qemu) -> None:
     with qemu("records.sendall(data); console.sendall(bye)") as machine:
-        records = list(Session(machine, deadlines=SHORT).records(10))
+        records = list(Session(machine, deadlines=PATIENT).records(10))
     assert records == Parser().feed(RECORDS.read_bytes())
 
 
 def test_a_look_keeps_what_came_for_the_next_wait(qemu: Qemu) -> None:
     with qemu("records.sendall(data); console.sendall(bye)") as machine:
-        session = Session(machine, deadlines=SHORT)
+        session = Session(machine, deadlines=PATIENT)
         while session.look():
             select.select([session], [], [], 10)
         assert session.wait(0) == Parser().feed(RECORDS.read_bytes())
@@ -164,25 +166,25 @@ def test_a_look_keeps_what_came_for_the_next_wait(qemu: Qemu) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "error"),
+    ("body", "deadlines", "error"),
     [
         # Reset without a word after the last record.
-        ("records.sendall(data)", KernelDied),
+        ("records.sendall(data)", PATIENT, KernelDied),
         # QEMU itself failed.
-        ("records.sendall(data); console.sendall(bye); sys.exit(1)", MachineError),
+        ("records.sendall(data); console.sendall(bye); sys.exit(1)", PATIENT, MachineError),
         # It powered off in the middle.
-        ("records.sendall(data[:3000]); console.sendall(bye)", KernelDied),
+        ("records.sendall(data[:3000]); console.sendall(bye)", PATIENT, KernelDied),
         # It hangs after the last record.
-        ("qmp(); records.sendall(data); signal.pause()", KernelHung),
+        ("qmp(); records.sendall(data); signal.pause()", SHORT, KernelHung),
         # Nobody but the guest's module writes to this channel.
-        ("records.sendall(data.replace(b'saved=0', b'saved=8'))", KernelFault),
+        ("records.sendall(data.replace(b'saved=0', b'saved=8'))", PATIENT, KernelFault),
     ],
 )
 def test_an_end_that_is_not_orderly_is_never_green(
-    qemu: Qemu, body: str, error: type[HarnessError]
+    qemu: Qemu, body: str, deadlines: Deadlines, error: type[HarnessError]
 ) -> None:
     with qemu(body) as machine, pytest.raises(error):
-        list(Session(machine, deadlines=SHORT).records(9))
+        list(Session(machine, deadlines=deadlines).records(9))
 
 
 def test_a_guest_that_ends_early_is_our_own_failure(qemu: Qemu) -> None:
@@ -190,13 +192,13 @@ def test_a_guest_that_ends_early_is_our_own_failure(qemu: Qemu) -> None:
         qemu("console.sendall(b'insmod: no\\n' + bye)") as machine,
         pytest.raises(InfrastructureError, match=r"could not set itself up\. insmod: no"),
     ):
-        list(Session(machine, deadlines=SHORT).records(9))
+        list(Session(machine, deadlines=PATIENT).records(9))
 
 
 def test_a_panic_is_seen_and_is_the_kernels_fault(qemu: Qemu) -> None:
     body = f"records.sendall(introduction); console.sendall(open({str(PANIC)!r}, 'rb').read())"
     with qemu(body) as machine, pytest.raises(KernelDied, match="asked for"):
-        list(Session(machine, deadlines=SHORT).records(9))
+        list(Session(machine, deadlines=PATIENT).records(9))
 
 
 OUT_OF_MEMORY = "console.sendall(b'Kernel panic - not syncing: System is deadlocked on memory\\n')"
@@ -205,13 +207,13 @@ OUT_OF_MEMORY = "console.sendall(b'Kernel panic - not syncing: System is deadloc
 def test_a_guest_with_too_little_memory_is_our_own_failure(qemu: Qemu) -> None:
     said = r"deadlocked on memory\. The guest ran out of its 256 MiB of memory, which --memory can"
     with qemu(OUT_OF_MEMORY) as machine, pytest.raises(InfrastructureError, match=said):
-        list(Session(machine, deadlines=SHORT).records(9))
+        list(Session(machine, deadlines=PATIENT).records(9))
     insmod = "console.sendall(b\"insmod: can't insert 'x.ko': Cannot allocate memory\\n\" + bye)"
     with (
         qemu(insmod) as machine,
         pytest.raises(InfrastructureError, match=r"set itself up\. The guest ran out of its 256"),
     ):
-        list(Session(machine, deadlines=SHORT).records(9))
+        list(Session(machine, deadlines=PATIENT).records(9))
 
 
 def test_a_kernel_that_uses_up_its_memory(qemu: Qemu) -> None:
@@ -219,7 +221,7 @@ def test_a_kernel_that_uses_up_its_memory(qemu: Qemu) -> None:
         qemu(f"records.sendall(introduction); {OUT_OF_MEMORY}") as machine,
         pytest.raises(KernelDied, match="which --memory can raise"),
     ):
-        list(Session(machine, deadlines=SHORT).records(9))
+        list(Session(machine, deadlines=PATIENT).records(9))
 
 
 def test_a_kernel_that_does_not_fit(qemu: Qemu) -> None:
@@ -240,7 +242,7 @@ def test_a_guest_that_is_not_up_in_time(qemu: Qemu) -> None:
 def test_a_dead_guest_that_does_not_end_is_not_waited_for(qemu: Qemu) -> None:
     body = f"console.sendall(open({str(PANIC)!r}, 'rb').read()); signal.pause()"
     with qemu(body) as machine, pytest.raises(KernelDied):
-        list(Session(machine, deadlines=Deadlines(boot=50, end=1)).records(9))
+        list(Session(machine, deadlines=Deadlines(boot=50, end=0.1)).records(9))
 
 
 def test_a_hung_kernel(qemu: Qemu) -> None:
@@ -259,7 +261,7 @@ console.sendall(f"ping {number}\\r\\npong-{number}\\r\\n".encode())
 signal.pause()
 """
     with qemu(body) as machine, pytest.raises(TestHung, match="play after record 0 does not end"):
-        list(Session(machine, deadlines=Deadlines(play=1, ping=30)).records(9))
+        list(Session(machine, deadlines=Deadlines(play=0.1, ping=30)).records(9))
 
 
 def test_a_guest_that_answers_only_when_it_is_asked_again(
@@ -274,36 +276,43 @@ console.sendall(f"pong-{pings[-1].split()[1]}\\r\\n".encode())
 signal.pause()
 """
     with qemu(body) as machine, pytest.raises(TestHung, match="the guest still answers"):
-        list(Session(machine, deadlines=Deadlines(play=1, ping=30)).records(9))
+        list(Session(machine, deadlines=Deadlines(play=0.1, ping=30)).records(9))
 
 
 @pytest.mark.parametrize(
-    ("body", "sentence"),
+    ("body", "deadlines", "sentence"),
     [
-        ("os.kill(os.getpid(), signal.SIGSTOP)", r"stopped by a signal"),
+        ("os.kill(os.getpid(), signal.SIGSTOP)", SHORT, r"stopped by a signal"),
         # Nobody answers QMP.
-        ("signal.pause()", r"QEMU itself does not answer"),
-        ("qmp('io-error'); signal.pause()", r"stopped the guest, whose state is 'io-error'"),
-        ("os.kill(os.getpid(), signal.SIGKILL)", r"QEMU was killed by SIGKILL"),
+        ("signal.pause()", SHORT, r"QEMU itself does not answer"),
+        (
+            "qmp('io-error'); signal.pause()",
+            SHORT,
+            r"stopped the guest, whose state is 'io-error'",
+        ),
+        ("os.kill(os.getpid(), signal.SIGKILL)", PATIENT, r"QEMU was killed by SIGKILL"),
         # As QEMU says it, with status 0.
         (
             "sys.exit(print('qemu: terminating on signal 15 from pid 1 (init)', file=sys.stderr))",
+            PATIENT,
             r"Somebody ended QEMU\. qemu: terminating on signal 15 from pid 1",
         ),
     ],
 )
-def test_an_end_of_qemus_is_not_the_kernels(qemu: Qemu, body: str, sentence: str) -> None:
+def test_an_end_of_qemus_is_not_the_kernels(
+    qemu: Qemu, body: str, deadlines: Deadlines, sentence: str
+) -> None:
     with (
         qemu(f"records.sendall(introduction); {body}") as machine,
         pytest.raises(MachineError, match=sentence),
     ):
-        list(Session(machine, deadlines=SHORT).records(9))
+        list(Session(machine, deadlines=deadlines).records(9))
 
 
 def test_a_power_off_counts_before_a_signal(qemu: Qemu) -> None:
     body = "records.sendall(data); console.sendall(bye); print('terminating on signal 15')"
     with qemu(body) as machine:
-        assert len(list(Session(machine, deadlines=SHORT).records(10))) == 12
+        assert len(list(Session(machine, deadlines=PATIENT).records(10))) == 12
 
 
 FLOODS = {
@@ -319,7 +328,7 @@ FLOODS = {
 
 @pytest.mark.parametrize("body", FLOODS.values(), ids=FLOODS.keys())
 def test_a_flood_is_no_way_past_the_deadline(qemu: Qemu, body: str) -> None:
-    """Nor does it take memory: at 100 MB/s, a second would show."""
+    """Nor does it take memory: at 100 MB/s, a tenth of a second would show."""
     start = f"qmp(); records.sendall(introduction + b'play seq=1 line=x\\n')\nwhile True: {body}"
     with qemu(start) as machine:
         session = Session(machine, deadlines=SHORT)
@@ -344,12 +353,12 @@ def test_a_guest_that_does_not_listen(qemu: Qemu) -> None:
 def test_plays_that_are_slow_one_after_the_other(
     qemu: Qemu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Deadlines, "whole", lambda self, planned: 1.0)
+    monkeypatch.setattr(Deadlines, "whole", lambda self, planned: 0.3)
     body = """
 records.sendall(introduction)
 for record in data[len(introduction):].split(b"play ")[1:]:
-    time.sleep(0.4)
+    time.sleep(0.15)
     records.sendall(b"play " + record)
 """
-    with qemu(body) as machine, pytest.raises(TestHung, match="of 9 plays took 1 s together"):
-        list(Session(machine, deadlines=SHORT).records(9))
+    with qemu(body) as machine, pytest.raises(TestHung, match=r"of 9 plays took 0\.3 s together"):
+        list(Session(machine, deadlines=PATIENT).records(9))
