@@ -278,7 +278,7 @@ def test_without_options_the_plugin_does_nothing(pytester: pytest.Pytester) -> N
         def pytest_sessionfinish(session):
             config = session.config
             loaded = {name for name in sys.modules if name.split(".")[0] == "harness"}
-            assert loaded == {"harness", "harness.plugin"}
+            assert loaded == {"harness", "harness.plugin", "harness.plugin.options"}
             assert session.args == [str(config.invocation_params.dir)]
             assert not config.pluginmanager.has_plugin("jprobe-harness-items")
             stashed = config.stash._storage.values()
@@ -302,10 +302,10 @@ def test_without_options_the_plugin_does_nothing(pytester: pytest.Pytester) -> N
 def test_what_is_said_of_a_kernel(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
-        from harness.plugin import _matrix
+        from harness.plugin.matrix import matrix_of
 
         def test_mine(pytestconfig):
-            options = _matrix(pytestconfig).options
+            options = matrix_of(pytestconfig).options
             assert options.defconfig == "board_defconfig"
             assert (options.memory_mib, options.boot_seconds) == (512, 300)
         """

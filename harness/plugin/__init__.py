@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+The pytest plugin: `pytest --kernel=SPEC [--variant=V] [--case=C]`.
+
+Without a path on the command line there is one item for each kernel x variant
+x case, played in one boot a kernel, and whatever the ini file's testpaths name.
+With a path, those tests run.  Tests find the fixtures `kernel`, `guest`, `ssh`,
+`variant` and `case`.  Nothing is done where neither options nor fixtures are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+
+from harness.plugin import options
+
+if TYPE_CHECKING:
+    from harness.inspect.guest import Guest
+    from harness.inspect.ssh import Reached
+    from harness.kernel.kernel import Kernel
+    from harness.model.case import Case
+    from harness.model.policy import Variant
+    from harness.run.plan import Outcome
+    from harness.run.shared import Checked, Shared
+    from harness.vm.ssh import Ssh
+
+T = TypeVar("T", bound="Checked")
+
+# Options on the command line that have the name of one of ours, and are somebody else's.
+_FOREIGN = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options.add_long(parser)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, object, object]:
+    """Take the short names that are typed and that no plugin or conftest.py has."""
+    typed = options.typed(args)
+    options.forget_values(typed, early_config, args)
+    result = yield
+    if typed:
+        early_config.stash[_FOREIGN] = options.add_short(typed, parser, args)
+    return result
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return [
+        f"jprobe-harness: --{name} is another plugin's here, or a conftest.py's; the harness's is"
+        f" --jprobe-{name}"
+        for name in config.stash.get(_FOREIGN, [])
+    ]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have items where the command line names some, or --kernel and no path."""
+    ids = [argument for argument in config.args if options.is_id(argument)]
+    if not ids and not options.is_given(config):
+        return
+    from harness.plugin.errors import as_usage_error
+    from harness.plugin.items import Items, cells
+    from harness.plugin.matrix import matrix_of
+
+    matrix = matrix_of(config)
+    with as_usage_error():
+        chosen = cells(matrix, ids)
+    if ids:
+        # pytest would look for files of that name.
+        config.args = [argument for argument in config.args if argument not in ids]
+    elif not chosen or config.args_source is pytest.Config.ArgsSource.ARGS:
+        return
+    elif config.args_source is pytest.Config.ArgsSource.INVOCATION_DIR:
+        config.args = []
+    config.pluginmanager.register(Items(matrix, chosen), "jprobe-harness-items")
+
+
+def _is_ours(metafunc: pytest.Metafunc, name: str) -> bool:
+    """The test means our fixture, and no parameter or fixture of its own."""
+    # pytest has no public way to ask which names have got their parameters, nor which
+    # fixture a name stands for.
+    if any(name in call.params for call in metafunc._calls):
+        return False
+    definitions = metafunc.definition._fixtureinfo.name2fixturedefs.get(name, ())
+    return bool(definitions) and definitions[-1].func.__module__ == __name__
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests that ask for our fixtures once for each kernel, variant, case."""
+    ours = [name for name in ("variant", "case", "kernel") if _is_ours(metafunc, name)]
+    if not ours:
+        return
+    from harness.kernel.spec import DEFAULT
+    from harness.plugin.matrix import matrix_of
+
+    matrix = matrix_of(metafunc.config)
+    if "variant" in ours:
+        variants = matrix.variants()
+        names = [variant.name for variant in variants]
+        metafunc.parametrize("variant", variants, ids=names, indirect=True)
+    if "case" in ours:
+        cases = matrix.cases()
+        names = [case.name for case in cases]
+        metafunc.parametrize("case", cases, ids=names, indirect=True)
+    if "kernel" in ours:
+        kernels = matrix.kernels or [DEFAULT]
+        metafunc.parametrize("kernel", kernels, indirect=True, scope="session")
+
+
+@pytest.fixture
+def variant(request: pytest.FixtureRequest) -> Variant:
+    """Each variant that --variant selects, or each there is."""
+    chosen: Variant = request.param
+    return chosen
+
+
+@pytest.fixture
+def case(request: pytest.FixtureRequest) -> Case:
+    """Each case that --case selects, or each there is."""
+    chosen: Case = request.param
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def kernel(request: pytest.FixtureRequest) -> Kernel:
+    """The kernel under test, fetched if need be; --kernel, or the default one."""
+    from harness import settings
+    from harness.kernel import spec
+    from harness.plugin.errors import as_failure
+    from harness.plugin.matrix import matrix_of
+
+    matrix = matrix_of(request.config)
+    with as_failure():
+        return spec.resolve(request.param, matrix.catalog, settings.load(), options=matrix.options)
+
+
+def _lent(guests: Shared[T]) -> Iterator[T]:
+    """A guest for one test, which fails if the guest was lost and no test was failed of it yet."""
+    from harness.plugin.errors import as_failure
+
+    with as_failure():
+        taken = guests.take()
+    yield taken
+    with as_failure():
+        guests.release()
+
+
+@pytest.fixture(scope="session")
+def _jprobe_guests(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[Shared[Guest]]:
+    from harness.inspect.guest import Guest
+    from harness.plugin.errors import as_failure
+    from harness.plugin.matrix import matrix_of
+    from harness.run.shared import Shared
+
+    with as_failure():
+        built = matrix_of(request.config).modules(kernel)
+        with Shared(lambda: Guest(kernel, built)) as guests:
+            yield guests
+
+
+@pytest.fixture
+def guest(_jprobe_guests: Shared[Guest]) -> Iterator[Guest]:
+    """A running guest with the modules loaded; shared by all tests of a kernel while it lives."""
+    yield from _lent(_jprobe_guests)
+
+
+@pytest.fixture(scope="session")
+def _jprobe_reached(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[Shared[Reached]]:
+    from harness.inspect.ssh import reached
+    from harness.plugin.errors import as_failure
+    from harness.plugin.matrix import matrix_of
+    from harness.report.terminal import PIPE_WIDTH, lines
+    from harness.run.shared import Shared
+
+    matrix = matrix_of(request.config)
+
+    def report(outcome: Outcome) -> Sequence[str]:
+        return lines(outcome, PIPE_WIDTH, colour=False)
+
+    with as_failure():
+        built = matrix.modules(kernel)
+        with Shared(lambda: reached(kernel, built, matrix.catalog, report)) as guests:
+            yield guests
+
+
+@pytest.fixture
+def ssh(_jprobe_reached: Shared[Reached]) -> Iterator[Ssh]:
+    """SSH into a running guest with the modules loaded; shared as `guest` is."""
+    yield from (reached.ssh for reached in _lent(_jprobe_reached))

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One pytest item for each kernel, variant and case; a kernel's are played in one boot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import ConfigError, HarnessError
+from harness.plugin.errors import end_session
+from harness.plugin.matrix import Matrix
+from harness.plugin.options import PARENT
+from harness.printable import line
+from harness.run import job, repro
+from harness.run.logs import see
+from harness.run.plan import Broken, Outcome, Play, Result, plays
+
+# A kernel's spec, and what is played on it.
+Cell = tuple[str, Play]
+
+
+def _named(text: str, matrix: Matrix) -> Iterator[Cell]:
+    """The cells that an item's ID stands for; raises ConfigError for what there is not."""
+    words = text.partition("::")[2].rsplit("::", 2)
+    if len(words) != 3:
+        raise ConfigError(
+            f"'{text}' is the ID of no item.",
+            f"An ID is {PARENT}::KERNEL::VARIANT::CASE; options choose more than one.",
+        )
+    kernel, variant, case = words
+    matrix.check_kernels([kernel])
+    catalog = matrix.catalog
+    for play in plays(catalog.select_variants([variant]), catalog.select_cases([case])):
+        yield kernel, play
+
+
+def cells(matrix: Matrix, ids: Sequence[str]) -> list[Cell]:
+    """Return what the command line asks for; raises ConfigError for what does not exist."""
+    matrix.check()
+    if ids:
+        chosen = [cell for text in ids for cell in _named(text, matrix)]
+    else:
+        plan = plays(matrix.variants(), matrix.cases())
+        chosen = [(kernel, play) for kernel in matrix.kernels for play in plan]
+    return list(dict.fromkeys(chosen))
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What became of one item."""
+
+    result: Result | HarnessError | None
+    # None: it was not played.
+    outcome: Outcome | None
+    # Of the harness itself, which kept it from being played.
+    fault: BaseException | None = None
+
+
+class Items:
+    """The items of a session, and what became of them."""
+
+    def __init__(self, matrix: Matrix, cells: Sequence[Cell]) -> None:
+        self._matrix = matrix
+        self.cells = cells
+        self._answers: dict[VerdictItem, _Answer] = {}
+        # Kernels that were played on, by spec.
+        self._played: set[str] = set()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        collector = _Collector.from_parent(session, name=PARENT, nodeid=PARENT, items=self)
+        collected = collector.collect()
+        items += collected
+        # The terminal counts what is reported.
+        report = pytest.CollectReport(collector.nodeid, "passed", None, [*collected])
+        config.hook.pytest_collectreport(report=report)
+
+    def take(self, item: VerdictItem) -> _Answer:
+        """What became of it; an item that runs once more is played once more."""
+        if item not in self._answers:
+            self._play(item.kernel, self._due(item))
+        return self._answers.pop(item)
+
+    def _due(self, item: VerdictItem) -> list[VerdictItem]:
+        """What to play in one boot: all on that kernel at first, later one alone."""
+        if item.kernel in self._played:
+            return [item]
+        self._played.add(item.kernel)
+        items = (one for one in item.session.items if isinstance(one, VerdictItem))
+        return [one for one in items if one.kernel == item.kernel]
+
+    def _play(self, kernel: str, items: Sequence[VerdictItem]) -> None:
+
+        matrix = self._matrix
+        plan = [item.play for item in items]
+        fault: BaseException | None = None
+        try:
+            result = job.judge(kernel, matrix.catalog, plan, repro.run, options=matrix.options)
+        except ConfigError as error:
+            end_session(error)
+        except Broken as broken:
+            result, fault = broken.result, broken.__cause__
+        except HarnessError as error:
+            self._answers.update((item, _Answer(error, None)) for item in items)
+            return
+        except Exception as error:
+            self._answers.update((item, _Answer(None, None, error)) for item in items)
+            return
+        outcomes = {
+            (outcome.play.variant.name, outcome.play.case.name): outcome
+            for outcome in result.outcomes
+        }
+        for item in items:
+            cell = (item.play.variant.name, item.play.case.name)
+            self._answers[item] = _Answer(result, outcomes.get(cell), fault)
+
+
+class VerdictFailed(Exception):
+    """A play that did not come out as predicted."""
+
+
+class VerdictItem(pytest.Item):
+    """One kernel x variant x case."""
+
+    def __init__(self, *, kernel: str, play: Play, items: Items, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.kernel = kernel
+        self.play = play
+        self._items = items
+
+    def setup(self) -> None:
+        """Play it; a fault of the harness is an error, as a fixture's is, and no failure."""
+        self._answer = self._items.take(self)
+        if self._answer.fault and self._answer.outcome is None:
+            raise self._answer.fault
+
+    def runtest(self) -> None:
+
+        result, outcome = self._answer.result, self._answer.outcome
+        assert result
+        if isinstance(result, HarnessError):
+            raise VerdictFailed(str(result))
+        if result.kernel_trouble:
+            # It belongs to no single play, so it leaves none of them green.
+            trouble = "\n".join(result.kernel_trouble)
+            raise VerdictFailed(f"{trouble}\n{see(result.logs)}")
+        if outcome is None:
+            raise VerdictFailed(
+                f"{self.play} was not played. {' '.join(result.trouble)}\n{see(result.logs)}"
+            )
+        if not outcome.agrees:
+            lines = "\n".join(f"  {reason}" for reason in outcome.reasons)
+            raise VerdictFailed(
+                f"{self.play} on {self.kernel} is not as predicted:\n{lines}\n{see(result.logs)}"
+            )
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if isinstance(excinfo.value, VerdictFailed):
+            from harness.printable import shown
+
+            return shown(str(excinfo.value))
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+
+        return self.path, None, line(f"{self.kernel} {self.play}")
+
+
+class _Collector(pytest.Collector):
+    """The parent of all verdict items."""
+
+    def __init__(self, *, items: Items, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._items = items
+
+    def collect(self) -> Sequence[pytest.Item]:
+
+        return [
+            VerdictItem.from_parent(
+                self,
+                name=line(f"{kernel}::{play.variant.name}::{play.case.name}"),
+                kernel=kernel,
+                play=play,
+                items=self._items,
+            )
+            for kernel, play in self._items.cells
+        ]
