@@ -14,7 +14,7 @@ from harness.errors import ConfigError, HarnessError
 from harness.plugin.errors import end_session
 from harness.plugin.matrix import Matrix
 from harness.plugin.options import PARENT
-from harness.printable import line
+from harness.printable import line, shown
 from harness.run import job, repro
 from harness.run.logs import see
 from harness.run.plan import Broken, Outcome, Play, Result, plays
@@ -162,8 +162,6 @@ class VerdictItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, VerdictFailed):
-            from harness.printable import shown
-
             return shown(str(excinfo.value))
         return super().repr_failure(excinfo, style)
 

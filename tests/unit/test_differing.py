@@ -11,7 +11,7 @@ import pytest
 
 from harness.cases.catalog import Catalog
 from harness.cli import main
-from harness.commands import repro
+from harness.commands.repro import judged
 from harness.errors import Exit
 from harness.guest.splat import Splat, SplatKind
 from harness.model.observation import Look
@@ -95,7 +95,7 @@ def test_the_commands_take_all(
 ) -> None:
     """One kernel, several, and a night."""
     made = dataclasses.replace(result(), outcomes=(*LESS, *MORE), planned=len(LESS + MORE))
-    monkeypatch.setattr(repro, "_judge", lambda *words: made)
+    monkeypatch.setattr(judged, "judge", lambda *words: made)
     cells = [cell(case=case, agrees=False, reasons=["x"]) for case in CASES]
     monkeypatch.setattr(night, "work", lambda unit: done(*cells))
     file, url = str(written(tmp_path, MATRIX)), f"sqlite:///{tmp_path}/h.sqlite"

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.commands import nightly_outputs, output, repro
+from harness.commands import nightly_outputs, output
 from harness.commands.output import Output, Target, each, tell
+from harness.commands.repro import outputs
 from harness.errors import ConfigError, Exit, InfrastructureError
 
 # What a command cannot do without.
@@ -38,8 +39,8 @@ def test_every_option_that_writes_is_known() -> None:
         "repro", "fuzz", "storm", "cost", "nightly", "report", "history", "dump", "layout",
         "predict", "list", "runs", "log", "doctor", "bench",
     }  # fmt: skip
-    for command, outputs in (("repro", repro.OUTPUTS), ("nightly", nightly_outputs.OUTPUTS)):
-        assert {(command, f"--{one.name}") for one in outputs} <= found
+    for command, forms in (("repro", outputs.OUTPUTS), ("nightly", nightly_outputs.OUTPUTS)):
+        assert {(command, f"--{one.name}") for one in forms} <= found
     assert {("report", "--html"), ("predict", "--svg")} <= found
 
 

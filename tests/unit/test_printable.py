@@ -20,7 +20,8 @@ import msgspec
 import pytest
 
 from harness import cli, printable
-from harness.commands import log, nightly_outputs, output, repro
+from harness.commands import log, nightly_outputs, output
+from harness.commands.repro import outputs
 from harness.errors import ConfigError, Exit, HarnessError
 from harness.guest.protocol import Parser
 from harness.guest.records import DamagedRecord
@@ -141,8 +142,8 @@ def texts(value: Any) -> Iterator[str]:
 def test_every_form_of_a_run(ran: Any) -> None:
     unjudged = Unjudged(poisoned("tree"), poisoned("git says"), poisoned("rebase"), Exit.UNJUDGED)
     comparison = Comparison((ran, ran), (unjudged,), None)
-    found = [*forms(ran, repro.OUTPUTS), *forms(comparison, repro.OUTPUTS)]
-    found += forms(dataclasses.replace(comparison, unjudged=()), repro.PATCH_OUTPUTS)
+    found = [*forms(ran, outputs.OUTPUTS), *forms(comparison, outputs.OUTPUTS)]
+    found += forms(dataclasses.replace(comparison, unjudged=()), outputs.PATCH_OUTPUTS)
     found.append(("json", output.as_json(layout_report.document({poisoned("gcc"): ran})).decode()))
     made = case("arguments: [9 x long]")
     variant = Variant(poisoned("mine"), Policy(Rule.NONE), "", "")
@@ -161,7 +162,7 @@ def test_no_line_of_ktap_is_the_guests(ran: Any) -> None:
         injected,
         Comparison((injected,), (Unjudged("y # SKIP", "a\nb", "", Exit.UNJUDGED),), None),
     ):
-        text = next(text for name, text in forms(made, repro.OUTPUTS) if name == "ktap")
+        text = next(text for name, text in forms(made, outputs.OUTPUTS) if name == "ktap")
         assert "SKIP" in text
         assert not re.search(r"^\s*(not )?ok \d+.*#", text, re.MULTILINE)
         assert not re.search("^ok 1 all", text, re.MULTILINE)
@@ -203,7 +204,7 @@ def test_every_table_on_a_terminal(
     shows: list[Callable[[], object]] = [
         lambda: terminal.print_result(ran),
         lambda: terminal.print_result(ran, True),
-        lambda: repro._print(comparison, True),
+        lambda: outputs.show(comparison, True),
         lambda: patch_report.print_patch(dataclasses.replace(comparison, unjudged=()), True),
         lambda: layout_report.print_layouts({poisoned("gcc"): ran}),
         lambda: summary.show(poisoned(report), True),

@@ -17,7 +17,7 @@ import harness
 from harness.abi.ctype import BOOL, VA_LIST
 from harness.cases.catalog import Catalog
 from harness.cli import main
-from harness.commands import repro
+from harness.commands.repro import judged
 from harness.errors import Exit
 from harness.guest.splat import Splat, SplatKind
 from harness.model.assumed import RecordPosition, lay_out
@@ -361,7 +361,7 @@ def test_the_command_tells_what_a_patch_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = iter(patched().results)
-    monkeypatch.setattr(repro, "_judge", lambda *words: next(results))
+    monkeypatch.setattr(judged, "judge", lambda *words: next(results))
     tree, patch = source_tree(tmp_path / "linux", "6.1"), tmp_path / "my.patch"
     patch.write_text(DIFF)
     out = tmp_path / "out.json"

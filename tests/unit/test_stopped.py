@@ -14,8 +14,8 @@ import pytest
 from harness.cli import main
 from harness.commands import cost as cost_command
 from harness.commands import fuzz as fuzz_command
-from harness.commands import repro as repro_command
 from harness.commands import storm as storm_command
+from harness.commands.repro import judged
 from harness.errors import Exit, Stopped
 from harness.host import tool
 from harness.kernel import treebuild
@@ -79,7 +79,7 @@ def test_repro(
     def judge(*words: object) -> NoReturn:
         raise ended_run(KeyboardInterrupt(), result(broken=broken, missing=1))
 
-    monkeypatch.setattr(repro_command, "_judge", judge)
+    monkeypatch.setattr(judged, "judge", judge)
     out, err = told(capsys, ["repro"], status)
     assert "stack-9" in out
     assert err.startswith(
@@ -94,13 +94,13 @@ def test_repro(
 def test_a_comparison(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     names: list[str] = []
 
-    def judge(options: object, catalog: object, name: str, *rest: object) -> Any:
+    def judge(request: object, name: str, *rest: object) -> Any:
         names.append(name)
         if name == "debian:6.12":
             raise ended_run(KeyboardInterrupt(), dataclasses.replace(result(missing=2), spec=name))
         return result()
 
-    monkeypatch.setattr(repro_command, "_judge", judge)
+    monkeypatch.setattr(judged, "judge", judge)
     kernels = ["--kernel", "debian:6.1", "--kernel", "debian:6.12", "--kernel", "debian:5.10"]
     out, err = told(capsys, ["repro", *kernels], 3)
     assert names == ["debian:6.1", "debian:6.12"]
@@ -109,7 +109,7 @@ def test_a_comparison(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 
 def test_nothing_yet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(repro_command, "_judge", stop)
+    monkeypatch.setattr(judged, "judge", stop)
     _, err = told(capsys, ["repro"], 3)
     assert err.startswith("jprobe-harness: interrupted; nothing was judged yet.\n  What was")
 
@@ -232,7 +232,7 @@ def test_a_fault_of_ours_in_repro(
             made = dataclasses.replace(result(broken=differs, missing=1), broken=True)
             raise ended_run(error, made) from error
 
-    monkeypatch.setattr(repro_command, "_judge", judge)
+    monkeypatch.setattr(judged, "judge", judge)
     out, err = told(capsys, ["repro", "--json", str(tmp_path / "out.json")], status)
     assert "stack-9" in out
     assert "3 of 4 plays on debian:6.1 were judged." in err
@@ -244,10 +244,10 @@ def test_a_fault_of_ours_in_repro(
 def test_a_fault_of_ours_on_one_of_several_kernels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def judge(options: object, catalog: object, name: str, *rest: object) -> Any:
+    def judge(request: object, name: str, *rest: object) -> Any:
         return broken() if name == "debian:6.12" else dataclasses.replace(result(), spec=name)
 
-    monkeypatch.setattr(repro_command, "_judge", judge)
+    monkeypatch.setattr(judged, "judge", judge)
     kernels = ["--kernel", "debian:6.1", "--kernel", "debian:6.12", "--kernel", "debian:5.10"]
     out, _ = told(capsys, ["repro", *kernels], 4)
     for name in ("debian:6.1", "debian:5.10"):
@@ -326,7 +326,7 @@ def test_outputs_are_written_whatever_becomes_of_one(
     def judge(*words: object) -> NoReturn:
         raise ended_run(KeyboardInterrupt(), result(missing=1))
 
-    monkeypatch.setattr(repro_command, "_judge", judge)
+    monkeypatch.setattr(judged, "judge", judge)
     json_, junit = tmp_path / "out.json", tmp_path / "out.xml"
     words = ["repro", "--junit", "/dev/full", "--json", str(json_), "--ktap", str(junit)]
     _, err = told(capsys, words, 3)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Runs that end with a table: over one kernel, several, or one without and with patches."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+
+from harness import fault
+from harness.commands.output import Progress
+from harness.commands.repro.request import Request
+from harness.errors import OwnFault, Stopped
+from harness.kernel.options import Options
+from harness.run import job, repro
+from harness.run.plan import Broken, Comparison, Interrupted, Result, Unjudged
+from harness.run.session import Deadlines
+
+
+def judge(request: Request, kernel: str, options: Options) -> Result:
+    """Play the plan on one kernel; raises one of plan.ENDED with what there is."""
+    played = 0
+    what = f"playing on {kernel}"
+    with ExitStack() as resources:
+        progress = Progress(resources)
+
+        def on_boot() -> None:
+            # The guest needs a second to boot; load what comes after it now.
+            from harness.report import terminal  # noqa: F401
+
+            progress.step(what, len(request.plan), played)
+
+        def on_outcome(outcome: object) -> None:
+            nonlocal played
+            played += 1
+            progress.step(what, len(request.plan), played)
+
+        return job.judge(
+            kernel,
+            request.catalog,
+            request.plan,
+            functools.partial(
+                repro.run,
+                deadlines=Deadlines(play=request.deadline),
+                observer=request.observer(),
+                on_boot=on_boot,
+                on_outcome=on_outcome,
+            ),
+            options=options,
+            exact=request.exact,
+            expect=request.expected,
+            report=progress.percent,
+        )
+
+
+def several(request: Request) -> Comparison:
+    """Play the plan on each kernel."""
+    return _comparison(
+        {name: functools.partial(judge, request, name, request.kernel) for name in request.specs}
+    )
+
+
+def patched(request: Request) -> Comparison:
+    """Play the plan on a tree, and on the same one with the patches."""
+    (name,) = request.specs
+    return _comparison(
+        {
+            name: functools.partial(judge, request, name, request.kernel),
+            f"{name} + patch": functools.partial(judge, request, name, request.patched),
+        }
+    )
+
+
+def _comparison(runs: Mapping[str, Callable[[], Result]]) -> Comparison:
+    """Runs by name, one after the other; a kernel that cannot be had does not stop the rest."""
+    results: list[Result] = []
+    unjudged: list[Unjudged] = []
+    ended: Stopped | OwnFault | None = None
+    for name, run in runs.items():
+        try:
+            results.append(replace(run(), spec=name))
+        except Interrupted as interrupted:
+            results.append(replace(interrupted.result, spec=name))
+            ended = interrupted
+            break
+        except Broken as broken:
+            results.append(replace(broken.result, spec=name))
+            ended = broken
+        except Exception as error:
+            known = fault.foreseen(error) or fault.told(error)
+            unjudged.append(Unjudged(name, known.sentence, known.hint, known.exit_status))
+    return Comparison(tuple(results), tuple(unjudged), ended)

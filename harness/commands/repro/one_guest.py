@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Runs that hand their guest to the user: to a prompt, or to a debugger."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
+
+from harness.commands import shell
+from harness.commands.output import Progress
+from harness.commands.repro.request import Debugging, Request
+from harness.errors import ConfigError
+from harness.run import job
+from harness.run.job import Prepared
+from harness.run.plan import Result
+
+Report = Callable[[Result], None]
+
+
+def prompted(request: Request, report: Report) -> Result:
+    """Play in a guest that the user then gets a prompt of."""
+
+    def prepared(progress: Progress) -> Prepared:
+        return _image(request, progress)
+
+    return shell.prompt(request.catalog, prepared, request.shares, report)
+
+
+def debugged(request: Request, debugging: Debugging, report: Report) -> bool:
+    """Play once under the user's own debugger; return whether it was played, and as predicted."""
+    from harness.inspect import debug
+    from harness.inspect.guest import Guest
+    from harness.vm.gdb import GDB
+    from harness.vm.machine import Config
+    from harness.vm.stub import Door
+
+    with ExitStack() as resources:
+        with ExitStack() as preparing:
+            progress = Progress(preparing)
+            # A port that cannot be had is known before anything is built.
+            door = Door(debugging.port, _warn) if debugging.port else None
+            resources.enter_context(door or nullcontext())
+            image = _image(request, progress)
+            progress.step("booting", 1, 0)
+            config = Config(gdb=True, kaslr=debugging.kaslr)
+            guest = resources.enter_context(Guest(image.kernel, image.modules, config))
+            (play,) = image.plays
+            vmlinux = debugging.vmlinux or debug.vmlinux_of(image.kernel)
+            stopped = debug.Debugged(guest, vmlinux, door)
+            script = stopped.stage(play)
+        if debugging.port is None:
+            stopped.run_gdb(script)
+        else:
+            print(f"{GDB} -x {shlex.quote(str(script))}", flush=True)
+            print("The guest waits for it; Ctrl-C here ends the guest.", file=sys.stderr)
+            stopped.wait(lambda: print("The play is over; the guest stays.", file=sys.stderr))
+        outcome = stopped.outcome
+        if outcome:
+            report(guest.result((outcome,), planned=1))
+        stopped.check()
+    return outcome is not None and outcome.agrees
+
+
+def _warn(sentence: str) -> None:
+    print(f"jprobe-harness: {sentence}", file=sys.stderr)
+
+
+def _image(request: Request, progress: Progress) -> Prepared:
+    """The one image that all plays need; raises ConfigError where they need several."""
+    needed = job.images(request.variants, request.kernel, exact=request.exact)
+    if len(needed) > 1:
+        raise ConfigError(
+            f"These variants need {len(needed)} images of the kernel, and only one guest can be"
+            " handed to you.",
+            "Choose among them with --variant.",
+        )
+    (image,) = job.prepare_plan(
+        request.specs[0],
+        request.catalog,
+        request.plan,
+        options=request.patched,
+        exact=request.exact,
+        expect=request.expected,
+        report=progress.percent,
+    )
+    return image
