@@ -9,6 +9,8 @@ from tests.tower import PAGE, ROOT, files, layers, page
 
 # A folder with more modules than this is two; of commands there are as many as there are.
 MODULES = 12
+# And a file with more lines is two, unless its docstring says why it is not.
+LINES = 400
 
 
 def test_the_picture_is_the_contracts() -> None:
@@ -32,3 +34,13 @@ def test_no_folder_is_crowded() -> None:
     )
     crowded = {str(folder) for folder, count in folders.items() if count > MODULES}
     assert crowded == {"harness/commands"}
+
+
+def test_no_file_is_long() -> None:
+    counts = {
+        path.relative_to(ROOT): path.read_text().count("\n")
+        for folder in ("harness", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert counts
+    assert {path: count for path, count in counts.items() if count > LINES} == {}
