@@ -19,6 +19,8 @@ from harness.commands.shell import GREETING, disks, terminal_type
 from harness.errors import ConfigError, Exit, Stopped
 
 if TYPE_CHECKING:
+    from paramiko import Channel
+
     from harness.inspect.ssh import Reached
     from harness.vm.ssh import Ssh
     from harness.vm.terminal import Terminal
@@ -119,14 +121,16 @@ def _converse(ssh: Ssh, terminal: Terminal | None, command: str) -> int:
     from harness.inspect.ssh import interact, stream
     from harness.vm.ssh import start
 
-    channel = ssh.channel()
-    with channel:
-        if terminal is None:
-            start(channel, command)
+    if terminal is None:
+        with ssh.request(lambda channel: start(channel, command)) as channel:
             return stream(channel, sys.stdin.fileno())
-        rows, columns = terminal.size
+    rows, columns = terminal.size
+
+    def ask(channel: Channel) -> None:
         channel.get_pty(terminal_type(), columns, rows)
         channel.invoke_shell()
+
+    with ssh.request(ask) as channel:
         print(GREETING, flush=True)
         with terminal:
             return interact(channel, terminal)

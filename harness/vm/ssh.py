@@ -29,6 +29,8 @@ CONNECT_SECONDS = 60
 # For one attempt: the port answers before the server behind it does.
 BANNER_SECONDS = 10
 RETRY_SECONDS = 0.1
+# How often a request that the server did not hear is made again.
+REQUESTS = 10
 CHUNK = 1 << 16
 # Of a file that is fetched: what its size may be, and what comes where the guest tells
 # another size than it sends, as of /proc, or of a log that grows.
@@ -163,8 +165,27 @@ class Ssh:
     def __exit__(self, *exception: object) -> None:
         self._client.close()
 
-    def channel(self) -> paramiko.Channel:
-        """A session for one command, or one shell."""
+    def request(self, ask: Callable[[paramiko.Channel], object]) -> paramiko.Channel:
+        """
+        Open a session, and have `ask` request a command, a shell or a subsystem in it.
+
+        Dropbear before 2024.86 closes a session in which nothing is requested yet when
+        another one's process ends (commit 71521d1b there). It then does nothing of the
+        request, which is made again.  Raises SshError.
+        """
+        for again in range(REQUESTS, -1, -1):
+            channel = self._session()
+            try:
+                ask(channel)
+            except (paramiko.SSHException, OSError, EOFError) as error:
+                channel.close()
+                if not (again and channel.get_transport().is_active()):
+                    raise _broken(error) from error
+            else:
+                return channel
+        raise AssertionError
+
+    def _session(self) -> paramiko.Channel:
         transport = self._client.get_transport()
         try:
             if transport is None:
@@ -181,11 +202,10 @@ class Ssh:
         end, or says more than OUTPUT_MAX bytes.
         """
         deadline = time.monotonic() + seconds
-        channel = self.channel()
+        channel = self.request(lambda channel: start(channel, command, merged=True))
         channel.settimeout(seconds)
         output = bytearray()
         try:
-            start(channel, command, merged=True)
             while piece := channel.recv(CHUNK):
                 output += piece
                 if len(output) > OUTPUT_MAX:
@@ -220,8 +240,9 @@ class Ssh:
         self._transfer(lambda sftp: _fetch(sftp, remote, local, report or (lambda *_: None)))
 
     def _transfer(self, copy: Callable[[paramiko.SFTPClient], object]) -> None:
+        channel = self.request(lambda channel: channel.invoke_subsystem("sftp"))
         try:
-            with self._client.open_sftp() as sftp:
+            with paramiko.SFTPClient(channel) as sftp:
                 copy(sftp)
         except FileNotFoundError as error:
             raise SshError(f"There is no such file: {error}.") from error
