@@ -16,6 +16,8 @@ from tests import pages
 SECONDS = 300
 # Builds kernels: tests/kernels/test_tutorial.py.
 ELSEWHERE = {"tutorial"}
+# Measure, and play whole nightly runs.
+LONG = {"measuring", "nightly"}
 CONSOLE = [
     content
     for page in sorted(pages.DOCS.glob("*.md"))
@@ -33,7 +35,13 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return environment
 
 
-@pytest.mark.parametrize("page", sorted(set(pages.pages()) - ELSEWHERE))
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.full] * (page in LONG))
+        for page in sorted(set(pages.pages()) - ELSEWHERE)
+    ],
+)
 def test_what_a_page_says_works(page: str, tmp_path: Path, environment: dict[str, str]) -> None:
     pages.follow(page, tmp_path, SECONDS, environment)
 

@@ -52,6 +52,7 @@ def test_the_same_seed_gives_the_same_records(kernel: Kernel, catalog: Catalog) 
     assert other.digest != first.digest
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("old", "new", "variant"),
     [
@@ -95,6 +96,7 @@ def test_a_wrong_rule_is_found(
     assert campaign.failures[0].play.image is None
 
 
+@pytest.mark.full
 def test_a_failure_is_written_to_a_file(
     tmp_path: Path,
     kernel: Kernel,

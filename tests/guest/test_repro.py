@@ -210,6 +210,7 @@ def test_a_case_that_does_not_compile_is_named(
         modules.build(kernel, catalog.select_cases(["stack-9"]))
 
 
+@pytest.mark.full
 def test_the_image_is_reproducible(
     tmp_path: Path, kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +270,7 @@ def test_a_play_waits_for_its_thread(
     assert "(probe-targets) D" not in threads
 
 
+@pytest.mark.full
 def test_bench_tells_a_ratio_and_a_peak(tmp_path: Path, kernel: Kernel) -> None:
     done = command(tmp_path, "bench", "--kernel", kernel.spec, "--runs=1", "--json=-")
     assert done.returncode == 0, done.stderr

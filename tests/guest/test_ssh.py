@@ -97,6 +97,7 @@ def test_a_play_is_recorded(line: Line) -> None:
 # SSH alone.
 
 
+@pytest.mark.full
 def test_50_megabytes_go_in_and_come_out(guest_by_ssh: Reached, tmp_path: Path) -> None:
     sent, got = tmp_path / "sent", tmp_path / "got"
     sent.write_bytes(os.urandom(SIZE))

@@ -27,6 +27,7 @@ PORT = "jprobe-port/jprobe_port.c"
 CPUS = 4
 
 
+@pytest.mark.full
 def test_ten_seconds_on_four_cpus(tmp_path: Path, kernel: Kernel) -> None:
     done = command(tmp_path, "storm", "--kernel", kernel.spec, "--variant=fixed-128", "--json=-")
     document = json.loads(done.stdout)
@@ -39,6 +40,7 @@ def test_ten_seconds_on_four_cpus(tmp_path: Path, kernel: Kernel) -> None:
     assert len(seen["callers"]) == 2 * CPUS
 
 
+@pytest.mark.full
 def test_every_variant(kernel: Kernel, catalog: Catalog) -> None:
     built = modules.build(kernel, list(catalog.cases.values()))
     variants = catalog.select_variants(["none", "fixed:4", "v15", "fp-delta", "thread-size"])

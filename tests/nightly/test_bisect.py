@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from harness import settings
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
@@ -14,6 +16,7 @@ from tests.nightly.test_night import broken, play, written
 SPEC = "debian:6.1"
 
 
+@pytest.mark.full
 def test_a_policy_that_one_release_breaks(tmp_path: Path) -> None:
     releases = debian.releases(
         SPEC, Catalog().kernels, settings.load().archive, lambda what, percent: None

@@ -57,6 +57,7 @@ def test_a_worker_that_dies_loses_nothing(cluster: Cluster, tmp_path: Path) -> N
     assert found == expected
 
 
+@pytest.mark.full
 def test_a_worker_without_an_archive(tmp_path: Path) -> None:
     """It has QEMU and an empty cache; what it boots is sent to it, once."""
     programs, cache = tmp_path / "bin", tmp_path / "cache"
@@ -88,6 +89,7 @@ def test_a_worker_without_an_archive(tmp_path: Path) -> None:
     assert found == [expected, expected]
 
 
+@pytest.mark.full
 def test_a_scheduler_that_dies_costs_what_was_at_work(cluster: Cluster, tmp_path: Path) -> None:
     address, scheduler, worker = cluster.address, cluster.scheduler, cluster.workers[0]
     file = written(tmp_path, kernels=["debian:6.1"], repetitions=REPETITIONS)
@@ -127,7 +129,9 @@ def test_a_night_that_is_ended_ends_its_units(cluster: Cluster, tmp_path: Path) 
     os.close(unit)
 
 
-def test_no_scheduler(tmp_path: Path) -> None:
+def test_no_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As long as one is waited for, of half a minute.
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
     file, url = written(tmp_path), f"sqlite:///{tmp_path}/history.sqlite"
     status, told, _ = play(file, url, "--cluster", "tcp://127.0.0.1:9")
     assert status == Exit.INFRASTRUCTURE

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from harness import resources
@@ -100,6 +101,7 @@ def test_a_sabotaged_policy_is_named_cell_by_cell(tmp_path: Path) -> None:
     assert (status, third["regressions"]) == (Exit.AGREES, []), told
 
 
+@pytest.mark.full
 def test_an_engine_that_got_slower(tmp_path: Path) -> None:
     file = written(tmp_path, kernels=["debian:6.1"], cost={"growth": 2})
     url = f"sqlite:///{tmp_path}/history.sqlite"

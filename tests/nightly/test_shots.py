@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from harness.errors import Exit
 from harness.nightly.store import Store
 from tests.nightly.dask_cluster import Cluster
@@ -69,6 +71,7 @@ def shoot(
     return True
 
 
+@pytest.mark.full
 def test_a_night_that_is_shot_at_ends_as_any_other(tmp_path: Path) -> None:
     print(f"JPROBE_SHOTS={SHOTS} JPROBE_SEED={SEED}")
     file = written(tmp_path, kernels=["debian:6.1"], repetitions=REPETITIONS)
