@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A store of nights, and a night in it that went wrong in each way."""
+"""Cases that are parsed once, a store of nights, and a night in it that went wrong in each way."""
 
 from __future__ import annotations
 
@@ -8,10 +8,29 @@ from pathlib import Path
 
 import pytest
 
+from harness.cases.reader import load_case
+from harness.model.case import Case
 from harness.nightly import matrix, night
 from harness.nightly.store import Store
 from harness.nightly.unit import Complaint, Unit, UnitKind, result
 from tests.unit.nights import FACTS, MATRIX, cell, done, written
+
+
+@pytest.fixture(scope="session", autouse=True)
+def parsed_once() -> Iterator[None]:
+    """A command reads each file once; tests make hundreds of catalogs."""
+    cases: dict[object, Case] = {}
+
+    def load_once(path: Path) -> Case:
+        status = path.stat()
+        key = (path, status.st_ino, status.st_size, status.st_mtime_ns)
+        if key not in cases:
+            cases[key] = load_case(path)
+        return cases[key]
+
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr("harness.cases.catalog.load_case", load_once)
+        yield
 
 
 @pytest.fixture
