@@ -24,9 +24,9 @@ class Placement:
 
     # The rules that decided, in order, such as ("B.4", "C.9").
     rules: tuple[str, ...]
-    # Numbers of the x registers.
+    # Numbers of the x registers that hold the argument.
     general: tuple[int, ...] = ()
-    # Numbers of the v registers.
+    # Numbers of the v registers that hold the argument.
     vector: tuple[int, ...] = ()
     # Offset in bytes from SP, None for an argument in registers.
     stack: int | None = None
@@ -44,7 +44,7 @@ class Layout:
 
 
 class _Allocator:
-    """Stage A and the counters that stage C moves on."""
+    """The counters that stage A sets up and stage C advances."""
 
     def __init__(self) -> None:
         self.ngrn = 0  # A.1
@@ -115,7 +115,7 @@ class _Allocator:
 
 
 def _marshal_align(type_: CType) -> int:
-    """Rule B.6: a composite is passed as a copy of alignment 8 or 16."""
+    """Return the alignment, 8 or 16, of the copy that rule B.6 passes for a composite."""
     natural = type_.natural_align if isinstance(type_, Composite) else type_.align
     return 16 if natural >= 16 else 8
 
@@ -125,7 +125,7 @@ def place(types: Sequence[CType]) -> Layout:
     Place an argument list.
 
     Variadic arguments follow the same rules as named ones (AAPCS64 section
-    6.8.2); C has promoted them before.
+    6.8.2); C has already promoted them.
     """
     allocator = _Allocator()
     placements = tuple(allocator.place(type_) for type_ in types)

@@ -20,11 +20,11 @@ class TypeKind(enum.Enum):
 
 @dataclass(frozen=True)
 class Extent:
-    """What it takes to look at all of a type."""
+    """How many parts a type has, and how deeply they are nested."""
 
-    # With those of each element of an array, and of each member of a union.
+    # Scalars in the type, counting those of every array element and every union member.
     scalars: int
-    # Of arrays, structs and unions in one another.
+    # How deeply arrays, structs and unions are nested.
     depth: int
 
 
@@ -48,7 +48,7 @@ class Scalar:
 
 
 def declared(spelling: str, name: str) -> str:
-    """A C declarator of a type that is spelled so; `name` may be, or end in, "[2]"."""
+    """Return the C declarator of `name` with a type's spelling; `name` may end in "[2]"."""
     if "(*)" in spelling:
         return spelling.replace("(*)", f"(*{name})", 1)
     gap = "" if spelling.endswith("*") or name.startswith("[") else " "
@@ -57,10 +57,10 @@ def declared(spelling: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class Enumeration(Scalar):
-    """An enum, an integer of the size that its values ask for."""
+    """An enum: an integer whose size depends on its values."""
 
     tag: str = ""
-    # By name, in order.
+    # Each enumerator's name and value, in order.
     values: tuple[tuple[str, int], ...] = ()
     packed: bool = False
 
@@ -74,12 +74,12 @@ class Array:
 
     @property
     def base(self) -> CType:
-        """What it is an array of, or an array of arrays of."""
+        """The type of the innermost elements."""
         return self.element.base if isinstance(self.element, Array) else self.element
 
     @property
     def counts(self) -> str:
-        """As C has them, the outer one first: char[2][6] is two arrays of six."""
+        """The dimensions as C writes them, outermost first: char[2][6] is two arrays of six."""
         inner = self.element.counts if isinstance(self.element, Array) else ""
         return f"[{self.count}]{inner}"
 
@@ -117,9 +117,9 @@ class Member:
 
     name: str
     type: CType
-    # In bytes from the composite's start; of a bit-field, the byte that it begins in.
+    # In bytes from the composite's start; for a bit-field, the byte in which it begins.
     offset: int
-    # Of a bit-field: its first bit from the composite's start, and its bits.
+    # For a bit-field: its first bit from the composite's start, and its width in bits.
     bits: tuple[int, int] | None = None
 
 
@@ -129,18 +129,18 @@ class Composite:
 
     # "struct" or "union".
     keyword: str
-    # Empty: it has none, and is written out where it is a member.
+    # Empty for an anonymous type, which is written out where it is a member.
     tag: str
     members: tuple[Member, ...]
-    # In bytes, with trailing padding.
+    # In bytes, including trailing padding.
     size: int
     # The largest alignment of the members, before any alignment attribute of
     # the composite's own: the "natural alignment" of rules B.6 and C.14.
     natural_align: int
-    # With the attribute.
+    # The alignment including that attribute.
     align: int
     packed: bool = False
-    # The name of a typedef that stands for it.
+    # The name of a typedef for it, or empty.
     typedef: str = ""
 
     @property
@@ -154,7 +154,7 @@ class Composite:
 
 
 CType = Scalar | Array | Composite
-# More than one case has; those of all that a run draws would be kept for ever.
+# More types than one case has; without a limit, all types that a run draws would stay in memory.
 TYPES_REMEMBERED = 128
 
 CHAR = Scalar("char", 1)
@@ -206,7 +206,7 @@ SCALARS = {
 
 
 def align_up(value: int, align: int) -> int:
-    """The first multiple of `align` that is not below `value`."""
+    """Return the first multiple of `align` that is not below `value`."""
     return -(-value // align) * align
 
 
@@ -214,9 +214,10 @@ def enumeration(
     tag: str, values: Sequence[tuple[str, int]], *, packed: bool = False
 ) -> Enumeration:
     """
-    An enum as GNU C has it: an int, a long where a value needs one, packed the smallest.
+    Return an enum as GNU C lays it out.
 
-    Raises ValueError where no integer type has all the values.
+    It is an int, or a long where a value needs one; a packed enum has the smallest integer type
+    that holds its values.  Raises ValueError where no integer type holds all of them.
     """
     low, high = min(v for _, v in values), max(v for _, v in values)
     for size in (1, 2, 4, 8) if packed else (4, 8):
@@ -240,7 +241,7 @@ def composite(
     A bit-field starts where the last member ended, unless it would then cross
     the alignment of its container (AAPCS64 section 10.1.8).
     """
-    # In bits.
+    # An offset in bits.
     end = 0
     natural = 1
     members = []
@@ -286,7 +287,7 @@ VA_LIST = Composite(
 @functools.lru_cache(TYPES_REMEMBERED)
 def value_bytes(type_: CType) -> frozenset[int]:
     """
-    Offsets of the bytes that carry value; the others are padding.
+    Return the offsets of the bytes that carry value; the others are padding.
 
     A byte that a bit-field fills in part counts as padding.
     """
@@ -341,9 +342,9 @@ def _bases(type_: CType) -> set[Scalar]:
 @functools.lru_cache(TYPES_REMEMBERED)
 def homogeneous(type_: CType) -> tuple[Scalar, ...]:
     """
-    The members of an HFA or HVA (AAPCS64 section 5.9.5), or an empty tuple.
+    Return the members of an HFA or HVA (AAPCS64 section 5.9.5), or an empty tuple.
 
-    One to four members, all of one floating-point type or all short vectors of
+    An HFA or HVA has one to four members, all of one floating-point type or all short vectors of
     one size, and no padding.
     """
     if not isinstance(type_, Composite):

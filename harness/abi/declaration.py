@@ -10,7 +10,8 @@ from harness.abi import ctype
 from harness.abi.ctype import Array, BitField, Composite, CType, Enumeration, Scalar, TypeKind
 from harness.errors import ConfigError, nearest
 
-# They move nothing; what they say of a pointer's target stays written.
+# Qualifiers do not change where an argument is placed; those of a pointer's target stay in the
+# spelling.
 _QUALIFIERS = frozenset(
     (
         "const", "volatile", "restrict", "register",
@@ -26,14 +27,14 @@ _KEYWORDS = """
 """
 KEYWORDS = _QUALIFIERS | frozenset(_KEYWORDS.split())
 _IDENTIFIER = r"[A-Za-z_]\w*"
-# Not what begins with a zero: is it octal?
+# A number with a leading zero is left out, since it could be meant as octal.
 _NUMBER = r"0[xX][0-9a-fA-F]+|0|[1-9]\d*"
-# Of a type, with those of its members: more than the arguments of a call could have.
+# Limits of a type, its members included; the arguments of a call cannot have as many.
 SCALARS_MAX, DEPTH_MAX = 1 << 16, 50
 
 
 def _specifiers() -> dict[tuple[str, ...], Scalar]:
-    """C's integers by their words in alphabetical order: "long unsigned int" is one, too."""
+    """Return C's integers by their sorted words, so that "long unsigned int" is found, too."""
     found: dict[tuple[str, ...], Scalar] = {("_Bool",): ctype.BOOL}
     for words, plain, unsigned in (
         (("short",), ctype.SHORT, ctype.USHORT),
@@ -65,26 +66,30 @@ def check_extent(place: str, type_: CType) -> None:
 
 
 def is_identifier(name: str) -> bool:
-    """Whether C takes it as a name."""
+    """Return whether C accepts `name` as an identifier."""
     return bool(re.fullmatch(_IDENTIFIER, name)) and name not in KEYWORDS
 
 
 class Reader:
-    """Reads declarations; it knows C's and the kernel's types, and those of one case."""
+    """Reads declarations that use C's and the kernel's types, and those of one case."""
 
     def __init__(self) -> None:
         self.known: dict[str, CType] = {**ctype.SCALARS, "va_list": ctype.VA_LIST}
-        # By tag: struct, union or enum.
+        # The keyword (struct, union or enum) that each tag was used with.
         self._tags: dict[str, str] = {}
 
     def tag(self, keyword: str, name: str) -> None:
-        """Note what a tag is of; raises ConfigError where it is of something else."""
+        """Record the keyword of a tag; raise ConfigError where the tag has another keyword."""
         if (known := self._tags.setdefault(name, keyword)) != keyword:
             article = "an" if known == "enum" else "a"
             raise ConfigError(f"'{keyword} {name}': '{name}' is {article} {known} here.")
 
     def parameter(self, text: str) -> CType:
-        """Of a function, as "long", "struct file *" or "size_t count"; raises ConfigError."""
+        """
+        Return the type of a parameter such as "long", "struct file *" or "size_t count".
+
+        Raises ConfigError.
+        """
         type_ = self.member(text)
         if isinstance(type_, Array):
             raise ConfigError(f"'{text}': C passes an array as a pointer, such as 'char *'.")
@@ -94,10 +99,10 @@ class Reader:
 
     def member(self, text: str) -> CType | BitField:
         """
-        Of a struct or union, such as "long", "char[2][6]" or "unsigned int flags:3".
+        Return the type of a member such as "long", "char[2][6]" or "unsigned int flags:3".
 
-        A name is read over, as are qualifiers of the whole: they move nothing.
-        Raises ConfigError.
+        A name and qualifiers of the member itself are ignored, since they do not change where
+        it lies.  Raises ConfigError.
         """
         text = text.strip().removesuffix(";").rstrip()
         if match := re.fullmatch(r"(.+?)\(\s*\*([^()[\]]*)((?:\[[^\]]*\]\s*)*)\)\s*\((.*)\)", text):
@@ -113,7 +118,7 @@ class Reader:
         return self._plain(text)
 
     def _function(self, text: str, match: re.Match[str]) -> Scalar:
-        """A pointer to a function; how its type is spelled is all that there is to keep."""
+        """Return a pointer to a function, of which only the spelling matters."""
         name = match[2].split()
         if any(word not in _QUALIFIERS for word in name[:-1]):
             raise _not_understood(text)
@@ -125,7 +130,7 @@ class Reader:
         return Scalar(f"{result} (*)({', '.join(parameters) or 'void'})", 8, TypeKind.POINTER)
 
     def _plain(self, text: str) -> CType:
-        """Without dimensions: "unsigned long", "struct file *file"."""
+        """Return the type of a declaration without dimensions, such as "struct file *file"."""
         tokens = re.findall(r"\w+|\S", text)
         if "*" in tokens:
             return self._pointer(text, tokens)
@@ -150,7 +155,7 @@ class Reader:
             raise _not_understood(text)
         found = None if base == ["void"] else self._base(base)
         spelled = found.spelling if found else " ".join(base)
-        # Nobody looks behind a pointer: there may be any struct, whoever defines it.
+        # A pointer may point to any struct, defined or not: its target is never laid out.
         opaque = len(base) == 2 and base[0] in _TAG_WORDS and is_identifier(base[1])
         if not found and base != ["void"] and not opaque:
             raise self._unknown(text, base)
@@ -164,7 +169,7 @@ class Reader:
         return is_identifier(word) and word not in self.known
 
     def _base(self, words: list[str]) -> CType | None:
-        """A type without pointers; None where there is none of these words."""
+        """Return a type that is no pointer, or None where these words name no known type."""
         if len(words) == 2 and words[0] in _TAG_WORDS:
             if not is_identifier(words[1]):
                 return None
@@ -194,7 +199,11 @@ def _array(element: CType, dimensions: str, text: str) -> CType:
 
 
 def enumerators(members: Iterable[str]) -> Mapping[str, int]:
-    """The values of an enum by name, of "RED" and "GREEN = 7"; raises ConfigError."""
+    """
+    Return an enum's values by name, from members such as "RED" and "GREEN = 7".
+
+    Raises ConfigError.
+    """
     values: dict[str, int] = {}
     following = 0
     for text in members:

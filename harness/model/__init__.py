@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Cases, policies, what must come of them, and what is held against it; no I/O."""
+"""Cases, stack policies, predictions, and verdicts on what a guest observed; no I/O."""

@@ -3,7 +3,7 @@
 A case as data: the caller's frame and registers, placed by the model alone.
 
 kernel-modules/probe-targets/assembled.c plays it with a caller and a probed
-function in assembly, so no compiler has a say in where an argument lies, and a
+function in assembly, so no compiler decides where an argument lies, and a
 guest can play any number of cases that were never compiled.
 """
 
@@ -21,7 +21,7 @@ from harness.model.context import Context
 from harness.model.observation import CallerFrame, Look, Observation
 
 RECORD_SIZE = 16
-# Bytes between two things in a frame, at most.
+# The largest gap between two things in a frame, in bytes.
 GAP_MAX = 256
 
 
@@ -33,7 +33,7 @@ class FrameImage:
     # x0-x7, little-endian; by-reference addresses are filled in by the guest.
     registers: bytes
     frame: bytes
-    # Offset of the frame record that FP points at; None: FP points nowhere.
+    # Offset of the frame record that FP points at, or None if FP points at no record.
     record: int | None
     # By argument index: the offset of a by-reference argument's copy.
     copies: Mapping[int, int]
@@ -50,7 +50,7 @@ class FrameImage:
 
 
 def _place(placement: Placement) -> str:
-    """Where an argument, or its copy's address, is passed: "x3", "s16"."""
+    """Return where an argument, or the address of its copy, is passed: "x3" or "s16"."""
     if placement.stack is None:
         return f"x{placement.general[0]}"
     return f"s{placement.stack}"
@@ -76,10 +76,11 @@ def _items(image: FrameImage) -> Iterator[str]:
 
 def assemble(case: Case, random: Random) -> FrameImage:
     """
-    Lay out a frame for `case`: the argument area, then in any order the frame
-    record, by-reference copies and the object, with gaps between them.
+    Lay out a frame for `case` and return it.
 
-    Whatever is no argument's or object's is filled with garbage.
+    The argument area comes first, then in random order the frame record, the
+    by-reference copies and the object, with gaps between them.  All bytes that
+    belong to none of these are random.
     """
     things: list[tuple[str, int, int]] = [
         ("copy", index, case.arguments[index].type.size)
@@ -124,22 +125,23 @@ def assemble(case: Case, random: Random) -> FrameImage:
 
 def observe(image: FrameImage, raw: Observation) -> Observation:
     """
-    What a record of the guest's says of the arguments; adds to a raw observation.
+    Return a raw observation with what its frame shows of the arguments and the object.
 
-    The result has no frame where the record has none that can be the image's.
+    The result has no frame where the record's frame is missing or has another size than
+    the image's.
     """
     case, frame = image.case, raw.frame
     if frame is None or not _is_whole(image, frame):
         return dataclasses.replace(raw, frame=None)
 
     def copy(placement: Placement, size: int) -> Look:
-        """A by-reference copy, where the handler and the function were told that it is."""
-        told = _address(placement, frame.passed, frame.before) - raw.hit.sp
+        """Return a by-reference copy, at the addresses that handler and function were passed."""
+        passed_at = _address(placement, frame.passed, frame.before) - raw.hit.sp
         seen_at = _address(placement, frame.arrived, frame.seen)
         return Look(
             seen_at,
-            _slice(frame.before, told, size),
-            _slice(frame.after, told, size),
+            _slice(frame.before, passed_at, size),
+            _slice(frame.after, passed_at, size),
             _slice(frame.seen, seen_at - raw.hit.sp, size),
         )
 
@@ -159,7 +161,7 @@ def observe(image: FrameImage, raw: Observation) -> Observation:
         at, size = image.object, case.object.size
         looked = Look(
             raw.hit.sp + at,
-            # The caller's, where no handler looked at it.
+            # Without a handler that looked at it, the object is as the caller made it.
             _slice(frame.before, at, size) or case.object.before(at),
             _slice(frame.after, at, size),
             _slice(frame.seen, at, size),
@@ -180,7 +182,7 @@ def observe(image: FrameImage, raw: Observation) -> Observation:
 
 
 def _is_whole(image: FrameImage, frame: CallerFrame) -> bool:
-    """What was looked at has the size that it has in the image."""
+    """Return whether registers and frame have the same size as in the image."""
     registers, stack = len(image.registers), len(image.frame)
     return all(
         data is None or len(data) == size
@@ -193,7 +195,7 @@ def _is_whole(image: FrameImage, frame: CallerFrame) -> bool:
 
 
 def _slice(data: bytes | None, start: int, size: int) -> bytes | None:
-    """Bytes of a frame; None where they are not in it."""
+    """Return bytes of a frame, or None where they lie outside of it."""
     return data[start : start + size] if data and 0 <= start <= len(data) - size else None
 
 
@@ -204,7 +206,7 @@ def _address(placement: Placement, registers: bytes | None, frame: bytes | None)
 def _passed(
     placement: Placement, size: int, registers: bytes | None, frame: bytes | None
 ) -> bytes | None:
-    """The bytes that a function finds where an argument is passed."""
+    """Return the bytes that a function finds where an argument is passed, or None."""
     if placement.stack is not None:
         return frame[placement.stack : placement.stack + size] if frame else None
     start = 8 * placement.general[0]
@@ -212,7 +214,7 @@ def _passed(
 
 
 def _stray(image: FrameImage, frame: CallerFrame) -> frozenset[int]:
-    """Bytes of the frame that belong to nothing, and changed all the same."""
+    """Return the offsets of bytes that changed although nothing in the frame owns them."""
     case = image.case
     owned = set(range(case.layout.stack_size))
     for index, offset in image.copies.items():
@@ -220,7 +222,7 @@ def _stray(image: FrameImage, frame: CallerFrame) -> frozenset[int]:
     if case.object and image.object is not None:
         owned.update(range(image.object, image.object + case.object.size))
     if image.record is not None:
-        # The guest fills it in, so only the guest can tell what it was.
+        # The guest fills in the frame record, so the image does not have its content.
         owned.update(range(image.record, image.record + RECORD_SIZE))
     moments = (frame.before, frame.after, frame.seen)
     found = {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Predictions without a guest: an assumed frame stands in for a measured one.
+Predictions without a guest, from an assumed frame in place of a measured one.
 
 The two layouts are those that compilers in use have: gcc 12 keeps the frame
 record below the locals, right above the outgoing arguments; gcc 16 above them.
@@ -22,7 +22,7 @@ FRAME_RECORD = 16
 # The stack protector's word, above the locals.
 CANARY = 8
 _SP = 0xFFFF800008000000
-# Stands beside the arguments' indices.
+# The object's key among the arguments' indices.
 _OBJECT = -1
 
 
@@ -34,12 +34,12 @@ class RecordPosition(enum.Enum):
 
 
 def predict_assumed(case: Case, policy: Policy, frame: RecordPosition) -> Prediction:
-    """Predict for a stack that is laid out as lay_out() has it."""
+    """Return the prediction for the stack that lay_out() returns."""
     return predict(case, policy, *lay_out(case, frame))
 
 
 def lay_out(case: Case, frame: RecordPosition) -> tuple[Hit, MeasuredFrame]:
-    """The stack at a hit: the frame of the caller, and of its caller where the case has one."""
+    """Return the stack at a hit: the caller's frame, and its caller's where the case uses it."""
     copies = [
         index
         for index, placement in enumerate(case.layout.placements)
@@ -69,29 +69,33 @@ def lay_out(case: Case, frame: RecordPosition) -> tuple[Hit, MeasuredFrame]:
 def _frame(
     case: Case, frame: RecordPosition, whose: cases.Frame, copies: Iterable[int], start: int
 ) -> tuple[int, dict[int, int], int]:
-    """Above outgoing arguments: the frame record, the locals, and the frame's end."""
+    """
+    Lay out a frame above its outgoing arguments, which end at `start`.
+
+    Returns the address of its frame record, the addresses of its locals, and its end.
+    """
     locals_ = {
         index: (case.arguments[index].type.size, max(8, case.arguments[index].type.align))
         for index in copies
     }
     if case.object and case.object.frame is whose:
         locals_[_OBJECT] = (case.object.size, 8)
-    # The first one is the topmost.
+    # The compiler puts the first local at the highest address.
     cursor, offsets = -CANARY, {}
     for index, (size, align) in locals_.items():
         cursor = (cursor - size) // align * align
         offsets[index] = cursor
-    room = align_up(-cursor, 16) if locals_ else 0
-    end = start + room + FRAME_RECORD
+    locals_size = align_up(-cursor, 16) if locals_ else 0
+    end = start + locals_size + FRAME_RECORD
     if frame is RecordPosition.BELOW:
         record, top = start, end
     else:
-        record = top = start + room
+        record = top = start + locals_size
     return record, {index: top + offset for index, offset in offsets.items()}, end
 
 
 def _va_list(stack: int) -> bytes:
-    """As va_start leaves it in a function with one named argument."""
+    """Return a va_list as va_start leaves it in a function with one named argument."""
     return b"".join(
         (
             stack.to_bytes(8, "little"),

@@ -19,7 +19,7 @@ class Agent(enum.Enum):
     HANDLER = "handler"
     # On the same CPU, while the handler waits.
     INTERRUPT = "interrupt"
-    # Another one, while the handler waits.
+    # Another CPU, while the handler waits.
     CPU = "cpu"
 
 
@@ -36,17 +36,17 @@ class Argument:
     """One argument and the bytes that the caller passes."""
 
     type: CType
-    # As long as the type; for a va_list empty, as only the guest knows them.
+    # As long as the type; empty for a va_list, whose bytes only the guest knows.
     value: bytes
 
     @property
     def flip_mask(self) -> int:
-        """Which bits of each byte a handler can change and leave a valid value."""
+        """The bits of each byte that a handler can invert without making the value invalid."""
         return 0x01 if self.type == BOOL else 0xFF
 
 
 def default_value(type_: CType, index: int) -> bytes:
-    """What argument `index` is passed where nobody says; no byte of it is zero."""
+    """Return the default value of argument `index`; no byte of it is zero."""
     if type_ == VA_LIST:
         return b""
     if type_ == BOOL:
@@ -64,13 +64,13 @@ class Consume:
 
 @dataclass(frozen=True)
 class Handler:
-    """What the handler does, in this order; nothing, where all is empty."""
+    """What the handler does, in this order; with the defaults it does nothing."""
 
     # Bytes of stack used by a deep call.
     dive: int = 0
     # Indices of the parameters that it assigns to: every bit is inverted.
     assign: tuple[int, ...] = ()
-    # Bytes from SP that it inverts.
+    # The number of bytes, from SP upwards, that it inverts.
     overwrite: int = 0
     consume: Consume | None = None
 
@@ -82,29 +82,29 @@ class ObjectKind(enum.Enum):
     BYTES = "bytes"
     # A word: one is added.
     COUNTER = "counter"
-    # A struct completion: complete().  Looked at is its count.
+    # A struct completion: complete() is called.  Its count is what is compared.
     COMPLETION = "completion"
     # The head of an empty list: list_add().
     LIST = "list"
 
 
-# Of the kinds that have a size of their own, in bytes.
+# The size in bytes of each kind whose size is fixed.
 _SIZES = {ObjectKind.COUNTER: 8, ObjectKind.COMPLETION: 4, ObjectKind.LIST: 16}
 
 
 @dataclass(frozen=True)
 class Object:
-    """A variable on the caller's stack that others have every right to write to."""
+    """A variable on the caller's stack that others may legitimately write to."""
 
     kind: ObjectKind
     # In bytes.
     size: int
     frame: Frame = Frame.CALLER
-    # Who writes to it while the handler runs; None: nobody.
+    # Who writes to it while the handler runs, or None.
     writer: Agent | None = None
 
     def before(self, at: int) -> bytes:
-        """What the caller leaves there; `at` is the object's address."""
+        """Return the object's bytes before it is written to; `at` is its address."""
         match self.kind:
             case ObjectKind.BYTES:
                 return bytes(0xA0 | offset % 16 for offset in range(self.size))
@@ -116,7 +116,7 @@ class Object:
                 return at.to_bytes(8, "little") * 2
 
     def after(self, at: int, node: int) -> bytes:
-        """What the writer leaves there; `node` is the address of a list's new entry."""
+        """Return the object's bytes afterwards; `node` is the address of a list's new entry."""
         before = self.before(at)
         match self.kind:
             case ObjectKind.BYTES:
@@ -128,12 +128,16 @@ class Object:
                 return node.to_bytes(8, "little") * 2
 
 
-# Adding one to it changes each of its bytes.
+# Adding one to this value changes every byte of it.
 COUNTER_START = (1 << 56) - 1
 
 
 def object_size(kind: ObjectKind, size: int | None) -> int:
-    """The bytes of an object that are looked at; raises ValueError."""
+    """
+    Return the size in bytes of an object, `size` for a kind without a fixed one.
+
+    Raises ValueError where a size is missing, or given for a kind that has a fixed one.
+    """
     own = _SIZES.get(kind)
     if (own is None) == (size is None):
         raise ValueError(
@@ -150,16 +154,16 @@ class Case:
     # What it shows, in one sentence.
     shows: str
     arguments: tuple[Argument, ...]
-    # The first so many arguments are in the prototype; the rest is variadic.
+    # How many arguments are in the prototype; the rest is variadic.
     named: int
     handler: Handler = Handler()
     context: Context = Context.PROCESS
-    # False: FP holds no frame's address at the call.
+    # False if FP holds no frame's address at the call.
     valid_fp: bool = True
     # By-reference arguments that the caller passes on without a copy.
     forwarded: tuple[int, ...] = ()
     object: Object | None = None
-    # Who calls another probed function while the handler runs; None: nobody.
+    # Who calls another probed function while the handler runs, or None.
     nested: Agent | None = None
 
     @property
@@ -177,12 +181,12 @@ class Case:
 
     @property
     def signature(self) -> str:
-        """As a C prototype would list it, equal neighbours counted."""
+        """The argument types in words, as describe() returns them."""
         return describe(self.types, self.named)
 
 
 def describe(types: Sequence[CType], named: int) -> str:
-    """Argument types in words: "8 x long, pair, ..."."""
+    """Return argument types in words: "8 x long, pair, ..."."""
     words: list[tuple[str, int]] = []
     for index, type_ in enumerate(types):
         if index == named:

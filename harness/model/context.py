@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Contexts: where a probed function is called, and all that follows from that."""
+"""Contexts: where a probed function is called, and what that means for the stack."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Context(enum.Enum):
 
     @property
     def traits(self) -> Traits:
-        """What it means for the stack."""
+        """What this context means for the stack."""
         return _TRAITS[self]
 
 
@@ -28,20 +28,20 @@ class Context(enum.Enum):
 class Traits:
     """What a context means for the stack; all sizes are in bytes."""
 
-    # Whether it runs on an interrupt's stack, where the kernel has one; None: by the kernel's
-    # version and by who raised it.
+    # Whether the function runs on an interrupt stack, where the kernel has one; None where that
+    # depends on the kernel's version and on what raised the softirq.
     on_irq_stack: bool | None
-    # The depth of a hit, which is the distance between SP and the stack's top; None: any.
+    # Limits for the depth of a hit, the distance between SP and the stack's top; None for no limit.
     least_depth: int | None = None
     most_depth: int | None = None
-    # Without a guest: from the end of the case's own frames to the top, about as Debian's
-    # 6.1 has it, and the stack.
+    # Assumptions for predictions without a guest: the distance from the end of the case's own
+    # frames to the stack's top, about as in Debian's 6.1, and which stack it is.
     assumed_depth: int
     assumed_on_irq_stack: bool
-    # All arguments of a case, and of one that is drawn.
+    # Limits for all arguments of a case together, and of a case that is drawn at random.
     arguments_max: int = 4096
     drawn_arguments_max: int = 1024
-    # The caller's frame, where the guest makes it from data.
+    # Limit for the caller's frame of a case that is sent to the guest as data.
     frame_max: int = 4096
 
 

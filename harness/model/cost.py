@@ -3,9 +3,9 @@
 What a jprobe's hit costs, in instructions.
 
 A function of nine words is called many times without and with a jprobe, and the
-guest's counter is read before and after.  On a machine whose time is what it has run,
-one nanosecond an instruction, the counter counts instructions; a loop of known length
-tells whether it does.
+guest's counter is read before and after.  On a machine that advances its clock by one
+nanosecond for each instruction, the counter counts instructions; a loop of known length
+shows whether it does.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from dataclasses import dataclass
 from harness.model.policy import Hit, Policy, save
 
 NANO = 1e-9
-# Ticks by which a measured time may be off: one at each end.
+# A measured time may be off by this many ticks: one at each end.
 BLUR = 2
 
 
 @dataclass(frozen=True)
 class CostRecord:
-    """One record of the guest's."""
+    """The guest's record of one cost measurement."""
 
     # Position in the plan, from 1.
     seq: int
     # The plan's line, as the guest read it.
     line: str
-    # Of the last hit.
+    # The stack at the last hit.
     hit: Hit
     hits: int
     # Runs of the handler, and of the probed function.
@@ -39,15 +39,15 @@ class CostRecord:
     probed: int
     # Ticks in a second.
     frequency: int
-    # Of the loop of known length, and the ticks that it took.
+    # Instructions in the loop of known length, and the ticks that it took.
     instructions: int
     ticks: int
-    # Taint flags that the kernel gained meanwhile.
+    # Taint flags that the kernel gained during the measurement.
     new_taint: int
 
     @property
     def counts_instructions(self) -> bool:
-        """The guest's time is what it has run."""
+        """Whether the guest's clock advances by one nanosecond for each instruction."""
         expected = self.instructions * NANO * self.frequency
         return abs(self.ticks - expected) <= BLUR
 
@@ -58,7 +58,7 @@ class CostRecord:
 
 
 def judge(policy: Policy, cost: CostRecord, calls: int) -> tuple[str, ...]:
-    """What is not as it must be after so many calls, in sentences."""
+    """Return, in sentences, what differs from the prediction after `calls` calls."""
     return tuple(_mismatches(policy, cost, calls))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Expected bytes: what the model says that the probed function, or the caller, finds."""
+"""Expected bytes: what the probed function, or the caller, finds according to the model."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Collection
 from harness.model.observation import Look
 from harness.model.verdict import Verdict
 
-# What bytes are of, by name.
+# Names of places whose bytes are expected.
 AREA = "area"
 OBJECT = "object"
 
 
 def argument_name(index: int) -> str:
-    """Of the value of an argument, or of a by-reference one the copy."""
+    """Return the place's name for an argument's value, or a by-reference argument's copy."""
     return f"argument {index}"
 
 
 def arrives(verdict: Verdict) -> dict[str, bytes]:
     """
-    By place what arrives there.
+    Return the expected bytes by the name of their place.
 
-    Left out is what the handler was not seen to find.
+    A place that was not recorded before the handler is left out.
     """
     prediction, observation = verdict.prediction, verdict.observation
     sp = observation.hit.sp
@@ -41,7 +41,7 @@ def arrives(verdict: Verdict) -> dict[str, bytes]:
 
 
 def _arrives(look: Look, writes: Collection[int], restored: range, start: int) -> bytes:
-    """What the handler writes stays, but for what is put back."""
+    """Return the bytes after the handler, with those that the policy restores put back."""
     if not look.before or not look.after:
         return b""
     return bytes(

@@ -12,9 +12,9 @@ from harness.model.policy import Hit
 
 @dataclass(frozen=True)
 class Look:
-    """Bytes at one place at up to three moments; None where it was not looked at."""
+    """The bytes at one place at up to three moments; None where they were not recorded."""
 
-    # Address, 0 for the argument area (which starts at SP).
+    # The address; 0 for the argument area, which starts at SP.
     at: int = 0
     # As the handler found it.
     before: bytes | None = None
@@ -47,12 +47,12 @@ class Nested:
 
 @dataclass(frozen=True)
 class CallerFrame:
-    """The caller's registers and frame, of a case that came as data."""
+    """The caller's registers and frame, for a case that was sent as data."""
 
     # x0-x7 as the handler, and as the probed function found them; 64 bytes.
     passed: bytes | None
     arrived: bytes | None
-    # From SP at the call, at the moments of a Look.
+    # The frame from SP at the call upwards, at the moments of a Look.
     before: bytes | None
     after: bytes | None
     seen: bytes | None
@@ -60,30 +60,30 @@ class CallerFrame:
 
 @dataclass(frozen=True)
 class Observation:
-    """One record of the guest's."""
+    """The guest's record of one play."""
 
     # Position in the plan, from 1.
     seq: int
     # The plan's line, as the guest read it.
     line: str
     hit: Hit
-    # In which the probed function ran.
+    # The context in which the probed function ran.
     context: Context
     counts: Counts
-    # Bytes copied at the hit, -1 when the handler was skipped; None: not told.
+    # Bytes copied at the hit, -1 if the handler was skipped, None if the kernel does not report it.
     saved: int | None
-    # Bytes written past the save buffer; None: not told.
+    # Bytes written past the save buffer, None if the kernel does not report it.
     overflow: int | None
     # The argument area on the stack.
     area: Look
-    # By argument index: as the compiled function's own code read it.
+    # By argument index: the argument as the compiled function's own code read it.
     arguments: Mapping[int, Look] = field(default_factory=dict)
     object: Look | None = None
     # Address of the entry that was added to an object that is a list.
     node: int = 0
     nested: Nested | None = None
     frame: CallerFrame | None = None
-    # Offsets from SP of bytes of `frame` that changed and are nobody's.
+    # Offsets from SP of bytes of `frame` that changed although nothing in it owns them.
     stray: frozenset[int] = frozenset()
     # Taint flags that the kernel gained while the case ran.
     new_taint: int = 0

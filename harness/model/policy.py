@@ -2,8 +2,8 @@
 """
 What each stack policy saves at a hit, as the review of July 2016 states it.
 
-kernel-modules/stack-policy/stack_policy.h is what these predictions are held
-against.  Do not derive one from the other.
+These predictions are compared with what kernel-modules/stack-policy/stack_policy.h
+does.  Do not derive one from the other.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 
 class Rule(enum.Enum):
-    """How a policy computes its window; the values are the guest's words."""
+    """How a policy computes its window; the values are the words of a plan."""
 
-    # Nothing: v4.8 as released.
+    # Saves nothing: v4.8 as released.
     NONE = "none"
     # min(size, top - SP): other architectures, and v15 with the overflow fix
     # (kernel commit ab4c1325d4bf).
@@ -26,14 +26,14 @@ class Rule(enum.Enum):
     # FP - SP; the hook is skipped when that is more than the buffer or FP is
     # not a frame on this stack.
     FP_DELTA = "fp-delta"
-    # All from SP to the stack's top.
+    # Everything from SP to the stack's top.
     THREAD_SIZE = "thread-size"
     # Whatever the kernel's own jprobes do; nothing is predicted of it.
     KERNEL = "kernel"
 
     @property
     def sized(self) -> bool:
-        """Whether it has a buffer of a size that somebody chooses."""
+        """Whether the rule has a save buffer whose size can be chosen."""
         return self in (Rule.FIXED, Rule.V15, Rule.FP_DELTA)
 
 
@@ -42,7 +42,7 @@ class Policy:
     """One rule with its buffer."""
 
     rule: Rule
-    # Bytes of save buffer, for rules that do not fix it themselves.
+    # Size of the save buffer in bytes, for rules whose buffer size can be chosen.
     size: int = 0
 
 
@@ -55,9 +55,9 @@ class Hit:
     fp: int
     # First address above the stack.
     top: int
-    # On a per-CPU interrupt stack.
+    # Whether this is a per-CPU interrupt stack.
     irq: bool
-    # 0: interrupts run on the stack of the task that they interrupt.
+    # 0 if interrupts run on the stack of the task that they interrupt.
     irq_stack_size: int
 
 
@@ -72,21 +72,21 @@ class Save:
 
 
 def fp_is_frame(hit: Hit) -> bool:
-    """FP points at a two-word frame record between SP and the stack's top."""
+    """Return whether FP points at a two-word frame record between SP and the stack's top."""
     return hit.fp % 8 == 0 and hit.sp <= hit.fp <= hit.top - 16
 
 
 def save(policy: Policy, hit: Hit) -> Save | None:
-    """What `policy` saves at `hit`; None where it skips the hook."""
-    room = hit.top - hit.sp
+    """Return what `policy` saves at `hit`, or None where it skips the handler."""
+    depth = hit.top - hit.sp
     match policy.rule:
         case Rule.NONE:
             return Save(0, 0)
         case Rule.FIXED:
-            return Save(min(policy.size, room), 0)
+            return Save(min(policy.size, depth), 0)
         case Rule.V15:
             limit = hit.irq_stack_size if hit.irq else policy.size
-            window = min(limit, room)
+            window = min(limit, depth)
             return Save(window, max(0, window - policy.size))
         case Rule.FP_DELTA:
             delta = hit.fp - hit.sp
@@ -94,7 +94,7 @@ def save(policy: Policy, hit: Hit) -> Save | None:
                 return None
             return Save(delta, 0)
         case Rule.THREAD_SIZE:
-            return Save(room, 0)
+            return Save(depth, 0)
         case Rule.KERNEL:
             raise ValueError("what a kernel does itself is not known")
 
@@ -103,9 +103,9 @@ def save(policy: Policy, hit: Hit) -> Save | None:
 class Changes:
     """What is done to a tree before it is built."""
 
-    # Files of the user's, in order.
+    # The user's patch files, in order.
     patches: tuple[str, ...] = ()
-    # NAME=VALUE of macros that the tree defines.
+    # NAME=VALUE for macros that the tree defines.
     settings: tuple[str, ...] = ()
 
 
@@ -117,15 +117,15 @@ class Variant:
     """A named policy."""
 
     name: str
-    # As the guest is told.
+    # The policy that the guest is asked to follow.
     policy: Policy
     # What it saves, in words.
     saves: str
     # Who proposed or ships it.
     origin: str
-    # Of a kernel's own policy: what is done to its tree.
+    # For a kernel's own policy: what is done to its tree.
     changes: Changes = NO_CHANGES
-    # Of a kernel's own policy: what it was found to be, None where nobody knows.
+    # For a kernel's own policy: which one it was found to be, or None if that is not known.
     found: Policy | None = None
 
     @property

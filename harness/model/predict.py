@@ -45,12 +45,12 @@ class MeasuredFrame:
     pointees: Mapping[int, int]
     # By argument index: the content of a va_list before the handler.
     va_lists: Mapping[int, bytes]
-    # The caller's object, 0 where the case has none.
+    # The address of the caller's object, 0 where the case has none.
     object: int = 0
-    # The entry that is added to an object that is a list.
+    # The address of the entry that is added to an object that is a list.
     node: int = 0
-    # Stacked arguments of which the compiler gave the handler a copy of its own;
-    # what it assigns to them reaches nobody.
+    # Stacked arguments that the handler reads and writes in a copy in its own frame, because
+    # the compiler chose so; an assignment to one has no effect outside of the handler.
     kept: Collection[int] = ()
 
 
@@ -58,24 +58,24 @@ class MeasuredFrame:
 class Prediction:
     """What a policy does to a case."""
 
-    # False: the policy skips the handler.
+    # False if the policy skips the handler.
     runs: bool
-    # Bytes copied at the hit, 0 when it is skipped.
+    # Bytes copied at the hit, 0 if the handler is skipped.
     window: int
     # Bytes written past the save buffer.
     overflow: int
-    # Bytes of the argument area that the handler writes to.
+    # Offsets of bytes in the argument area that the handler writes to.
     area_writes: Offsets
-    # By argument index: bytes that it writes to in a by-reference argument's copy.
+    # By argument index: offsets of bytes that it writes to in a by-reference argument's copy.
     copy_writes: Mapping[int, Offsets]
-    # By argument index: value bytes that the probed function sees changed;
+    # By argument index: offsets of value bytes that the probed function sees changed;
     # arguments that stay intact are left out.
     corrupt: Mapping[int, Offsets]
     # What is written to the caller's object while the handler runs.
     object_after: bytes
-    # Bytes of the caller's object that lose that write.
+    # Offsets of bytes of the caller's object in which that write is lost.
     lost: Offsets
-    # Stacked arguments that the handler assigns to in a copy of its own only.
+    # Stacked arguments that the handler assigns to only in a copy in its own frame.
     kept: frozenset[int]
     damage: frozenset[Damage]
 
@@ -100,7 +100,7 @@ SKIPPED = Prediction(
 
 
 def ranges(offsets: Iterable[int]) -> list[tuple[int, int]]:
-    """Offsets as half-open ranges [start, end), in order."""
+    """Return offsets as half-open ranges [start, end), in order."""
     result: list[tuple[int, int]] = []
     for offset in sorted(offsets):
         if result and result[-1][1] == offset:
@@ -112,7 +112,7 @@ def ranges(offsets: Iterable[int]) -> list[tuple[int, int]]:
 
 def consumed(va_list: bytes, words: int) -> bytes:
     """
-    A va_list after `words` long arguments were read from it.
+    Return a va_list's bytes after `words` long arguments were read from it.
 
     The algorithm is that of AAPCS64 section 10.1.5, "the va_arg() macro": from
     the saved registers while __gr_offs is negative, then from __stack.
@@ -133,7 +133,7 @@ def consumed(va_list: bytes, words: int) -> bytes:
 
 
 def _storage(case: Case, hit: Hit, places: MeasuredFrame, index: int) -> int | None:
-    """Address of an argument's bytes, None where they are in registers."""
+    """Return the address of an argument's bytes, or None where they are in registers."""
     placement = case.layout.placements[index]
     if placement.by_reference:
         return places.pointees[index]
@@ -141,7 +141,7 @@ def _storage(case: Case, hit: Hit, places: MeasuredFrame, index: int) -> int | N
 
 
 def _writes(case: Case, hit: Hit, places: MeasuredFrame) -> Iterator[tuple[int, int]]:
-    """Half-open address ranges that the handler itself writes to, but for the object."""
+    """Yield the half-open address ranges that the handler writes to, without the object."""
     handler = case.handler
     for index in handler.assign:
         if index in places.kept:
@@ -162,7 +162,7 @@ def _writes(case: Case, hit: Hit, places: MeasuredFrame) -> Iterator[tuple[int, 
 
 
 def _object_write(case: Case, places: MeasuredFrame) -> tuple[bytes, Offsets]:
-    """What the object holds after the write to it, and the bytes that it changes."""
+    """Return the object's bytes after the write to it, and the offsets that the write changes."""
     if case.object is None:
         return b"", frozenset()
     before = case.object.before(places.object)
@@ -173,7 +173,7 @@ def _object_write(case: Case, places: MeasuredFrame) -> tuple[bytes, Offsets]:
 
 
 def predict(case: Case, policy: Policy, hit: Hit, places: MeasuredFrame) -> Prediction:
-    """Predict a play of `case` under `policy` from the stack at the hit."""
+    """Return the prediction for a play of `case` under `policy`, from the stack at the hit."""
     saved = save(policy, hit)
     if saved is None:
         return SKIPPED

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-One jprobe that all CPUs hit at once: what must hold, whatever the interleaving.
+One jprobe that all CPUs hit at once, and what must hold for any interleaving.
 
 On each CPU a task calls the probed function, and so do interrupts.  The function
 takes eight words in registers and one on the stack, of which the handler inverts
@@ -22,7 +22,7 @@ STACKED = 8
 
 @dataclass(frozen=True)
 class Caller:
-    """What one caller counted: a CPU's task, or the interrupts on that CPU."""
+    """The counts of one caller, which is a CPU's task or the interrupts on that CPU."""
 
     cpu: int
     context: Context
@@ -30,17 +30,17 @@ class Caller:
     # Runs of the handler, and of the probed function.
     handler: int
     target: int
-    # Of these, with the stacked argument as the handler left it.
+    # Runs of the probed function that found the stacked argument as the handler left it.
     corrupt: int
-    # Runs of either with an argument that was not passed.
+    # Runs of handler or function in which an argument was not one that had been passed.
     wrong: int
-    # Handlers that were running while one of these was, itself included.
+    # The most handlers that ran at the same time as one of this caller's, which is included.
     at_once: int
 
 
 @dataclass(frozen=True)
 class Storm:
-    """One record of the guest's."""
+    """The guest's record of one storm."""
 
     # Position in the plan, from 1.
     seq: int
@@ -51,10 +51,10 @@ class Storm:
     hits: int
     missed: int
     skipped: int
-    # Of one call in each context, while nobody else called.
+    # The stack at one hit in each context, measured while there was no other caller.
     stacks: Mapping[Context, Hit]
     callers: tuple[Caller, ...]
-    # Taint flags that the kernel gained meanwhile.
+    # Taint flags that the kernel gained during the storm.
     new_taint: int
 
     @property
@@ -67,12 +67,12 @@ class Storm:
 
     @property
     def at_once(self) -> int:
-        """CPUs that were seen in the handler at once."""
+        """The most CPUs that were seen in the handler at the same time."""
         return max((caller.at_once for caller in self.callers), default=0)
 
 
 def judge(policy: Policy, storm: Storm, cpus: int, milliseconds: int) -> tuple[str, ...]:
-    """What is not as it must be after a storm on `cpus` CPUs, in sentences."""
+    """Return, in sentences, what is wrong after a storm on `cpus` CPUs."""
     return tuple(_mismatches(policy, storm, cpus, milliseconds))
 
 
@@ -123,10 +123,10 @@ def _caller(policy: Policy, hit: Hit, caller: Caller) -> Iterator[str]:
     if not least <= caller.handler <= most:
         yield f"the handler ran {caller.handler} times, predicted {least} to {most}"
     window = saved.window if saved else 0
-    # An argument of which a part was put back is neither as passed nor as left.
+    # An argument that was restored in part is neither as passed nor as the handler left it.
     left = caller.handler if window == 0 else 0
     partly = caller.handler if 0 < window < STACKED else 0
     if caller.corrupt != left:
         yield f"{caller.corrupt} arguments arrived as the handler left them, predicted {left}"
     if caller.wrong != partly:
-        yield f"{caller.wrong} times an argument was one that nobody passed, predicted {partly}"
+        yield f"{caller.wrong} times an argument was not one that was passed, predicted {partly}"

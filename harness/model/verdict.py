@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Prediction against observation, byte by byte."""
+"""Verdicts, which compare a prediction with an observation byte by byte."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from harness.model.predict import (
 
 @dataclass(frozen=True)
 class Verdict:
-    """One cell of the table."""
+    """A prediction compared with an observation: one cell of the table."""
 
     prediction: Prediction
     observation: Observation
-    # By argument index: value bytes that the probed function saw changed.
+    # By argument index: offsets of value bytes that the probed function saw changed.
     corrupt: Mapping[int, Offsets]
-    # Bytes of the caller's object that lost a legitimate write.
+    # Offsets of bytes of the caller's object in which a legitimate write was lost.
     lost: Offsets
-    # What differs, in sentences; empty where all is as predicted.
+    # What differs, in sentences; empty where everything is as predicted.
     mismatches: tuple[str, ...]
-    # False: not played as planned, so that nothing was compared.
+    # False if the case was not played as planned, so that nothing was compared.
     judged: bool = True
 
     @property
@@ -46,15 +46,15 @@ class Verdict:
         return self.prediction.label
 
 
-# Stands in for a va_list that a broken record does not show.
+# Used in place of a va_list that is missing from a broken record.
 _NO_VA_LIST = bytes(VA_LIST.size)
 
 
 def places(case: Case, observation: Observation, kept: Collection[int] = ()) -> MeasuredFrame:
     """
-    The frame layout that a prediction needs, as it was measured.
+    Return the measured frame layout that a prediction needs.
 
-    What a broken record lacks is at address 0; such a record has no verdict.
+    An address that is missing from a broken record is 0; such a record gets no verdict.
     """
     pointees = {}
     va_lists = {}
@@ -91,7 +91,7 @@ def _describe(offsets: Offsets) -> str:
 
 
 def _plan_mismatches(case: Case, runs: bool, observation: Observation) -> Iterator[str]:
-    """A case whose probe was not hit exactly as planned has no verdict."""
+    """Yield a sentence for each way in which the play was not as planned."""
     counts = observation.counts
     planned = {
         "hits": 1,
@@ -111,7 +111,7 @@ def _plan_mismatches(case: Case, runs: bool, observation: Observation) -> Iterat
 
 
 def _stack_mismatches(case: Case, observation: Observation) -> Iterator[str]:
-    """The hit must have been on the stack, and at the height, that the context means."""
+    """Yield a sentence where the hit's stack, or its depth, is not one of the case's context."""
     hit, traits = observation.hit, case.context.traits
     on_irq_stack = hit.irq if traits.on_irq_stack is None else traits.on_irq_stack
     # Up to v4.4 arm64 has no interrupt stack.
@@ -129,10 +129,10 @@ _MOMENTS = ("before", "after", "seen")
 
 
 def _missing_looks(case: Case, runs: bool, observation: Observation) -> Iterator[str]:
-    """Bytes that nobody looked at are not bytes that stayed the same."""
+    """Yield a sentence for each place whose bytes are missing, or were not to be recorded."""
 
     def missing(look: Look | None, size: int, moments: Iterable[str]) -> bool:
-        """A moment that must be there is not, or one that is there is of another size."""
+        """Return whether a moment is missing, or has bytes of another size."""
         if look is None:
             return True
         sizes = {moment: len(getattr(look, moment) or b"") for moment in _MOMENTS}
@@ -143,23 +143,23 @@ def _missing_looks(case: Case, runs: bool, observation: Observation) -> Iterator
         look = observation.arguments.get(index)
         moments = ("seen", *by_handler) if placement.by_reference else ("seen",)
         if missing(look, case.arguments[index].type.size, moments):
-            yield f"not played as planned: argument {index} was not looked at"
+            yield f"not played as planned: argument {index} was not recorded in full"
     for index in sorted(observation.arguments.keys() - range(len(case.arguments))):
-        yield f"not played as planned: there is no argument {index}, which was looked at"
+        yield f"not played as planned: there is no argument {index}, but it was recorded"
     if missing(observation.area, case.layout.stack_size, ("seen", *by_handler)):
-        yield "not played as planned: the argument area was not looked at"
+        yield "not played as planned: the argument area was not recorded in full"
     if case.object:
         after = ("after",) if runs else ()
         if missing(observation.object, case.object.size, ("before", "seen", *after)):
-            yield "not played as planned: the object was not looked at"
+            yield "not played as planned: the object was not recorded in full"
     elif observation.object:
-        yield "not played as planned: there is no object, which was looked at"
+        yield "not played as planned: there is no object, but one was recorded"
 
 
 def _write_mismatches(
     case: Case, prediction: Prediction, observation: Observation
 ) -> Iterator[str]:
-    """The handler must have written what it was told to, and nothing else."""
+    """Yield a sentence where the handler did not write exactly what the case asks for."""
 
     def differs(look: Look, predicted: Offsets, what: str) -> Iterator[str]:
         writes = _changed(look.before or b"", look.after or b"")
@@ -187,13 +187,13 @@ def _write_mismatches(
                 )
 
 
-# What a nested call passes and sees: nine words.
+# Bytes that a nested call passes, which are nine words.
 _NESTED_SIZE = 72
 _MISSED = Counts(hits=1, handler=0, target=1, missed=1, skipped=0)
 
 
 def _nested_mismatches(case: Case, runs: bool, observation: Observation) -> Iterator[str]:
-    """A nested probe is missed, and its function sees what was passed."""
+    """Yield a sentence where a nested probe was not missed, or its arguments did not arrive."""
     nested = observation.nested
     if nested is None:
         if case.nested and runs:
@@ -204,7 +204,7 @@ def _nested_mismatches(case: Case, runs: bool, observation: Observation) -> Iter
     elif nested.counts != _MISSED:
         yield f"the nested probe counted {nested.counts}, predicted {_MISSED}"
     elif len(nested.sent) != _NESTED_SIZE:
-        yield f"the nested function's arguments were looked at in {len(nested.sent)} bytes"
+        yield f"the nested function's arguments were recorded with {len(nested.sent)} bytes"
     elif nested.seen != nested.sent:
         yield (
             f"the nested function's arguments are corrupt in"
@@ -213,7 +213,7 @@ def _nested_mismatches(case: Case, runs: bool, observation: Observation) -> Iter
 
 
 def _place_mismatches(case: Case, observation: Observation) -> Iterator[str]:
-    """The raw stack must tell what the compiled function's own code told."""
+    """Yield a sentence where the raw stack differs from what the compiled function read."""
     area = observation.area.seen or b""
     for index, placement in enumerate(case.layout.placements):
         if placement.stack is None or placement.by_reference:
@@ -228,7 +228,7 @@ def _place_mismatches(case: Case, observation: Observation) -> Iterator[str]:
 
 
 def _stacked(case: Case, area: bytes | None, index: int) -> bytes | None:
-    """An argument's bytes in the argument area, None where it lies elsewhere."""
+    """Return an argument's bytes in the argument area, or None where it lies elsewhere."""
     placement = case.layout.placements[index]
     if not area or placement.stack is None or placement.by_reference:
         return None
@@ -236,7 +236,7 @@ def _stacked(case: Case, area: bytes | None, index: int) -> bytes | None:
 
 
 def _handed_mismatches(case: Case, observation: Observation) -> Iterator[str]:
-    """The handler must find what the caller passed."""
+    """Yield a sentence for each argument that the handler did not find as it was passed."""
     for index, argument in enumerate(case.arguments):
         stacked = _stacked(case, observation.area.before, index)
         found = observation.arguments[index].before or stacked
@@ -248,14 +248,14 @@ def _handed_mismatches(case: Case, observation: Observation) -> Iterator[str]:
 
 
 def _lost(look: Look | None, runs: bool) -> Offsets:
-    """Bytes of the object that no longer hold what was written to them last."""
+    """Return the offsets of bytes of the object in which the last write was lost."""
     if look is None:
         return frozenset()
     return _changed((look.after if runs else look.before) or b"", look.seen or b"")
 
 
 def _corrupt(case: Case, observation: Observation) -> dict[int, Offsets]:
-    """By argument index: value bytes that the probed function saw changed."""
+    """Return, by argument index, the value bytes that the probed function saw changed."""
     corrupt = {}
     for index, argument in enumerate(case.arguments):
         look = observation.arguments.get(index, Look())
@@ -268,7 +268,7 @@ def _corrupt(case: Case, observation: Observation) -> dict[int, Offsets]:
 
 
 def _as_seen(case: Case, observation: Observation, where: MeasuredFrame) -> Prediction:
-    """What a kernel of which nothing is known would have had to be predicted to do."""
+    """Return the prediction that fits the observation, for a kernel whose policy is unknown."""
     if not observation.counts.handler:
         return SKIPPED
     # What the handler writes is the same under every policy.
@@ -290,12 +290,12 @@ def judge(
     case: Case, policy: Policy, observation: Observation, kept: Collection[int] = ()
 ) -> Verdict:
     """
-    Hold what the guest saw against what the model predicts.
+    Compare what the guest observed with what the model predicts.
 
     The prediction takes from the observation only the stack at the hit and the
     addresses that the compiler chose; a difference in anything else is a
-    mismatch.  Of Rule.KERNEL nothing is predicted: a mismatch is what no policy
-    explains.  `kept` is as in MeasuredFrame.
+    mismatch.  For Rule.KERNEL nothing is predicted, and a mismatch is something
+    that no policy explains.  `kept` is as in MeasuredFrame.
     """
     where = places(case, observation, kept)
     if policy.rule is Rule.KERNEL:
@@ -320,7 +320,7 @@ def judge(
             left = observation.arguments[index].after
             left = left or _stacked(case, observation.area.after, index)
             if left and any(seen[offset] != left[offset] for offset in changed):
-                mismatches.append(f"argument {index} holds what no handler wrote")
+                mismatches.append(f"argument {index} holds bytes that no handler wrote")
         expected = prediction.corrupt.get(index, frozenset())
         if changed != expected:
             mismatches.append(
@@ -333,10 +333,10 @@ def judge(
             f"the caller's object lost {_describe(lost)}, predicted {_describe(prediction.lost)}"
         )
     if looked := observation.object:
-        # What is put back is what was there at the hit.
+        # A restore puts back the bytes that were there at the hit.
         before, seen = looked.before or b"", looked.seen or b""
         if any(seen[offset] != before[offset] for offset in lost):
-            mismatches.append("the caller's object holds what nobody wrote")
+            mismatches.append("the caller's object holds bytes that were never written to it")
     window = prediction.window if prediction.runs else -1
     if observation.saved not in (None, window):
         mismatches.append(f"{observation.saved} bytes were saved, predicted {window}")

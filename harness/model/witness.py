@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a debugger saw of a play, held against what the guest itself tells."""
+"""The witness: what a debugger saw of a play, compared with the guest's own record."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class Sighting:
-    """A probed function's entry, first before the handler and then after it."""
+    """What the debugger read at a probed function's entry, before and after the handler."""
 
     sp: int
     fp: int
@@ -33,7 +33,7 @@ class Sighting:
     # x0-x7.
     registers_before: tuple[int, ...]
     registers_after: tuple[int, ...]
-    # From SP to the top.
+    # Bytes from SP to the stack's top.
     stack_before: bytes
     stack_after: bytes
     # By argument index.
@@ -41,12 +41,12 @@ class Sighting:
 
 
 def stack_top(sp: int, stack_size: int) -> int:
-    """The end of the stack that SP lies on; stacks are aligned to their size."""
+    """Return the end of the stack that SP lies on; stacks are aligned to their size."""
     return align_up(sp + 1, stack_size)
 
 
 def copy_address(placement: Placement, registers: tuple[int, ...], stack: bytes) -> int:
-    """The address that stands for a by-reference argument (rule B.4)."""
+    """Return the address that is passed for a by-reference argument (rule B.4)."""
     if placement.stack is None:
         return registers[placement.general[0]]
     return int.from_bytes(stack[placement.stack : placement.stack + 8], "little")
@@ -56,9 +56,9 @@ def disagreements(
     case: Case, observation: Observation, sighting: Sighting | None
 ) -> tuple[str, ...]:
     """
-    Where a debugger and the guest differ, in sentences.
+    Return, in sentences, where a debugger and the guest differ.
 
-    Every byte that the guest tells of must be the one that was sighted, and no
+    Every byte that the guest recorded must be the one that the debugger read, and no
     other byte of the stack above SP may have changed.
     """
     if sighting is None:
@@ -68,19 +68,19 @@ def disagreements(
 
 def _disagreements(case: Case, observation: Observation, sighting: Sighting) -> Iterator[str]:
     hit = observation.hit
-    for name, seen, told in (
+    for name, seen, recorded in (
         ("SP", sighting.sp, hit.sp),
         ("FP", sighting.fp, hit.fp),
         ("the stack's top", sighting.top, hit.top),
     ):
-        if seen != told:
-            yield f"{name} was {seen:#x}, the guest tells {told:#x}"
+        if seen != recorded:
+            yield f"{name} was {seen:#x}, the guest recorded {recorded:#x}"
     for number in range(GENERAL_REGISTERS):
         passed, arrived = sighting.registers_before[number], sighting.registers_after[number]
         if passed != arrived:
             yield f"x{number} was {passed:#x} before the handler and {arrived:#x} after it"
 
-    told_of: set[int] = set()
+    covered: set[int] = set()
     for what, start, look in _looks(case, observation):
         at = start - sighting.sp
         size = len(look.seen or b"")
@@ -88,29 +88,29 @@ def _disagreements(case: Case, observation: Observation, sighting: Sighting) -> 
         if inside:
             before = sighting.stack_before[at : at + size]
             after = sighting.stack_after[at : at + size]
-            told_of.update(range(at, at + size))
+            covered.update(range(at, at + size))
         else:
             found = [copy for copy in sighting.copies.values() if copy.at == start]
             if not found:
                 yield f"{what} is not at {start:#x}"
                 continue
             before, after = found[0].before, found[0].after
-        # A handler that did not run told nothing; then nothing may have changed.
+        # A handler that did not run recorded nothing, so nothing may have changed.
         yield from _difference(f"{what} before the handler", before, look.before or look.seen)
         yield from _difference(f"{what} after it", after, look.seen)
     for index, copy in sighting.copies.items():
-        told = observation.arguments[index].at
-        if copy.at != told:
-            yield f"argument {index} is passed as {copy.at:#x}, the guest tells {told:#x}"
+        recorded = observation.arguments[index].at
+        if copy.at != recorded:
+            yield f"argument {index} is passed as {copy.at:#x}, the guest recorded {recorded:#x}"
 
     pairs = zip(sighting.stack_before, sighting.stack_after)
     changed = {offset for offset, pair in enumerate(pairs) if pair[0] != pair[1]}
-    for start, end in ranges(changed - told_of):
-        yield f"the stack changed at SP + {start} to {end - 1}, of which the guest does not tell"
+    for start, end in ranges(changed - covered):
+        yield f"the stack changed at SP + {start} to {end - 1}, which the guest did not record"
 
 
 def _looks(case: Case, observation: Observation) -> Iterator[tuple[str, int, Look]]:
-    """What the guest tells of memory: a name, an address and the bytes."""
+    """Yield the name, the address and the bytes of each place that the guest recorded."""
     yield "the argument area", observation.hit.sp, observation.area
     for index, placement in enumerate(case.layout.placements):
         look = observation.arguments.get(index)
@@ -120,8 +120,8 @@ def _looks(case: Case, observation: Observation) -> Iterator[tuple[str, int, Loo
         yield "the caller's object", observation.object.at, observation.object
 
 
-def _difference(what: str, seen: bytes, told: bytes | None) -> Iterator[str]:
-    differing = [i for i, pair in enumerate(zip(seen, told or b"")) if pair[0] != pair[1]]
+def _difference(what: str, seen: bytes, recorded: bytes | None) -> Iterator[str]:
+    differing = [i for i, pair in enumerate(zip(seen, recorded or b"")) if pair[0] != pair[1]]
     spans = ", ".join(f"{start} to {end - 1}" for start, end in ranges(differing))
     if spans:
-        yield f"{what} differs from what the guest tells in byte {spans}"
+        yield f"{what} differs from the guest's record in byte {spans}"

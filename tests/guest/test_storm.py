@@ -70,7 +70,7 @@ def test_one_storm_after_another_in_one_guest(kernel: Kernel, catalog: Catalog) 
         # A nested hit is not missed, and its handler shares the first one's state.
         ("if (ctl->phase != JPROBE_IDLE ||", "if (", "KernelDied|Hung|the handler ran"),
         # An interrupt's hit is taken for the way back from the handler.
-        ("ctl->regs.sp == regs->sp &&", "", "one that nobody passed"),
+        ("ctl->regs.sp == regs->sp &&", "", "not one that was passed"),
         # Two CPUs count at once, and one hit is lost.
         (
             "atomic_long_inc(&jp->stat.hits);",

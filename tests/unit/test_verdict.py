@@ -73,7 +73,7 @@ def test_rollback_of_what_others_write(kind: str, size: Iterable[int]) -> None:
     assert whole.object.seen
     other = dataclasses.replace(whole.object, seen=b"Z" * len(whole.object.seen))
     torn = judge(made, Policy(Rule.THREAD_SIZE), dataclasses.replace(whole, object=other))
-    assert "the caller's object holds what nobody wrote" in torn.mismatches
+    assert "the caller's object holds bytes that were never written to it" in torn.mismatches
 
 
 def test_bytes_of_another_size_have_no_verdict() -> None:
@@ -86,7 +86,7 @@ def test_bytes_of_another_size_have_no_verdict() -> None:
                 odd = {**whole.arguments, index: dataclasses.replace(look, **cut)}
                 found = judge(made, FIXED, dataclasses.replace(whole, arguments=odd))
                 assert not found.judged
-                assert f"argument {index} was not looked at" in found.mismatches[0]
+                assert f"argument {index} was not recorded" in found.mismatches[0]
     surplus = {**whole.arguments, 9: Look(0, b"1", b"1", b"1")}
     found = judge(OBJECT, FIXED, dataclasses.replace(whole, arguments=surplus))
     assert "there is no argument 9" in found.mismatches[0]
@@ -204,7 +204,7 @@ def test_missing_looks_are_not_as_planned() -> None:
     found = judge(BIG, FIXED, observe(BIG, FIXED, arguments={}))
     assert not found.agrees
     cut = observe(TWELVE, FIXED, area=Look(0, b"", b"", b""))
-    assert "the argument area was not looked at" in judge(TWELVE, FIXED, cut).mismatches[0]
+    assert "the argument area was not recorded" in judge(TWELVE, FIXED, cut).mismatches[0]
     for made, policy in ((BIG, FIXED), (OBJECT, NONE)):
         whole = observe(made, policy)
         for moment in ("before", "after", "seen"):
@@ -216,7 +216,7 @@ def test_missing_looks_are_not_as_planned() -> None:
             }
             looked = whole.object and dataclasses.replace(whole.object, **gone)
             short = dataclasses.replace(whole, arguments=arguments, object=looked)
-            assert "was not looked at" in judge(made, policy, short).mismatches[0]
+            assert "was not recorded" in judge(made, policy, short).mismatches[0]
 
 
 def test_a_copy_or_object_that_was_not_written_to_differs() -> None:

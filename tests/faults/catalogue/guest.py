@@ -59,7 +59,7 @@ FAULTS = (
     _unsound(
         "bytes of an argument in another size",
         replayed(changed(2, rb"(arg index=0 .*seen=)..", rb"\1")),
-        "argument 0 was not looked at",
+        "argument 0 was not recorded",
         full=True,
     ),
     _unsound(
