@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What comes from a Debian archive: packages, roots to build in, guests' programs."""
+"""Debian archives: packages, root file systems to build in, and programs for guests."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Debian's archive through a private apt: own state, own cache, no root.
+Access to a Debian archive through a private apt, which needs no root.
 
-Signatures and checksums are apt's business; the archive's address is that of
-the machine's own set-up or of the user's configuration.
+This apt has a state and a cache of its own, and checks signatures and checksums.
+The archive's address comes from the machine's own apt or from the user's configuration.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from harness.errors import ArchiveError, UntrustedArchiveError
 from harness.host import blame, temporary, tool
 from harness.settings import Archive, Source
 
-# Called with what is being fetched and how much of it is there, 0 to 100.
+# Called with the name of what is being fetched and the percentage that has arrived.
 Progress = Callable[[str, float], None]
 DOWNLOAD_SECONDS = 900
 EXIT_SECONDS = 30
-# Of a suite that has debugging symbols alone.
+# Ends the name of a suite that has only debugging symbols.
 _DEBUG = "-debug"
 # Suffixes of a suite's sister archives.
 _SUITE_SUFFIX = re.compile(r"-(security|updates|proposed-updates|backports)$")
@@ -47,8 +47,8 @@ class Package:
 
 
 def host_sources() -> list[Source]:
-    """The Debian archives that the machine itself installs from."""
-    # The site of a third party may carry the same names; its origin differs.
+    """Return the Debian archives that the machine itself installs from; raise ArchiveError."""
+    # A third party's archive may use the same suite names, but has another origin.
     form = "$(ORIGIN)|$(REPO_URI)|$(CODENAME)"
     done = tool.run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"])
     suites: dict[str, list[str]] = {}
@@ -68,7 +68,7 @@ def host_sources() -> list[Source]:
 
 
 def in_suites(archive: Archive, suites: Sequence[str]) -> Archive:
-    """The archive with `suites` and their sisters in place of the machine's own."""
+    """Return the archive with `suites` and their sisters in place of the machine's own."""
     sources = archive.sources or host_sources()
     if suites and not archive.sources:
         sources = _held([_moved(source, suites) for source in sources])
@@ -76,14 +76,14 @@ def in_suites(archive: Archive, suites: Sequence[str]) -> Archive:
 
 
 def _moved(source: Source, suites: Sequence[str]) -> Source:
-    """The source with `suites` in place of its own."""
+    """Return the source with `suites` in place of its own."""
     ends = {match[0] if (match := _SUITE_SUFFIX.search(name)) else "" for name in source.suites}
     names = sorted(suite + end for suite in suites for end in ends)
     return Source(uri=source.uri, keyring=source.keyring, suites=names)
 
 
 def _held(sources: list[Source]) -> list[Source]:
-    """The sources less the suites that they lack, as a third party's archive may."""
+    """Return the sources without the suites that they lack, as a third party's archive may."""
     with temporary.folder() as folder:
         apt = Apt(folder, Archive(sources=sources), host_architecture())
         lacking = apt.lacking()
@@ -95,24 +95,24 @@ def _held(sources: list[Source]) -> list[Source]:
         Source(source.uri, [suite for suite in source.suites if has(source, suite)], source.keyring)
         for source in sources
     ]
-    # Of none at all, apt itself says why.
+    # Where no suite is left, apt itself reports why.
     return [source for source in held if source.suites] or sources
 
 
 def host_architecture() -> str:
-    """Debian's name for the machine's own architecture."""
+    """Return Debian's name for the machine's own architecture."""
     return tool.check(["dpkg", "--print-architecture"]).strip()
 
 
 class Apt:
-    """An apt of our own below `folder`."""
+    """A private apt whose files lie below `folder`."""
 
     def __init__(self, folder: Path, archive: Archive, architecture: str) -> None:
         self.folder = folder
         self._archive = archive
         # The foreign architecture comes first: unqualified names mean it.
         self._architectures = dict.fromkeys([architecture, host_architecture()])
-        # Each question takes apt-cache most of a second.
+        # Remembered, since apt-cache takes most of a second for each query.
         self._known: dict[str, list[Package]] = {}
 
     def _options(self) -> list[str]:
@@ -147,7 +147,7 @@ class Apt:
         reading, writing = os.pipe()
         with (
             open(reading, "rb", buffering=0) as status,
-            open(writing, "wb") as told,
+            open(writing, "wb") as status_end,
             open(cwd / "apt.log", "w+", errors="replace") as log,
         ):
             words = [command[0], *self._options(), "-o", f"APT::Status-Fd={writing}", *command[1:]]
@@ -155,7 +155,7 @@ class Apt:
                 with tool.started(
                     words, stdout=log, stderr=log, pass_fds=[writing], cwd=cwd
                 ) as process:
-                    told.close()
+                    status_end.close()
                     _follow(status, what, report)
                     failed = process.wait(EXIT_SECONDS)
             except subprocess.TimeoutExpired as error:
@@ -170,7 +170,7 @@ class Apt:
         return f"arch={architectures} signed-by={source.keyring}"
 
     def lacking(self) -> set[tuple[str, str]]:
-        """Address and suite of the sources that are not there; no index is fetched."""
+        """Return address and suite of each source that does not exist; fetch no index."""
         self._write_sources()
         words = ["-o", "Acquire::IndexTargets::deb::Packages::DefaultEnabled=false", "update"]
         done = tool.run(["apt-get", *self._options(), *words], seconds=DOWNLOAD_SECONDS)
@@ -194,13 +194,13 @@ class Apt:
         (self.folder / "sources.list").write_text("".join(lines))
 
     def versions(self, name: str) -> list[Package]:
-        """All versions of a package in the archive, newest first; maybe none."""
+        """Return all versions of a package in the archive, newest first; the list may be empty."""
         if name not in self._known:
             self._known[name] = self._show([name])
         return self._known[name]
 
     def learn(self, names: Sequence[str]) -> None:
-        """Ask for many packages at once, so that versions() knows them."""
+        """Query many packages at once, so that versions() has them without a further query."""
         plain = {name: name.partition(":")[0] for name in names}
         there = set(self.names("|".join(map(re.escape, plain.values()))))
         packages = self._show([name for name in names if plain[name] in there])
@@ -215,7 +215,7 @@ class Apt:
         return [_package(stanza) for stanza in text.split("\n\n") if stanza.strip()]
 
     def names(self, pattern: str) -> list[str]:
-        """All packages whose whole name matches a regular expression."""
+        """Return the names of all packages that match a regular expression as a whole."""
         names = self._run(["apt-cache", "pkgnames"]).split()
         return sorted({name for name in names if re.fullmatch(pattern, name)})
 
@@ -248,7 +248,7 @@ def _package(stanza: str) -> Package:
 
 
 def _follow(status: BinaryIO, what: str, report: Progress) -> None:
-    """Report apt's progress until it closes its end."""
+    """Report apt's progress until it closes the pipe; raise ArchiveError after a time limit."""
     deadline = time.monotonic() + DOWNLOAD_SECONDS
     rest = b""
     while True:
@@ -256,7 +256,7 @@ def _follow(status: BinaryIO, what: str, report: Progress) -> None:
         if not ready:
             raise ArchiveError(
                 f"The download of the {what} took longer than {DOWNLOAD_SECONDS} s.",
-                "Try again; what is complete is kept.",
+                "Try again; complete downloads are kept.",
             )
         data = status.read(65536)
         if not data:
@@ -270,7 +270,7 @@ def _follow(status: BinaryIO, what: str, report: Progress) -> None:
 
 
 def accepts_expired(archive: Archive) -> bool:
-    """Whether the configuration, or the machine's own apt, accepts an old Release file."""
+    """Return whether the configuration, or the machine's apt, accepts an expired Release file."""
     if archive.allow_expired:
         return True
     words = ["apt-config", "shell", "checks", "Acquire::Check-Valid-Until/b"]
@@ -283,9 +283,9 @@ def _verb(command: Sequence[str]) -> str:
 
 def explain(verb: str, output: str) -> ArchiveError:
     """
-    What apt itself says of a failure to do something, and what to do about it.
+    Return the error for apt's failure to do `verb`, with apt's own message and a hint.
 
-    Raises InfrastructureError where this machine keeps it from that.
+    Raises InfrastructureError where this machine is the cause.
     """
     lines = [line[3:] for line in output.splitlines() if line.startswith(("E: ", "W: "))]
     detail = next((line for line in lines if line), output.strip()[-200:])
@@ -314,7 +314,7 @@ def explain(verb: str, output: str) -> ArchiveError:
 
 
 def unpack(package: Path, folder: Path) -> None:
-    """Unpack a package's files; nothing is installed and no script runs."""
+    """Unpack a package's files; nothing is installed and no script of the package runs."""
     done = tool.run(["dpkg-deb", "--extract", package, folder])
     if done.returncode:
         blame.check("dpkg-deb", done.returncode, done.stderr)

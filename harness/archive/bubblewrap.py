@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Starts bubblewrap, which shows a program other folders than the machine has."""
+"""Starts bubblewrap, which runs a program with a file system of other folders."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from harness.errors import InfrastructureError
 from harness.host import tool
 
 _MOUNTS = Path("/proc/self/mountinfo")
-# proc(5): which field of a line says where it is mounted.
+# The field of a line that has the mount point (proc(5)).
 _PLACE = 4
-# In a chroot the root directory is no mount, which bubblewrap needs to leave the machine's
-# mounts alone.  Root can have it shown at another place, in a namespace of its own.
+# Bubblewrap needs the root directory to be a mount, so that it can leave the machine's mounts
+# alone.  In a chroot it is none; there, root can bind it elsewhere in a mount namespace.
 _IN_CHROOT = """
 mount --rbind / /mnt || exit
 chroot /mnt bwrap "$@"
@@ -29,7 +29,7 @@ def _root_is_a_mount() -> bool:
 
 
 def command(words: Sequence[str | Path]) -> list[str | Path]:
-    """The command that gives bubblewrap these words; raises InfrastructureError."""
+    """Return the command that runs bubblewrap with `words`; raise InfrastructureError."""
     if shutil.which("bwrap") is None:
         raise InfrastructureError("bwrap is not installed.", tool.DOCTOR)
     if _root_is_a_mount():

@@ -18,18 +18,18 @@ from harness.host import cache, tool
 from harness.settings import Archive
 
 MAKE_SECONDS = 1800
-# mmdebstrap's own account of itself, in lines.
+# About how many lines of progress mmdebstrap prints.
 _STEPS = 10
 _LINKS = ("bin", "sbin", "lib", "lib64")
-# Whoever builds in a root compares the rest.
+# The files that are checked at each use; mend() checks all of them before a build.
 VITAL = ("root/usr/bin/make", "root/usr/bin/dash")
 
 
 @dataclass(frozen=True)
 class BuildRoot:
-    """A suite with some packages; made on first use, then cached."""
+    """A root file system of a suite with some packages; made on first use, then cached."""
 
-    # Empty: the suites of the configuration, or of the machine.
+    # The suites; if empty, those of the configuration or of the machine.
     suites: tuple[str, ...]
     packages: tuple[str, ...]
     archive: Archive
@@ -39,11 +39,15 @@ class BuildRoot:
         return cache.digest(*self.suites, *self.packages)
 
     def make(self, report: Progress = lambda what, percent: None) -> Path:
-        """The folder of the root; raises ArchiveError."""
+        """Return the root's folder, and make it first if needed; raise ArchiveError."""
         return self._entry(report) / "root"
 
     def mend(self, report: Progress) -> None:
-        """make(), with all files compared; raises InfrastructureError."""
+        """
+        Check all files of the root, and make it anew if any is damaged.
+
+        Raises InfrastructureError where that does not help, and ArchiveError.
+        """
         try:
             cache.check(self._entry(report))
         except cache.DamagedEntry:
@@ -79,7 +83,7 @@ class BuildRoot:
         if status:
             raise explain("make a build root", (folder / "log").read_text(errors="replace"))
         (folder / "root").mkdir()
-        # Device nodes are root's to make; bubblewrap has its own.
+        # Only root can make device nodes, and bubblewrap provides its own.
         tool.check(
             [
                 "tar", "--extract", "--file", folder / "root.tar", "--directory", folder / "root",
@@ -93,7 +97,11 @@ class BuildRoot:
 def command(
     root: Path, words: Sequence[str | Path], *, readable: Sequence[Path], writable: Sequence[Path]
 ) -> list[str | Path]:
-    """`words` as a command in `root`, which sees some folders of the machine's as plain.name()."""
+    """
+    Return the command that runs `words` in `root`.
+
+    It sees the machine's folders in `readable` and `writable`, by their plain.name().
+    """
     shown: list[str | Path] = [
         "--ro-bind", root / "usr", "/usr",
         "--ro-bind", root / "etc", "/etc",

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Names that a build can take, for folders whose own it cannot.
+Names that a build can use for folders whose own names it cannot.
 
-Kbuild refuses a path with a space or a colon; to make, to the shell and to gcc's
--Wp, more characters have a meaning.  A build below such a folder runs where
-bubblewrap shows it under a name of ours, beside all that the machine has.
+Kbuild refuses a path with a space or a colon; more characters have a meaning to make,
+to the shell and to gcc's -Wp.  A build below such a folder runs in a bubblewrap, which
+shows that folder under a plain name in addition to the machine's own file system.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _PLAIN = re.compile(r"[\w.+@~-]*")
 
 
 def _odd(path: Path) -> Path | None:
-    """The part of a path up to the last name that is not plain."""
+    """Return the path up to its last name that is not plain, or None if all names are."""
     real = path.resolve()
     return next((p for p in (real, *real.parents) if not _PLAIN.fullmatch(p.name)), None)
 
 
 def is_plain(path: Path) -> bool:
-    """Whether a build takes the path as it is."""
+    """Return whether a build can use the path as it is."""
     return _odd(path) is None
 
 
 def name(path: Path) -> Path:
-    """What a build that command() starts is to call a path."""
+    """Return the path by which a build that command() starts must refer to `path`."""
     odd = _odd(path)
     if odd is None:
         return path
@@ -41,7 +41,7 @@ def name(path: Path) -> Path:
 
 
 def _machine() -> Iterator[str]:
-    """For bubblewrap: whatever lies in the root directory, at its own place."""
+    """Yield bubblewrap's options for everything in the root directory, at its own place."""
     with os.scandir("/") as entries:
         for entry in entries:
             if entry.is_symlink():
@@ -52,10 +52,10 @@ def _machine() -> Iterator[str]:
 
 def command(words: Sequence[str | Path], folders: Sequence[Path]) -> list[str | Path]:
     """
-    `words`, which may use the name() of what lies below `folders`, as a command.
+    Return the command that runs `words`, which may use the name() of paths below `folders`.
 
-    Scripts of the kernel's name their temporary files without quotes: where TMPDIR is
-    not plain, these go to the last of the folders.
+    Some of the kernel's scripts do not quote the names of their temporary files, so where
+    TMPDIR is not plain these go to the last of the folders.
     """
     odd = {part for folder in folders if (part := _odd(folder))}
     words = list(words)
@@ -68,7 +68,7 @@ def command(words: Sequence[str | Path], folders: Sequence[Path]) -> list[str | 
 
 
 def check(folder: Path) -> None:
-    """Raise ConfigError where nothing could be built below a folder."""
+    """Raise ConfigError where nothing can be built below a folder."""
     if is_plain(folder):
         return
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""arm64 programs for guests, from the machine's own suites whatever the kernel is."""
+"""arm64 programs for guests, from the machine's own suites for any kernel."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _ELF = b"\x7fELF"
 
 
 def busybox(archive: Archive, report: Progress) -> Path:
-    """The program that every guest has."""
+    """Return the path of an arm64 busybox, which every guest has."""
     return find(fetch([BUSYBOX], archive, report), "busybox")
 
 
 def find(root: Path, name: str) -> Path:
     """
-    The program of that name in unpacked packages, wherever a release keeps it.
+    Return the path of the program `name` in unpacked packages, wherever a release keeps it.
 
-    Raises ArchiveError.
+    Raises ArchiveError if there is none.
     """
-    # Manual pages and completions bear a program's name too.
+    # Manual pages and completions have the program's name, too.
     for path in sorted(root.rglob(name)):
         if path.is_file() and path.read_bytes()[: len(_ELF)] == _ELF:
             return path
@@ -39,7 +39,7 @@ def find(root: Path, name: str) -> Path:
 
 
 def fetch(packages: Sequence[str], archive: Archive, report: Progress) -> Path:
-    """A folder with the packages unpacked, from the cache or the archive."""
+    """Return a folder with the packages unpacked, from the cache or the archive."""
     sources = (f"{source.uri} {source.suites}" for source in archive.sources)
     key = cache.digest(*packages, "", *sources)
 
@@ -55,7 +55,7 @@ def fetch(packages: Sequence[str], archive: Archive, report: Progress) -> Path:
 
 
 def _download(apt: Apt, name: str, folder: Path, report: Progress) -> None:
-    """The newest version of which the archive still has the file."""
+    """Download and unpack the newest version of a package whose file the archive still has."""
     failure: ArchiveError | None = None
     for package in apt.versions(f"{name}:{ARCHITECTURE}"):
         try:
@@ -70,9 +70,9 @@ def _download(apt: Apt, name: str, folder: Path, report: Progress) -> None:
 
 def libraries(root: Path, program: Path) -> dict[str, Path]:
     """
-    The shared libraries that a program needs, theirs included, by their file names.
+    Return by file name the shared libraries that a program needs, directly or indirectly.
 
-    All must be in the packages of `root`; raises ConfigError.
+    Raises ConfigError if one is not in the packages of `root`.
     """
     found: dict[str, Path] = {}
     names = _needed(program)
@@ -92,8 +92,8 @@ def libraries(root: Path, program: Path) -> dict[str, Path]:
 
 
 def _needed(program: Path) -> list[str]:
-    """The names in DT_NEEDED."""
-    # Only some guests need it, and all would wait for its import.
+    """Return the names in a program's DT_NEEDED entries."""
+    # Imported here, since it takes long and only some guests need it.
     from elftools.elf.dynamic import DynamicSection
     from elftools.elf.elffile import ELFFile
 

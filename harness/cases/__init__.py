@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Cases: their files, what they may say, and cases that are drawn."""
+"""Cases: their files, the limits that they must keep, and cases drawn at random."""

@@ -20,12 +20,12 @@ from harness.model.case import Case
 from harness.model.policy import Changes, Policy, Rule, Variant
 
 T = TypeVar("T")
-# Of a folder: a test module with that many takes an hour to compile.
+# The most files in a folder: a test module with that many cases takes an hour to compile.
 FILES_MAX = 10_000
 
 
 def _listed(folder: Path) -> list[Path]:
-    """The YAML files of a folder; raises ConfigError for more than anybody wrote."""
+    """Return the YAML files of a folder; raise ConfigError for more than FILES_MAX."""
     files = list(itertools.islice(folder.glob("*.yaml"), FILES_MAX + 1))
     if len(files) > FILES_MAX:
         raise ConfigError(
@@ -36,7 +36,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 class Catalog:
-    """All that can be named on the command line."""
+    """The cases, variants and kernels that can be named on the command line."""
 
     def __init__(self, case_dirs: Sequence[Path] = ()) -> None:
         self._roots = [resources.configs()]
@@ -57,12 +57,12 @@ class Catalog:
 
     @functools.cached_property
     def cases(self) -> dict[str, Case]:
-        """By name; a user's case replaces ours of the same name."""
+        """The cases by name; a user's case replaces a built-in one of the same name."""
         return {path.stem: load_case(path) for path in self._files("cases")}
 
     @functools.cached_property
     def variants(self) -> dict[str, Variant]:
-        """By name, from least saved to most."""
+        """The variants by name, ordered by how much they save, least first."""
         variants = [load_variant(path) for path in self._files("variants")]
         order = list(Rule)
         variants.sort(key=lambda v: (order.index(v.policy.rule), v.policy.size, v.name))
@@ -70,22 +70,22 @@ class Catalog:
 
     @functools.cached_property
     def kernels(self) -> dict[str, KernelFile]:
-        """By name; the file debian-6.1.yaml is the kernel debian:6.1."""
+        """The kernels by name; the file debian-6.1.yaml is the kernel debian:6.1."""
         return {
             path.stem.replace("-", ":", 1): read(path, KernelFile)
             for path in self._files("kernels")
         }
 
     def select_cases(self, patterns: Sequence[str]) -> list[Case]:
-        """Cases that match any of the shell patterns; all, where there are none."""
+        """Return the cases that match any of the shell patterns, or all without a pattern."""
         return _select("case", self.cases, patterns)
 
     def select_variants(self, patterns: Sequence[str]) -> list[Variant]:
         """
-        Variants that match.
+        Return the variants that match any of the shell patterns, or all without a pattern.
 
-        `fixed:N` makes one of any size; `tree` and `patch:FILE` are what a tree's
-        own jprobes do, as it is and with a patch.
+        `fixed:N` makes a variant of any size; `tree` and `patch:FILE` are what a tree's
+        own jprobes do, unpatched and with a patch.
         """
         known = dict(self.variants)
         names = []
@@ -110,7 +110,7 @@ def _patches(text: str) -> list[str]:
 
 
 def own_variant(name: str, changes: Changes) -> Variant:
-    """What a tree's own jprobes do, with something done to the tree."""
+    """Return the variant that stands for a tree's own jprobes after changes to the tree."""
     return Variant(name, Policy(Rule.KERNEL), "what the tree's own jprobes do", "you", changes)
 
 

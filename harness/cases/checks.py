@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What of a case can be played: limits of the guest, of C and of arm64 kernels."""
+"""Which cases can be played: limits of the guest, of C and of arm64 kernels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.errors import ConfigError
 from harness.model.case import Agent, Case
 from harness.model.context import Context
 
-# Bytes of arguments, in whatever context.
+# The most bytes of arguments in any context.
 ARGUMENTS_SIZE_MAX = max(context.traits.arguments_max for context in Context)
 # A stack area that no frame of the test module comes near.
 AREA_MAX = 1024
@@ -19,7 +19,7 @@ DIVE_MAX = 4096
 
 
 def check(case: Case) -> None:
-    """Refuse what cannot be played; raises ConfigError."""
+    """Raise ConfigError for a case that cannot be played."""
     if not 1 <= len(case.arguments) <= ARGUMENTS_MAX:
         raise ConfigError(f"arguments: give 1 to {ARGUMENTS_MAX}.")
     if not case.named:
@@ -46,7 +46,7 @@ def _scalars(type_: ctype.CType) -> Iterable[ctype.Scalar]:
 
 
 def _check_types(case: Case) -> None:
-    """Refuse what no kernel function can take."""
+    """Raise ConfigError for an argument that no kernel function can take."""
     for index, argument in enumerate(case.arguments):
         for scalar in _scalars(argument.type):
             if scalar.kind in (ctype.TypeKind.FLOAT, ctype.TypeKind.VECTOR):
@@ -64,7 +64,7 @@ def _check_types(case: Case) -> None:
 
 
 def _check_reference(case: Case, index: int) -> None:
-    """Refuse what would send the probed function after a wrong address."""
+    """Raise ConfigError where the probed function would follow a wrong address."""
     placement, handler = case.layout.placements[index], case.handler
     slot = placement.stack if placement.by_reference else None
     if slot is not None and slot < handler.overwrite:
@@ -80,7 +80,7 @@ def _check_reference(case: Case, index: int) -> None:
 
 
 def _check_handler(case: Case) -> None:
-    """Refuse a handler that would kill the guest or undo itself."""
+    """Raise ConfigError for a handler that would kill the guest or undo its own writes."""
     handler, count = case.handler, len(case.arguments)
     for index in (*handler.assign, *case.forwarded):
         if not 0 <= index < count:

@@ -48,7 +48,7 @@ class _Types:
         return self._composite(depth=0)
 
     def variadic(self) -> CType:
-        """As C promotes it."""
+        """Draw the type of a variadic argument, as it is after C's promotions."""
         return self._random.choice((ctype.INT, ctype.UINT, ctype.LONG, ctype.POINTER))
 
     def _composite(self, depth: int) -> Composite:
@@ -79,12 +79,12 @@ class _Types:
 
 
 def name(seed: int, index: int) -> str:
-    """The name of signature `index` of a seed."""
+    """Return the name of the case with signature `index` of a seed."""
     return f"fuzz-{seed}-{index}"
 
 
 def draw(seed: int, index: int) -> Case:
-    """Signature `index` of `seed`, with a handler, a context and a caller's object."""
+    """Return a case with signature `index` of `seed`, and a random handler, context and object."""
     random = Random(f"{seed}/{index}")
     types = _Types(random)
     context = random.choice((Context.PROCESS, Context.PROCESS, *Context))
@@ -94,7 +94,7 @@ def draw(seed: int, index: int) -> Case:
         drawn += [types.variadic() for _ in range(random.randint(1, VARIADIC_MAX))]
     limit = context.traits.drawn_arguments_max
     while sum(type_.size for type_ in drawn) > limit:
-        # The largest one gives way to a word.
+        # Replace the largest argument by a word until all of them fit.
         largest = max(range(len(drawn)), key=lambda i: drawn[i].size)
         if drawn[largest].size <= 8:
             drawn.pop()
@@ -130,7 +130,7 @@ def _handler(random: Random, case: Case) -> Handler:
 
 
 def writable_area(case: Case) -> int:
-    """Bytes from SP up to the first address that the probed function follows."""
+    """Return the number of bytes from SP up to the first address that the function follows."""
     return min(
         (p.stack for p in case.layout.placements if p.by_reference and p.stack is not None),
         default=case.layout.stack_size,
@@ -148,7 +148,7 @@ def _object(random: Random, context: Context) -> Object | None:
 
 
 def simpler(case: Case) -> Iterator[Case]:
-    """Cases with one thing less, the boldest first; not all of them can be played."""
+    """Yield cases with one thing less, largest cuts first; not all of them can be played."""
     count = len(case.arguments)
     if count > 3:
         yield _without(case, range(count // 2))
@@ -178,18 +178,18 @@ def simpler(case: Case) -> Iterator[Case]:
 
 
 def _without(case: Case, dropped: Collection[int]) -> Case:
-    kept = [index for index in range(len(case.arguments)) if index not in dropped]
-    assign = tuple(kept.index(index) for index in case.handler.assign if index in kept)
+    rest = [index for index in range(len(case.arguments)) if index not in dropped]
+    assign = tuple(rest.index(index) for index in case.handler.assign if index in rest)
     return dataclasses.replace(
         case,
-        arguments=_arguments([case.types[index] for index in kept]),
-        named=sum(1 for index in kept if index < case.named),
+        arguments=_arguments([case.types[index] for index in rest]),
+        named=sum(1 for index in rest if index < case.named),
         handler=dataclasses.replace(case.handler, assign=assign),
     )
 
 
 def _simpler_types(type_: CType) -> Iterator[CType]:
-    """A word, and a composite without one of its members."""
+    """Yield simpler types: a word, and a composite without one of its members."""
     if type_ != ctype.LONG:
         yield ctype.LONG
     if not isinstance(type_, Composite) or len(type_.members) < 2:

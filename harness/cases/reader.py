@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Reads files of cases and variants."""
+"""Reads the files of cases and variants."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from harness.model.case import (
 )
 from harness.model.policy import Policy, Rule, Variant
 
-# Of a case's name: older kernels end a symbol at 127 characters.
+# The most characters of a case's name: older kernels cut a symbol at 127 characters.
 NAME_MAX = 80
-# Bytes that a variant saves: no stack is larger.
+# The most bytes that a variant saves, since no stack is larger.
 SAVE_MAX = 16384
 
 
@@ -89,7 +89,7 @@ class _Types(Reader):
 
 
 def _arguments(file: CaseFile, types: _Types) -> tuple[tuple[Argument, ...], int]:
-    """The arguments, and how many of them are in the prototype."""
+    """Return the arguments, and how many of them are in the prototype."""
     arguments: list[Argument] = []
     named = None
     for entry in file.arguments:
@@ -135,7 +135,7 @@ def _object(file: ObjectFile) -> Object:
 
 def build_case(name: str, file: CaseFile) -> Case:
     """
-    Check a case file and turn it into a case.
+    Check a case file and return its case.
 
     Raises ConfigError with a sentence that does not name the file.
     """
@@ -173,7 +173,7 @@ def build_case(name: str, file: CaseFile) -> Case:
 
 
 def load_case(path: Path) -> Case:
-    """Read one case file; raises ConfigError that names it."""
+    """Read one case file; raise ConfigError that names the file."""
     file = read(path, CaseFile)
     try:
         return build_case(path.stem, file)
@@ -182,7 +182,7 @@ def load_case(path: Path) -> Case:
 
 
 def load_variant(path: Path) -> Variant:
-    """Read one variant file; raises ConfigError that names it."""
+    """Read one variant file; raise ConfigError that names the file."""
     file = read(path, VariantFile)
     rule = Rule(file.rule)
     if rule.sized != (file.size is not None):

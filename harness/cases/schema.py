@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What YAML files of cases, variants and kernels may have."""
+"""The fields of the YAML files of cases, variants and kernels."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from harness.model.context import Context
 
 
 class TypeFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A struct, union or enum; without these, a list of members is a plain struct."""
+    """A struct, union or enum; a list of members alone is a plain struct."""
 
     # "long", "char[9]", "unsigned int:3", or a struct or union without a name;
-    # of an enum "RED", "GREEN = 7".
+    # in an enum "RED", "GREEN = 7".
     members: list[str | TypeFile]
     keyword: Literal["struct", "union", "enum"] = "struct"
     packed: bool = False
@@ -49,10 +49,10 @@ class ObjectFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class CaseFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """configs/cases/NAME.yaml"""
+    """The content of configs/cases/NAME.yaml."""
 
     shows: str
-    # "long", "8 x long", "..." before the variadic ones, a name from `types`.
+    # "long", "8 x long", a name from `types`; "..." before the variadic arguments.
     arguments: list[str | ArgumentFile]
     types: dict[str, list[str | TypeFile] | TypeFile] = {}
     handler: HandlerFile = HandlerFile()
@@ -64,20 +64,20 @@ class CaseFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class VariantFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """configs/variants/NAME.yaml"""
+    """The content of configs/variants/NAME.yaml."""
 
     rule: Literal["none", "fixed", "v15", "fp-delta", "thread-size"]
     saves: str
     origin: str
-    # In bytes, of the rules that have a size.
+    # The size of the save buffer in bytes, for rules that have one.
     size: int | None = None
 
 
 class KernelFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """configs/kernels/NAME.yaml"""
+    """The content of configs/kernels/NAME.yaml."""
 
     shows: str
-    # As in the package names: "6.1".
+    # The series as the package names have it: "6.1".
     series: str
     flavour: str = "cloud"
     # Suites of the archive that carry the series.

@@ -16,7 +16,7 @@ _LICENSE = "# SPDX-License-Identifier: GPL-2.0-only\n"
 
 
 def text(case: Case) -> str:
-    """The file's content; read back under the case's name, it gives an equal case."""
+    """Return the content of a case's file, which reads back as an equal case."""
     return _LICENSE + yaml.safe_dump(_document(case), sort_keys=False, default_flow_style=None)
 
 
@@ -43,7 +43,7 @@ def _document(case: Case) -> dict[str, Any]:
 
 
 def _arguments(case: Case, types: dict[str, Any]) -> list[Any]:
-    """Equal neighbours counted; composites are added to `types`."""
+    """Return the arguments, with equal neighbours counted; composites are added to `types`."""
     words: list[Any] = []
     for index, argument in enumerate(case.arguments):
         if index == case.named:
