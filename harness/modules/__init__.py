@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The test modules: C made from cases, built for a kernel, and proved."""
+"""The test modules: C that is generated from cases, built for a kernel, and proved."""

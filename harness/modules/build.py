@@ -27,7 +27,7 @@ from harness.toolchain.toolchain import Toolchain
 
 BUILD_SECONDS = 600
 CASES = Path("probe-targets/cases.c")
-# What decides on the result beside the sources.
+# Our own sources that decide on the result, besides the modules' sources.
 MAKERS = (
     "modules/build.py",
     "toolchain/compiler.py",
@@ -37,32 +37,32 @@ MAKERS = (
     "modules/storeproof.py",
     "toolchain/make.py",
 )
-# A module that asks nothing of a kernel.
+# A module that needs nothing of a kernel.
 CONTROL = {
     "Kbuild": "obj-m := control.o\n",
     "control.c": '#include <linux/module.h>\n\nMODULE_LICENSE("GPL");\n',
 }
-# Before, CONFIG_CFI_CLANG was another thing.
+# In earlier releases CONFIG_CFI_CLANG needs link-time optimisation.
 KCFI_FIRST = (6, 1)
 
 
 def names(engine: Engine) -> tuple[str, str]:
-    """The modules of an engine, in the order to load them."""
+    """Return the names of an engine's modules, in the order in which they are loaded."""
     return f"jprobe-{engine.value}", "probe-targets"
 
 
 @dataclass(frozen=True)
 class Modules:
-    """Modules on disk."""
+    """The built modules of one kernel in the cache."""
 
-    # With debug information, for GDB.
+    # Has the modules with debug information, for GDB.
     folder: Path
     key: str
     engine: Engine = Engine.PORT
 
     @property
     def files(self) -> list[Path]:
-        """To load, in order; without debug information."""
+        """The modules without debug information, in the order in which they are loaded."""
         return [self.folder / "guest" / f"{name}.ko" for name in names(self.engine)]
 
     @property
@@ -71,7 +71,7 @@ class Modules:
 
     @property
     def make(self) -> str:
-        """Which make built them."""
+        """The version of the make that built them, as it prints it."""
         return self._makers[2]
 
     @property
@@ -80,13 +80,13 @@ class Modules:
 
     @functools.cached_property
     def kept(self) -> dict[str, list[int]]:
-        """By case, the stacked arguments of which the handler has a copy of its own."""
+        """By case, the stacked arguments that the handler keeps in a copy in its own frame."""
         kept: dict[str, list[int]] = json.loads((self.folder / "kept.json").read_text())
         return kept
 
 
 def _sources(root: Path) -> dict[Path, bytes]:
-    """Our own module sources by relative path."""
+    """Return our own module sources by relative path."""
     paths = [path for path in sorted(root.rglob("*")) if path.name == "Kbuild"]
     paths += sorted(root.rglob("*.[chS]"))
     return {path.relative_to(root): path.read_bytes() for path in paths}
@@ -101,13 +101,13 @@ def build(
     report: Progress = lambda what, percent: None,
 ) -> Modules:
     """
-    Build the modules, or take them from the cache.
+    Build the modules, or take them from the cache, and return them.
 
     `root` replaces kernel-modules, for tests that break something on purpose.
     Raises BuildError that names the case which does not compile, UnfitTree where
-    the kernel takes no modules of ours, ConfigError where it does not take them from
-    this compiler or without a key that is not there, and InfrastructureError where
-    this machine does not build them.
+    the modules do not build for the kernel, ConfigError where the kernel cannot load
+    modules of this compiler or needs a signing key that is missing, and
+    InfrastructureError where this machine is at fault.
     """
     sources = _sources(root or resources.kernel_modules())
     sources[CASES] = casegen.source(cases).encode()
@@ -116,7 +116,7 @@ def build(
     toolchain = kernel.toolchain(compiler)
     check_cfi(kernel, toolchain)
     given = "\n".join(kernel.variables)
-    # What is proved follows from the placement, which no source tells.
+    # The expected stores follow from the model's placement, which is in none of the sources.
     planned = [f"{case.name} {storeproof.expected_stores(case)}" for case in cases]
     key = cache.digest(
         kernel.key, toolchain.stamp, signing.stamp(kernel), given, *parts, *makers, *planned
@@ -130,7 +130,7 @@ def build(
             with cache.using(*kernel.entries):
                 _make(kernel, cases, sources, toolchain, folder)
         except HarnessError:
-            # What came of a damaged file is nobody's fault.
+            # A failure that comes from a damaged file of the cache is not the kernel's fault.
             cache.check(*kernel.entries)
             raise
         report("building modules", 100)
@@ -157,12 +157,12 @@ def _make(
         module = folder / "guest" / f"{name}.ko"
         strip(folder / f"{name}.ko", module)
         module.write_bytes(signing.signed(kernel, module.read_bytes()))
-    (folder / "compiler").write_text(f"{toolchain.version}\n{toolchain.told_by('make')}")
+    (folder / "compiler").write_text(f"{toolchain.version}\n{toolchain.version_of('make')}")
 
 
 def check_cfi(kernel: Kernel, toolchain: Toolchain) -> None:
     """Raise ConfigError for a compiler whose functions the kernel would not call."""
-    # The later name is of v6.18.
+    # v6.18 renamed the option to CONFIG_CFI.
     option = next((name for name in ("CONFIG_CFI_CLANG", "CONFIG_CFI") if kernel.has(name)), "")
     if not option:
         return
@@ -181,7 +181,7 @@ def check_cfi(kernel: Kernel, toolchain: Toolchain) -> None:
 
 
 def strip(module: Path, stripped: Path) -> None:
-    """A copy without debug information, which the guest would load in vain."""
+    """Write a copy without debug information, which the guest has no use for."""
     tool.check([f"{CROSS_COMPILE}strip", "--strip-debug", "-o", stripped, module])
 
 
@@ -192,10 +192,10 @@ def kbuild(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
     Raises InfrastructureError where this machine is at fault, BuildError where a
     case is, UnfitTree otherwise.
     """
-    # The same sources give the same modules, wherever they are built.
+    # With these, the same sources give the same modules wherever they are built.
     place, build = plain.name(folder), plain.name(kernel.build)
     prefixes = [f"-ffile-prefix-map={place}/=", f"-ffile-prefix-map={build}=kernel"]
-    # What a debugger reads; the guest gets a copy without.
+    # For the debugger; the guest gets a stripped copy.
     debug = [] if kernel.has("CONFIG_DEBUG_INFO") else ["-g"]
     flags = " ".join([*prefixes, *debug, *toolchain.compiler.flags, *kernel.flags])
     variables = toolchain.make_variables | {"KCFLAGS": flags, "KAFLAGS": flags}
@@ -207,7 +207,7 @@ def kbuild(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
 def _make_modules(
     kernel: Kernel, folder: Path, toolchain: Toolchain, variables: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Raises InfrastructureError where this machine keeps them from being made."""
+    """Run make; raise InfrastructureError where this machine is at fault."""
     place, build = plain.name(folder), plain.name(kernel.build)
     done = toolchain.run(
         [
@@ -234,7 +234,7 @@ def _said(done: subprocess.CompletedProcess[str]) -> str:
 def _explain(
     kernel: Kernel, folder: Path, toolchain: Toolchain, done: subprocess.CompletedProcess[str]
 ) -> HarnessError:
-    """The compiler's first complaint as a sentence: the fault of a case, or of the kernel's."""
+    """Return the error for a failed build: of the first case that does not compile, or the tree."""
     for place, message in re.findall(r"^(.*?): (?:fatal )?error: (.*)$", _said(done), re.MULTILINE):
         match = re.search(rf"{CASES.name}:(\d+)", place)
         text = (folder / CASES).read_text() if match else ""
@@ -252,11 +252,11 @@ def _explain(
 
 def _build_control(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
     """
-    Build an empty module, to tell whose fault it is that ours do not build.
+    Build an empty module, to find out why ours do not build.
 
     Raises InfrastructureError where the compiler or this machine is at fault,
-    ConfigError where what make was given is, and UnfitTree where the kernel takes no
-    modules at all.
+    ConfigError where a variable for make is, and UnfitTree where no module at all
+    builds for the kernel.
     """
     toolchain.check(folder.parent)
     folder.mkdir()
@@ -272,7 +272,8 @@ def _build_control(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
         _make_modules(without, folder, toolchain, toolchain.make_variables).returncode
     ):
         raise ConfigError(
-            f"{what} with --make {shlex.join(kernel.variables)}: {detail}.", "Without, one does."
+            f"{what} with --make {shlex.join(kernel.variables)}: {detail}.",
+            "Without this --make, one builds.",
         )
     raise UnfitTree(
         f"{what}: {detail}.",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The C source of kernel-modules/probe-targets/cases.c, from the cases."""
+"""Generates kernel-modules/probe-targets/cases.c from the cases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.abi.ctype import VA_LIST, Array, Composite, CType, Enumeration, Sca
 from harness.model.case import Agent, Case, Frame, ObjectKind
 from harness.model.context import Context
 
-# The caller of a va_list case is itself variadic, and is called with so many words.
+# The caller of a va_list case is itself variadic, and is called with this many words.
 VA_LIST_WORDS = 12
 
 _HEAD = """\
@@ -27,10 +27,10 @@ _HEAD = """\
 #include "probe_targets.h"
 """
 
-# What every name of a case's begins with: neither the kernel nor our own C has such names.
+# The prefix of every name in a case's C, which neither the kernel nor our own C uses.
 NAMESPACE = "jpcase"
 
-# What starts a case's part of the file, and the table of all.
+# Comments that begin the C of each case, and the table of all cases.
 _MARK, _TABLE = "/* case {} */", "/* all cases */"
 _MARKS = r"^/\* (?:case ([\w-]+)|all cases) \*/$"
 
@@ -40,12 +40,12 @@ def _namespace(case: Case) -> str:
 
 
 def symbol(case: Case, role: str) -> str:
-    """The C name of a case's function: role is target, handler, call, ..."""
+    """Return the C name of a case's function, whose `role` is target, handler, call, ..."""
     return f"{_namespace(case)}_{role}"
 
 
 def declare(type_: CType, name: str) -> str:
-    """A C declarator: declare(POINTER, "a") is "void *a"."""
+    """Return a C declarator: declare(POINTER, "a") returns "void *a"."""
     if isinstance(type_, Array):
         return declare(type_.base, f"{name}{type_.counts}")
     if isinstance(type_, Composite) and not (type_.tag or type_.typedef):
@@ -54,7 +54,7 @@ def declare(type_: CType, name: str) -> str:
 
 
 def named_types(types: Iterable[CType]) -> Iterator[Composite | Enumeration]:
-    """All that need a definition, each after those it is made of."""
+    """Yield the types that need a definition, each after the types of its members."""
     for type_ in types:
         if isinstance(type_, Array):
             yield from named_types([type_.element])
@@ -87,7 +87,7 @@ def _literal(value: int) -> str:
 def define(type_: Composite | Enumeration) -> str:
     if isinstance(type_, Composite):
         return f"{_body(type_)};\n"
-    # The values' names would be everybody's: they are only counted.
+    # An enumerator's own name would be visible to all cases, so each gets a numbered one.
     values = "".join(
         f"\t{type_.tag}__{index} = {_literal(value)},\n"
         for index, (_, value) in enumerate(type_.values)
@@ -99,7 +99,7 @@ _TAGGED = r"\b(struct|union|enum) (\w+)"
 
 
 def _declared(types: Iterable[CType]) -> Iterator[str]:
-    """The structs, unions and enums that pointers point at, to be known before."""
+    """Yield declarations of the structs, unions and enums that pointers point at."""
     for type_ in types:
         if isinstance(type_, Array):
             yield from _declared([type_.element])
@@ -110,7 +110,7 @@ def _declared(types: Iterable[CType]) -> Iterator[str]:
 
 
 def _renamed(type_: CType, namespace: str) -> CType:
-    """The type, what it is made of and what it points at, with tags in a namespace."""
+    """Return the type with a namespace before its tag, and before its members' and targets'."""
     if isinstance(type_, Array):
         return replace(type_, element=_renamed(type_.element, namespace))
     if isinstance(type_, Scalar):
@@ -127,7 +127,7 @@ def _renamed(type_: CType, namespace: str) -> CType:
 
 
 def _apart(case: Case) -> Case:
-    """The case with types that meet no others of their names, and none of the kernel's."""
+    """Return the case with type names that clash with no other case's, nor with the kernel's."""
     arguments = tuple(
         replace(argument, type=_renamed(argument.type, _namespace(case)))
         for argument in case.arguments
@@ -145,7 +145,7 @@ def _function(head: str, parameters: Sequence[str], body: Iterable[str]) -> str:
 
 
 def _parameters(case: Case, *, forwarded_as_pointers: bool = False) -> list[str]:
-    """The prototype; to pass a copy by reference is to pass its address."""
+    """Return the parameters of the prototype; a forwarded copy may be passed as its address."""
     words = [
         f"void *a{index}"
         if forwarded_as_pointers and index in case.forwarded
@@ -178,12 +178,12 @@ def _target(case: Case) -> str:
 
 
 def agent(who: Agent) -> str:
-    """Its name in kernel-modules/probe-targets/probe_targets.h."""
+    """Return an agent's name in kernel-modules/probe-targets/probe_targets.h."""
     return f"PROBE_BY_{who.name}"
 
 
 def handler_stores(case: Case) -> list[str]:
-    """The statements of a handler that write or have others write, in order."""
+    """Return, in order, the statements with which a handler writes or has others write."""
     handler = case.handler
     stores = [
         f"probe_flip(&a{index}, sizeof(a{index}), {case.arguments[index].flip_mask:#04x});"
@@ -229,7 +229,7 @@ def _values(case: Case) -> str:
 
 
 def _object(case: Case) -> tuple[str, list[str]]:
-    """The declaration of the caller's object, and what makes it ready."""
+    """Return the declaration of the caller's object, and the statements that initialise it."""
     assert case.object
     size = case.object.size
     offset = sum(len(argument.value) for argument in case.arguments)
@@ -254,7 +254,7 @@ def _object(case: Case) -> tuple[str, list[str]]:
 
 
 def _locals(case: Case, indices: Sequence[int], with_object: bool) -> list[str]:
-    """Declare variables, then give them their values."""
+    """Return the lines that declare variables and then give them their values."""
     offsets = []
     offset = 0
     for argument in case.arguments:
@@ -271,7 +271,7 @@ def _locals(case: Case, indices: Sequence[int], with_object: bool) -> list[str]:
 
 
 def _aliases(case: Case) -> tuple[str, str]:
-    """What the caller calls the probed function, and the declaration of that name."""
+    """Return the name by which the caller calls the function, and that name's declaration."""
     target = symbol(case, "target")
     if case.valid_fp and not case.forwarded:
         return target, ""
@@ -286,7 +286,7 @@ def _aliases(case: Case) -> tuple[str, str]:
 
 
 def _call(case: Case) -> str:
-    """The function that calls the probed one, and the one that calls it."""
+    """Return the function that calls the probed one, and its own caller where there is one."""
     entry, declaration = _aliases(case)
     va_lists = [i for i, a in enumerate(case.arguments) if a.type == VA_LIST]
     outer_object = bool(case.object and case.object.frame is Frame.OUTER)
@@ -324,7 +324,7 @@ def _call(case: Case) -> str:
 
 
 def case_source(case: Case) -> str:
-    """The functions of one case."""
+    """Return the C of one case."""
     case = _apart(case)
     parts = [
         _MARK.format(case.name),
@@ -357,7 +357,7 @@ def _entry(case: Case) -> str:
 
 
 def _order() -> str:
-    """Of what goes by number between here and probe_targets.h."""
+    """Return assertions that enums here and in probe_targets.h have the same numbers."""
     contexts = {f"PROBE_{context.name}": number for number, context in enumerate(Context)}
     agents = {f"PROBE_BY_{agent.name}": number for number, agent in enumerate(Agent)}
     return "".join(
@@ -366,21 +366,21 @@ def _order() -> str:
 
 
 def _limits(cases: Sequence[Case]) -> str:
-    """The other side of the limits in harness/cases/checks.py."""
+    """Return assertions that the cases keep the limits of probe_targets.h."""
     area = max((case.layout.stack_size for case in cases), default=0)
     count = max((len(case.arguments) for case in cases), default=0)
     return f"static_assert({area} <= PROBE_AREA_MAX);\nstatic_assert({count} <= PROBE_ARGS_MAX);\n"
 
 
 def case_at(text: str, line: int) -> str:
-    """Of what source() returned, the case that a line belongs to; empty for none."""
+    """Return the case that a line of source()'s text belongs to, or an empty string."""
     before = "\n".join(text.splitlines()[:line])
     marks: list[str] = re.findall(_MARKS, before, re.MULTILINE)
     return marks[-1] if marks else ""
 
 
 def source(cases: Sequence[Case]) -> str:
-    """The whole of cases.c."""
+    """Return the whole of cases.c."""
     functions = "\n".join(case_source(case) for case in cases)
     entries = "".join(_entry(case) for case in cases)
     return (

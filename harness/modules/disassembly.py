@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Follows a function's disassembly to the calls that it makes.
+Follows a function's disassembly, and finds the arguments of the calls that it makes.
 
-Whatever is not surely understood counts as unknown: all that an instruction we do
-not follow names, and all of memory after a store or a call to where we do not
-know.  A call behind a branch is one that may not happen, and a call that is
-jumped back over one that may happen twice.
+A value is unknown unless it is certain.  An instruction that is not followed makes every
+register that it names unknown, and a store to an unknown address, or a call of an unknown
+function, makes all of memory unknown.  A call behind a branch may not happen, and a call
+that a branch jumps back over may happen twice.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Call:
     x0: Value | None
     x1: Value | None
     w2: Value | None
-    # Nothing before it can jump past it.
+    # Whether it happens exactly once: no branch can skip or repeat it.
     certain: bool
 
 
@@ -49,13 +49,13 @@ class _Instruction:
     address: int
     mnemonic: str
     operands: list[str]
-    # Of a call; None where it is not told.
+    # The function that a call names, or None where there is no relocation.
     function: str | None = None
-    # One of its numbers is filled in by the linker.
+    # Whether the linker fills in one of its numbers.
     relocated: bool = False
 
     def may_go_back_to(self, other: _Instruction) -> bool:
-        """Whether it is a branch there or to before it, or to where nobody tells."""
+        """Return whether it may branch to `other`, or to an instruction before it."""
         if not _BRANCHES.match(self.mnemonic) or self.mnemonic.startswith("ret") or self.function:
             return False
         target = re.fullmatch(r"[0-9a-f]+", self.operands[-1].strip())
@@ -76,7 +76,7 @@ def _instructions(disassembly: Sequence[str]) -> list[_Instruction]:
 
 
 WORD = 8
-# What a call leaves as it was: x19 to x28, x29 and SP.
+# Registers that a call may change: all but x19 to x28, x29 and SP.
 _CLOBBERED = (*range(19), 30)
 
 
@@ -92,7 +92,7 @@ class _Frame:
     )
     # Words that were stored; None where some of a word's bytes are not known.
     memory: dict[int, Value | None] = field(default_factory=dict)
-    # The caller's words, where nothing was stored, are what they were at entry.
+    # Whether words above SP that have no entry in `memory` are still as they were at entry.
     area_kept: bool = True
 
     def set(self, register: str, value: Value | None) -> None:
@@ -109,14 +109,14 @@ class _Frame:
         return self.registers.get(_wide(register))
 
     def lose(self, registers: Sequence[str], *, memory: bool) -> None:
-        """Something that is not followed names these; where it names none, it may be any."""
+        """Forget what an unfollowed instruction may change: these registers, or all if none."""
         for register in registers or list(self.registers):
             self.set(register, None)
         if memory:
             self.forget_all()
 
     def forget(self, start: int, size: int) -> None:
-        """What lies there may have changed."""
+        """Mark the words that overlap these bytes as unknown."""
         self.memory.update(dict.fromkeys(range(start - WORD + 1, start + size)))
 
     def forget_all(self) -> None:
@@ -124,20 +124,20 @@ class _Frame:
         self.area_kept = False
 
     def written(self, address: Value | None, size: int | None) -> None:
-        """Somebody wrote there, we do not know what."""
+        """Forget what a write of unknown content may have changed."""
         if address and address[0] == "sp" and size is not None:
             self.forget(address[1], size)
         else:
             self.forget_all()
 
     def store(self, address: Value, value: Value | None) -> None:
-        """A word."""
+        """Record a store of one word."""
         self.written(address, WORD)
         if address[0] == "sp":
             self.memory[address[1]] = value
 
     def load(self, address: Value | None) -> Value | None:
-        """A word."""
+        """Return the word at an address, or None where it is unknown."""
         if address is None or address[0] != "sp":
             return None
         if address[1] in self.memory:
@@ -187,7 +187,7 @@ def _address_of(frame: _Frame, operands: Sequence[str]) -> Value | None:
 _QUIET = """
     cmp cmn tst ccmp ccmn nop hint bti csdb dmb dsb isb sb yield prfm prfum msr clrex brk
 """
-# Write their first operand, a register, and nothing else.
+# Instructions that write their first operand, a register, and nothing else.
 _PURE = """
     mov movz movk movn mvn add adds sub subs neg negs adc adcs sbc sbcs ngc ngcs and ands bic bics
     orr orn eor eon lsl lslv lsr lsrv asr asrv ror rorv extr bfi bfm bfxil bfc ubfx ubfm ubfiz sbfx
@@ -237,7 +237,7 @@ def _computed(frame: _Frame, mnemonic: str, operands: Sequence[str]) -> Value | 
 
 
 def _source(frame: _Frame, register: str) -> Value | None:
-    """Half of an address is no value that is followed."""
+    """Return the value of a register, or None for the lower half of an address."""
     value = frame.get(register)
     return None if value and value[0] and register[0] == "w" else value
 
@@ -258,7 +258,7 @@ def _store(frame: _Frame, mnemonic: str, operands: Sequence[str]) -> None:
 def _load(frame: _Frame, mnemonic: str, operands: Sequence[str]) -> None:
     count = 2 if mnemonic.startswith("ldp") else 1
     whole = mnemonic in ("ldr", "ldur", "ldp")
-    # Relative to the program counter it has no address that is followed.
+    # An address relative to the program counter is not followed.
     based = operands[count].startswith("[")
     address = _address_of(frame, operands[count:]) if based else None
     for index, register in enumerate(operands[:count]):
@@ -268,7 +268,7 @@ def _load(frame: _Frame, mnemonic: str, operands: Sequence[str]) -> None:
 
 
 def _called(frame: _Frame, function: str) -> None:
-    """What a call leaves."""
+    """Follow the effects of a call."""
     x0, x1, x2 = (frame.get(f"x{number}") for number in range(3))
     if function == "probe_flip":
         # A copy that came by reference lies neither in this frame nor among the arguments.
@@ -289,7 +289,7 @@ def _constant(value: Value | None) -> int | None:
 
 
 def calls(disassembly: Sequence[str]) -> Iterator[Call]:
-    """Each call of another file's function in one function, in order."""
+    """Yield, in order, each call that a function makes to a function of another file."""
     instructions = _instructions(disassembly)
     frame = _Frame()
     jumped = False
@@ -309,7 +309,7 @@ def calls(disassembly: Sequence[str]) -> Iterator[Call]:
 
 
 def disassemble(path: Path, objdump: str) -> dict[str, list[str]]:
-    """The lines of each function of an object file."""
+    """Return the disassembled lines of each function of an object file, by name."""
     output = tool.check([objdump, "--disassemble", "--reloc", path])
     functions: dict[str, list[str]] = {}
     current: list[str] = []
@@ -321,8 +321,8 @@ def disassemble(path: Path, objdump: str) -> dict[str, list[str]]:
     return functions
 
 
-# They write to nothing of the handler's own, and to no argument on the stack; nor do
-# those that a compiler has called for a tracer, a sanitizer or the stack protector.
+# Functions that write neither to the handler's own frame nor to an argument on the stack, and
+# those whose calls a compiler adds for a tracer, a sanitizer or the stack protector.
 _HARMLESS = frozenset(
     [
         "probe_handler_enter",

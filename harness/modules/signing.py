@@ -21,7 +21,7 @@ _OLD_KEY, _OLD_CERTIFICATE = "signing_key.priv", "signing_key.x509"
 
 @dataclass(frozen=True)
 class Signer:
-    """What a kernel's own build signs its modules with."""
+    """The program, the key and the certificate with which a kernel's build signs modules."""
 
     # sign-file, built there.
     program: Path
@@ -31,7 +31,7 @@ class Signer:
     certificate: Path
 
     def sign(self, data: bytes) -> bytes:
-        """A module with its signature; one that has one stays as it is."""
+        """Return a module with a signature; one that already has one is returned unchanged."""
         if data.endswith(_MARK):
             return data
         with temporary.folder() as folder:
@@ -43,15 +43,15 @@ class Signer:
 
 def signer(kernel: Kernel) -> Signer | None:
     """
-    What signs modules for a kernel; None where it takes them unsigned.
+    Return what signs modules for a kernel, or None if it loads unsigned ones.
 
-    Raises ConfigError where there is no key.
+    Raises ConfigError where the kernel needs signatures and there is no key.
     """
     if not kernel.has(FORCED):
         return None
     options = kconfig.parse(kernel.config.read_text(errors="replace"))
     key = options.get("CONFIG_MODULE_SIG_KEY", "").strip('"') or _KEY
-    # Beside an output folder's own files, those of the tree that it was made from.
+    # The files may also lie in the source tree that an output folder was made from.
     places = (kernel.build, kernel.build / "source")
     found = [
         next((place / name for place in places if (place / name).is_file()), None)
@@ -76,7 +76,7 @@ def signer(kernel: Kernel) -> Signer | None:
 
 
 def signed(kernel: Kernel, data: bytes) -> bytes:
-    """A module as the kernel takes it; raises ConfigError as signer()."""
+    """Return a module as the kernel loads it; raise ConfigError as signer() does."""
     if data.endswith(_MARK):
         return data
     found = signer(kernel)
@@ -84,6 +84,10 @@ def signed(kernel: Kernel, data: bytes) -> bytes:
 
 
 def stamp(kernel: Kernel) -> str:
-    """Tells keys apart: each build of a tree makes its own.  Raises ConfigError as signer()."""
+    """
+    Return a string that tells signing keys apart, since each build of a tree makes its own.
+
+    Raises ConfigError as signer() does.
+    """
     found = signer(kernel)
     return cache.digest(found.certificate.read_bytes(), found.hash) if found else ""

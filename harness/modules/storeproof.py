@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Proves from a handler's disassembly that each of its stores is there.
+Proves from a handler's disassembly that it makes each of its stores.
 
 A compiler may drop a store to a parameter that nobody reads, or make it to a
 copy of the parameter in the handler's own frame; an "intact" argument would then
@@ -9,8 +9,9 @@ enough to follow the few instructions that compute each call's arguments: x0
 must hold SP at the handler's entry plus the argument's offset (rule C.15 or
 C.17), or the by-reference address that came in a register or a slot, x1 the size
 and w2 the bits to invert.  Where x0 points into the handler's own frame instead,
-the compiler keeps a copy of the stacked argument there, as clang does of structs;
-what is assigned to it reaches nobody, and that is what is predicted.
+the compiler keeps a copy of the stacked argument there, as clang does of structs.
+An assignment to the copy has no effect outside of the handler, and the prediction
+takes that into account.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from harness.modules.disassembly import Call, Value, calls
 
 @dataclass(frozen=True)
 class StoreCall:
-    """A call of one of the storing functions and what it must be passed."""
+    """A call of one of the storing functions, and the arguments that it must have."""
 
     function: str
     # Expected x0; None for "somewhere in the handler's own frame".
@@ -39,7 +40,7 @@ class StoreCall:
 
 
 def expected_stores(case: Case) -> list[StoreCall]:
-    """The stores of a handler, in order, from the model's placement."""
+    """Return the stores of a handler, in order, as the model's placement has them."""
     stores = []
     for index in case.handler.assign:
         size = case.arguments[index].type.size
@@ -60,7 +61,7 @@ def expected_stores(case: Case) -> list[StoreCall]:
 
 
 def _agent(who: Agent) -> Value:
-    """As enum probe_agent counts them."""
+    """Return an agent's number in enum probe_agent."""
     return "", list(Agent).index(who)
 
 
@@ -86,7 +87,7 @@ _FUNCTIONS = frozenset(
 
 def prove(cases: Sequence[Case], functions: dict[str, list[str]]) -> dict[str, list[int]]:
     """
-    By case, the stacked arguments of which the handler assigns to a copy of its own.
+    Return by case the stacked arguments that the handler assigns to in a copy in its own frame.
 
     Raises UnprovedStore for the first handler in which a store is not proved.
     """

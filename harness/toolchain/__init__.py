@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The compilers, and what builds with them need."""
+"""Compilers, the roots that they run in, and the variables that make gets for them."""

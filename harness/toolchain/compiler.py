@@ -13,7 +13,7 @@ from harness.errors import ConfigError, InfrastructureError
 from harness.host import cache, given, tool
 
 CROSS_COMPILE = "aarch64-linux-gnu-"
-# A clang that is linked as one file has a tenth of it.
+# A clang that is linked as one file has a tenth of this size.
 _SIZE_MAX = 2048 * given.MIB
 
 
@@ -21,14 +21,14 @@ _SIZE_MAX = 2048 * given.MIB
 class Compiler:
     """A C compiler for arm64."""
 
-    # A name for "PATH" or a path.
+    # A name to look up in PATH, or a path.
     program: str
     clang: bool = False
 
     @property
     def stamp(self) -> str:
         """
-        Tells compilers apart without running one.
+        A string that tells compilers apart, made without running one.
 
         Raises InfrastructureError where the default one is missing, ConfigError for any other.
         """
@@ -39,23 +39,23 @@ class Compiler:
                 raise InfrastructureError(sentence, tool.DOCTOR)
             raise ConfigError(sentence, "Install it, or name another with --cc.")
         given.check(Path(path), _SIZE_MAX)
-        # What it runs in turn lies beside it.
+        # The programs that it runs in turn lie beside it.
         return f"{os.path.realpath(path)} {cache.content(Path(path))}"
 
     @property
     def flags(self) -> list[str]:
-        """To pass after the kernel's own."""
+        """Flags that are passed after the kernel's own flags."""
         return ["-Wno-unknown-warning-option"] if self.clang else []
 
 
 GCC = Compiler(f"{CROSS_COMPILE}gcc")
-# For what runs on this machine.
+# Compiles programs that run on this machine.
 HOST = Compiler("gcc")
 
 
 def named(name: str) -> Compiler:
     """
-    The compiler that a user names: gcc, gcc-14, clang, clang-16 or a path.
+    Return the compiler that a user names: gcc, gcc-14, clang, clang-16 or a path.
 
     Raises ConfigError.
     """

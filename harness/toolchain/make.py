@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Variables that a user wants make to have, for a kernel and for modules."""
+"""Variables that a user passes to make, for builds of kernels and of modules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from harness.errors import ConfigError
 
-# What a user's flags are added to, rather than put in the place of.
+# Variables to which a user's flags are added; any other variable is replaced.
 FLAGS = ("KCFLAGS", "KAFLAGS")
 _CHOSEN = {
     **dict.fromkeys(("CC", "LLVM", "LLVM_IAS"), "Choose a compiler with --cc."),
@@ -25,7 +25,12 @@ _CONFIGURED = "Set options of the kernel with --kconfig FILE."
 
 
 def checked(given: Iterable[str]) -> tuple[str, ...]:
-    """What --make was given; raises ConfigError for what is no variable, or not the user's."""
+    """
+    Return the variables that --make was given, as NAME=VALUE.
+
+    Raises ConfigError for a text that is no assignment, and for a variable that the harness
+    sets itself.
+    """
     texts = tuple(given)
     for text in texts:
         name, _, value = text.partition("=")
@@ -41,13 +46,13 @@ def checked(given: Iterable[str]) -> tuple[str, ...]:
 
 
 def flags(given: Sequence[str]) -> list[str]:
-    """The compiler's flags among variables."""
+    """Return the compiler flags in the values of variables."""
     variables = (text.partition("=") for text in given)
     return [flag for name, _, value in variables if name in FLAGS for flag in value.split()]
 
 
 def words(ours: Mapping[str, str], given: Sequence[str]) -> list[str]:
-    """For make's command line: our variables, and those given to it."""
+    """Return the words of make's command line: `ours`, changed by the variables in `given`."""
     merged = dict(ours)
     for text in given:
         name, _, value = text.partition("=")

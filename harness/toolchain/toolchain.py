@@ -18,7 +18,7 @@ from harness.toolchain.compiler import CROSS_COMPILE, GCC, Compiler
 
 _ZERO = ("-ftrivial-auto-var-init=zero",)
 _ZERO_ENABLER = ("-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang",)
-# By the option of a configuration that stands for them: flags that not every compiler knows.
+# Flags that not every compiler knows, by the Kconfig option with which a kernel uses them.
 _FLAGS = {
     "CONFIG_INIT_STACK_ALL_ZERO": _ZERO,
     "CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT": ("-fmin-function-alignment=8",),
@@ -29,19 +29,19 @@ _FLAGS = {
 
 @dataclass(frozen=True)
 class Toolchain:
-    """What builds for one kernel."""
+    """A compiler, and the build root that it runs in."""
 
     compiler: Compiler
-    # None: this machine.
+    # None if the compiler runs on the machine itself.
     root: BuildRoot | None = None
 
     @property
     def stamp(self) -> str:
-        """Tells toolchains apart without running one."""
+        """A string that tells toolchains apart, made without running one."""
         return f"{self.root.key} {self.compiler.program}" if self.root else self.compiler.stamp
 
     def prepare(self, report: Progress) -> None:
-        """Do what takes long now, with a report; a damaged root is made anew."""
+        """Make the build root if there is none yet or if it is damaged, reporting progress."""
         if self.root:
             self.root.mend(report)
 
@@ -54,9 +54,9 @@ class Toolchain:
         seconds: float = tool.SECONDS,
     ) -> subprocess.CompletedProcess[str]:
         """
-        Run a program, which calls folders by their plain.name().
+        Run a program, which must refer to folders by their plain.name().
 
-        In a build root it sees only those that are named here.
+        In a build root it sees only the folders in `readable` and `writable`.
         """
         if self.root:
             folder = self.root.make()
@@ -67,25 +67,25 @@ class Toolchain:
 
     @property
     def version(self) -> str:
-        """The compiler as it names itself."""
-        return self.told_by(self.compiler.program)
+        """The first line of what the compiler prints for --version."""
+        return self.version_of(self.compiler.program)
 
-    def told_by(self, program: str) -> str:
-        """What one of its programs calls itself, with its version."""
+    def version_of(self, program: str) -> str:
+        """Return the first line that `program` prints for --version; raise InfrastructureError."""
         done = self.run([program, "--version"])
         if done.returncode:
             blame.check(f"The program {program}", done.returncode, done.stderr)
             raise InfrastructureError(
-                f"{program} does not tell its version: {done.stderr.strip()[-300:]}.", tool.DOCTOR
+                f"{program} does not print its version: {done.stderr.strip()[-300:]}.", tool.DOCTOR
             )
         return done.stdout.partition("\n")[0]
 
     def knows(self, *flags: str) -> bool:
-        """Whether the compiler takes some flags."""
+        """Return whether the compiler accepts some flags."""
         return self._compile_nothing(Path(os.devnull), *flags).returncode == 0
 
     def check(self, folder: Path) -> None:
-        """Raise InfrastructureError where the compiler cannot even make an empty object there."""
+        """Raise InfrastructureError where the compiler cannot even compile an empty file."""
         done = self._compile_nothing(folder / "control.o")
         if done.returncode:
             raise InfrastructureError(
@@ -95,7 +95,7 @@ class Toolchain:
             )
 
     def _compile_nothing(self, output: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-        """Raises InfrastructureError where this machine keeps the compiler from it."""
+        """Compile an empty file; raise InfrastructureError where this machine is at fault."""
         program = self.compiler.program
         command: list[str | Path]
         command = [program, *flags, "-x", "c", "-c", os.devnull, "-o", plain.name(output)]
@@ -108,28 +108,28 @@ class Toolchain:
     @property
     def make_variables(self) -> dict[str, str]:
         """
-        For the kernel's own build of modules, whichever compiler the kernel was built with.
+        The variables for a build of modules, whichever compiler the kernel was built with.
 
-        A variable on the command line overrides what the kernel's configuration
-        says of its compiler, so that the build chooses flags that this one knows.
+        A variable on the command line overrides the kernel's configuration, which describes
+        the kernel's own compiler, so that the build chooses flags that this compiler knows.
         """
         clang = self.compiler.clang
         variables = {
             "CC": self.compiler.program,
             "CONFIG_CC_IS_GCC": "" if clang else "y",
             "CONFIG_CC_IS_CLANG": "y" if clang else "",
-            # Objects that a linker has still to compile are none whose stores can be proved.
+            # Stores cannot be proved in objects that the linker has yet to compile.
             "CONFIG_LTO": "",
             "CONFIG_LTO_CLANG": "",
         }
         if clang:
-            # The kernel was configured with GNU as.
+            # The kernel was configured for GNU as.
             variables["LLVM_IAS"] = "0"
         for option, flags in _FLAGS.items():
             if not self.knows(*flags):
                 variables[option] = ""
         if "CONFIG_INIT_STACK_ALL_ZERO" in variables and self.knows(*_ZERO, *_ZERO_ENABLER):
-            # clang 15 and older.
+            # clang 15 and older need the second flag, too.
             del variables["CONFIG_INIT_STACK_ALL_ZERO"]
             variables["CONFIG_CC_HAS_AUTO_VAR_INIT_ZERO_ENABLER"] = "y"
         return variables
@@ -137,9 +137,9 @@ class Toolchain:
 
 def in_root(wanted: Compiler, root: BuildRoot, own: str) -> Toolchain:
     """
-    A compiler's toolchain in a root, which gets the packages that it needs.
+    Return the toolchain of a compiler in a root, to which the compiler's packages are added.
 
-    `own` is the kernel's own compiler, "gcc-16", which stands for the default one.
+    `own` is the kernel's own compiler, such as "gcc-16", which is used in place of GCC.
     """
     compiler = Compiler(f"{CROSS_COMPILE}{own}") if wanted == GCC else wanted
     name = compiler.program.removeprefix(CROSS_COMPILE)

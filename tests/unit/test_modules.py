@@ -103,7 +103,7 @@ def test_a_compiler_that_is_killed_says_nothing_of_its_flags(tmp_path: Path) -> 
     with pytest.raises(InfrastructureError, match="as a disk is full"):
         Toolchain(full).knows("-O2")
     silent = script(tmp_path / "silent-gcc", "exit 1")
-    with pytest.raises(InfrastructureError, match="silent-gcc does not tell its version"):
+    with pytest.raises(InfrastructureError, match="silent-gcc does not print its version"):
         _ = Toolchain(silent).version
 
 
