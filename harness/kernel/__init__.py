@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kernels: from a Debian package, an image or a source tree, and what is changed in it."""
+"""Kernels: Debian's packages, a user's images, and source trees with a user's changes."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A tree at a revision, or with a user's changes, always as a copy."""
+"""Copies of a source tree at a revision, or with a user's changes."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ _SETTING = re.compile(r"\w+=.+", re.DOTALL)
 _HEADERS = ("arch/arm64/include/asm/kprobes.h", "arch/arm64/kernel")
 
 
-# Files as their hash names them, whatever the user or the machine likes in a checkout.
-# The rest of the user's configuration holds, as it says which owners to trust.
+# Files as git stores them, whatever conversions the user or the machine configured.
+# The rest of the user's configuration applies: it has, for one, the owners to trust.
 _AS_STORED = (
     "--no-replace-objects",
     "-c", "core.autocrlf=false", "-c", "core.eol=lf", "-c", f"core.attributesFile={os.devnull}",
 )  # fmt: skip
 _NO_ATTRIBUTES = {"GIT_ATTR_NOSYSTEM": "1"}
-# git's words for a name that it has nothing for.
+# What git prints for a name that it does not know.
 _UNKNOWN = "Needed a single revision"
 
 
 def is_repository(path: Path) -> bool:
-    """Whether it looks like one of git's, bare or not."""
+    """Return whether a folder looks like a git repository, bare or not."""
     return (path / ".git").exists() or ((path / "HEAD").is_file() and (path / "objects").is_dir())
 
 
 def _git(path: Path, *words: str) -> str:
-    """What git says of a repository; raises ConfigError with git's own sentence."""
+    """Run git in a repository and return its output; raise ConfigError with git's message."""
     done = tool.run(["git", "-C", path, *words], seconds=GIT_SECONDS)
     if done.returncode == 0:
         return done.stdout.strip()
@@ -47,9 +47,10 @@ def _git(path: Path, *words: str) -> str:
 
 
 def _tree(path: Path, revision: str) -> str:
-    """The hash of a revision's tree; a name such as :/text takes no ^{tree} after it."""
+    """Return the hash of a revision's tree; raise ConfigError."""
     _git(path, "rev-parse", "--git-dir")
     try:
+        # In two steps, since ^{tree} cannot follow a name such as :/text.
         found = _git(path, "rev-parse", "--verify", "--end-of-options", revision)
         return _git(path, "rev-parse", "--verify", f"{found}^{{tree}}")
     except ConfigError as error:
@@ -61,7 +62,7 @@ def _tree(path: Path, revision: str) -> str:
 
 
 def check_revision(path: Path, revision: str) -> str:
-    """The hash of the sources at a revision; raises ConfigError where there are none."""
+    """Return the hash of a kernel's sources at a revision; raise ConfigError if there are none."""
     digest = _tree(path, revision)
     found = _git(path, "ls-tree", "--full-tree", "--name-only", digest, *tree.MARKS).splitlines()
     if len(found) != len(tree.MARKS):
@@ -71,7 +72,7 @@ def check_revision(path: Path, revision: str) -> str:
 
 def at_revision(path: Path, revision: str, report: Progress) -> Tree:
     """
-    The sources of a git repository, bare or not, at whatever git rev-parse takes.
+    Return the sources of a git repository, bare or not, at a revision that git rev-parse accepts.
 
     Raises ConfigError.
     """
@@ -91,16 +92,16 @@ def at_revision(path: Path, revision: str, report: Progress) -> Tree:
         archive.unlink()
         report(what, 100)
 
-    # What went before may have stored it another way.
+    # The options are part of the key, since other options write other bytes.
     return tree.cached(cache.digest(digest, *_AS_STORED), fill)
 
 
 def changed(source: Tree, changes: Changes, report: Progress) -> Tree:
     """
-    The tree with patches and settings applied.
+    Return the tree with patches and settings applied.
 
-    Raises what check() does, and UnfitTree for a patch that does not apply, or a
-    macro that the tree does not have.
+    Raises ConfigError as check() does, and UnfitTree for a patch that does not apply
+    or a macro that the tree does not have.
     """
     if changes == NO_CHANGES:
         return source
@@ -119,7 +120,7 @@ def changed(source: Tree, changes: Changes, report: Progress) -> Tree:
 
 
 def check(changes: Changes) -> None:
-    """Raise ConfigError for a patch that is none, or a setting that sets nothing."""
+    """Raise ConfigError for a file that is no patch, or a setting that is not NAME=VALUE."""
     for name in changes.patches:
         patches.diffs(name)
     for setting in changes.settings:
@@ -128,7 +129,7 @@ def check(changes: Changes) -> None:
 
 
 def _set(setting: str, folder: Path) -> None:
-    """Give a macro of the tree's another value, as the review did."""
+    """Give a macro of the tree another value, as the review of July 2016 did."""
     name, _, value = setting.partition("=")
     places = [folder / place for place in _HEADERS]
     files = [p for place in places for p in ([place] if place.is_file() else place.rglob("*.c"))]

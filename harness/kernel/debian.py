@@ -32,9 +32,9 @@ from harness.settings import Archive
 
 T = TypeVar("T")
 
-# Of an entry's files, those that each run needs; the rest is for builds.
+# The files of an entry that each run needs; the others are for builds.
 VITAL = ("kernel.json", "*/vmlinuz*", "*/.config")
-# The packages that name the newest kernel of a flavour.
+# The packages that depend on the newest kernel of each flavour.
 FLAVOURS = {
     "cloud": "linux-image-cloud-arm64",
     "generic": "linux-image-arm64",
@@ -45,13 +45,13 @@ FLAVOURS = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which of Debian's kernels a spec names."""
+    """The Debian kernel that a spec names."""
 
-    # Prefix of the versions.
+    # The prefix of its versions.
     series: str
     # Suites of the archive that carry it.
     suites: list[str]
-    # The package that names it: a flavour's newest, or an exact release.
+    # The package of a flavour, which depends on its newest kernel, or of an exact release.
     package: str
 
 
@@ -60,7 +60,7 @@ class _Set:
     """The packages that make one kernel."""
 
     release: str
-    # The image, and from 7.x on what it is made of.
+    # The image's package, and from 7.x on those that it depends on.
     image: list[Package]
     headers: Package
     common: Package
@@ -76,23 +76,28 @@ class _Set:
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """kernel.json in a cache entry."""
+    """The content of kernel.json in a cache entry."""
 
     release: str
     version: str
-    # Where the packages have them, below their common root.
+    # Paths in the packages, below the folder that they are all unpacked to.
     image: str
     build: str
     modules: str
     # The package of the kernel's tools, and the glibc that they were linked with.
     kbuild: str
     libc: str
-    # The compiler that the headers ask for: "gcc-16".
+    # The compiler that the headers depend on: "gcc-16".
     compiler: str
 
 
 def wanted(spec: str, kernels: Mapping[str, KernelFile]) -> Wanted | None:
-    """What `spec` names: debian:SERIES, debian:SERIES/FLAVOUR, debian:RELEASE."""
+    """
+    Return the kernel that a spec names, or None for a spec that is not Debian's.
+
+    A spec is debian:SERIES, debian:SERIES/FLAVOUR or debian:RELEASE.  Raises ConfigError for
+    an unknown flavour.
+    """
     name, _, flavour = spec.partition("/")
     if file := kernels.get(name):
         package = FLAVOURS.get(flavour or file.flavour)
@@ -110,7 +115,7 @@ def wanted(spec: str, kernels: Mapping[str, KernelFile]) -> Wanted | None:
 
 
 def _dependency(package: Package, prefix: str) -> str:
-    """The name of the package that `package` depends on."""
+    """Return the name of the package beginning with `prefix` that `package` depends on."""
     match = re.search(rf"(?:^|, )({prefix}[^ ,]*)", package.depends)
     if not match:
         raise ArchiveError(f"The package {package.name} does not depend on a {prefix}.")
@@ -129,10 +134,10 @@ def _same_revision(apt: Apt, name: str, version: str) -> Package:
 
 def _newest(apt: Apt, wanted: Wanted, use: Callable[[_Set], T]) -> T:
     """
-    What `use` makes of the newest version for which the archive has everything.
+    Return what `use` returns for the newest version for which the archive has all packages.
 
-    An index may name packages of which the archive no longer, or not yet, has
-    the file; `use` raises ArchiveError then.
+    An index may name packages whose file the archive no longer has, or does not have
+    yet; `use` raises ArchiveError then.
     """
     missing: ArchiveError | None = None
     for package in apt.versions(wanted.package):
@@ -151,7 +156,7 @@ def _newest(apt: Apt, wanted: Wanted, use: Callable[[_Set], T]) -> T:
 
 
 def _complete(apt: Apt, named: Package) -> _Set:
-    """All packages of the kernel that a package is or depends on, of its revision."""
+    """Return all packages of the kernel that a package is or depends on, of one revision."""
     version = named.version
     # A flavour's package depends on a release's, which has digits in its name.
     meta = not re.match(r"linux-image-\d", named.name)
@@ -200,7 +205,7 @@ def _unpack(apt: Apt, packages: _Set, folder: Path, report: Progress) -> None:
 
 def _places(root: Path, release: str) -> tuple[Path, Path, Path]:
     """
-    The image, the headers and the modules' folder, wherever a release's packages have them.
+    Return the image, the headers and the modules' folder, wherever the packages have them.
 
     Raises ArchiveError.
     """
@@ -238,7 +243,7 @@ def _cached(spec: str, key: str, wanted: Wanted, archive: Archive, busybox: Path
     try:
         manifest = msgspec.json.decode((folder / "kernel.json").read_bytes(), type=Manifest)
     except msgspec.MsgspecError:
-        # Of another version of ours.
+        # Another version of the harness wrote it.
         cache.discard(folder)
         return None
     kernel = _kernel(spec, manifest, folder, busybox)
@@ -259,7 +264,7 @@ def resolve(
     report: Progress,
 ) -> Kernel:
     """
-    The newest kernel that is `wanted`, from the cache or the archive.
+    Return the newest kernel that is `wanted`, from the cache or the archive.
 
     An archive that cannot be reached is an error only when the cache has no
     kernel of this description, or with `refresh`; one that fails its signature
@@ -292,18 +297,18 @@ def resolve(
 
 @contextmanager
 def _asked(wanted: Wanted, archive: Archive, report: Progress) -> Iterator[Apt]:
-    """An apt with the archive's present index, for this process alone."""
+    """Lend an apt with a fresh index of the archive, locked against other processes."""
     name = "-".join(wanted.suites) or "host"
     with cache.lock(f"apt/{name}"):
         apt = Apt(cache.root() / "apt" / name, in_suites(archive, wanted.suites), "arm64")
-        # apt itself does not get over an index that was damaged.
+        # apt itself does not recover from a damaged index.
         with cache.changing(apt.folder):
             apt.update(report)
         yield apt
 
 
 def _ask(wanted: Wanted, archive: Archive, report: Progress) -> str:
-    """Ask the archive, fill the cache, and return the entry's name."""
+    """Fetch the newest kernel into the cache, and return the name of its entry."""
     with _asked(wanted, archive, report) as apt:
 
         def fill(packages: _Set) -> str:
@@ -325,10 +330,11 @@ def releases(
     report: Progress,
 ) -> list[str]:
     """
-    What the archive has whole of a spec's series and flavour, the oldest first.
+    Return the releases of a spec's series and flavour that the archive has, oldest first.
 
-    As uname -r has them: "6.1.0-53-cloud-arm64"; nothing for what is not Debian's.  Raises
-    ArchiveError.  An archive keeps images longer than their headers.
+    They are named as by uname -r, "6.1.0-53-cloud-arm64".  A release is left out if one of its
+    packages is missing, since an archive keeps images longer than their headers.  The list is
+    empty for a spec that is not Debian's.  Raises ArchiveError.
     """
     found = wanted(spec, kernels)
     named = (package.removeprefix("linux-image-") for package in FLAVOURS.values())
@@ -350,7 +356,7 @@ def releases(
 
 
 def _whole(apt: Apt, name: str) -> _Set | None:
-    """The newest revision of an image for which the archive has everything."""
+    """Return the newest revision of an image for which the archive has all packages, or None."""
     for package in apt.versions(name):
         with contextlib.suppress(ArchiveError):
             return _complete(apt, package)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A kernel image in any of the forms that arm64 has, as the raw Image that boots fastest."""
+"""Reads a kernel image in any of arm64's forms, as the raw Image, which boots fastest."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from harness.host import given, tool
 from harness.host.unpacked import unpacked
 from harness.toolchain.compiler import CROSS_COMPILE
 
-# A kernel with every driver built in has half of it; its vmlinux has debug information, and
-# is never read whole.
+# An Image with every driver built in has half of the first; a vmlinux with debug information
+# may be larger, and is never read whole.
 SIZE_MAX, FILE_MAX = 512 * given.MIB, 16384 * given.MIB
 
 # Documentation/arch/arm64/booting.rst: a magic number at this offset.
@@ -26,12 +26,12 @@ _EM_AARCH64 = 183
 
 
 def is_raw(data: bytes) -> bool:
-    """Whether it is what the boot loader jumps to (Documentation/arch/arm64/booting.rst)."""
+    """Return whether data begin a raw Image (Documentation/arch/arm64/booting.rst)."""
     return data[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
 
 
 def _zboot(path: Path, data: bytes) -> bytes:
-    """The payload of an EFI zboot image (drivers/firmware/efi/libstub/zboot-header.S)."""
+    """Return the payload of an EFI zboot image (drivers/firmware/efi/libstub/zboot-header.S)."""
     start = int.from_bytes(data[8:12], "little")
     size = int.from_bytes(data[12:16], "little")
     payload = data[start : start + size]
@@ -42,23 +42,23 @@ def _zboot(path: Path, data: bytes) -> bytes:
             f"{path} is an EFI zboot image compressed with {kind}, which is not known here.",
             "Give the uncompressed Image, or its vmlinux.",
         )
-    # The size of what was compressed may follow, so trailing bytes are no error.
+    # The uncompressed size may follow the payload, so trailing bytes are no error.
     return unpacked(path, form, payload, SIZE_MAX)
 
 
 def _is_elf(data: bytes) -> bool:
-    """Whether it is an ELF file of arm64's."""
+    """Return whether data begin an ELF file for arm64."""
     machine = int.from_bytes(data[_MACHINE_AT : _MACHINE_AT + 2], "little")
     return data[:4] == b"\x7fELF" and machine == _EM_AARCH64
 
 
 def _from_elf(path: Path, vmlinux: Path, folder: Path) -> bytes:
-    """The Image in the vmlinux that `path` is or has, as the kernel's own Makefile takes it out."""
+    """Return the Image in a vmlinux, which `path` is or contains, as the kernel's Makefile does."""
     raw = folder / "Image"
     drop = (".note", ".note.gnu.build-id", ".comment")
     words = [f"{CROSS_COMPILE}objcopy", "-O", "binary", *(f"--remove-section={n}" for n in drop)]
     tool.check([*words, "--strip-all", vmlinux, raw])
-    # Between two far addresses there is much that no file has.
+    # objcopy fills the gap between two distant sections.
     if raw.stat().st_size > SIZE_MAX:
         raise given.too_large(path, SIZE_MAX, "its Image has more")
     return raw.read_bytes()
@@ -66,9 +66,9 @@ def _from_elf(path: Path, vmlinux: Path, folder: Path) -> bytes:
 
 def raw_image(path: Path, folder: Path) -> bytes:
     """
-    The raw Image of a raw, gzip or EFI zboot image, or a vmlinux; `folder` is scratch.
+    Return the raw Image of a raw, gzip or EFI zboot image, or of a vmlinux.
 
-    Raises ConfigError for anything else, and for what is too large.
+    `folder` is for temporary files.  Raises ConfigError for any other file, and for a larger one.
     """
     given.check(path, FILE_MAX)
     with path.open("rb") as file:
@@ -93,7 +93,7 @@ def raw_image(path: Path, folder: Path) -> bytes:
 
 
 def banner_release(image: bytes) -> str | None:
-    """What uname -r will say, from the banner that every kernel has."""
+    """Return what uname -r will print, from the banner that every kernel has, or None."""
     match = re.search(rb"Linux version ([^ \0]+) ", image)
     return match[1].decode(errors="replace") if match else None
 
@@ -104,25 +104,25 @@ _BUILD_ID = re.compile(rb"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0(.{20})", re.DOTALL
 
 def build_id(path: Path) -> str:
     """
-    What the linker calls an Image, in hexadecimal; empty where it was not asked to.
+    Return an Image's build ID in hexadecimal, empty where the linker made none.
 
-    The vDSOs lie before its own notes, and have one each.
+    The kernel's own ID is the last one: each vDSO has one, too, and lies before it.
     """
     found: list[bytes] = _BUILD_ID.findall(path.read_bytes())
     return found[-1].hex() if found else ""
 
 
 def image_size(path: Path) -> int:
-    """Bytes of memory that a raw Image takes, with what is not in the file."""
+    """Return the bytes of memory that a raw Image takes, including what is not in the file."""
     with path.open("rb") as file:
         header = file.read(_HEADER_SIZE)
-    # Up to v3.16 its header does not say.
-    said = int.from_bytes(header[_SIZE_AT : _SIZE_AT + 8], "little")
-    return max(said, path.stat().st_size)
+    # Up to v3.16 the header does not have the size.
+    size = int.from_bytes(header[_SIZE_AT : _SIZE_AT + 8], "little")
+    return max(size, path.stat().st_size)
 
 
 def check_raw(path: Path) -> None:
-    """Refuse a file that is not a raw arm64 Image."""
+    """Raise ConfigError for a file that is not a raw arm64 Image."""
     with path.open("rb") as file:
         if not is_raw(file.read(_HEADER_SIZE)):
             raise ConfigError(f"{path} is not an arm64 kernel Image.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kconfig fragments: what was asked for, and what a kernel's Kconfig made of it."""
+"""Kconfig fragments: the options that were asked for, and those that Kconfig set."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from harness.errors import ConfigError, UnfitTree
 from harness.host import given
 
-# A whole .config has a quarter of one.
+# A whole .config has a quarter of a MiB.
 SIZE_MAX = 4 * given.MIB
 _LINE = re.compile(r"(CONFIG_\w+)=(.*)$|# (CONFIG_\w+) is not set$")
 
 
 def parse(text: str) -> dict[str, str]:
-    """Option by name; "n" for one that is not set."""
+    """Return the value of each option by its name; "n" for one that is not set."""
     options = {}
     for line in text.splitlines():
         if match := _LINE.match(line.strip()):
@@ -25,7 +25,7 @@ def parse(text: str) -> dict[str, str]:
 
 
 def read(path: Path) -> dict[str, str]:
-    """A fragment; raises ConfigError for one that asks for nothing."""
+    """Return the options of a fragment; raise ConfigError for a fragment without any."""
     try:
         options = parse(given.read_once(str(path), SIZE_MAX).decode())
     except UnicodeDecodeError as error:
@@ -38,12 +38,12 @@ def read(path: Path) -> dict[str, str]:
 
 
 def check_file(path: Path) -> None:
-    """Raise ConfigError for what make would wait for, or nobody configured a kernel with."""
+    """Raise ConfigError for a file that make would block on, or that is too large."""
     given.check(path, SIZE_MAX)
 
 
 def merged(fragments: Sequence[Mapping[str, str]]) -> str:
-    """One file in which a later fragment's options replace an earlier one's."""
+    """Return one fragment's text, in which later fragments replace options of earlier ones."""
     options: dict[str, str] = {}
     for fragment in fragments:
         options.update(fragment)
@@ -54,7 +54,7 @@ def merged(fragments: Sequence[Mapping[str, str]]) -> str:
 
 
 def check(wanted: Mapping[str, str], config: Path) -> None:
-    """Raise UnfitTree where an option that was asked for is not what it became."""
+    """Raise UnfitTree where an option of a .config is not as it was asked for."""
     got = parse(config.read_text())
     dropped = [f"{name}={value}" for name, value in wanted.items() if got.get(name, "n") != value]
     if dropped:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A bootable kernel with what is needed to build modules for it."""
+"""A bootable kernel, with the files that are needed to build modules for it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from harness.model.policy import Policy
 from harness.toolchain.compiler import Compiler
 from harness.toolchain.toolchain import Toolchain, in_root
 
-# With debug information.
+# The largest module that is read, which may have debug information.
 _MODULE_MAX = 512 * given.MIB
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """The numbers in a version, to compare: (6, 1, 0, 56) of "6.1.0-56-cloud-arm64"."""
+    """Return a version's numbers, for comparison: (6, 1, 0, 56) for "6.1.0-56-cloud-arm64"."""
     return tuple(int(number) for number in re.findall(r"\d+", version.partition("arm64")[0]))
 
 
 class Engine(enum.Enum):
-    """What implements jprobes in the guest; the values are names of modules and fragments."""
+    """What implements jprobes in the guest; the values name modules and Kconfig fragments."""
 
     # Our module, on top of kprobes.
     PORT = "port"
@@ -39,9 +39,9 @@ class Engine(enum.Enum):
 class Kernel:
     """One kernel on disk."""
 
-    # As the user named it.
+    # The spec by which the user named it.
     spec: str
-    # uname -r.
+    # As uname -r prints it.
     release: str
     # Version of the package or tree.
     version: str
@@ -54,38 +54,38 @@ class Kernel:
     modules: Path
     # An arm64 busybox for the guest.
     busybox: Path
-    # Tells everything of the above apart from other kernels'.
+    # Differs from another kernel's key if any of the above differs.
     key: str
-    # Whatever of the above a build reads lies below this folder.
+    # The folder below which everything lies that a build of modules reads.
     home: Path
     engine: Engine = Engine.PORT
-    # Of a native one: what its tree's jprobes do, in words.
+    # For the native engine: what the tree's own jprobes do, in words.
     jprobes: str = ""
-    # And as a policy, where it follows its own one.
+    # The same as a policy, for a kernel that follows its own.
     own_policy: Policy | None = None
-    # What its guests get, where the user said so: memory, and time to boot.
+    # The memory and the time to boot that its guests get, where the user set them.
     memory_mib: int | None = None
     boot_seconds: float | None = None
     # What make needs before "M=" to build modules; empty: "-C" and `build`.
     make: tuple[str, ...] = ()
-    # Compiler flags that its modules need too.
+    # Compiler flags that its modules need as well.
     flags: tuple[str, ...] = ()
-    # NAME=VALUE that the user wants make to have.
+    # NAME=VALUE that the user passes to make.
     variables: tuple[str, ...] = ()
-    # Where the kernel's tools run, if not on this machine; and its own compiler there.
+    # The root that the kernel's tools run in if not on this machine, and its compiler there.
     root: BuildRoot | None = None
     own_compiler: str = ""
-    # Entries of the cache that it consists of, and what makes those anew that were damaged.
+    # Entries of the cache that it consists of, and a function that makes damaged ones anew.
     entries: tuple[Path, ...] = ()
     renew: Callable[[], object] = field(default=lambda: None, compare=False)
 
     def has(self, option: str) -> bool:
-        """Whether an option of its configuration is y."""
+        """Return whether an option of its configuration is y."""
         return f"\n{option}=y\n" in f"\n{self.config.read_text(errors='replace')}"
 
     def mend(self) -> None:
         """
-        Compare all of its files in the cache with what was made; damaged ones are made anew.
+        Check all of its files in the cache, and make damaged ones anew.
 
         Raises InfrastructureError where that does not help.
         """
@@ -96,7 +96,7 @@ class Kernel:
             cache.check(*self.entries)
 
     def toolchain(self, compiler: Compiler) -> Toolchain:
-        """What builds modules for it."""
+        """Return the toolchain that builds modules for it with `compiler`."""
         if self.root:
             return in_root(compiler, self.root, self.own_compiler)
         return Toolchain(compiler)
@@ -107,7 +107,7 @@ _NEEDED = {
     Engine.NATIVE: ("CONFIG_MODULES", "CONFIG_KPROBES"),
 }
 
-# Options of a kernel that no guest of ours can be, and why.
+# Options with which a kernel cannot run as a guest here, and why.
 _IMPOSSIBLE = {
     "CONFIG_CPU_BIG_ENDIAN": "the guest's programs are little-endian",
     "CONFIG_CMDLINE_FORCE": "the guest's console is on the command line",
@@ -116,7 +116,7 @@ _IMPOSSIBLE = {
 
 
 def check_config(spec: str, config: Path, engine: Engine = Engine.PORT) -> None:
-    """Refuse a kernel in which no probe can work."""
+    """Raise ConfigError for a kernel in which jprobes cannot work, or which cannot be a guest."""
     text = f"\n{config.read_text(errors='replace')}"
     if "\nCONFIG_ARM64=y\n" not in text:
         raise ConfigError(f"The kernel {spec} was not configured for arm64.")
@@ -139,13 +139,13 @@ def _module_name(path: Path) -> str:
 
 
 def read_module(path: Path) -> bytes:
-    """A module as insmod wants it."""
+    """Return a module's content, uncompressed."""
     data = given.read(path, _MODULE_MAX)
     return unpacked(path, "xz", data, _MODULE_MAX) if path.suffix == ".xz" else data
 
 
 def _depends(path: Path) -> list[str]:
-    """The modules that a module needs, from its .modinfo section."""
+    """Return the names of the modules that a module needs, from its .modinfo section."""
     import io
 
     from elftools.elf.elffile import ELFFile
@@ -159,9 +159,9 @@ def _depends(path: Path) -> list[str]:
 
 def module_order(kernel: Kernel, wanted: Sequence[str]) -> list[Path] | None:
     """
-    Files to load, dependencies first; built-in ones are left out.
+    Return the files of modules to load, dependencies first; built-in ones are left out.
 
-    None where the kernel has one of them neither built in nor as a module.
+    Returns None where the kernel has one of them neither built in nor as a module.
     """
     files = {_module_name(path): path for path in kernel.modules.rglob("*.ko*")}
     order: list[Path] = []
@@ -170,7 +170,7 @@ def module_order(kernel: Kernel, wanted: Sequence[str]) -> list[Path] | None:
         if name not in files:
             return False
         if files[name] not in order:
-            # What a module depends on is never built in.
+            # modpost lists only modules, not what is built in.
             if not all(visit(needed) for needed in _depends(files[name])):
                 return False
             order.append(files[name])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kernels of the user's own: an image, an output tree, a source tree."""
+"""The user's own kernels: an image, an output folder, a source tree."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from harness.kernel.native import Carried
 from harness.kernel.options import Options
 from harness.model.policy import NO_CHANGES
 
-# Of a file that a build reads: with every option on, Module.symvers has 2 MiB.
+# The largest file that a build reads: with every option on, Module.symvers has 2 MiB.
 _PART_MAX = 64 * given.MIB
 _RELEASE_MAX = 4096
-# struct proc_ops, and what the port takes from kprobes.
+# The first release whose struct proc_ops and kprobes the port can use.
 PORT_FIRST = (5, 6)
 
 
 def _release(build: Path) -> str:
-    """What uname -r will say: of what was built in a folder, or of what headers are for."""
+    """Return what uname -r will print for a build's kernel, or for the kernel of headers."""
     file = build / "include/config/kernel.release"
     if file.is_file():
         return given.read(file, _RELEASE_MAX).decode(errors="replace").strip()
-    # Headers of a distribution's may have it in a header only.
+    # A distribution's headers may have it only in this file.
     header = build / "include/generated/utsrelease.h"
     match = re.search(r'UTS_RELEASE "(.*)"', header.read_text()) if header.is_file() else None
     if match is None:
@@ -54,11 +54,15 @@ def _check_module_build(build: Path) -> None:
 
 
 def check_image(spec: str, image: Path, build: Path | None) -> tuple[Path, str]:
-    """The folder that modules for an image are built in, and its release; raises ConfigError."""
+    """
+    Return the folder in which modules for an image are built, and its release.
+
+    Raises ConfigError.
+    """
     if build is None:
         raise ConfigError(
             f"No modules can be built for {image} alone.",
-            "Say with --modules-build where it was built, or where its headers are.",
+            "Give --modules-build the folder that it was built in, or its headers.",
         )
     given.check(image, FILE_MAX)
     _check_module_build(build)
@@ -74,7 +78,7 @@ def check_image(spec: str, image: Path, build: Path | None) -> tuple[Path, str]:
 
 
 def from_image(spec: str, image: Path, build: Path | None, busybox: Path) -> Kernel:
-    """An image, and the folder that modules for it are built in."""
+    """Return the kernel of an image, for which modules are built in `build`."""
     build, release = check_image(spec, image, build)
     key = cache.content(image)
 
@@ -105,12 +109,12 @@ def from_image(spec: str, image: Path, build: Path | None, busybox: Path) -> Ker
 
 
 def from_output(spec: str, build: Path, busybox: Path) -> Kernel:
-    """A folder that a kernel was built in."""
+    """Return the kernel that was built in a folder."""
     return from_image(spec, built_image(build), build, busybox)
 
 
 def built_image(build: Path) -> Path:
-    """What was built in a folder; raises ConfigError."""
+    """Return the image that was built in a folder; raise ConfigError."""
     for name in ("arch/arm64/boot/Image", "vmlinux"):
         if (build / name).is_file():
             return build / name
@@ -120,12 +124,12 @@ def built_image(build: Path) -> Path:
 
 
 def opened(path: Path, revision: str, report: Progress) -> tree.Tree:
-    """A source tree as it is, or with `revision` that of a git repository."""
+    """Return a source tree as it is, or with `revision` a copy from a git repository."""
     return at_revision(path, revision, report) if revision else tree.opened(path, report)
 
 
 def check_tree(spec: str, path: Path, revision: str, options: Options) -> None:
-    """Raise ConfigError for what can be known to be wrong with a tree before it is read whole."""
+    """Raise ConfigError for errors that can be found before all of a tree is read."""
     fragments(options)
     check(options.changes)
     if revision:
@@ -138,7 +142,7 @@ def check_tree(spec: str, path: Path, revision: str, options: Options) -> None:
 
 
 def fragments(options: Options) -> dict[str, str]:
-    """What the user's fragments ask for, the last one of an option; raises ConfigError."""
+    """Return the options of the user's fragments, of which later ones win; raise ConfigError."""
     wanted: dict[str, str] = {}
     for fragment in options.fragments:
         own = str(fragment) in treebuild.OWN_FRAGMENTS and not fragment.exists()
@@ -147,7 +151,12 @@ def fragments(options: Options) -> dict[str, str]:
 
 
 def _jprobes(spec: str, source: tree.Tree, options: Options) -> native.Jprobes | None:
-    """A tree's own; raises UnfitTree where it takes no others, ConfigError where it has to have."""
+    """
+    Return a tree's own jprobes, or None where the port is used.
+
+    Raises UnfitTree where the port does not work either, and ConfigError where an option needs
+    a tree with jprobes of its own.
+    """
     jprobes = native.detect(source)
     if not jprobes:
         _check_port(source)
@@ -163,9 +172,9 @@ def from_tree(
     spec: str, source: tree.Tree, busybox: Path, options: Options, report: Progress
 ) -> Kernel:
     """
-    A source tree, with changes of the user's, built here.
+    Build a source tree with the user's changes, and return the kernel.
 
-    One with jprobes of its own carries what it is told to.
+    A tree with jprobes of its own is built with the policies that `options` asks for.
     """
     carried, compiler = options.carried, options.compiler
     treebuild.check_defconfig(source, options.defconfig)
@@ -217,7 +226,7 @@ def from_tree(
 
 
 def _check_port(source: tree.Tree) -> None:
-    """Raise UnfitTree for a tree that neither engine works on."""
+    """Raise UnfitTree for a tree that the port cannot work with."""
     version = ".".join(map(str, source.version))
     if source.version < native.FIRST:
         raise UnfitTree(
@@ -233,7 +242,7 @@ def _check_port(source: tree.Tree) -> None:
 
 
 def _with_policy(build: Callable[..., treebuild.Built], carried: Carried) -> treebuild.Built:
-    """The image with all policies; one with a single policy goes on from there."""
+    """Build an image with all policies, and from its folder one with a single policy if asked."""
     built = build(added={native.POLICY_HEADER: native.policy_header("any")})
     if carried == "any":
         return built
@@ -241,7 +250,7 @@ def _with_policy(build: Callable[..., treebuild.Built], carried: Carried) -> tre
 
 
 def _buildable(source: tree.Tree, report: Progress) -> tree.Tree:
-    """The tree, or a copy of it where it cannot be built in place."""
+    """Return the tree, or a copy of it where the tree cannot be built from directly."""
     if source.clean and plain.is_plain(source.path):
         return source
     return tree.cached(source.digest, lambda folder: tree.copy(source, folder, report))

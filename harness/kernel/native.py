@@ -39,8 +39,8 @@ _SHIMS = "compat/linux/sched/task_stack.h"
 # In the output folder, so that all policies share one source.
 POLICY_HEADER = "include/generated/jprobe_policy.h"
 
-# What an image carries: every policy, chosen at run time; one, compiled in; or
-# whatever the tree itself does.
+# The policies in an image: "any" for all, chosen at run time; "own" for the tree's own code
+# unchanged; or one policy that is compiled in.
 Carried = Literal["any", "own"] | Policy
 
 
@@ -48,19 +48,19 @@ Carried = Literal["any", "own"] | Policy
 class Jprobes:
     """The jprobes that a tree has."""
 
-    # Of setjmp_pre_handler(), relative to the tree.
+    # The file that defines setjmp_pre_handler(), relative to the tree.
     file: Path
-    # A part of the stack is copied: v15 of the series, and what it was taken from.
+    # Whether they copy a part of the stack, as v15 of the series does and v4.8 does not.
     copies: bool
-    # Its size as the tree's header says it; None where there is none.
+    # MAX_STACK_SIZE as the tree's header defines it, or None if it is not defined.
     max_stack_size: str | None
 
-    # v15's slip: on the interrupt stack, the copy is limited by that stack's size.
+    # The bug of v15: on the interrupt stack the copy is limited only by that stack's size.
     overflows: bool = False
 
     @property
     def policy(self) -> Policy | None:
-        """What the tree's own jprobes do; None where its size says nothing here."""
+        """What the tree's own jprobes do, or None where their size is no number known here."""
         if not self.copies:
             return Policy(Rule.NONE)
         size = (self.max_stack_size or "").strip("()")
@@ -72,7 +72,7 @@ class Jprobes:
 
     @property
     def state(self) -> str:
-        """In words."""
+        """What the tree's own jprobes do, in words."""
         if not self.copies:
             return "copies nothing of the stack (removed, as in v4.8)"
         older = "" if "probes" in self.file.parts else f", in the older {self.file}"
@@ -80,7 +80,7 @@ class Jprobes:
 
 
 def _function(text: str, name: str) -> str | None:
-    """A function's text up to its closing brace; None where it is not defined."""
+    """Return a function's text up to its closing brace, or None where it is not defined."""
     match = re.search(
         rf"^[\w\s*]*\b{name}\s*\([^;{{]*\)\s*\{{.*?^\}}", text, re.MULTILINE | re.DOTALL
     )
@@ -88,10 +88,10 @@ def _function(text: str, name: str) -> str | None:
 
 
 def detect(source: Tree) -> Jprobes | None:
-    """What a tree has; None where its jprobes cannot be used."""
+    """Return a tree's own jprobes, or None where it has none that can be used."""
     header = source.path / "include/linux/kprobes.h"
     declared = header.read_text(errors="replace") if header.is_file() else ""
-    # From v4.15 on, only an inline function that fails is left.
+    # v4.15 replaced the function by an inline one that only fails.
     if not re.search(r"^(?:extern )?int register_jprobe\(", declared, re.MULTILINE):
         return None
     for file in sorted((source.path / "arch/arm64/kernel").rglob("*.c")):
@@ -110,7 +110,7 @@ def detect(source: Tree) -> Jprobes | None:
 
 
 def _texts(source: Tree, text: str) -> list[str]:
-    """kprobes.c and its header."""
+    """Return the texts of kprobes.c and of its header."""
     header = source.path / "arch/arm64/include/asm/kprobes.h"
     return [text, header.read_text(errors="replace") if header.is_file() else ""]
 
@@ -131,7 +131,7 @@ def _own_sources() -> list[bytes]:
 
 
 def with_policies(source: Tree, jprobes: Jprobes, report: Progress) -> Tree:
-    """A copy of the tree that was made to follow a policy; raises UnfitTree."""
+    """Return a copy of the tree whose jprobes follow a stack policy; raise UnfitTree."""
     digest = cache.digest(source.digest, *_own_sources())
 
     def fill(folder: Path) -> None:
@@ -152,9 +152,9 @@ def _apply(file: Path) -> None:
     with (file.parent / "Makefile").open("a") as makefile:
         makefile.write(
             "\nobj-$(CONFIG_KPROBES) += jprobe_stack.o\n"
-            # After the kernel's own headers, which may have the one that is ours.
+            # Searched last, so that a header of the kernel's own is preferred to our shim.
             "CFLAGS_jprobe_stack.o += -idirafter $(srctree)/$(src)\n"
-            # As the modules (Kbuild): it copies stacks.
+            # Not instrumented, as the modules (Kbuild): the code copies stacks.
             "KASAN_SANITIZE_jprobe_stack.o := n\n"
             "UBSAN_SANITIZE_jprobe_stack.o := n\n"
             "KCOV_INSTRUMENT_jprobe_stack.o := n\n"
@@ -162,7 +162,7 @@ def _apply(file: Path) -> None:
     patched = file.with_suffix(".patched")
     script, source, result = (str(plain.name(path)) for path in (root / PATCH, file, patched))
     words = ["spatch", "--very-quiet", "--no-includes", "--sp-file", script, source, "-o", result]
-    # It has a shell compare files by their names.
+    # spatch passes the files' names to a shell, so they must be plain.
     done = tool.run(plain.command(words, [root, file.parent]), seconds=SPATCH_SECONDS)
     blame.check("spatch", done.returncode, done.stderr, given=[file.parent])
     if done.returncode or not patched.exists():
@@ -175,7 +175,7 @@ def _apply(file: Path) -> None:
 
 
 def check(text: str, file: Path) -> None:
-    """Raise UnfitTree where the semantic patch did not find what it is for."""
+    """Raise UnfitTree where the semantic patch did not change both functions."""
     for name, call in (
         ("setjmp_pre_handler", "jprobe_stack_save("),
         ("longjmp_break_handler", "jprobe_stack_restore("),
@@ -189,7 +189,7 @@ def check(text: str, file: Path) -> None:
 
 
 def policy_header(carried: Carried) -> str:
-    """The content of POLICY_HEADER."""
+    """Return the content of POLICY_HEADER."""
     if not isinstance(carried, Policy):
         return "/* Chosen at run time. */\n"
     kind = f"STACK_POLICY_{carried.rule.name}"

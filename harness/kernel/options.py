@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the user says of a kernel beside its spec."""
+"""The user's options for a kernel, besides its spec."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from harness.toolchain.compiler import GCC, Compiler
 
 @dataclass(frozen=True)
 class Options:
-    """All of it; the defaults are what holds where nothing is said."""
+    """The options that decide how a kernel is found, built and run."""
 
-    # Ask the archive for a newer kernel.
+    # Whether to ask the archive for a newer kernel.
     refresh: bool = False
-    # Of the modules, and of a kernel that is built.
+    # Compiles the modules, and a kernel that is built here.
     compiler: Compiler = GCC
-    # Where modules for an image are built.
+    # The folder in which modules for an image are built.
     modules_build: Path | None = None
-    # What a tree's configuration starts from; empty: with all off.
+    # The defconfig that a tree's configuration starts from; if empty, all options start off.
     defconfig: str = ""
     # Kconfig fragments for a tree.
     fragments: tuple[Path, ...] = ()
-    # What a tree with jprobes of its own is made to do with the stack.
+    # The stack policies that a tree with jprobes of its own is built with.
     carried: Carried = "any"
-    # The guest's memory, in MiB; None: what the kernel looks like to need.
+    # The guest's memory in MiB; None for an estimate from the kernel.
     memory_mib: int | None = None
-    # How long it may take to boot, in seconds; None: what is usual.
+    # How long the guest may take to boot, in seconds; None for the default.
     boot_seconds: float | None = None
-    # What is done to a tree first.
+    # Changes that are made to a tree before it is built.
     changes: Changes = NO_CHANGES
-    # NAME=VALUE, as make.checked() has them.
+    # NAME=VALUE for make, as make.checked() returns them.
     make: tuple[str, ...] = ()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A user's patches, as diffs or as mail, and what applies them to a tree."""
+"""Reads a user's patches, which may be diffs or mail, and applies them to a tree."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from harness.host import blame, given, temporary, tool
 # A release of the kernel has some 60 MiB of changes.
 SIZE_MAX = 256 * given.MIB
 _GIVE = "Give what git diff or git format-patch writes."
-# Neither a repository of the user's nor what is configured for one has a say.
+# Keeps the user's and the system's git configuration from having an effect.
 _ALONE = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
 
 
 def detail(output: str) -> str:
-    """The first complaint of git's."""
+    """Return git's first error message without its prefix."""
     first = next(iter(output.strip().splitlines()), "git says nothing")
     return re.sub(r"^(error|fatal): ", "", first).rstrip(".")
 
 
 def is_mail(text: bytes) -> bool:
-    """Whether a patch comes as a mail or a mailbox, whose body may be encoded."""
+    """Return whether a patch is a mail or a mailbox, whose body may be encoded."""
     head = re.split(rb"\r?\n\r?\n", text.lstrip(), maxsplit=1)[0]
     named = re.search(rb"^(From|Subject): ", head, re.MULTILINE)
     lines = re.sub(rb"^From .*\n", b"", head).splitlines()
@@ -35,9 +35,9 @@ def is_mail(text: bytes) -> bool:
 @functools.cache
 def diffs(name: str) -> tuple[bytes, ...]:
     """
-    The diffs of a file: one, or that of each mail which has one, decoded.
+    Return the diffs of a file: one, or the decoded diff of each mail that has one.
 
-    Raises ConfigError for what no tree could take.
+    Raises ConfigError for a file that is no patch.
     """
     data = given.read_once(name, SIZE_MAX)
     with temporary.folder() as folder:
@@ -74,10 +74,10 @@ def _from_mails(name: str, folder: Path) -> tuple[bytes, ...]:
 
 
 def _git_apply(folder: Path, diff: Path, *words: str) -> str:
-    """What git apply complains of, empty where it succeeds; raises InfrastructureError."""
+    """Return git apply's error output, empty where it succeeds; raise InfrastructureError."""
     done = tool.run(
         ["git", "-C", folder, "apply", *words, diff],
-        # Not a part of a repository that the folder may lie in.
+        # The folder may lie in a repository, to which the paths must not be relative.
         environment={**_ALONE, "GIT_CEILING_DIRECTORIES": str(folder.parent)},
     )
     blame.check("git", done.returncode, done.stderr)
@@ -93,7 +93,11 @@ def _check(name: str, diff: bytes, folder: Path) -> None:
 
 
 def apply(name: str, folder: Path) -> None:
-    """Apply a file's diffs to the tree in `folder`; raises ConfigError as diffs(), UnfitTree."""
+    """
+    Apply a file's diffs to the tree in `folder`.
+
+    Raises ConfigError as diffs() does, and UnfitTree for a diff that does not apply.
+    """
     found = diffs(name)
     for number, diff in enumerate(found, start=1):
         which = f"{name} ({number} of its {len(found)} patches)" if len(found) > 1 else name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What --kernel takes, and the kernel that it means."""
+"""Finds the kernel that a spec, the value of --kernel, names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ALL = "debian:all"
 
 @dataclass(frozen=True)
 class Request:
-    """A spec with all that may have a say in what it means."""
+    """A spec, with everything that decides which kernel it names."""
 
     spec: str
     kernels: Mapping[str, KernelFile]
@@ -45,10 +45,10 @@ class Request:
 
     @property
     def at(self) -> tuple[Path, str]:
-        """A path, and the revision that PATH@REV names or ""."""
+        """The path, and the revision of PATH@REV or an empty string."""
         if self.path.exists():
             return self.path, ""
-        # A folder's name may have one, and so may a revision, as in HEAD@{1}.
+        # A folder's name may contain "@", and so may a revision, as in HEAD@{1}.
         ends = [at.start() for at in re.finditer("@", self.spec)]
         splits = [(home.resolved(self.spec[:end]), self.spec[end + 1 :]) for end in ends if end]
         found = [split for split in splits if split[0].is_dir()]
@@ -61,32 +61,32 @@ class Request:
         return build and home.resolved(build)
 
     def busybox(self) -> Path:
-        """The guest's programs."""
+        """Return the path of the guest's busybox."""
         return programs.busybox(self.settings.archive, self.report)
 
 
 class SpecKind(Protocol):
     """One kind of spec."""
 
-    # As `list kernels` shows it.
+    # The form, what it stands for and what it needs, as `list kernels` shows them.
     form: str
     shows: str
     needs: str
-    # It is built here, and can be changed first.
+    # Whether it is built here, so that it can be changed first.
     built_here: bool
 
     def takes(self, request: Request) -> bool:
-        """Whether a spec is of this kind."""
+        """Return whether a spec is of this kind."""
 
     def check(self, request: Request) -> None:
-        """Raise ConfigError or UnfitTree for what is known before anything is fetched or built."""
+        """Raise ConfigError or UnfitTree for errors found without fetching or building."""
 
     def resolve(self, request: Request) -> Kernel:
-        """The kernel; raises ConfigError, ArchiveError or UnfitTree."""
+        """Return the kernel; raise ConfigError, ArchiveError or UnfitTree."""
 
 
 class Debian:
-    """A stock kernel of the archive."""
+    """A stock kernel of Debian's archive."""
 
     form = "debian:SERIES[/FLAVOUR], debian:RELEASE"
     shows = f"a series' newest stock kernel, as {', '.join(debian.FLAVOURS)}; or an exact one"
@@ -97,10 +97,10 @@ class Debian:
         return debian.wanted(request.spec, request.kernels) is not None
 
     def check(self, request: Request) -> None:
-        """Whether the archive has it is not known here."""
+        """Check nothing: only the archive knows whether it has the kernel."""
 
     def may_need_root(self, request: Request) -> bool:
-        """Whether its modules may be built by another suite's compiler than this machine's."""
+        """Return whether its modules may need a compiler of another suite than this machine's."""
         wanted = debian.wanted(request.spec, request.kernels)
         try:
             own = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
@@ -123,7 +123,7 @@ class Debian:
 
 
 class ImageSpec:
-    """An image of the user's."""
+    """A user's kernel image."""
 
     form = "PATH/TO/Image (raw, gzip, EFI zboot) or vmlinux"
     shows = "a kernel that was built elsewhere"
@@ -191,7 +191,7 @@ SOURCES: tuple[SpecKind, ...] = (Debian(), ImageSpec(), OutputSpec(), TreeSpec()
 
 
 def _refuse_tree_options(request: Request) -> None:
-    """Raise ConfigError where something is to be done to what is not a source tree."""
+    """Raise ConfigError where options for source trees are given for another kind of kernel."""
     options = request.options
     configured = options.defconfig or options.fragments
     if configured or options.changes != NO_CHANGES or options.carried != "any":
@@ -203,7 +203,7 @@ def _refuse_tree_options(request: Request) -> None:
 
 
 def expand(specs: Sequence[str], catalog: Catalog) -> list[str]:
-    """The specs with each debian:all replaced by what the catalog has."""
+    """Return the specs, with each debian:all replaced by all kernels of the catalog."""
     expanded: dict[str, None] = {}
     for spec in specs or [DEFAULT]:
         expanded.update(dict.fromkeys(catalog.kernels if spec == ALL else [spec]))
@@ -219,10 +219,10 @@ def resolve(
     report: Progress = lambda what, percent: None,
 ) -> Kernel:
     """
-    The kernel that `spec` names, fetched or built if need be.
+    Return the kernel that `spec` names, fetched or built if need be.
 
-    Raises ConfigError for an unknown name, ArchiveError when it cannot be had
-    and UnfitTree when it does not build.
+    Raises ConfigError for an unknown name, ArchiveError where the kernel cannot be
+    fetched, and UnfitTree where it does not build.
     """
     plain.check(cache.root())
     request = Request(spec, catalog.kernels, settings, options, report)
@@ -242,10 +242,10 @@ def resolve(
 
 def check(spec: str, catalog: Catalog, settings: Settings, *, options: Options = DEFAULTS) -> None:
     """
-    Find out what can be known without fetching or building anything.
+    Check a spec as far as that is possible without fetching or building anything.
 
-    Raises ConfigError where no kernel, or no modules for it, can come of the
-    request.  What is wrong with a tree itself is left to whoever builds it.
+    Raises ConfigError where the request cannot lead to a kernel with modules.  Errors
+    in a source tree itself are left to its build.
     """
     request = Request(spec, catalog.kernels, settings, options, lambda what, percent: None)
     source = _source(request)
@@ -254,12 +254,12 @@ def check(spec: str, catalog: Catalog, settings: Settings, *, options: Options =
     with contextlib.suppress(UnfitTree):
         source.check(request)
     if not (isinstance(source, Debian) and source.may_need_root(request)):
-        # It names what is missing.
+        # Raises an error that names a missing compiler.
         _ = options.compiler.stamp
 
 
 def _source(request: Request) -> SpecKind:
-    """Of which kind a request is; raises ConfigError where that is none, or cannot be changed."""
+    """Return the kind of a request; raise ConfigError if it has none or cannot be changed."""
     for source in SOURCES:
         if source.takes(request):
             if not source.built_here:
@@ -269,7 +269,7 @@ def _source(request: Request) -> SpecKind:
 
 
 def _unknown(request: Request) -> ConfigError:
-    """The error for a spec that is of no kind."""
+    """Return the error for a spec that is of no kind."""
     spec = request.spec
     if "/" in spec and not spec.startswith("debian:"):
         return ConfigError(
@@ -283,7 +283,7 @@ def _unknown(request: Request) -> ConfigError:
 
 
 def has_own_jprobes(spec: str, catalog: Catalog, settings: Settings) -> bool:
-    """Whether a spec names a source tree that has jprobes of its own."""
+    """Return whether a spec names a source tree that has jprobes of its own."""
     request = Request(spec, catalog.kernels, settings, DEFAULTS, lambda what, percent: None)
     if not TreeSpec().takes(request) or debian.wanted(spec, catalog.kernels):
         return False

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-A kernel's source tree, read and never written to.
+A kernel's source tree, which is read and never written to.
 
-What is asked of it is derived from its own files, so that a tree which nobody
-here has seen is treated like any other.
+What a tree can do is derived from its own files and not from a list of releases, so that
+an unknown tree is treated like any other.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from harness.archive.apt import Progress
 from harness.errors import ConfigError, InfrastructureError
 from harness.host import cache, given, inventory, tool
 
-# What a build inside of the tree leaves there; a build elsewhere refuses such a tree.
+# Left by a build in the tree itself; with these in it, a build with O= refuses the tree.
 _PRODUCTS = (".config", "include/config", "include/generated", "arch/arm64/include/generated")
 _OBJECT = re.compile(r".*\.(o|ko|cmd|a|order|mod|symvers)$|vmlinux$|System\.map$")
 # Files that every kernel's sources have.
 MARKS = ("Makefile", "Kconfig", "kernel/kprobes.c")
-# What a build may read; anything else that this user cannot read, such as somebody's
-# signing key, is not missed.
+# Files that a build may read; any other file that this user cannot read, such as a signing
+# key, is left out.
 _SOURCE = re.compile(r".*\.([chsS]|dtsi?|lds|sh|pl|py|awk|y|l|tbl)$|Makefile|Kbuild|Kconfig")
 COPY_SECONDS = 900
-# Each has up to 2 GB.
+# Each copy has up to 2 GB.
 COPIES_KEPT = 6
-# Of a copy, what is read whenever a kernel of it is asked for.
+# The files of a copy that are read whenever a kernel of it is asked for.
 VITAL = (
     "linux/Makefile", "linux/Kconfig", "linux/kernel/kprobes.c", "linux/include/linux/kprobes.h",
     "linux/arch/arm64/Makefile", "linux/arch/arm64/configs/*", "linux/arch/arm64/kernel/*",
@@ -42,12 +42,12 @@ VITAL = (
 
 
 def is_source(path: Path) -> bool:
-    """Whether a folder holds a kernel's sources."""
+    """Return whether a folder holds a kernel's sources."""
     return all((path / name).is_file() for name in MARKS)
 
 
 def is_output(path: Path) -> bool:
-    """Whether a folder is where a kernel was built, beside its sources (make O=)."""
+    """Return whether a folder is the output folder of a kernel's build (make O=)."""
     return not is_source(path) and (path / ".config").is_file() and (path / "Makefile").is_file()
 
 
@@ -56,12 +56,12 @@ class Tree:
     """The sources of one kernel."""
 
     path: Path
-    # Tells contents apart.
+    # A hash of the content.
     digest: str
 
     @property
     def version(self) -> tuple[int, int]:
-        """VERSION and PATCHLEVEL of its Makefile."""
+        """VERSION and PATCHLEVEL of its Makefile; raises ConfigError."""
         text = given.read(self.path / "Makefile", given.MIB).decode(errors="replace")
         found = dict(re.findall(r"^(VERSION|PATCHLEVEL) *= *(\d{1,9})", text, re.MULTILINE))
         if len(found) != 2:
@@ -70,25 +70,25 @@ class Tree:
 
     @property
     def clean(self) -> bool:
-        """Nothing was built in it."""
+        """Whether nothing was built in it."""
         return not any((self.path / name).exists() for name in _PRODUCTS)
 
 
 def check(path: Path) -> None:
-    """Raise ConfigError for sources that are not arm64's."""
+    """Raise ConfigError for sources that do not support arm64."""
     if not (path / "arch/arm64/Makefile").is_file():
         raise ConfigError(f"{path} has no arch/arm64.", "Give a tree of Linux for arm64.")
 
 
 def opened(path: Path, report: Progress) -> Tree:
-    """The tree at `path`; raises ConfigError when it is not one for arm64."""
+    """Return the tree at `path`; raise ConfigError if it is not one for arm64."""
     check(path)
     return Tree(path, _digest(path, report))
 
 
 def _files(path: Path) -> Iterator[os.DirEntry[str]]:
     """
-    All files and links but git's own and what a build left, in no order.
+    Yield all files and links, except git's own and those that a build left, in no order.
 
     Raises ConfigError for sources that cannot be read.
     """
@@ -113,7 +113,12 @@ def _listed(folder: str) -> list[os.DirEntry[str]]:
 
 
 def _can_be_read(entry: os.DirEntry[str]) -> bool:
-    """A pipe would be waited for for ever, and a device or a socket is no source."""
+    """
+    Return whether a file or link is to be read.
+
+    A pipe would block for ever, and a device or a socket is no source.  Raises ConfigError for
+    a source without permission.
+    """
     if entry.is_symlink():
         return True
     if not entry.is_file():
@@ -134,7 +139,7 @@ def _left_by_a_build(entry: os.DirEntry[str], root: Path) -> bool:
 
 
 def _digest(path: Path, report: Progress) -> str:
-    """Of all contents; a tree has a gigabyte, so it is read only when a file looks different."""
+    """Return a hash of all content, which is read only if a file's metadata has changed."""
     entries = sorted(_files(path), key=lambda entry: entry.path)
     looks = [(entry.path, entry.stat(follow_symlinks=False)) for entry in entries]
     return cache.remembered(looks, lambda: _content(path, entries, report))
@@ -152,7 +157,7 @@ def _content(path: Path, entries: Sequence[os.DirEntry[str]], report: Progress) 
             size = stream.seek(0, os.SEEK_END)
             content.update(b"%s:%o:%d:" % (os.fsencode(name), mode, size))
             stream.seek(0)
-            # Somebody may keep a disk image there, or a core dump.
+            # In pieces, as a user may keep a disk image or a core dump there.
             while piece := stream.read(given.MIB):
                 content.update(piece)
     report(what, 100)
@@ -160,7 +165,7 @@ def _content(path: Path, entries: Sequence[os.DirEntry[str]], report: Progress) 
 
 
 def _data(entry: os.DirEntry[str]) -> BinaryIO:
-    """A file's content, or where a link leads."""
+    """Open a file's content, or a link's target path as content."""
     if entry.is_symlink():
         return io.BytesIO(inventory.link_target(entry.path))
     return open(entry.path, "rb")
@@ -168,21 +173,21 @@ def _data(entry: os.DirEntry[str]) -> BinaryIO:
 
 def copy(tree: Tree, folder: Path, report: Progress) -> None:
     """
-    A copy without git's own files and without what was built in it.
+    Copy a tree to `folder`, without git's own files and without the products of a build.
 
-    Raises InfrastructureError, Damaged where the tree is the cache's own.
+    Raises InfrastructureError, and DamagedEntry where a tree in the cache is damaged.
     """
     report(f"copying {tree.path}", 0)
     cache.check(*cache.containing(tree.path))
     keep = {os.path.relpath(entry.path, tree.path) for entry in _files(tree.path)}
-    # It may fail for what is not kept, and copies the rest all the same.
+    # It may fail for files that are not needed, and copies the others all the same.
     done = tool.run(
         ["cp", "--archive", "--reflink=auto", "--no-target-directory", tree.path, folder],
         seconds=COPY_SECONDS,
     )
     shutil.rmtree(folder / ".git", ignore_errors=True)
     for place, folders, names in os.walk(folder):
-        # A link to a folder is named among those.
+        # os.walk() lists a link to a folder among the folders.
         for name in (*names, *(name for name in folders if Path(place, name).is_symlink())):
             file = Path(place, name)
             relative = str(file.relative_to(folder))
@@ -201,7 +206,7 @@ def copy(tree: Tree, folder: Path, report: Progress) -> None:
 
 
 def cached(digest: str, fill: Callable[[Path], None]) -> Tree:
-    """A tree of the cache's own, which `fill(folder)` makes if it is not there."""
+    """Return a tree in the cache, which `fill(folder)` makes if it is not there."""
 
     def make(folder: Path) -> None:
         fill(folder / "linux")

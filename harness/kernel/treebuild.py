@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-A bootable kernel from a source tree: configure, build, keep.
+Builds a bootable kernel from a source tree, and keeps it in the cache.
 
-Plain make, not tuxmake: that one is made for containers and for artifacts of a
-single use, where this needs the output folder itself, to build modules in and to
-go on from with another policy.
+It runs make itself and not tuxmake, which is meant for containers and for artifacts
+of a single use: here the output folder is needed, to build modules in and to continue
+from with another policy.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from harness.toolchain.toolchain import Toolchain
 CONFIGURE_SECONDS = 300
 # A defconfig has thousands of files.
 BUILD_SECONDS = 4 * 3600
-# What decides on the result beside the tree and the configuration.
+# Our own sources that decide on the result, besides the tree and the configuration.
 MAKERS = (
     "kernel/treebuild.py",
     "toolchain/toolchain.py",
     "kernel/kconfig.py",
     "toolchain/make.py",
 )
-# Steps of a build from our own fragments, for a progress bar.
+# About how many steps a build from our own fragments has, for a progress bar.
 _STEPS = 1000
 LOGS_KEPT = 20
 # Fragments of configs/kconfig that a user can ask for by name.
 OWN_FRAGMENTS = ("bench",)
 NOTHING: Mapping[str, str] = {}
-# Each has some 100 MB.
+# Each build has some 100 MB.
 BUILDS_KEPT = 30
-# Of a build's files, those that a run needs; the rest is for builds of modules.
+# The files of a build that a run needs; the others are for builds of modules.
 VITAL = (
     "output/arch/arm64/boot/Image", "output/.config", "output/vmlinux",
     "output/include/config/kernel.release",
@@ -56,14 +56,14 @@ VITAL = (
 
 @dataclass(frozen=True)
 class Need:
-    """Something that builds a kernel, and the Debian package that has it."""
+    """Something that a kernel's build needs, and the Debian package that has it."""
 
     # A program, or a header for the machine's own compiler.
     name: str
     package: str
-    # Options of a configuration that need it; empty: any kernel does.
+    # Options of a configuration that need it; if empty, every kernel does.
     options: tuple[str, ...] = ()
-    # Trees that carry what it would make do without it.
+    # A file with its output; a tree that has this file does not need the program.
     shipped: str = ""
 
 
@@ -76,7 +76,7 @@ NEEDS = (
     Need("bison", "bison", shipped="scripts/kconfig/zconf.tab.c_shipped"),
     Need("stdio.h", "libc6-dev"),
     Need("openssl/ssl.h", "libssl-dev", ("CONFIG_MODULE_SIG", "CONFIG_SYSTEM_TRUSTED_KEYRING")),
-    # Makes the key that a build's own modules are signed with.
+    # Makes the key with which a build signs its own modules.
     Need("openssl", "openssl", ("CONFIG_MODULE_SIG",)),
     Need("gelf.h", "libelf-dev", ("CONFIG_DEBUG_INFO_BTF",)),
     Need("pahole", "pahole", ("CONFIG_DEBUG_INFO_BTF",)),
@@ -85,9 +85,9 @@ NEEDS = (
 
 @dataclass(frozen=True)
 class Quirk:
-    """What a tree needs from compilers of today."""
+    """A flag that an old tree needs for a newer compiler."""
 
-    # The first version that does without it.
+    # The first version that does not need it.
     before: tuple[int, int]
     variable: str
     flag: str
@@ -96,16 +96,16 @@ class Quirk:
 QUIRKS = (
     # gcc 10 made -fno-common its default; dtc's lexer and parser both defined yylloc.
     Quirk((5, 8), "HOSTCC", "-fcommon"),
-    # A compiler of today warns of more than the tree's own flags expect.
+    # Newer compilers have more warnings than the tree's own flags expect.
     Quirk((5, 0), "KCFLAGS", "-Wno-error"),
-    # Distributions' gcc makes position-independent code unless told otherwise.
+    # The gcc of a distribution makes position-independent code by default.
     Quirk((4, 10), "KCFLAGS", "-fno-pie"),
     Quirk((4, 10), "KAFLAGS", "-fno-pie"),
 )
 
 
 def check_needs(tree: Tree, options: Mapping[str, str]) -> None:
-    """Raise InfrastructureError before a build that would fail for want of a package."""
+    """Raise InfrastructureError where a package is missing that the build would need."""
     missing = []
     for need in NEEDS:
         asked = not need.options or any(options.get(name) == "y" for name in need.options)
@@ -120,18 +120,18 @@ def check_needs(tree: Tree, options: Mapping[str, str]) -> None:
 
 
 def variables(tree: Tree, compiler: Compiler) -> dict[str, str]:
-    """What make is told, for a tree and a compiler."""
+    """Return the variables that make is given for a tree and a compiler."""
     ccache = "ccache " if shutil.which("ccache") else ""
     found = {
         "ARCH": "arm64",
         "CROSS_COMPILE": CROSS_COMPILE,
         "CC": f"{ccache}{compiler.program}",
         "HOSTCC": "gcc",
-        # Said to be nothing, it is not made from what git says of the tree.
+        # If it is set, even to nothing, it is not derived from the state of git.
         "LOCALVERSION": "",
     }
     if compiler.clang:
-        # As with the modules: GNU as, which old trees were written for.
+        # GNU as, as for the modules, because old trees were written for it.
         found["LLVM_IAS"] = "0"
     for quirk in QUIRKS:
         if tree.version < quirk.before:
@@ -141,9 +141,9 @@ def variables(tree: Tree, compiler: Compiler) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Built:
-    """What a build left in the cache."""
+    """A build in the cache."""
 
-    # make's O=.
+    # The output folder, make's O=.
     output: Path
     key: str
 
@@ -161,7 +161,7 @@ class Built:
 
 
 def own_fragment(name: str) -> dict[str, str]:
-    """A fragment of configs/kconfig."""
+    """Return the options of a fragment in configs/kconfig."""
     return kconfig.read(resources.configs() / f"kconfig/{name}.config")
 
 
@@ -178,15 +178,14 @@ def build(
     given: Sequence[str] = (),
 ) -> Built:
     """
-    The tree with an allnoconfig, or `defconfig`, and the `required` options, built once.
+    Build a tree with an allnoconfig, or `defconfig`, and the `required` options, once.
 
-    `check` is given the .config, and may raise for what no build would mend;
+    `check` is called with the .config, and may raise an error to stop the build;
     `added` are texts to write in the output folder before the build, by path;
-    `start` is an output folder of the same tree to go on from; `given` are variables
-    for make.  Raises UnfitTree with the first thing that went wrong,
-    InfrastructureError where this machine did, Damaged where the cache's copy of the
-    tree was, and ConfigError where `given` is not for the compiler; nothing half-built
-    is kept.
+    `start` is an output folder of the same tree to continue from; `given` are variables
+    for make.  Raises UnfitTree with the build's first error, InfrastructureError where
+    this machine is at fault, DamagedEntry where the cache's copy of the tree is, and
+    ConfigError where the compiler does not accept `given`; no incomplete build is kept.
     """
     chain = Toolchain(compiler)
     makers = resources.own_sources(MAKERS)
@@ -230,7 +229,7 @@ def build(
 
 
 def _check_compilers(chain: Toolchain, given: Sequence[str], folder: Path) -> None:
-    """Raise where what was built with, and not the tree, is at fault."""
+    """Raise InfrastructureError or ConfigError where a compiler or its flags are at fault."""
     for one in (chain, Toolchain(HOST)):
         one.check(folder)
     if not chain.knows(*flags(given)):
@@ -245,7 +244,11 @@ def _command(tree: Tree, output: Path, assignments: Sequence[str]) -> list[str |
 
 
 def _add_compiler_header(tree: Tree, output: Path, compiler: Compiler) -> None:
-    """Up to v4.1, a tree has a header for each version of gcc that it knows."""
+    """
+    Give a tree a header for a gcc that is newer than any that it knows.
+
+    Trees up to v4.1 have a header for each version of gcc.
+    """
     headers = tree.path / "include/linux"
     known = [
         int(m[1]) for f in headers.glob("compiler-gcc*.h") if (m := re.search(r"gcc(\d+)", f.name))
@@ -254,14 +257,14 @@ def _add_compiler_header(tree: Tree, output: Path, compiler: Compiler) -> None:
         return
     version = tool.check([compiler.program, "-dumpversion"]).partition(".")[0].strip()
     if int(version) > max(known):
-        # An output folder's own headers are found as well as the tree's.
+        # The compiler also searches the output folder for headers.
         (output / "include/linux").mkdir(parents=True)
         header = output / f"include/linux/compiler-gcc{version}.h"
         header.write_text(f"#include <linux/compiler-gcc{max(known)}.h>\n")
 
 
 def check_defconfig(tree: Tree, name: str) -> None:
-    """Raise ConfigError for one that a tree does not have."""
+    """Raise ConfigError for a defconfig that a tree does not have."""
     folder = tree.path / "arch/arm64/configs"
     known = sorted(str(path.relative_to(folder)) for path in folder.rglob("*defconfig"))
     if name and name not in known:
@@ -303,13 +306,13 @@ def _configure(
 
 
 def _built_in(config: Path) -> dict[str, str]:
-    """A configuration without its modules, which no guest loads and which take an hour."""
+    """Return a configuration's options without modules, which no guest loads."""
     options = kconfig.parse(config.read_text())
     return {name: "n" if value == "m" else value for name, value in options.items()}
 
 
 def _fault(tree: Tree, output: Path, status: int, text: str) -> str:
-    """The tree's first error; raises InfrastructureError where this machine is at fault."""
+    """Return the build's first error; raise InfrastructureError where this machine is at fault."""
     blame.check(f"The build of {tree.path}", status, text, given=[tree.path, output])
     return blame.first_error(text)
 
@@ -336,7 +339,7 @@ def _compile(
 
 
 def _log(key: str) -> Path:
-    """Where a build's output goes; the oldest ones are removed."""
+    """Return the file for a build's output, and remove the oldest of these files."""
     folder = home.state() / "builds"
     with blame.explaining("The build's log cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
