@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What runs inside a guest: its initramfs, records, complaints of its kernel's."""
+"""The guest's side: its initramfs, its records, and its kernel's complaints."""

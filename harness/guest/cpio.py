@@ -25,7 +25,7 @@ class Entry:
     # Type and permission bits, as in struct stat.
     mode: int
     content: bytes = b""
-    # Device number (major, minor), for device nodes.
+    # Device number (major, minor) of a device node.
     device: tuple[int, int] = (0, 0)
 
 
@@ -56,6 +56,6 @@ def _pad(data: bytes) -> bytes:
 
 
 def archive(entries: Iterable[Entry]) -> bytes:
-    """An archive of `entries`, in their order; directories come before their files."""
+    """Return an archive of `entries` in their order; directories must precede their files."""
     records = [_record(inode, entry) for inode, entry in enumerate(entries, 1)]
     return b"".join(records) + _record(0, Entry(_TRAILER, 0))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The lines of the guest's records: a word, and fields each of a bounded type."""
+"""The lines of the guest's records, each a word and fields of bounded types."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from harness.model.context import Context
 
 
 class FieldError(Exception):
-    """What a line has that it cannot have, as the end of a sentence."""
+    """What the module cannot have written; the text is the end of a sentence about it."""
 
 
-# Values by name, each of the type that LINES says.
+# Values by field name, each of the type in LINES.
 Fields = Mapping[str, Any]
 # Turns a field's text into its value; raises ValueError.
 Type = Callable[[str], Any]
@@ -26,7 +26,7 @@ _HOST_KEY_SIZE = 51
 
 
 def _matching(pattern: str, convert: Callable[[str], Any]) -> Type:
-    """What is written as a pattern says."""
+    """Return a type for texts that match `pattern`, whose values `convert` makes."""
     compiled = re.compile(pattern)
 
     def read(text: str) -> Any:
@@ -42,7 +42,7 @@ def _hexadecimal(text: str) -> int:
 
 
 def _octets(text: str) -> bytes | None:
-    """None: nobody looked."""
+    """Return the bytes, or None for an empty text, which means that they were not recorded."""
     return bytes.fromhex(text) or None
 
 
@@ -64,20 +64,20 @@ def _long(text: str) -> int:
     return value
 
 
-# A long of the guest's.
+# A C long.
 number = _matching(r"-?\d{1,19}", _long)
 positive = _matching(r"[1-9]\d{0,17}", int)
 # The number of a play, of an argument, of a CPU.
 small = _matching(r"\d{1,9}", int)
-# Of a stack, in bytes; the largest that a configuration of arm64 gives is 128 KiB.
+# The size of a stack in bytes; the largest stack that arm64 can be configured with has 128 KiB.
 size = _matching(r"\d{1,6}", int)
 address = _matching(r"[0-9a-f]{1,16}", _hexadecimal)
 flag = _matching(r"[01]", lambda text: text == "1")
 octets = _matching(r"(?:[0-9a-f]{2})*", _octets)
 text = _matching(r"[ -~]*", str)
 word = _matching(r"[!-~]{1,64}", str)
-# Bytes of a stack, or -1; a kernel that follows its own policy does not tell.
-told = _matching(r"unknown|-?\d{1,6}", lambda text: None if text == "unknown" else int(text))
+# Bytes of a stack, or -1; "unknown" from a kernel that follows its own policy.
+known = _matching(r"unknown|-?\d{1,6}", lambda text: None if text == "unknown" else int(text))
 checksum = _matching(r"[0-9a-f]{8}", _hexadecimal)
 status = _matching(r"\d{1,3}", int)
 
@@ -88,7 +88,7 @@ LINES: Mapping[str, Mapping[str, Type]] = {
     "play": {"seq": small, "line": text},
     "stack": {"sp": address, "fp": address, "top": address, "irq": flag, "context": Context},
     "count": _COUNTS,
-    "save": {"saved": told, "overflow": told},
+    "save": {"saved": known, "overflow": known},
     "area": _MOMENTS,
     "arg": {"index": small, "at": address, **_MOMENTS},
     "object": {"node": address, "at": address, **_MOMENTS},
@@ -113,21 +113,21 @@ LINES: Mapping[str, Mapping[str, Type]] = {
     "sshd": {"key": _host_key},
     "dump": {"wanted": small},
 }
-# These run to the end of their line.
+# The values of these fields run to the end of their line.
 _LONG = ("line", "text")
-# Of a value that cannot be, so much is shown.
+# How many characters of an invalid value an error message has.
 _SHOWN = 40
 
 
 def parse(line: bytes) -> tuple[str, Fields]:
-    """A line's word and its values; raises FieldError unless it has its fields, in order."""
+    """Return a line's word and its values; raise FieldError unless it has its fields, in order."""
     try:
         first, _, rest = line.decode("ascii").partition(" ")
     except UnicodeDecodeError as error:
-        raise FieldError("bytes that are no text") from error
+        raise FieldError("bytes that are not ASCII") from error
     types = LINES.get(first)
     if types is None:
-        raise FieldError(f"a line {first[:_SHOWN]!a}, which there is none of")
+        raise FieldError(f"an unknown line {first[:_SHOWN]!a}")
     values: dict[str, Any] = {}
     for name, convert in types.items():
         found, equals, rest = rest.partition("=")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The guest's root file system: busybox, the modules and what a recipe has."""
+"""The guest's root file system: busybox, the modules and the files of a recipe."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from harness.kernel.kernel import Kernel, module_order, read_module
 from harness.modules import signing
 from harness.modules.build import Modules
 
-# What a guest needs for a record channel of its own.
+# The drivers that a guest needs for a separate record channel.
 VIRTIO_SERIAL = ("virtio_mmio", "virtio_console")
-# What decides on the result beside what goes in.
+# Our own sources that decide on the result, besides the files that go in.
 MAKERS = ("guest/initramfs.py", "guest/cpio.py")
 _DIRECTORIES = ("bin", "dev", "etc", "lib", "lib/modules", "proc", "sys")
 
@@ -26,9 +26,9 @@ _DIRECTORIES = ("bin", "dev", "etc", "lib", "lib/modules", "proc", "sys")
 class Channel(enum.Enum):
     """The device that the guest writes its records to."""
 
-    # Numbered among all virtio devices.
+    # A pattern, since the port's number depends on the other virtio devices.
     VIRTIO = "/dev/vport*p1"
-    # For kernels without virtio; the kernel's own messages come there too.
+    # For kernels without virtio; the kernel's own messages come on the same line.
     SERIAL = "/dev/ttyAMA0"
 
 
@@ -47,7 +47,7 @@ def _is_program(data: bytes) -> bool:
 
 
 def _name(module: Path) -> str:
-    """Without the suffix of a compression."""
+    """Return a module's file name without the suffix of a compression."""
     return module.name.partition(".ko")[0] + ".ko"
 
 
@@ -73,11 +73,11 @@ def build(
     channel: Channel | None = None,
 ) -> tuple[bytes, Channel]:
     """
-    An initramfs that loads `files` and does what its init does, and the channel it uses.
+    Return an initramfs that loads `files` and runs the recipe's init, and the channel it uses.
 
-    That is virtio where the kernel has it, unless `channel` says otherwise.  A plan
-    is not in it; append plan().  Equal inputs give equal bytes.  Raises ConfigError
-    for a kernel that lacks a driver.
+    The channel is virtio where the kernel has it, unless `channel` is given.  The plan is not
+    part of it: append plan().  Equal inputs give equal bytes.  Raises ConfigError for a kernel
+    that lacks a driver.
     """
     kernel.mend()
     virtio = None if channel is Channel.SERIAL else module_order(kernel, VIRTIO_SERIAL)
@@ -103,16 +103,16 @@ def build(
 
 
 def bare(kernel: Kernel) -> bytes:
-    """An initramfs that powers off at once, for comparison."""
+    """Return an initramfs that powers off at once, for comparison."""
     init = b"#!/bin/busybox sh\nexec /bin/busybox poweroff -f\n"
     return cpio.archive(_base(kernel, {"init": init}))
 
 
 def plan(lines: Sequence[str], name: str = "plan") -> bytes:
     """
-    A further archive, to follow the other one in the initrd.
+    Return a second archive, to append to the first one in the initrd.
 
-    Under another name than its own, the plan is not played until the guest is told.
+    The guest plays a file "plan" by itself; under another name it is played only on request.
     """
     return cpio.archive([cpio.file(name, "".join(f"{line}\n" for line in lines).encode())])
 
@@ -120,14 +120,14 @@ def plan(lines: Sequence[str], name: str = "plan") -> bytes:
 def cached(
     kernel: Kernel, modules: Modules, recipe: Recipe, channel: Channel | None = None
 ) -> tuple[bytes, Channel]:
-    """build() with the test modules, from the cache."""
+    """Return what build() does for the test modules, from the cache."""
 
     def make(folder: Path) -> None:
         data, used = build(kernel, modules.files, recipe, channel)
         (folder / "initramfs").write_bytes(data)
         (folder / "channel").write_text(used.name)
 
-    # A session has many boots.
+    # Checking all files at each boot of a session would take too long.
     if not all(cache.is_whole(folder) for folder in kernel.entries):
         kernel.mend()
     wanted = channel.name if channel else ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A module as it is on disk, and where a guest's kernel put it."""
+"""Reads a module's file, and where a guest's kernel loaded the module."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ _ADDRESS = re.compile(r"(\S{1,64}) 0x([0-9a-f]{1,16})")
 
 @dataclass(frozen=True)
 class ModuleFile:
-    """A module on disk."""
+    """The symbols and sections of a module's file."""
 
-    # Offsets in .text.
+    # Offsets of functions in .text.
     functions: Mapping[str, int]
-    # Offsets in .data..percpu.
+    # Offsets of variables in .data..percpu.
     per_cpu: Mapping[str, int]
-    # The content of .rodata, and the offsets in it that loading changes.
+    # The content of .rodata, and the offsets of its bytes that loading changes.
     constants: tuple[bytes, Collection[int]]
-    # Sections that a guest's kernel may keep in memory.
+    # Names of the sections that a guest's kernel may keep in memory.
     sections: tuple[str, ...]
 
 
 def read(path: Path) -> ModuleFile:
     """
-    Read a module.
+    Read a module's file.
 
-    Where DWARF says that a function begins is no use: for gcc that is behind the
-    two nops that ftrace patches, and a kprobe lies on the first of them.
+    Functions come from the symbol table and not from DWARF, in which gcc's functions begin
+    behind the two nops that ftrace patches: a kprobe lies on the first nop.
     """
     symbols: dict[str, dict[str, int]] = {".text": {}, ".data..percpu": {}}
     data = b""
@@ -57,14 +57,14 @@ def read(path: Path) -> ModuleFile:
                 for relocation in section.iter_relocations():
                     start = relocation["r_offset"]
                     relocated.update(range(start, start + 8))
-        kept = tuple(s.name for s in elf.iter_sections() if s["sh_flags"] & 2 and s["sh_size"])
-    return ModuleFile(symbols[".text"], symbols[".data..percpu"], (data, relocated), kept)
+        loaded = tuple(s.name for s in elf.iter_sections() if s["sh_flags"] & 2 and s["sh_size"])
+    return ModuleFile(symbols[".text"], symbols[".data..percpu"], (data, relocated), loaded)
 
 
 def command(module: str) -> str:
-    """What has a guest's shell tell where its kernel put a module's sections."""
+    """Return a shell command that prints where a guest's kernel loaded a module's sections."""
     folder = f"/sys/module/{module.replace('-', '_')}/sections"
-    # The kernel gives such a file whole or not at all, so not to the shell's read.
+    # The kernel refuses to return such a file in parts, as the shell's read asks for it.
     return (
         f"b=/bin/busybox; [ -d {folder} ] || $b mount -t sysfs sys /sys; cd {folder} &&"
         " for s in .*; do [ ! -f $s ] || echo $s $($b cat $s); done"
@@ -72,9 +72,13 @@ def command(module: str) -> str:
 
 
 def addresses(output: str) -> dict[str, int]:
-    """By section, what command() told; raises KernelFault where the guest tells no such thing."""
+    """
+    Return the sections' addresses by name, from the output of command().
+
+    Raises KernelFault where the output has no addresses.
+    """
     lines = [_ADDRESS.fullmatch(line) for line in output.splitlines()]
     found = {line[1]: int(line[2], 16) for line in lines if line}
     if None in lines or TEXT not in found:
-        raise KernelFault("The guest does not tell where its kernel put a module.")
+        raise KernelFault("The guest does not report where its kernel put a module.")
     return found

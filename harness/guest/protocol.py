@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-The guest's records: a pure parser of what kernel-modules/probe-targets writes.
+A parser, without I/O, of the records that kernel-modules/probe-targets writes.
 
     guest release=6.1.0 thread_size=16384 irq_stack_size=16384 cases=70
     end seq=0 crc=0b5f1a02
@@ -16,7 +16,7 @@ The guest's records: a pure parser of what kernel-modules/probe-targets writes.
     taint before=1000 after=1000
     end seq=1 crc=89e77985
 
-A storm's record has in place of all but `play` and `taint`
+In a storm's record, these lines replace all but `play` and `taint`:
 
     stack sp=... fp=... top=... irq=0 context=process
     stack sp=... fp=... top=... irq=1 context=hardirq
@@ -24,24 +24,24 @@ A storm's record has in place of all but `play` and `taint`
     caller cpu=0 context=process calls=5 handler=5 target=5 corrupt=5 wrong=0 at_once=1
     caller cpu=0 context=hardirq calls=4 handler=3 target=4 corrupt=3 wrong=0 at_once=1
 
-A cost's has in place of all but `play`, `stack` and `taint`
+In a cost's record, this line replaces all but `play`, `stack` and `taint`:
 
     cost hits=9 handler=9 target=9 bare=3 probed=800 frequency=62500000 ...
         instructions=200000 ticks=12500
 
-Addresses and taint are hexadecimal, counts decimal; an empty HEX was not looked
-at.  A long `line` is cut.  The checksum is CRC-32 of all lines of the record before
-`end`.
+Addresses and taint are hexadecimal, counts decimal; an empty HEX stands for bytes that
+were not recorded.  A long `line` is cut.  The checksum is the CRC-32 of all lines of the
+record before `end`.
 A guest without a plan also answers "run COMMAND" with
 
     run status=0 output=BASE64
 
-and one that serves SSH tells its public host key after its introduction
+and a guest that serves SSH sends its public host key after its introduction
 
     sshd key=BASE64
 
-The guest's kernel is under test: nothing that it sends is taken on trust.  What the
-module cannot have written is a DamagedRecord, at its place among the records.
+The guest's kernel is under test, so nothing that it sends is trusted.  In place of anything
+that the module cannot have written, the parser returns a DamagedRecord.
 """
 
 from __future__ import annotations
@@ -69,16 +69,16 @@ from harness.model.observation import CallerFrame, Counts, Look, Nested, Observa
 from harness.model.policy import Hit
 from harness.model.storm import Caller, Storm
 
-# As much as the module has room for; see RECORD_SIZE in core.c.
+# The size of the module's buffer; see RECORD_SIZE in core.c.
 RECORD_MAX = 128 << 10
 # A command's output on one line, such as /proc/kallsyms with many modules.
 OUTPUT_MAX = 64 << 20
-# Of what was not understood, so much is shown.
+# How many bytes of an unknown line an error message has.
 SHOWN = 60
 
 
 class ProtocolError(InfrastructureError):
-    """A record was damaged on a line that the kernel's own messages share."""
+    """A record was damaged on a serial line that the kernel's own messages share."""
 
 
 # The fields of a record's lines, by first word.
@@ -98,26 +98,26 @@ _PLAY = re.compile(rb"play seq=(\d{1,9}) ")
 
 class Parser:
     """
-    Turns bytes, as they come, into records.
+    Parses records from bytes as they arrive.
 
-    On a `shared` line, what is no record's line is somebody else's and passed over.
+    On a `shared` serial line, lines that belong to no record are ignored.
     """
 
     def __init__(self, *, shared: bool = False) -> None:
         self._shared = shared
-        # Of the line that has not ended: its beginning, and all of it, joined when it does.
+        # The line that has not ended: its first bytes, and all its pieces, which are joined later.
         self._beginning = b""
         self._pieces: list[bytes] = []
         self._unended = 0
-        # Of the record that has not ended.
+        # The lines of the record that has not ended, and their size.
         self._lines: list[bytes] = []
         self._size = 0
         self._guest: Introduction | None = None
-        # What comes was already said to be damaged, up to the next beginning.
+        # Whether damage was already reported, so that lines up to the next record are ignored.
         self._lost = False
 
     def feed(self, data: bytes) -> list[Record]:
-        """The records that `data` completes, and a Damaged for what is none."""
+        """Return the records that `data` completes, with a DamagedRecord for each bad one."""
         return list(self._records(data))
 
     def _records(self, data: bytes) -> Iterator[Record]:
@@ -130,7 +130,7 @@ class Parser:
             yield from self._piece(other)
 
     def _piece(self, data: bytes) -> Iterator[DamagedRecord]:
-        """A part of a line that may go on."""
+        """Take a part of a line, which may not be its end."""
         self._pieces.append(data)
         self._unended += len(data)
         self._beginning = (self._beginning + data[:SHOWN])[:SHOWN]
@@ -141,7 +141,7 @@ class Parser:
                 yield from self._damaged(f"A line of the guest's is longer than {limit} bytes")
 
     def _damaged(self, what: str) -> Iterator[DamagedRecord]:
-        """Say it once, and look for the next beginning."""
+        """Report damage once, and skip lines until the next record begins."""
         self._lines, self._size = [], 0
         if not self._lost:
             self._lost = True
@@ -179,7 +179,7 @@ class Parser:
             yield DamagedRecord(f"The guest sent {error}.")
 
     def _sound(self, lines: Sequence[bytes]) -> Iterator[Record]:
-        """The record of these lines, the last of which ends it."""
+        """Yield the record of these lines, the last of which is its end."""
         *body, end = lines
         try:
             yield self._record(body, end)
@@ -191,7 +191,7 @@ class Parser:
     def _record(self, body: Sequence[bytes], end: bytes) -> Record:
         _, ending = parse(end)
         if ending["crc"] != zlib.crc32(b"".join(line + b"\n" for line in body)):
-            raise FieldError("another checksum than it tells")
+            raise FieldError("a wrong checksum")
         by_word: dict[str, list[Fields]] = defaultdict(list)
         for line in body:
             word, fields = parse(line)
@@ -209,7 +209,7 @@ class Parser:
 
 
 def _shown(line: bytes) -> str:
-    """As much of what was not understood as says what it may be."""
+    """Return the beginning of an unknown line, for an error message."""
     return ascii(line[:SHOWN].decode("ascii", "replace"))
 
 
@@ -227,7 +227,7 @@ def _guest(by_word: _Words) -> Introduction:
     return guest
 
 
-# The least page of arm64; and SP's alignment there (AAPCS64, 6.4.5.1).
+# arm64's smallest page, and SP's alignment (AAPCS64, 6.4.5.1).
 PAGE = 4096
 ALIGNED = 16
 
@@ -255,7 +255,7 @@ def _new_taint(fields: Fields) -> int:
 
 
 def _played(by_word: _Words, guest: Introduction) -> Record:
-    """What became of a line of the plan."""
+    """Return the record of a line of the plan."""
     play = _one(by_word, "play")
     if "error" in by_word:
         words = [_one(by_word, "error")["text"]]
@@ -286,7 +286,7 @@ def _cost(by_word: _Words, guest: Introduction) -> CostRecord:
     return CostRecord(**play, hit=_hit(stack, guest), **cost, new_taint=_new_taint(taint))
 
 
-# By the line that only they have.
+# By the word of a line that only this kind of record has.
 _MEASURED: Mapping[str, Callable[[_Words, Introduction], Record]] = {"storm": _storm, "cost": _cost}
 
 
@@ -317,7 +317,7 @@ def _observation(by_word: _Words, guest: Introduction) -> Observation:
 
 
 def _one(by_word: _Words, word: str) -> Fields:
-    """The fields of a line that comes exactly once."""
+    """Return the fields of a line that must occur exactly once; raise FieldError."""
     found = by_word.get(word, [])
     if len(found) != 1:
         raise FieldError(f"{len(found)} lines '{word}', and not one")
@@ -325,7 +325,7 @@ def _one(by_word: _Words, word: str) -> Fields:
 
 
 def _maybe(by_word: _Words, word: str) -> Fields | None:
-    """The fields of a line that comes once or not at all."""
+    """Return the fields of a line that may occur once, or None; raise FieldError."""
     return _one(by_word, word) if word in by_word else None
 
 
@@ -339,7 +339,7 @@ def _look(fields: Fields) -> Look:
 
 
 def _area(fields: Fields) -> Look:
-    """An argument area may be empty, which is not the same as not looked at."""
+    """Return an argument area, whose bytes may be empty although they were recorded."""
     look = Look(0, *(fields[name] or b"" for name in _MOMENTS))
     _check_sizes(look)
     return look

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-What guests' root file systems have beside the modules: the folders of images/.
+Recipes: the folders of images/, which guests' root file systems have besides the modules.
 
-What lies in such a folder lies in the guest at the same path; recipe.yaml says
-what else it needs.
+A file in such a folder has the same path in the guest; recipe.yaml lists what else
+it needs.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _NEEDS = "recipe.yaml"
 
 
 class Needs(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """recipe.yaml"""
+    """The content of recipe.yaml."""
 
-    # The kernel's own modules, or options of the same names.
+    # Modules of the kernel's own; an option of the same name may have them built in.
     drivers: list[str] = []
-    # Debian's, for arm64; theirs are the programs, with whatever they are linked with.
+    # Debian's arm64 packages that have the programs and the libraries they are linked with.
     packages: list[str] = []
-    # By name in the packages: the path in the guest.
+    # By a program's name in the packages: its path in the guest.
     programs: dict[str, str] = {}
 
 
@@ -37,22 +37,22 @@ class Needs(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Recipe:
     """One folder of images/, or several put together."""
 
-    # By path in the guest.
+    # Contents by path in the guest.
     files: Mapping[str, bytes]
     drivers: tuple[str, ...] = ()
 
     @functools.cached_property
     def stamp(self) -> str:
-        """Tells recipes apart."""
+        """A string that tells recipes apart."""
         parts = [part for item in sorted(self.files.items()) for part in item]
         return cache.digest(*parts, *self.drivers)
 
 
 def load(*names: str, report: Progress = lambda what, percent: None) -> Recipe:
     """
-    The recipes of that name; a file of a later one replaces one of an earlier one.
+    Return the recipes of these names in one; a later one's file replaces an earlier one's.
 
-    Raises ArchiveError for programs that cannot be had.
+    Raises ArchiveError for programs that cannot be fetched.
     """
     files: dict[str, bytes] = {}
     drivers: dict[str, None] = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the guest sends."""
+"""The records that the guest sends."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from harness.model.cost import CostRecord
 from harness.model.observation import Observation
 from harness.model.storm import Storm
 
-# Of a plan's line, so many characters come back.
+# How many characters of a plan's line its record has.
 LINE_SHOWN = 64
 
 
 @dataclass(frozen=True)
 class Introduction:
-    """What the guest says of itself, once."""
+    """The first record: which kernel the guest runs, and the sizes of its stacks."""
 
     release: str
     thread_size: int
     irq_stack_size: int
-    # Cases that the module knows.
+    # The number of cases in the module.
     cases: int
 
 
@@ -39,10 +39,10 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Ran:
-    """A command that the guest's shell ran."""
+    """The result of a command that the guest's shell ran."""
 
     status: int
-    # Standard output and error, as they came.
+    # Standard output and error, in the order in which they were written.
     output: str
 
 
@@ -56,14 +56,14 @@ class HostKey:
 
 @dataclass(frozen=True)
 class DumpRequest:
-    """Somebody in the guest wants a dump of it."""
+    """A request from inside the guest for a dump of it."""
 
 
 @dataclass(frozen=True)
 class DamagedRecord:
-    """What is no record, in the place of one."""
+    """Stands in the place of data that are no record."""
 
-    # What is wrong with it.
+    # What is wrong with them.
     sentence: str
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Folders of the host's that a guest sees, as they were when it started.
+Folders of the host that a guest sees, as they were when it started.
 
 Each is packed into a squashfs, which every stock kernel can mount from a virtio
 disk, where few have 9p and virtiofs needs a daemon that an ordinary user cannot run.
@@ -16,7 +16,7 @@ from pathlib import Path
 from harness.errors import ConfigError
 from harness.host import home, tool
 
-# A virtio disk's serial has room for so many bytes.
+# A virtio disk's serial has at most this many bytes.
 NAME_MAX = 20
 PACK_SECONDS = 900
 
@@ -30,7 +30,7 @@ class Share:
 
 
 def named(folders: Sequence[Path]) -> list[Share]:
-    """Shares with the folders' own names; raises ConfigError."""
+    """Return a share for each folder, with the folder's own name; raise ConfigError."""
     shares: dict[str, Share] = {}
     for folder in folders:
         path = home.resolved(folder)
@@ -47,7 +47,7 @@ def named(folders: Sequence[Path]) -> list[Share]:
 
 
 def pack(share: Share, file: Path) -> None:
-    """Write a share's disk."""
+    """Write the image of a share's disk to `file`."""
     # Not compressed: it is read once, by an emulated CPU.
     plain = ("-noI", "-noD", "-noF", "-noX", "-no-xattrs", "-all-root")
     tool.check(

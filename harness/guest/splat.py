@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Tells from the console what went wrong inside the kernel, and during which play.
+Finds in the console's log what went wrong inside the kernel, and during which play.
 
-A pure classifier of lines; it knows nothing of QEMU.  The wording is that of
-the kernel's panic.c, traps.c, fault.c, lockdep.c, watchdog.c, hung_task.c and
-of RCU's stall detector.
+This classifies lines, without I/O.  The wording is that of the kernel's panic.c,
+traps.c, fault.c, lockdep.c, watchdog.c, hung_task.c and of RCU's stall detector.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from harness.printable import shown
 
 
 class SplatKind(enum.Enum):
-    """Conditions of a kernel."""
+    """The kinds of complaints of a kernel."""
 
     PANIC = "panic"
     OOPS = "oops"
     BUG = "BUG"
-    # A report that begins with BUG and after which the kernel goes on.
+    # A report that begins with BUG but after which the kernel continues.
     REPORT = "BUG report"
     WARNING = "WARNING"
     LOCKDEP = "lockdep"
@@ -34,18 +33,18 @@ class SplatKind(enum.Enum):
 
     @property
     def fatal(self) -> bool:
-        """The kernel does not go on; with oops=panic an oops is fatal too."""
+        """Whether the kernel stops after it; guests have oops=panic, so an oops is fatal, too."""
         return self in (SplatKind.PANIC, SplatKind.OOPS, SplatKind.BUG)
 
 
 @dataclass
 class Splat:
-    """One complaint of the kernel's."""
+    """One complaint of the kernel."""
 
     kind: SplatKind
-    # The line that says what it is.
+    # Its first line, which names the problem.
     title: str
-    # The plan's line that was being played, 0 before the first.
+    # The number of the plan's line that was being played, 0 before the first.
     seq: int
     # The complaint with its call trace, without time stamps.
     lines: list[str] = field(default_factory=list)
@@ -54,7 +53,7 @@ class Splat:
         return self.title
 
 
-# First match wins, so the special comes before the general.
+# The first match wins, so specific patterns precede general ones.
 _PATTERNS = (
     (SplatKind.PANIC, r"Kernel panic - not syncing: .*"),
     (SplatKind.SOFT_LOCKUP, r"(?:watchdog: )?BUG: soft lockup - .*"),
@@ -85,22 +84,22 @@ _PATTERNS = (
     (SplatKind.WARNING, r"WARNING: .*"),
 )
 _COMPILED = [(kind, re.compile(pattern)) for kind, pattern in _PATTERNS]
-# Nearly every line is none of them.
+# A quick test, since hardly any line is a complaint.
 _ANY = re.compile(r"BUG|WARNING|INFO: |Kernel panic|Internal error|Unable to handle|rcu: |"
                   r"Insufficient stack|corruption|UBSAN|LOCKUP")  # fmt: skip
 _TIME = re.compile(r"^\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?")
 _PLAY = re.compile(r"jp#(\d{1,9})$")
 _END = re.compile(r"---\[ end |reboot: ")
-# In whatever way it says so, the kernel or a program, it has too little memory.
+# How the kernel, or a program, reports that there is too little memory.
 _STARVED = re.compile(
     r"System is deadlocked on memory|Out of memory|page allocation failure|"
     r"Initramfs unpacking failed: write error|Cannot allocate memory"
 )
 _POWERED_OFF = "reboot: Power down"
 LINES_MAX = 120
-# What printk writes is shorter (LOG_LINE_MAX); of a longer line, so much is looked at.
+# printk's lines are shorter (LOG_LINE_MAX); the rest of a longer line is ignored.
 LINE_MAX = 4096
-# A kernel that complains without end says nothing new after these.
+# A kernel that complains without end has nothing new to report after these.
 SPLATS_MAX = 200
 
 
@@ -109,22 +108,22 @@ class Watcher:
 
     def __init__(self) -> None:
         self.splats: list[Splat] = []
-        # The plan's line that is being played, by the marker in the log.
+        # The number of the plan's line that is being played, from the marker in the log.
         self.seq = 0
-        # The kernel has said that it powers the machine off.
+        # Whether the kernel has reported that it powers the machine off.
         self.powered_off = False
-        # The guest ran out of memory.
+        # Whether the guest ran out of memory.
         self.starved = False
         self._open: Splat | None = None
         self._rest = ""
 
     @property
     def dead(self) -> Splat | None:
-        """The first fatal splat."""
+        """The first fatal splat, or None."""
         return next((splat for splat in self.splats if splat.kind.fatal), None)
 
     def feed(self, text: str) -> list[Splat]:
-        """Splats that begin in `text`."""
+        """Take more of the log, and return the splats that begin in it."""
         *lines, rest = (self._rest + text).split("\n")
         self._rest = rest[:LINE_MAX]
         before = len(self.splats)
@@ -153,7 +152,7 @@ class Watcher:
             self._open = None
 
     def _continues(self, kind: SplatKind) -> bool:
-        """An oops says what it is in more than one line."""
+        """Return whether a line continues the open splat, as an oops has several such lines."""
         if self._open is None:
             return False
         return kind is self._open.kind or (
@@ -169,7 +168,7 @@ def _classify(line: str) -> SplatKind | None:
 
 
 def scan(lines: Iterable[str]) -> list[Splat]:
-    """All splats of a whole log."""
+    """Return all splats of a whole log."""
     watcher = Watcher()
     for line in lines:
         watcher.feed(line.rstrip("\n") + "\n")
@@ -177,23 +176,23 @@ def scan(lines: Iterable[str]) -> list[Splat]:
 
 
 def complaints(splats: Iterable[Splat]) -> tuple[str, ...]:
-    """Each in a sentence, after its kind."""
+    """Return each splat as a sentence that begins with its kind."""
     return tuple(f"{splat.kind.value}: {splat}" for splat in splats)
 
 
-# Frames of a call trace that tell one complaint from another.
+# How many frames of a call trace a fingerprint has.
 FRAMES = 3
 _FRAME = re.compile(r"^ ([A-Za-z_][\w.]*)\+0x")
-# They are in every trace.
+# Functions that are in every trace, since they print it.
 _REPORTERS = ("dump_backtrace", "show_stack", "dump_stack_lvl", "dump_stack", "panic")
 _VARYING = re.compile(r"\b(?:0x)?[0-9a-f]{8,}\b|\b0x[0-9a-f]+\b|\d+")
 
 
 def fingerprint(splat: Splat) -> str:
     """
-    The same for the same complaint in another boot or build.
+    Return a hash that is the same for the same complaint in another boot or build.
 
-    Its kind, its title without numbers, and the functions nearest to it.
+    It covers the kind, the title without numbers, and the innermost functions.
     """
     found = (match[1] for line in splat.lines if (match := _FRAME.match(line)))
     frames = [name for name in found if name not in _REPORTERS]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-The running kernel's symbols, as a file that a debugger reads.
+The running kernel's symbols, as an ELF file for a debugger.
 
-They are taken from /proc/kallsyms, which has what the image has, at the
-addresses where this boot put it (Documentation of the kernel: proc(5)).
+They come from the guest's /proc/kallsyms (proc(5)), which has the image's symbols at
+the addresses of this boot.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ class Symbol:
 
     name: str
     address: int
-    # nm(1)'s letter.
+    # The letter that nm(1) has for it.
     kind: str
 
 
 def parse(kallsyms: str) -> list[Symbol]:
-    """The kernel's symbols by address; those of modules are left out."""
+    """Return the kernel's symbols, sorted by address; those of modules are left out."""
     return sorted(_symbols(kallsyms.splitlines()), key=lambda symbol: symbol.address)
 
 
 def _symbols(lines: Iterable[str]) -> Iterator[Symbol]:
     for line in lines:
-        # A module's line has its name in a fourth column; without rights, all are 0.
+        # A module's symbol has a fourth column; an unprivileged reader gets addresses of 0.
         if (match := _LINE.fullmatch(line)) and (address := int(match[1], 16)):
             yield Symbol(match[3], address, match[2])
 
 
 def elf(symbols: Sequence[Symbol]) -> bytes:
-    """An executable without content, in which each symbol reaches to the next."""
+    """Return an ELF executable without content, in which each symbol extends to the next."""
     start, end = symbols[0].address, symbols[-1].address + 4
     strings, names = bytearray(b"\0"), []
     for symbol in symbols:

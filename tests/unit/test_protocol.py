@@ -185,7 +185,7 @@ def test_a_sealed_record_is_a_record() -> None:
         (rb"area before=", b"area before=00", "bytes of one place in two sizes"),
         (rb"context=process", b"context=\x1b[31m", "context='"),
         (rb"line=stack-9", b"line=stack\x1b]52;", "line='stack"),
-        (rb"line=stack-9", b"line=stack\xff", "bytes that are no text"),
+        (rb"line=stack-9", b"line=stack\xff", "bytes that are not ASCII"),
         (rb"saved=0", b"saved=1048576", "saved='1048576'"),
     ],
 )
@@ -227,7 +227,7 @@ def test_an_introduction_comes_once() -> None:
 
 def test_damage_is_named() -> None:
     (_, damaged, *rest) = parse(RAW.replace(b"saved=0", b"saved=8", 1))
-    assert damaged == DamagedRecord("Record 1 of the guest's has another checksum than it tells.")
+    assert damaged == DamagedRecord("Record 1 of the guest's has a wrong checksum.")
     assert rest == parse(RAW)[2:]
     (damaged, *rest) = parse(RAW[RAW.index(b"play seq=1") :])
     assert isinstance(damaged, DamagedRecord)

@@ -39,7 +39,7 @@ FAULTS = (
     _unsound(
         "a record whose checksum is wrong",
         replayed(changed(2, b"saved=64", b"saved=65", seal=lambda record: record)),
-        "Record 2 of the guest's has another checksum",
+        "Record 2 of the guest's has a wrong checksum",
     ),
     _damaged("a number of 5,000 digits", b"hits=1", b"hits=" + b"1" * 5000, "hits='1111"),
     _damaged("an address of 17 digits", rb"sp=\w+", b"sp=" + b"f" * 17, "sp='ffff", full=True),
