@@ -13,12 +13,12 @@ from typing import Any, Protocol
 from harness.guest.splat import Splat, Watcher
 
 TAIL_CHARACTERS = 400
-# From one ping to the next.
+# The time between two pings.
 PING_SECONDS = 1.0
 
 
 class Log(Protocol):
-    """Takes what is read, as it came."""
+    """Takes the bytes that are read from the console, unchanged."""
 
     def write(self, data: bytes) -> object: ...
 
@@ -29,7 +29,7 @@ class Console:
     """Reads the console, watches it for splats, and types on it."""
 
     def __init__(self, connection: socket.socket, log: Log | None = None) -> None:
-        # By now the guest boots; before, its start would have waited for this import.
+        # Imported here, while the guest boots, since an import at the top would delay its start.
         from pexpect import EOF, TIMEOUT
         from pexpect.fdpexpect import fdspawn
 
@@ -37,10 +37,10 @@ class Console:
         self._silent = TIMEOUT
         self._spawn: Any = fdspawn(connection, use_poll=True)
         self._spawn.logfile_read = log
-        # Here, as the log has each byte.
+        # Decodes separately, so that the log has the bytes themselves.
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._last = ""
-        # Sees what is read, too.
+        # Called with all text that is read.
         self.echo: Callable[[str], object] = lambda text: None
         self.watcher = Watcher()
 
@@ -49,9 +49,9 @@ class Console:
         return number
 
     def read(self) -> str | None:
-        """What has come, after it was watched; None when the line is closed."""
+        """Return what has arrived, possibly nothing, or None when the connection is closed."""
         text = ""
-        # What came may be a part of a character.
+        # A read may end within a character.
         while not text:
             try:
                 text = self._decoder.decode(self._spawn.read_nonblocking(65536, timeout=0))
@@ -66,7 +66,7 @@ class Console:
 
     @property
     def tail(self) -> list[str]:
-        """The last lines."""
+        """The last lines of the console's output."""
         return [line.strip() for line in self._last.splitlines()]
 
     def send(self, text: str) -> None:
@@ -77,16 +77,16 @@ class Console:
 
     def ping(self, seconds: float) -> bool:
         """
-        Whether user space answers on the console, so that the kernel lives.
+        Return whether user space answers on the console, so that the kernel is alive.
 
-        It is asked again and again: where a CPU spins in a probe, a task may have been put
-        on that CPU, and another one takes it over only when it has something else to do.
+        The ping is repeated: where a CPU spins in a probe, the answering task may wait for that
+        CPU, and moves to another one only when that one is scheduled for something else.
         """
         deadline = time.monotonic() + seconds
         number = time.monotonic_ns() % 10**9
         answer, last = f"pong-{number}", ""
         again = 0.0
-        # The kernel may have more to say than anybody would keep.
+        # Only the end of the output is kept, since the kernel may print without end.
         while (now := time.monotonic()) < deadline:
             if now >= again:
                 again = now + PING_SECONDS

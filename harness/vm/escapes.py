@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-What a guest may tell the user's terminal to do: move the cursor, colour, erase and scroll.
+A filter for what a guest sends to the user's terminal.
 
-Nothing that the terminal answers, as the answer would be typed, nor what reaches beyond the
-screen: its title, the clipboard, a printer, the lines that have gone off it.  Pure; the names
-are those of ECMA-48 and of XTerm's control sequences (ctlseqs).
+A guest may move the cursor, change colours, erase and scroll.  The filter drops sequences that
+the terminal answers, because the answer would arrive as typed input, and sequences with an
+effect outside of the screen: on its title, the clipboard, a printer or the scrollback.  There is
+no I/O here; the names are those of ECMA-48 and of XTerm's control sequences (ctlseqs).
 """
 
 from __future__ import annotations
@@ -14,40 +15,40 @@ import re
 
 from harness import printable
 
-# A terminal beeps once in so many seconds.
+# The terminal beeps at most once in this time.
 BELL_SECONDS = 1.0
-# Characters of a sequence, and of a string such as a title, after which it is none.
+# A sequence, or a string such as a title, that is longer is dropped.
 SEQUENCE_MAX, STRING_MAX = 64, 4096
 
 # Backspace, tab, the three ways to the next line, carriage return, and two sets of letters.
 _OBEYED = "\b\t\n\v\f\r\x0e\x0f"
-# Most of what comes, so that it need not be looked at one by one.
+# Ordinary text, which is passed on at once and not character by character.
 _PLAIN = re.compile("[\x20-\x7e\n\r]+")
-# Of CSI, by its last character: cursor, erase, insert and delete, scroll, tabs, colours,
-# margins, save and restore, repeat.
+# The last characters of CSI sequences that pass: cursor, erase, insert and delete, scroll, tabs,
+# colours, margins, save and restore, repeat.
 _FINALS = frozenset("ABCDEFGHIJKLMPSTXZ`abdefmrsu@")
-# Set and reset: insertion.  DECSET: cursor keys, wrap, the cursor's blinking and being there,
-# the other screen and its cursor, and a mark around what is pasted.
+# Modes that may be set and reset: insertion; with DECSET: cursor keys, wrap, a blinking and a
+# visible cursor, the alternate screen and its cursor, and bracketed paste.
 _INSERTION = "4"
 _MODES = frozenset(["1", "7", "12", "25", "47", "1047", "1048", "1049", "2004"])
 _PARAMETERS = re.compile(r"\d{0,4}(?:[;:]\d{0,4})*")
-# Of what is erased: below, above, all; not the lines that have gone off the screen.
+# What may be erased: below, above, all; not the scrollback.
 _ERASED = ("", "0", "1", "2")
 # Save and restore, index, next line, reverse index, keypad.
 _ESCAPES = frozenset("78DEM=>")
 _CHARSETS = re.compile(r"[()*+][AB012]")
-# Begin a string: DCS, SOS, OSC, PM, APC.
+# These begin a string: DCS, SOS, OSC, PM, APC.
 _STRINGS = "PX]^_"
 
-# Undoes what a guest may have left: modes, another screen, margins (which move the cursor, so
-# it is put back), colours, letters that draw lines.
+# Undoes what a guest may have left: modes, the alternate screen, margins (whose reset moves the
+# cursor, so that it is saved and restored), colours, line-drawing letters.
 RESTORED = (
     "\x1b[?2004l\x1b[?1l\x1b>\x1b[4l\x1b[?7h\x1b[?25h\x1b[?47l\x1b7\x1b[r\x1b8\x1b[m\x1b(B\x0f"
 )
 
 
 class _In(enum.Enum):
-    """What the last character was a part of."""
+    """What the last character belonged to."""
 
     TEXT = enum.auto()
     ESCAPE = enum.auto()
@@ -56,17 +57,17 @@ class _In(enum.Enum):
 
 
 class Escapes:
-    """Lets a guest's output through as it comes, in pieces that may end anywhere."""
+    """Filters a guest's output, which arrives in pieces that may end anywhere."""
 
     def __init__(self) -> None:
         self._in = _In.TEXT
-        # Of a sequence: what has come of it; of a string: how much.
+        # The part of a sequence that has arrived, and the length of a string so far.
         self._begun = ""
         self._dropped = 0
         self._rang = -BELL_SECONDS
 
     def passed(self, text: str, now: float) -> str:
-        """What of `text` the terminal is given; `now` is in seconds, for bells."""
+        """Return what of `text` the terminal may get; `now` is a time in seconds, for bells."""
         passed, at = [], 0
         while at < len(text):
             if self._in is _In.TEXT and (plain := _PLAIN.match(text, at)):
@@ -115,7 +116,7 @@ class Escapes:
             self._in, self._dropped = _In.STRING, 0
             return ""
         if character < "0" and len(self._begun) < SEQUENCE_MAX:
-            # Another one follows.
+            # An intermediate character, which others follow.
             return ""
         rest = self._begun[1:]
         return self._ended(rest in _ESCAPES or bool(_CHARSETS.fullmatch(rest)))
@@ -137,7 +138,7 @@ class Escapes:
 
 
 def _is_harmless(parameters: str, final: str) -> bool:
-    """Whether a terminal does what CSI `parameters` `final` says, answers nothing, and is done."""
+    """Return whether a CSI sequence only affects the screen, and is not answered."""
     if parameters.startswith("?"):
         return final in "hl" and set(parameters[1:].split(";")) <= _MODES
     if final in "hl":

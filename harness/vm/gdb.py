@@ -17,7 +17,7 @@ from harness.errors import InfrastructureError
 from harness.host import tool
 
 GDB = "gdb-multiarch"
-# For an answer to a command.
+# How long a command may take to be answered.
 SECONDS = 30
 EXIT_SECONDS = 5
 # GDB's numbers of x29, sp and pc; those of x0-x7 are 0 to 7.
@@ -26,7 +26,7 @@ _REGISTERS = " ".join(map(str, (*range(8), FP, SP, PC)))
 
 
 class GdbError(InfrastructureError):
-    """GDB is not there, or does not do what it was told."""
+    """GDB is not installed, or a command failed."""
 
 
 class GdbSilent(GdbError):
@@ -35,7 +35,7 @@ class GdbSilent(GdbError):
 
 @functools.cache
 def version() -> str:
-    """GDB's, as it names itself."""
+    """Return the first line that GDB prints for --version."""
     return tool.check([GDB, "--version"]).partition("\n")[0]
 
 
@@ -48,20 +48,20 @@ class Writer(Protocol):
 
 
 class Talker(HasFileno, Protocol):
-    """A guest that has more to say than GDB hears, and blocks until somebody listens."""
+    """A guest whose other output must be read while GDB is waited for, or the guest blocks."""
 
     def look(self) -> bool:
-        """Read what it said, when it is readable; False once its QEMU has ended."""
+        """Read its output when it is readable; return False once its QEMU has ended."""
 
 
 class Gdb:
     """
-    Attaches to a stub on entry, which stops the guest; is gone on exit.
+    A context manager that attaches GDB to a stub, which stops the guest, and ends GDB on exit.
 
     A command's answer is the result record with the command's own token, however
     late it comes and whatever comes before it (GDB manual, "GDB/MI Output
-    Syntax").  `stub` is the socket of the QEMU of which `guest` tells.  `trace`
-    takes all commands and records.
+    Syntax").  `stub` is the stub's socket of the QEMU that runs `guest`.  All
+    commands and records are written to `trace`.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Gdb:
         if shutil.which(self._command[0]) is None:
             raise GdbError(f"{self._command[0]} is not installed.", tool.DOCTOR)
         self._controller = GdbController(
-            # It must not outlive this process, however that one ends.
+            # GDB must not outlive this process, however that ends.
             [
                 "setpriv",
                 "--pdeathsig",
@@ -97,7 +97,7 @@ class Gdb:
         )
         try:
             self.execute("-gdb-set architecture aarch64")
-            # Not to be lifted and put back, all of them, at each stop.
+            # Otherwise GDB removes and inserts all breakpoints at each stop.
             self.execute("-gdb-set breakpoint always-inserted on")
             self.execute(f"-target-select remote {self._stub}")
         except BaseException:
@@ -115,12 +115,12 @@ class Gdb:
         process.kill()
         process.communicate(timeout=EXIT_SECONDS)
 
-    def _tell(self, line: str) -> None:
+    def _log(self, line: str) -> None:
         if self._trace:
             self._trace.write(f"{line}\n")
 
     def _next(self, deadline: float) -> dict[str, Any] | None:
-        """The next record of GDB's, None when none comes in time."""
+        """Return GDB's next record, or None when none comes in time; raise GdbError."""
         process = self._controller.gdb_process
         assert process and process.stdout
         sources: list[HasFileno] = [process.stdout, self._guest]
@@ -130,13 +130,13 @@ class Gdb:
             if not ready:
                 return None
             if self._guest in ready and not self._guest.look():
-                # GDB itself may not notice before it sends something.
+                # GDB itself may not notice before it next sends something.
                 raise GdbError("QEMU has ended.")
             if process.stdout not in ready:
                 continue
             records = self._controller.get_gdb_response(0, raise_error_on_timeout=False)
             for record in records:
-                self._tell(f"< {json.dumps(record)}")
+                self._log(f"< {json.dumps(record)}")
             self._records += records
             if not self._records and process.poll() is not None:
                 raise GdbError(f"{GDB} ended with status {process.returncode}.", tool.DOCTOR)
@@ -145,7 +145,7 @@ class Gdb:
     def execute(self, command: str, seconds: float = SECONDS) -> dict[str, Any]:
         """Run a GDB/MI command and return its results; raises GdbError."""
         self._token += 1
-        self._tell(f"> {self._token}{command}")
+        self._log(f"> {self._token}{command}")
         self._controller.write(f"{self._token}{command}", read_response=False)
         deadline = time.monotonic() + seconds
         stops = []
@@ -154,7 +154,7 @@ class Gdb:
                 stops.append(record)
             if record["type"] != "result" or record["token"] != self._token:
                 continue
-            # Somebody will wait for a stop that came before the answer.
+            # wait_stop() must find a stop that came before the answer.
             self._records.extendleft(reversed(stops))
             if record["message"] == "error":
                 raise GdbError(
@@ -164,7 +164,7 @@ class Gdb:
         raise GdbError(f"GDB did not answer '{command}' within {seconds:.0f} s.")
 
     def resume(self) -> None:
-        """Let all CPUs run; earlier stops are forgotten."""
+        """Let all CPUs run, and forget earlier stops."""
         self._records.clear()
         self.execute("-exec-continue")
 
@@ -186,7 +186,7 @@ class Gdb:
         raise GdbSilent(f"The guest did not stop within {seconds:.0f} s.")
 
     def break_at(self, address: int) -> int:
-        """Set a hardware breakpoint; returns its number."""
+        """Set a hardware breakpoint and return its number."""
         result = self.execute(f"-break-insert -h *{address:#x}")
         return int(result["bkpt"]["number"])
 
@@ -195,12 +195,12 @@ class Gdb:
         self.execute(f"-break-delete {' '.join(map(str, breakpoints))}")
 
     def registers(self) -> dict[int, int]:
-        """By GDB's number: x0-x7, x29, sp and pc of the CPU that stopped."""
+        """Return x0-x7, x29, sp and pc of the CPU that stopped, by GDB's numbers."""
         values = self.execute(f"-data-list-register-values x {_REGISTERS}")["register-values"]
         return {int(value["number"]): int(value["value"], 16) for value in values}
 
     def memory(self, address: int, size: int) -> bytes:
-        """Bytes as the CPU that stopped sees them."""
+        """Return bytes of memory as the CPU that stopped sees them; raise GdbError."""
         if not size:
             return b""
         (block,) = self.execute(f"-data-read-memory-bytes {address:#x} {size}")["memory"]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Commands for a session with GDB at the hit of a jprobe.
+GDB commands for a session at the hit of a jprobe.
 
-GDB sources this file: it runs in GDB's own Python and knows of the harness no
-more than what the play's JSON file says (harness/inspect/debug.py writes it).
+GDB sources this file, which runs in GDB's own Python.  All that it knows of the harness
+is in the play's JSON file (harness/inspect/debug.py writes it).
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ class Argument(TypedDict):
 
 
 class Play(TypedDict):
-    """What is played."""
+    """The description of a play."""
 
     case: str
     variant: str
     shows: str
-    # Of the probed function.
+    # The address of the probed function.
     entry: int
     # Bytes of stacked arguments.
     area: int
-    # Bytes of a stack, to which it is aligned.
+    # The size of a stack in bytes, to which it is aligned.
     stack_size: int
     arguments: list[Argument]
-    # Of the port: its struct module, and the offset of its per-CPU state.
+    # The address of the port's struct module, and the offset of the port's per-CPU state.
     port: int | None
     state: int
 
 
 class Hit:
-    """The stack and the registers as the probed function was called."""
+    """The stack and the registers at the call of the probed function."""
 
     def __init__(self, play: Play) -> None:
         self.sp = _register("sp")
@@ -68,7 +68,7 @@ class Hit:
         }
 
     def address(self, argument: Argument) -> int | None:
-        """Of an argument's bytes; None where they are in registers."""
+        """Return the address of an argument's bytes, or None where they are in registers."""
         if not argument["by_reference"]:
             return None if argument["stack"] is None else self.sp + argument["stack"]
         if argument["stack"] is None:
@@ -77,7 +77,7 @@ class Hit:
         return int.from_bytes(self.stack[at : at + WORD], "little")
 
     def content(self, argument: Argument) -> bytes:
-        """Its bytes at the hit."""
+        """Return an argument's bytes at the hit."""
         if argument["by_reference"]:
             return self.copies[argument["index"]]
         if argument["stack"] is not None:
@@ -87,14 +87,14 @@ class Hit:
 
 
 class Session:
-    """The play that is debugged, and its hit once it came."""
+    """The play that is debugged, and its hit once it has come."""
 
     def __init__(self) -> None:
         self._play: Play | None = None
         self._hit: Hit | None = None
 
     def load(self, path: str) -> None:
-        """Take the play, and wait for its hit."""
+        """Read the play's description, and set breakpoints for its hit."""
         with open(path) as file:
             self._play = json.load(file)
         self._hit = None
@@ -102,7 +102,7 @@ class Session:
         Passed(self.play["entry"] + INSTRUCTION)
 
     def take_hit(self) -> None:
-        """Keep what is there now."""
+        """Record the stack and the registers as they are now."""
         self._hit = Hit(self.play)
 
     @property
@@ -129,7 +129,7 @@ class Entry(gdb.Breakpoint):
     """
     Stops at the probed function's entry, before the kprobe that lies there.
 
-    Once: GDB takes the kprobe's own brk for a breakpoint that is part of the
+    It is temporary, because GDB takes the kprobe's own brk for a breakpoint that is part of the
     program, and would skip it to go on from a breakpoint of ours.
     """
 
@@ -145,7 +145,7 @@ class Entry(gdb.Breakpoint):
 
 
 class Passed(gdb.Breakpoint):
-    """Stops at its second instruction, which it comes to after the handler."""
+    """Stops at the function's second instruction, which runs after the handler."""
 
     def __init__(self, address: int) -> None:
         super().__init__(f"*{address:#x}", gdb.BP_HARDWARE_BREAKPOINT, internal=True)
@@ -164,13 +164,13 @@ def _memory(address: int, size: int) -> bytes:
 
 
 def _marked(data: bytes, reference: bytes) -> str:
-    """Hexadecimal; a byte that differs is in brackets, as on the harness's own tables."""
+    """Return bytes in hexadecimal, with brackets around a byte that differs."""
     pairs = zip(data, reference or data)
     return "".join(f" {octet:02x} " if octet == was else f"[{octet:02x}]" for octet, was in pairs)
 
 
 def _rows(head: str, data: bytes, reference: bytes) -> None:
-    """Some bytes a line behind a heading."""
+    """Print bytes, some on each line, behind a heading."""
     for start in range(0, len(data), SHOWN):
         rest = slice(start, start + SHOWN)
         print(f"{head if start == 0 else '':14}{_marked(data[rest], reference[rest])}")
@@ -193,7 +193,7 @@ def _ranges(offsets: list[int]) -> list[str]:
 
 
 def _owner(play: Play, hit: Hit, offset: int) -> str:
-    """Whose byte of the stack that is, at an offset from SP."""
+    """Return what the stack's byte at an offset from SP belongs to, in words."""
     for argument in play["arguments"]:
         start = argument["stack"]
         size = WORD if argument["by_reference"] else argument["size"]
@@ -207,7 +207,7 @@ def _owner(play: Play, hit: Hit, offset: int) -> str:
 
 
 class Command(gdb.Command):
-    """A user command that is told by its docstring."""
+    """A user command, whose docstring is its help text in GDB."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, gdb.COMMAND_DATA)
@@ -239,7 +239,7 @@ class Args(Command):
 
 
 def _now(hit: Hit, argument: Argument) -> bytes:
-    """An argument's bytes now; those in registers as they were at the hit."""
+    """Return an argument's present bytes, for one in registers those at the hit."""
     address = hit.address(argument)
     return hit.content(argument) if address is None else _memory(address, argument["size"])
 
@@ -273,7 +273,7 @@ class Save(Command):
     def invoke(self, argument: str, from_tty: bool) -> None:
         play = SESSION.play
         if play["port"] is None:
-            raise gdb.GdbError("This kernel's jprobes are its own; only the port tells its state.")
+            raise gdb.GdbError("This kernel's jprobes are its own; only the port has a state here.")
         module = gdb.parse_and_eval(f"*(struct module *){play['port']:#x}")
         base = int(module["percpu"].cast(gdb.lookup_type("unsigned long")))
         address = (base + play["state"] + _register("TPIDR_EL1")) % (1 << 64)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One qemu-system-aarch64 process as a context manager."""
+"""One qemu-system-aarch64 process, as a context manager."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from harness.errors import InfrastructureError, MachineError, UnfitEmulator
 from harness.host import doctor, stopping, temporary, tool
 
 QEMU = doctor.QEMU.name
-# QEMU connects before it starts the guest; on a loaded machine after seconds.
+# QEMU connects before it starts the guest; on a loaded machine that takes seconds.
 CONNECT_SECONDS = 30
 EXIT_SECONDS = 5
-# Bytes of what QEMU said.
+# How many bytes of QEMU's own output an error message has.
 OUTPUT_SHOWN = 2000
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 
 def escaped(value: str | Path) -> str:
-    """A value of an option of QEMU's that takes several, where a comma ends one."""
+    """Return a value for one of QEMU's comma-separated options."""
     return str(value).replace(",", ",,")
 
 
@@ -39,14 +39,14 @@ def escaped(value: str | Path) -> str:
 class Disk:
     """A disk that the guest can only read."""
 
-    # Its serial in the guest; up to 20 bytes.
+    # Its serial in the guest, of up to 20 bytes.
     name: str
     file: Path
 
     def arguments(self, number: int) -> list[str]:
-        """QEMU's, for one of several disks."""
-        # What QEMU calls it must be an identifier, and a file's name without a driver may be
-        # taken for a protocol and an address.
+        """Return QEMU's arguments for this disk, which is disk `number` of several."""
+        # QEMU needs an identifier for each disk; without a driver, it may take a file's name for
+        # a protocol and an address.
         name = f"disk{number}"
         file = f"file.driver=file,file.filename={escaped(self.file)}"
         return [
@@ -57,27 +57,27 @@ class Disk:
 
 @dataclass(frozen=True)
 class Config:
-    """What the guest's hardware is like."""
+    """The guest's hardware, and the options that QEMU starts with."""
 
     # A model without pointer authentication: "max" is many times slower (TCG).
     cpu: str = "cortex-a57"
     cpus: int = 2
-    # The guest's time is what it has run: a nanosecond for each instruction.
+    # Whether the guest's clock advances by one nanosecond for each instruction.
     icount: bool = False
     memory_mib: int = 256
     # Appended to the kernel command line.
     append: str = ""
-    # A debugger may attach, through a socket in the machine's own folder.
+    # Whether a debugger may attach, through a socket in the machine's own folder.
     gdb: bool = False
-    # The kernel chooses its own addresses.
+    # Whether the kernel chooses random addresses.
     kaslr: bool = False
     disks: tuple[Disk, ...] = ()
-    # QEMU's user network, from which a port of the loopback leads to the guest's SSH.
+    # Whether the guest has QEMU's user network, with a port of the loopback for its SSH server.
     network: bool = False
 
 
 DEFAULT_CONFIG = Config()
-# The system chooses the port; the guest cannot reach anything.
+# The host chooses the port, and the guest cannot connect to anything.
 _NETWORK = (
     "-netdev", "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:22",
     "-device", "virtio-net-device,netdev=net",
@@ -86,31 +86,31 @@ _NETWORK = (
 )  # fmt: skip
 
 _TOO_SMALL = re.compile(r"too large to fit in RAM|Not enough space for ")
-# Of a QEMU that was built without its sandbox, or on a kernel that does not let it have one.
+# Printed by a QEMU without sandbox support, or on a kernel that does not allow a sandbox.
 _NO_SANDBOX = re.compile(r"-sandbox support is not enabled|seccomp")
 
 
 @functools.cache
 def version() -> str:
-    """QEMU's, as it names itself; raises UnfitEmulator for one that is too old."""
-    said = tool.check([QEMU, "--version"], seconds=CONNECT_SECONDS).partition("\n")[0]
-    if doctor.too_old(doctor.QEMU, doctor.version_in(said)):
+    """Return the first line of QEMU's --version; raise UnfitEmulator for a QEMU that is too old."""
+    line = tool.check([QEMU, "--version"], seconds=CONNECT_SECONDS).partition("\n")[0]
+    if doctor.too_old(doctor.QEMU, doctor.version_in(line)):
         raise UnfitEmulator(
-            f"{QEMU} is too old: {doctor.version_in(said)}, and {doctor.QEMU.least} is the oldest"
+            f"{QEMU} is too old: {doctor.version_in(line)}, and {doctor.QEMU.least} is the oldest"
             " that is supported.",
             "Install a newer one; see: jprobe-harness doctor",
         )
-    return said
+    return line
 
 
-# oops=panic and panic=-1 turn every death into an exit of QEMU's (-no-reboot);
-# the two settings after them make addresses repeatable.
+# With oops=panic and panic=-1, QEMU exits whenever the kernel dies (-no-reboot);
+# randomize_kstack_offset=off makes addresses repeatable.
 COMMAND_LINE = "console=ttyAMA0 loglevel=6 oops=panic panic=-1 randomize_kstack_offset=off"
 
 
 class Machine:
     """
-    Starts QEMU on entry; it is gone on exit, whatever happened.
+    A context manager that starts QEMU on entry, and has ended it on exit in any case.
 
     `console` and `records` are connected sockets: the serial line, and a
     virtio-serial port beside it.  `qmp` and `gdb` are the paths of QMP's socket
@@ -145,7 +145,7 @@ class Machine:
                 f"The guest's initrd cannot be written: {error}.",
                 f"Make room in {self.folder.parent}, or set TMPDIR.",
             ) from error
-        # The address of a socket has room for 107 bytes only, so no path of the user's is in it.
+        # A socket's address has at most 107 bytes, too few for some paths of the user's.
         handle = os.open(self.folder, os.O_PATH | os.O_DIRECTORY)
         self._resources.callback(os.close, handle)
         self._sockets = Path(f"/proc/{os.getpid()}/fd/{handle}")
@@ -153,7 +153,7 @@ class Machine:
         self.gdb = self._sockets / "gdb"
         listeners = {name: self._listen(name) for name in ("console", "records")}
         self.command = [
-            # The guest must not outlive this process, however that one ends.
+            # QEMU must not outlive this process, however that ends.
             "setpriv", "--pdeathsig", "KILL",
             *self._qemu(self.folder / "initrd"),
             "-chardev", f"socket,id=console,path={self._sockets}/console",
@@ -175,7 +175,7 @@ class Machine:
                 stdout=self._output,
                 stderr=self._output,
                 env=tool.stated_environment(),
-                # Ctrl-C is for this process, or a debugger.
+                # Ctrl-C is meant for this process, or for a debugger.
                 process_group=0,
             )
             self._resources.callback(self._kill)
@@ -193,7 +193,7 @@ class Machine:
 
     def standalone(self, initrd: Path, records: Path) -> list[str]:
         """
-        A command that boots the same guest without the harness.
+        Return a command that boots the same guest without the harness.
 
         Its console is the terminal, where Ctrl-a x ends it, and its records go to a file;
         it has no disks.
@@ -205,14 +205,14 @@ class Machine:
         ]  # fmt: skip
 
     def _qemu(self, initrd: Path) -> list[str]:
-        """All but what its lines lead to."""
+        """Return QEMU's command line, without the backends of console and record channel."""
         config = self.config
         kaslr = () if config.kaslr else ("nokaslr",)
         return [
             QEMU,
             "-name", "jprobe-harness",
             "-M", "virt",
-            # With a thread for each CPU, QEMU 7.2 now and then loses a stop.
+            # With a thread for each CPU, QEMU 7.2 sometimes loses a stop.
             "-accel", "tcg,thread=single" if config.gdb else "tcg",
             *(["-icount", "shift=0,sleep=off"] if config.icount else []),
             "-cpu", config.cpu,
@@ -232,7 +232,7 @@ class Machine:
         ]  # fmt: skip
 
     def _accept(self, listeners: Mapping[str, socket.socket]) -> dict[str, socket.socket]:
-        """Wait until QEMU has connected all lines, or has ended."""
+        """Return QEMU's connections by name; raise MachineError if it ends or is too slow."""
         waiting = {listener.fileno(): name for name, listener in listeners.items()}
         connections = {}
         poll = select.poll()
@@ -243,8 +243,8 @@ class Machine:
             seconds = max(0.0, deadline - time.monotonic())
             ready = {number for number, _ in poll.poll(seconds * 1000)}
             if not ready:
-                raise self._failure(f"did not open its lines within {CONNECT_SECONDS} s")
-            # What QEMU connected before it ended is still read.
+                raise self._failure(f"did not open its sockets within {CONNECT_SECONDS} s")
+            # Connections that QEMU made before it ended are still read.
             connected = ready & waiting.keys()
             if not connected:
                 raise self._failure(f"ended with status {self.process.wait()}")
@@ -262,39 +262,39 @@ class Machine:
         except UnfitEmulator as error:
             return error
         except InfrastructureError:
-            # It says no more than what it has said.
+            # This QEMU does not even print its version; its output below is reported instead.
             pass
-        said = self.qemu_output or "it said nothing"
-        if _NO_SANDBOX.search(said):
+        output = self.qemu_output or "it printed nothing"
+        if _NO_SANDBOX.search(output):
             return UnfitEmulator(
-                f"QEMU cannot have its sandbox, and no guest runs without: {said}",
+                f"QEMU cannot have its sandbox, and no guest runs without: {output}",
                 "Install a QEMU that was built with seccomp, such as your distribution's; the"
                 " kernel, and a container, must allow seccomp(2).",
             )
         hint = f"The command was: {shlex.join(self.command)}"
         if self.too_small:
             hint = "Give the guest more memory with --memory MIB."
-        return MachineError(f"QEMU {what}: {said}", hint)
+        return MachineError(f"QEMU {what}: {output}", hint)
 
     @property
     def too_small(self) -> bool:
-        """QEMU found that the kernel does not fit into the guest's memory."""
+        """Whether QEMU found that the kernel does not fit into the guest's memory."""
         return bool(_TOO_SMALL.search(self.qemu_output))
 
     @property
     def ended_by_signal(self) -> bool:
-        """QEMU was told to end by somebody else than its guest; its status is 0 then."""
+        """Whether a signal ended QEMU, whose exit status is 0 then."""
         return "terminating on signal " in self.qemu_output
 
     @property
     def suspended(self) -> bool:
-        """The process was stopped, as by SIGSTOP (proc(5), /proc/PID/stat)."""
+        """Whether the process is stopped, as by SIGSTOP (proc(5), /proc/PID/stat)."""
         stat = Path(f"/proc/{self.process.pid}/stat").read_text()
         return stat.rpartition(")")[2].split()[0] in "Tt"
 
     @property
     def qemu_output(self) -> str:
-        """What QEMU itself said, or the last of it."""
+        """QEMU's own output, or the end of it."""
         with (self.folder / "qemu.log").open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - OUTPUT_SHOWN))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""QEMU's machine protocol, for what the guest itself cannot tell."""
+"""QEMU's machine protocol (QMP), for the state of a guest that may not answer itself."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def execute(
     seconds: float = SECONDS,
 ) -> Any:
     """
-    Run one QMP command on the socket `path`.
+    Run one QMP command on the socket `path`, and return its result.
 
     Raises QMPError, OSError or TimeoutError.
     """
@@ -47,11 +47,11 @@ def execute(
 
 
 def forwarded_port(path: Path) -> int:
-    """The host's port that leads to the guest; raises InfrastructureError."""
+    """Return the host's port that QEMU forwards to the guest; raise InfrastructureError."""
     try:
         text = execute(path, "human-monitor-command", {"command-line": "info usernet"})
     except (QMPError, OSError, TimeoutError) as error:
-        raise InfrastructureError(f"QEMU does not tell the guest's port: {error}.") from error
+        raise InfrastructureError(f"QEMU does not report the guest's port: {error}.") from error
     match = re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", text)
     if match is None:
         raise InfrastructureError("QEMU forwards no port to the guest.")
@@ -60,16 +60,16 @@ def forwarded_port(path: Path) -> int:
 
 @dataclass(frozen=True)
 class Standing:
-    """How QEMU says that its guest is."""
+    """The state of a guest, as QEMU reports it."""
 
-    # RUNNING, unless QEMU itself has stopped it (QMP's RunState).
+    # RUNNING, unless QEMU itself has stopped the guest (QMP's RunState).
     state: str
-    # Where each CPU is, such as "CPU 0 at ffff800008012345".
+    # The program counter of each CPU, as in "CPU 0 at ffff800008012345".
     counters: tuple[str, ...]
 
 
 def standing(path: Path) -> Standing | None:
-    """None: QEMU does not answer."""
+    """Return the guest's state, or None if QEMU does not answer."""
     try:
         state = execute(path, "query-status")["status"]
         text = execute(path, "human-monitor-command", {"command-line": "info registers -a"})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""SSH into a guest, with a key made for it and its own key pinned."""
+"""SSH into a guest, with a key pair made for this guest and the guest's host key pinned."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from harness.host import blame
 
 USER = "root"
 KEY_TYPE = "ssh-ed25519"
-# From the guest's word that it serves SSH.
+# Counted from the guest's record that it serves SSH.
 CONNECT_SECONDS = 60
 # For one attempt: the port answers before the server behind it does.
 BANNER_SECONDS = 10
@@ -32,11 +32,11 @@ RETRY_SECONDS = 0.1
 # How often a request that the server did not hear is made again.
 REQUESTS = 10
 CHUNK = 1 << 16
-# Of a file that is fetched: what its size may be, and what comes where the guest tells
-# another size than it sends, as of /proc, or of a log that grows.
-FILE_MAX, UNTOLD_MAX = 4 << 30, 64 << 20
+# The largest file that is fetched, and how much more may come than the file's size, which is 0
+# for a file in /proc and too small for a log that grows.
+FILE_MAX, EXCESS_MAX = 4 << 30, 64 << 20
 
-# It tells each failed attempt with a traceback, which only its own handlers are to have.
+# paramiko logs each failed attempt with a traceback, which must not reach the user's terminal.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").propagate = False
 
@@ -46,25 +46,25 @@ class SshError(InfrastructureError):
 
 
 class WrongHostKey(SshError):
-    """Something else than the guest answers on its port."""
+    """Another program than the guest answers on its port."""
 
 
 class Key:
-    """A key pair that is good for one guest."""
+    """A key pair that is used for one guest only."""
 
     def __init__(self) -> None:
         self._private = Ed25519PrivateKey.generate()
 
     @property
     def public(self) -> str:
-        """As a line of authorized_keys."""
+        """The public key, as a line of authorized_keys."""
         line = self._private.public_key().public_bytes(
             serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
         )
         return line.decode()
 
     def write(self, file: Path) -> None:
-        """As ssh -i reads it, for this user alone."""
+        """Write the private key as ssh -i reads it, readable for this user only."""
         file.touch(mode=0o600)
         file.write_bytes(
             self._private.private_bytes(
@@ -76,18 +76,18 @@ class Key:
 
 
 def _host(port: int) -> str:
-    """A server's name in a known_hosts file."""
+    """Return a server's name in a known_hosts file."""
     return f"[127.0.0.1]:{port}"
 
 
 def _word(path: Path) -> str:
-    """A path as ssh_config(5) has it, where a percent sign begins a token."""
+    """Return a path quoted for ssh_config(5), in which a percent sign begins a token."""
     text = re.sub(r'(["\\])', r"\\\1", str(path)).replace("%", "%%")
     return f'"{text}"'
 
 
 def write_config(folder: Path, port: int, host_key: str, key: Path) -> Path:
-    """What the user's own ssh, scp and sftp need to reach "guest": ssh -F FILE guest."""
+    """Write and return a configuration for the user's ssh, scp and sftp: ssh -F FILE guest."""
     known = folder / "known_hosts"
     known.write_text(f"{_host(port)} {KEY_TYPE} {host_key}\n")
     config = folder / "ssh_config"
@@ -106,10 +106,10 @@ def write_config(folder: Path, port: int, host_key: str, key: Path) -> Path:
 
 class Ssh:
     """
-    Connects on entry; is closed on exit.
+    A context manager that connects on entry, and closes the connection on exit.
 
-    Raises WrongHostKey where the server's key is not `host_key`, and SshError for
-    whatever else keeps one from the guest.
+    Raises WrongHostKey where the server's key is not `host_key`, and SshError where
+    the connection fails for another reason.
     """
 
     def __init__(
@@ -142,9 +142,9 @@ class Ssh:
                 if time.monotonic() > deadline:
                     raise SshError(
                         f"The guest does not answer SSH within {self._seconds:.0f} s: {error}.",
-                        "See what it said: jprobe-harness log last",
+                        "See the guest's console: jprobe-harness log last",
                     ) from error
-                # Nothing tells when the server is ready.
+                # There is no sign of when the server is ready.
                 time.sleep(RETRY_SECONDS)
             else:
                 return self
@@ -196,10 +196,10 @@ class Ssh:
 
     def run(self, command: str, seconds: float = CONNECT_SECONDS) -> Ran:
         """
-        Run a command line of the guest's shell: status, and all its output as it came.
+        Run a command line of the guest's shell, and return its status and all its output.
 
-        Raises SshError where it takes longer than so many seconds from its start to its
-        end, or says more than OUTPUT_MAX bytes.
+        Raises SshError where it takes longer than `seconds`, or prints more than OUTPUT_MAX
+        bytes.
         """
         deadline = time.monotonic() + seconds
         channel = self.request(lambda channel: start(channel, command, merged=True))
@@ -209,7 +209,7 @@ class Ssh:
             while piece := channel.recv(CHUNK):
                 output += piece
                 if len(output) > OUTPUT_MAX:
-                    raise SshError(f"'{command}' says more than {OUTPUT_MAX:,} bytes.")
+                    raise SshError(f"'{command}' prints more than {OUTPUT_MAX:,} bytes.")
                 if time.monotonic() > deadline:
                     raise TimeoutError
                 channel.settimeout(max(0.001, deadline - time.monotonic()))
@@ -225,7 +225,7 @@ class Ssh:
     def put(
         self, local: Path, remote: str, report: Callable[[int, int], object] | None = None
     ) -> None:
-        """Copy a file to the guest; `report` is told of bytes done and of all."""
+        """Copy a file to the guest; `report` is called with the bytes done and in all."""
         self._transfer(lambda sftp: sftp.put(str(local), remote, callback=report))
 
     def get(
@@ -234,8 +234,8 @@ class Ssh:
         """
         Copy a file from the guest.
 
-        Raises SshError where it is larger than FILE_MAX bytes, or has over UNTOLD_MAX
-        bytes more than its size says.
+        Raises SshError where it is larger than FILE_MAX bytes, or has over EXCESS_MAX
+        bytes more than its size.
         """
         self._transfer(lambda sftp: _fetch(sftp, remote, local, report or (lambda *_: None)))
 
@@ -265,8 +265,8 @@ def _fetch(
             with blame.explaining(f"{local} cannot be written"):
                 done += target.write(piece)
             report(done, size)
-            if done > size + UNTOLD_MAX:
-                raise SshError(f"{remote} does not end: it has {size:,} bytes, and told more.")
+            if done > size + EXCESS_MAX:
+                raise SshError(f"{remote} does not end: its size is {size:,} bytes, and more came.")
 
 
 def _decoded(key: str) -> bytes:
@@ -279,23 +279,23 @@ def _decoded(key: str) -> bytes:
 def _broken(error: Exception) -> SshError:
     return SshError(
         f"The connection to the guest broke: {error or type(error).__name__}.",
-        "See what it said: jprobe-harness log last",
+        "See the guest's console: jprobe-harness log last",
     )
 
 
 def start(channel: paramiko.Channel, command: str, *, merged: bool = False) -> None:
     """
-    Start a command line; with `merged`, both its outputs are one.
+    Start a command line; with `merged`, its standard error goes to its standard output.
 
-    A shell stays behind it, which tells a signal that ended it as 128 + N; the
-    server itself would tell that in a way of which paramiko makes no status.
+    A shell waits for it and reports a signal that ended it as status 128 + N.  The
+    server itself would report a signal in a way that paramiko does not return as a status.
     """
     errors = " 2>&1" if merged else ""
     channel.exec_command(f"sh -c {shlex.quote(command)}{errors}; exit $?")
 
 
 def status_of(channel: paramiko.Channel, seconds: float) -> int:
-    """Of a command that has closed its output; raises SshError where none came."""
+    """Return the status of a command that has closed its output; raise SshError without one."""
     if not channel.status_event.wait(seconds) or channel.exit_status < 0:
-        raise SshError("The guest did not tell how the command ended.")
+        raise SshError("The guest did not report the command's status.")
     return channel.exit_status

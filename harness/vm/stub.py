@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-A port of the loopback that leads a debugger to QEMU's stub, and nobody to anything else.
+A port of the loopback through which a debugger reaches QEMU's stub, and nothing else.
 
-QEMU's stub has more than the guest to offer: QEMU's monitor, which writes files of the
-user's, and the guest's memory past its kernel.  What comes through the port is therefore
-read packet by packet, and what QEMU gets is written anew from what was understood.
+QEMU's stub gives access to more than the guest: to QEMU's monitor, which can write the
+user's files, and to the guest's physical memory.  Packets from the port are therefore parsed,
+and QEMU gets only packets that are written anew from the parsed ones.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from pathlib import Path
 from harness.errors import HarnessError, InfrastructureError
 
 LOOPBACK = "127.0.0.1"
-# For the rest of a packet that has begun, for the first one of a client's, and for somebody
-# who has to take what was sent.
+# The time for the rest of a packet that has begun, for a client's first packet, and for either
+# side to take data that was sent to it.
 SECONDS = 10
 CHUNK = 1 << 14
-# So much may wait for somebody who does not take it, before no more is read.
+# How many bytes may wait to be taken before no more are read.
 ROOM = 1 << 16
-# QEMU's own limit for the text of a packet; with each byte of it escaped, and its frame.
+# QEMU's own limit for the text of a packet, and the size of such a packet with every byte escaped.
 LONGEST = 4095
 _LONGEST_SENT = 2 * LONGEST + len("$#00")
 
@@ -38,13 +38,13 @@ _SINGLE = b"+-\x03"
 _PACKET = re.compile(rb"([$%])((?:[^#$}]|}[^#$])*+)#([0-9a-fA-F]{2})", re.DOTALL)
 _BEGUN = re.compile(rb"[$%](?:[^#$}]|}[^#$])*+(?:}|#[0-9a-fA-F]?)?", re.DOTALL)
 _ESCAPED = re.compile(rb"}(.)", re.DOTALL)
-# An asterisk too, as QEMU would take it for the run-length encoding of answers.
+# The asterisk is escaped, too, since it stands for run-length encoding in answers.
 _TO_ESCAPE = re.compile(rb"[#$}*]")
 
-# All that it takes to debug the guest; the names are of the manual's "Packets" and "General
-# Query Packets", and of QEMU's documentation, "GDB usage".
+# The packets that are needed to debug the guest; the names are those of the manual's "Packets"
+# and "General Query Packets", and of QEMU's documentation, "GDB usage".
 _PASSED = re.compile(
-    # How it is, go on, step, detach, kill.
+    # State, continue, step, detach, kill.
     rb"[?!cCsSDk]"
     # Registers, memory as the CPU sees it, threads, breakpoints.
     rb"|[gGpP]|[mMxX]|[HT]|[zZ]"
@@ -53,22 +53,22 @@ _PASSED = re.compile(
     rb"|qXfer:features:read:"
     rb"|[qQ]qemu\.sstep"
 )
-# What the manual has for a packet that no stub knows: the answer is an empty one.
+# A packet that, by the manual, no stub knows, so that its answer is empty.
 _UNKNOWN = b"vMustReplyEmpty"
 
 
 class NoPacket(HarnessError):
-    """What a client sent is none of the debugger's protocol."""
+    """A client sent data that are not of GDB's remote protocol."""
 
 
 def packet(text: bytes) -> bytes:
-    """A packet with this text."""
+    """Return a packet with this text."""
     data = _TO_ESCAPE.sub(lambda match: bytes((ord("}"), match[0][0] ^ 0x20)), text)
     return b"$%s#%02x" % (data, sum(data) & 0xFF)
 
 
 class Filter:
-    """What QEMU gets of the bytes of one client."""
+    """Filters the bytes that one client sends to QEMU."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -80,11 +80,11 @@ class Filter:
 
     def feed(self, data: bytes) -> bytes:
         """
-        What QEMU gets of the bytes that came next.
+        Return what QEMU gets for the client's next bytes.
 
-        In place of a packet that is refused it gets one that it does not know, so that the
-        client has an answer in its turn.  Raises NoPacket at the first byte of anything else
-        than a packet, and QEMU then gets nothing of `data`.
+        A packet that is refused is replaced by one that QEMU does not know, so that the
+        client gets an answer in turn.  Raises NoPacket at the first byte that belongs to no
+        packet, and QEMU then gets nothing of `data`.
         """
         self._rest += data
         passed = bytearray()
@@ -110,14 +110,14 @@ def _passed(match: re.Match[bytes]) -> bytes:
     if sum(data) & 0xFF != int(checksum, 16):
         raise NoPacket(f"the checksum of a packet is wrong: {match[0][:20]!r}.")
     if kind == b"%":
-        # QEMU knows none, and would not answer.
+        # QEMU knows no notifications, and would not answer one.
         return b""
     text = _ESCAPED.sub(lambda match: bytes((match[1][0] ^ 0x20,)), data)
     return packet(text if len(text) <= LONGEST and _PASSED.match(text) else _UNKNOWN)
 
 
 def _as_listed(address: str, port: int, family: socket.AddressFamily) -> str:
-    """An end of a connection as /proc/net/tcp and tcp6 have it."""
+    """Return an end of a connection as /proc/net/tcp and tcp6 print it."""
     data = socket.inet_aton(address)
     if family == socket.AF_INET6:
         data = bytes(10) + b"\xff\xff" + data
@@ -132,12 +132,12 @@ def owner(
     family: socket.AddressFamily = socket.AF_INET,
 ) -> int | None:
     """
-    The UID of whoever has the connection from `end` to `other`, None if nobody.
+    Return the UID of the user who has the connection from `end` to `other`, or None.
 
     `table` is the text of /proc/net/tcp, or of tcp6 with AF_INET6, in which an IPv4 address
     is a mapped one.
     """
-    # One that was given up has no inode, and UID 0 whoever had it.
+    # A closed connection has no inode, and UID 0 whoever had it.
     wanted = [_as_listed(*end, family), _as_listed(*other, family), "01"]
     for line in table.splitlines():
         fields = line.split()
@@ -147,7 +147,7 @@ def owner(
 
 
 def _owner(client: socket.socket) -> int | None:
-    """Of the other end of a connection."""
+    """Return the UID of the user at the other end of a connection, or None; raise OSError."""
     for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
         file = Path("/proc/net", name)
         if file.exists():
@@ -158,7 +158,7 @@ def _owner(client: socket.socket) -> int | None:
 
 
 class _Flow:
-    """One way of a connection: what was read and is not yet taken."""
+    """One direction of a connection, with the data that were read and not yet taken."""
 
     def __init__(
         self, source: socket.socket, target: socket.socket, change: Callable[[bytes], bytes]
@@ -168,7 +168,7 @@ class _Flow:
         self._change = change
         self.waiting = bytearray()
         self._ended = False
-        # When the target last took something, or the first of this came.
+        # When the target last took something, or when the first of the waiting data came.
         self.since = 0.0
 
     @property
@@ -180,7 +180,7 @@ class _Flow:
         return self._ended and not self.waiting
 
     def move(self) -> None:
-        """Read what has come and send what is taken; raises NoPacket and OSError."""
+        """Read what has arrived and send what the target takes; raise NoPacket or OSError."""
         if self.reads:
             try:
                 data = self._source.recv(CHUNK, socket.MSG_DONTWAIT)
@@ -201,7 +201,7 @@ class _Flow:
 
 
 class _Visit:
-    """One client with the stub."""
+    """One client that is connected to the stub."""
 
     def __init__(self, client: socket.socket, stub: socket.socket) -> None:
         self._client = client
@@ -209,7 +209,7 @@ class _Visit:
         self._filter = Filter()
         self._to_stub = _Flow(client, stub, self._filter.feed)
         self._to_client = _Flow(stub, client, bytes)
-        # When a packet began that has not ended, or the first one was to begin.
+        # When an unfinished packet began, or since when the first packet is waited for.
         self._begun: float | None = time.monotonic()
 
     @property
@@ -218,14 +218,14 @@ class _Visit:
 
     @property
     def deadline(self) -> float:
-        """When somebody will have been waited for too long."""
+        """When either side will have been waited for too long."""
         waits = [flow.since for flow in (self._to_stub, self._to_client) if flow.waiting]
         if self._begun is not None:
             waits.append(self._begun)
         return min(waits, default=float("inf")) + SECONDS
 
     def move(self) -> None:
-        """Pass on what there is; raises NoPacket and OSError."""
+        """Pass on what there is; raise NoPacket or OSError."""
         self._to_stub.move()
         self._to_client.move()
         if self._filter.pending:
@@ -236,7 +236,7 @@ class _Visit:
             raise NoPacket(f"it sent or took nothing within {SECONDS} s.")
 
     def watched(self) -> dict[socket.socket, int]:
-        """The events of each socket's that move() is for."""
+        """Return, for each socket, the epoll events after which move() is to be called."""
         return {
             self._client: _events(self._to_stub, self._to_client),
             self._stub: _events(self._to_client, self._to_stub),
@@ -249,17 +249,17 @@ def _events(source: _Flow, target: _Flow) -> int:
 
 class Door:
     """
-    The port; taken on entry, and gone with its connections on exit.
+    The port, which is opened on entry and closed with its connections on exit.
 
-    One client at a time has it, which must be this very user's.  Whoever waits on
-    fileno(), for at most `seconds`, calls look().  `tell` gets a sentence for each kind
-    of client that is shown out.
+    It accepts one client at a time, which must be a process of the same user.  The caller
+    must call look() when fileno() is readable, and after at most `seconds`.  `report` is
+    called once with each reason for which a client is disconnected.
     """
 
-    def __init__(self, port: int, tell: Callable[[str], object]) -> None:
+    def __init__(self, port: int, report: Callable[[str], object]) -> None:
         self.port = port
-        self._tell = tell
-        self._told: set[str] = set()
+        self._report = report
+        self._reported: set[str] = set()
         self._visit: _Visit | None = None
         self._visitor = ExitStack()
         self._resources = ExitStack()
@@ -287,23 +287,23 @@ class Door:
         self._resources.close()
 
     def fileno(self) -> int:
-        """Readable when there is something for look()."""
+        """Return a descriptor that is readable when look() has something to do."""
         return self._poll.fileno()
 
     @property
     def seconds(self) -> float | None:
-        """Until look() is to be called although nothing has come; None: for ever."""
+        """The time until look() must be called in any case, in seconds; None for no limit."""
         if self._visit is None or self._visit.deadline == float("inf"):
             return None
         return max(0.0, self._visit.deadline - time.monotonic())
 
     def look(self, stub: Path) -> None:
-        """Let in, pass on, show out; `stub` is the path of QEMU's own socket."""
+        """Accept, serve and disconnect clients; `stub` is the path of QEMU's own socket."""
         found = dict(self._poll.poll(0))
         broken = any(events & (select.EPOLLHUP | select.EPOLLERR) for events in found.values())
         next_one = self._listener.fileno() in found
-        # First, as this one may have gone before the next one came; its end is read by itself,
-        # after what it sent last.
+        # The present client comes first, since it may have left before the next one came; it
+        # takes a second read to see its end, after the last data.
         for _ in range(2 if next_one else 1):
             if self._visit:
                 self._attend(self._visit, broken)
@@ -325,12 +325,12 @@ class Door:
                     self._poll.modify(connection, events)
 
     def _answer(self, stub: Path) -> None:
-        """Take a connection, and keep it if its client is let in."""
+        """Accept a connection, and keep it if its client is allowed in."""
         with ExitStack() as visitor:
             try:
                 client = visitor.enter_context(self._listener.accept()[0])
             except (BlockingIOError, ConnectionError):
-                # It was gone at once.
+                # The client left at once.
                 return
             if why := self._objection(client):
                 self._say(why)
@@ -349,11 +349,11 @@ class Door:
             self._visitor = visitor.pop_all()
 
     def _objection(self, client: socket.socket) -> str:
-        """Why a client is not let in; empty if it is."""
+        """Return why a client is not allowed in, or an empty string if it is."""
         try:
             uid = _owner(client)
         except OSError as error:
-            # Nobody is at the other end any longer, or there is no telling who is.
+            # The client has left, or /proc/net cannot be read.
             return f"its user is not known: {error.strerror}."
         if uid is None:
             return "its user is not known."
@@ -369,6 +369,6 @@ class Door:
             self._say(why)
 
     def _say(self, why: str) -> None:
-        if why not in self._told:
-            self._told.add(why)
-            self._tell(f"Port {self.port}: a client was shown out: {why}")
+        if why not in self._reported:
+            self._reported.add(why)
+            self._report(f"Port {self.port}: a client was shown out: {why}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The user's terminal, passed through to a guest, which may do to it what Escapes lets it."""
+"""The user's terminal, connected to a guest whose output Escapes filters."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from typing import Any
 from harness.errors import ConfigError
 from harness.vm.escapes import RESTORED, Escapes
 
-# Ctrl-], as telnet has it.
+# Ctrl-], as in telnet.
 ESCAPE = b"\x1d"
 
 
 class Terminal:
     """
-    Raw from entry to exit, so that every key is the guest's, Ctrl-C too.
+    A context manager that puts the terminal into raw mode, so that the guest gets Ctrl-C, too.
 
-    `resized` is a file that is readable once the window has another size.
+    `resized` is a descriptor that is readable once the window's size has changed.
     """
 
     def __init__(self, without: str) -> None:
-        """Raises ConfigError, with what to do without one, where there is no terminal."""
+        """Raise ConfigError where there is no terminal; `without` is a hint for that case."""
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise ConfigError("This needs a terminal, for its input and its output.", without)
         self._input, self._output = sys.stdin.fileno(), sys.stdout.fileno()
@@ -52,7 +52,7 @@ class Terminal:
         return self
 
     def _restore(self, saved: list[Any]) -> None:
-        # It may have been closed.
+        # The terminal may have been closed.
         with suppress(termios.error):
             termios.tcsetattr(self._input, termios.TCSADRAIN, saved)
 
@@ -66,7 +66,7 @@ class Terminal:
         self._resources.close()
 
     def _tidy(self) -> None:
-        # Its window may be gone.
+        # The terminal's window may be gone.
         with suppress(OSError):
             self._put(RESTORED)
 
@@ -75,22 +75,22 @@ class Terminal:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """The terminal's rows and columns."""
         columns, rows = os.get_terminal_size(self._output)
-        # A terminal may not know.
+        # A terminal may report a size of 0.
         return rows or 24, columns or 80
 
     def look(self) -> tuple[int, int]:
-        """The size after `resized` was readable."""
+        """Return the new size; to be called when `resized` is readable."""
         os.read(self.resized, 4096)
         return self.size
 
     def read(self) -> bytes:
-        """What was typed; empty at its end."""
+        """Return what was typed, or nothing at the end of input."""
         return os.read(self._input, 65536)
 
     def write(self, text: str) -> None:
-        """Give it what a guest wrote."""
+        """Write what a guest wrote, filtered."""
         self._put(self._escapes.passed(text, time.monotonic()))
 
     def _put(self, text: str) -> None:

@@ -173,7 +173,7 @@ def test_a_command_that_does_not_fall_silent(
     with pytest.raises(SshError, match="took longer than 1 s"):
         guest_by_ssh.ssh.run("while :; do echo more; /bin/busybox usleep 10000; done", seconds=1)
     monkeypatch.setattr(ssh, "OUTPUT_MAX", 1 << 20)
-    with pytest.raises(SshError, match="says more than 1,048,576 bytes"):
+    with pytest.raises(SshError, match="prints more than 1,048,576 bytes"):
         guest_by_ssh.ssh.run("/bin/busybox yes")
 
 
@@ -181,7 +181,7 @@ def test_files_that_do_not_end(
     guest_by_ssh: Reached, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     got = tmp_path / "got"
-    monkeypatch.setattr(ssh, "UNTOLD_MAX", 1 << 20)
+    monkeypatch.setattr(ssh, "EXCESS_MAX", 1 << 20)
     with pytest.raises(SshError, match="/dev/zero does not end"):
         guest_by_ssh.ssh.get("/dev/zero", got)
     assert got.stat().st_size < 2 << 20
