@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the harness needs of the machine that it runs on: programs, files, signals."""
+"""The machine that the harness runs on: its programs, files and signals."""

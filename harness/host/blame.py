@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Whose fault a failure was: this machine's, or of what a tool was given.
+Finds out whether a tool failed because of this machine or because of its input.
 
-A build prints whatever went wrong in the same way.  A full disk, a compiler that
-was killed or a program that is not there says nothing of a kernel, so their signs
-are looked for before anything is held against one.
+A build reports all its errors in the same way.  A full disk, a compiler that was killed or
+a missing program is not the kernel's fault, so their signs are searched for before a failure
+is attributed to a kernel.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _NOEXEC = "A file system may be mounted noexec: set XDG_CACHE_HOME to another."
 
 @dataclass(frozen=True)
 class Sign:
-    """Of one way in which a machine fails."""
+    """The signs of one way in which a machine fails."""
 
-    # As the end of a sentence.
+    # What is wrong, as the end of a sentence.
     why: str
     hint: str
-    # What a system call of ours fails with, and what others print.
+    # The errors of our own system calls, and a pattern for what tools print.
     errors: tuple[int, ...]
     words: str
 
@@ -90,10 +90,10 @@ SIGNS = (
         "a program was killed",
         _MEMORY,
         (),
-        # gcc, its linker, clang; a compiler that finds its own fault is not killed.
+        # gcc, its linker, clang; a compiler that reports an internal error was not killed.
         r"signal terminated program|internal compiler error: (?:Killed|Terminated|Bus error)"
         r"|terminated (?:by|with) signal|unable to execute command: [A-Z]|failed due to signal"
-        # make, of what it ran, and of what a shell ran for it.
+        # make, about a program that it ran, and about one that a shell ran for it.
         r"|\*\*\* \[.*\] (?!Error \d)[A-Z]\w+.*|\*\*\* \[.*\] Error 1[345]\d",
     ),
     Sign(
@@ -105,24 +105,24 @@ SIGNS = (
         r"|fatal error: (?:openssl/|libelf|gelf|elfutils/|dwarf)\S*: No such file or directory",
     ),
 )
-# What a file is to blame for that cannot be read.
+# Errors for which a file that cannot be read is at fault, and not the machine.
 _OF_A_FILE = (
     errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP,
     errno.ENAMETOOLONG, errno.ENXIO, errno.EINVAL,
 )  # fmt: skip
-# What a compiler quotes of a source: no sign, whatever it says.
+# Lines in which a compiler quotes a source, which is no sign whatever it contains.
 _QUOTED = re.compile(r"^\s*\d*\s*\||:\d+: (?:error|warning|note): ")
-# A shell, make or env, of what it was to run.
+# What a shell, make or env prints about a program that it could not run.
 _NOT_RUN = re.compile(
     r"^(?:\S+: (?:line )?\d+|make(?:\[\d+\])?|\S*env): (?:execv?p?: )?[^\w./-]?([\w./+-]+)\W?"
     r": (command not found|not found|No such file or directory|Permission denied)$"
 )
-# With these, what was to be run did not run.
+# make's status for a program that could not be run.
 _NOT_RUN_STATUS = re.compile(r"\bError 12[67]\b")
 
 
 def explained(error: OSError, what: str = "") -> InfrastructureError:
-    """A failed system call of ours as one sentence."""
+    """Return the error for a failed system call of our own."""
     where = f"{error.filename}: " if error.filename and str(error.filename) not in what else ""
     detail = f"{where}{error.strerror or error}"
     sign = next((sign for sign in SIGNS if error.errno in sign.errors), None)
@@ -133,7 +133,7 @@ def explained(error: OSError, what: str = "") -> InfrastructureError:
 
 
 def unreadable(path: Path, error: OSError) -> HarnessError:
-    """Of a file that the user named, whose fault it is, unless this machine can read none."""
+    """Return the error for a file that the user named and that cannot be read."""
     if error.errno in _OF_A_FILE:
         return ConfigError(f"{path}: cannot be read: {error.strerror}.")
     return explained(error, f"{path}: cannot be read")
@@ -141,18 +141,18 @@ def unreadable(path: Path, error: OSError) -> HarnessError:
 
 @contextlib.contextmanager
 def explaining(what: str = "") -> Iterator[None]:
-    """Turn a failed system call of ours into an InfrastructureError."""
+    """Turn a failed system call of our own into an InfrastructureError."""
     try:
         yield
     except BrokenPipeError:
-        # Of a reader that has seen enough.
+        # The reader of our output has closed it.
         raise
     except OSError as error:
         raise explained(error, what) from error
 
 
 def killed(program: object, number: int) -> InfrastructureError:
-    """Of a program that a signal ended."""
+    """Return the error for a program that a signal ended."""
     name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
     return InfrastructureError(f"{program} was killed by {name}.", _MEMORY)
 
@@ -161,12 +161,12 @@ def check(what: str, status: int, output: str, given: Sequence[Path] = ()) -> No
     """
     Raise InfrastructureError where this machine made a tool fail.
 
-    `what` begins the sentence, `status` and `output` are the tool's; `given` are the
-    folders that it worked on, whose own scripts may lack a permission or not be there.
+    `what` begins the sentence; `status` and `output` are the tool's; `given` are the
+    folders that it worked on, whose own scripts may be missing or not executable.
     """
     if not status:
         return
-    # git has a 129 of its own.
+    # git itself exits with 129.
     if 129 < status <= 128 + signal.SIGSYS:
         raise killed(what, status - 128)
     lines = [line for line in output.splitlines() if not _QUOTED.search(line)]
@@ -183,13 +183,13 @@ def check(what: str, status: int, output: str, given: Sequence[Path] = ()) -> No
 
 
 def _failed(what: str, why: str, line: str, hint: str) -> InfrastructureError:
-    # Where in a source a compiler was says nothing here.
+    # The place in a source is of no use in this sentence.
     detail = line.rpartition("rror: ")[2].strip().rstrip(".")
     return InfrastructureError(f"{what} failed, as {why}: {detail}.", hint)
 
 
 def _is_ours(line: str, given: Sequence[Path]) -> bool:
-    """Whether what could not be run is this machine's, not a script of what was given."""
+    """Return whether a program that could not be run is this machine's, not one in `given`."""
     match = _NOT_RUN.match(line)
     assert match
     name, why = match.groups()
@@ -200,14 +200,14 @@ def _is_ours(line: str, given: Sequence[Path]) -> bool:
         return name.startswith("/")
     there = [file for file in files if file.exists()]
     if why == "Permission denied":
-        # With a permission of its own, what it lacks is the mount's.
+        # An executable file that may not be run lies on a file system mounted noexec.
         return any(file.stat().st_mode & 0o111 for file in there)
-    # What is there lacks its interpreter.
+    # An existing script that is not found lacks its interpreter.
     return bool(there)
 
 
 def first_error(output: str) -> str:
-    """The compiler's first complaint, or make's."""
+    """Return the first error of a compiler, a linker or make in a build's output."""
     for pattern in (r"^(.*?: (?:fatal )?error: .*)$", r"^(.*undefined reference.*)$",
                     r"^(make(?:\[\d+\])?: \*\*\* .*)$", r"^(.*\*\*\*.*)$"):  # fmt: skip
         if match := re.search(pattern, output, re.MULTILINE):

@@ -2,10 +2,9 @@
 """
 The cache below the XDG cache directory.
 
-An entry is a folder that is made once, under a lock, and appears whole or not
-at all; what its key does not tell apart must be the same.  Whenever it is asked for, its
-files are compared with what they were when it was made, and an entry that was damaged
-is made anew.
+An entry is a folder that is made once, under a lock, and appears whole or not at all; two
+entries with the same key must have the same content.  Whenever an entry is requested, its
+files are compared with its inventory, and a damaged entry is made anew.
 """
 
 from __future__ import annotations
@@ -30,18 +29,18 @@ import msgspec
 from harness.errors import InfrastructureError
 from harness.host import home, inventory, stopping, temporary
 
-# Longer than any download that another run may be at.
+# Longer than any download that another run may be doing.
 LOCK_SECONDS = 1800
-# After which a user is told what is waited for, and how much of whose command.
+# After this time a message names the lock's holder, and this much of the holder's command.
 SILENT_SECONDS = 1
 COMMAND_SHOWN = 200
-# Longer than any run that an entry was given to.
+# Longer than any run that uses an entry.
 IN_USE_SECONDS = 4 * 3600
-# In what note() writes, of the rest.
+# The field of a note that has the checksum of the others.
 _CHECK = "check"
-# What a file system says that this user cannot write to.
+# The errors of a file system that this user cannot write to.
 _REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
-# Before the name of an entry that was replaced while a process was using it.
+# The prefix of an entry that was replaced while a process was using it.
 _REPLACED = ".old-"
 # include/uapi/linux/fcntl.h and fs.h
 _AT_FDCWD = -100
@@ -53,7 +52,7 @@ class DamagedEntry(InfrastructureError):
 
 
 def root() -> Path:
-    """The cache directory; created on first use."""
+    """Return the cache directory, which is created on first use."""
     path = home.cache()
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -70,21 +69,21 @@ def _unwritable(path: Path, error: OSError) -> InfrastructureError:
 
 
 def remembered(looks: Sequence[tuple[str, os.stat_result]], read: Callable[[], str]) -> str:
-    """What `read()` says of files' contents, read again only when one looks different."""
+    """Return the value of `read()` for files, called again only when a file has changed."""
     parts = (part for path, status in looks for part in (os.fsencode(path), inventory.look(status)))
     memo = root() / "contents" / f"{digest(*parts)}.json"
     if known := recall(memo):
         return str(known["content"])
     content = read()
     if inventory.settled(status for _, status in looks):
-        # What cannot be noted is read again.
+        # Without a note, the files are read again next time.
         with contextlib.suppress(OSError):
             note(memo, content=content)
     return content
 
 
 def note(path: Path, **what: str | float) -> None:
-    """Write something down for recall()."""
+    """Write values to a file for recall()."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         _remove(path)
@@ -92,7 +91,7 @@ def note(path: Path, **what: str | float) -> None:
 
 
 def recall(path: Path) -> dict[str, Any] | None:
-    """What was noted; None where that is not there, or was damaged, which is said."""
+    """Return what was noted, or None if there is no note or, with a message, if it is damaged."""
     try:
         found = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
         if found.pop(_CHECK, None) == _check(found):
@@ -110,7 +109,7 @@ def _check(what: dict[str, Any]) -> str:
 
 
 def content(file: Path) -> str:
-    """Tells a file's content from others', wherever it lies."""
+    """Return a hash of a file's content."""
 
     def read() -> str:
         with file.open("rb") as stream:
@@ -120,7 +119,7 @@ def content(file: Path) -> str:
 
 
 def digest(*parts: bytes | str) -> str:
-    """A short name for content; parts are kept apart."""
+    """Return a short hash of parts, in which the boundaries between parts count."""
     state = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -130,7 +129,7 @@ def digest(*parts: bytes | str) -> str:
 
 @contextmanager
 def lock(name: str) -> Iterator[None]:
-    """Hold a lock against other processes that use the same cache."""
+    """Hold a lock against other processes that use the same cache; raise InfrastructureError."""
     import filelock
 
     path = root() / f"{name}.lock"
@@ -140,7 +139,7 @@ def lock(name: str) -> Iterator[None]:
         try:
             held.acquire(timeout=SILENT_SECONDS)
         except filelock.Timeout:
-            _tell(f"{path} is held by {_holder(path)}; waiting for it.")
+            _report(f"{path} is held by {_holder(path)}; waiting for it.")
             held.acquire(timeout=LOCK_SECONDS)
     except filelock.Timeout as error:
         raise InfrastructureError(
@@ -152,18 +151,18 @@ def lock(name: str) -> Iterator[None]:
         held.release()
 
 
-def _tell(sentence: str) -> None:
-    """Who cannot be told waits all the same."""
+def _report(sentence: str) -> None:
+    """Print a sentence on stderr if that is possible."""
     with contextlib.suppress(OSError):
         print(f"jprobe-harness: {sentence}", file=sys.stderr, flush=True)
 
 
 def _holder(path: Path) -> str:
-    """Who holds a lock, as far as the kernel tells (proc(5), /proc/locks)."""
+    """Return who holds a lock, in words, from /proc/locks (proc(5))."""
     with contextlib.suppress(OSError):
         inode = path.stat().st_ino
         for line in Path("/proc/locks").read_text().splitlines():
-            # 1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF; who waits for it has an arrow.
+            # 1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF; a waiting process has an arrow.
             words = line.split()
             if words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(inode):
                 return f"PID {words[4]}{_command(words[4])}"
@@ -185,11 +184,11 @@ def entry(
     vital: Sequence[str] = inventory.EVERYTHING,
 ) -> Path:
     """
-    The folder `kind`/`key`, made by `make(folder)` if it is not there yet or was damaged.
+    Return the folder `kind`/`key`, made by `make(folder)` if it does not exist or is damaged.
 
-    `vital` are patterns of the files that are compared each time; the others are when
-    check() is called.  Raises whatever `make` raises, and InfrastructureError when the
-    disk is full, or damages what was just written; nothing is left behind then.
+    `vital` are patterns of the files that are compared each time; the others are compared
+    when check() is called.  Raises the errors of `make`, and InfrastructureError when the
+    disk is full or damages what was just written; nothing is left behind then.
     """
     final = root() / kind / key
     fault = inventory.fault(final)
@@ -208,7 +207,7 @@ def entry(
 
 
 def _made(final: Path, make: Callable[[Path], None], vital: Sequence[str]) -> Path:
-    """The entry, made unless another run was first."""
+    """Return the entry, and make it unless another run already has."""
     fault = inventory.fault(final)
     if not fault:
         return final
@@ -218,7 +217,7 @@ def _made(final: Path, make: Callable[[Path], None], vital: Sequence[str]) -> Pa
     with scratch(final.parent) as folder:
         make(folder)
         inventory.write(folder, vital)
-        # Another user may have the right to read the cache.
+        # Other users may have permission to read the cache.
         shutil.copymode(final.parent, folder)
         _put(folder, final)
     _sweep(final.parent)
@@ -231,17 +230,17 @@ def _made(final: Path, make: Callable[[Path], None], vital: Sequence[str]) -> Pa
 
 
 def has(kind: str, key: str) -> bool:
-    """Whether entry() would find it there."""
+    """Return whether entry() would find a whole entry."""
     return is_whole(root() / kind / key)
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether what a run needs of an entry is as it was made."""
+    """Return whether the vital files of an entry are as they were made."""
     return not inventory.fault(folder)
 
 
 def check(*entries: Path) -> None:
-    """Compare all files of entries; raises Damaged, after which entry() makes one anew."""
+    """Compare all files of entries; raise DamagedEntry, after which entry() makes one anew."""
     for folder in entries:
         if fault := inventory.fault_in_all(folder):
             raise DamagedEntry(
@@ -254,10 +253,9 @@ def check(*entries: Path) -> None:
 @contextmanager
 def changing(folder: Path) -> Iterator[None]:
     """
-    Change a folder that is no entry but brought up to date; under a lock of the caller's.
+    Change a folder that is updated and not replaced; the caller must hold a lock.
 
-    One that was damaged is begun with nothing; one that could not be brought up to date
-    is not kept.
+    A damaged folder is emptied first, and one whose update fails is removed.
     """
     if os.path.lexists(folder) and (fault := inventory.fault(folder)):
         _say(f"{_name(folder)} is made anew: {fault}.")
@@ -280,7 +278,7 @@ def _remove(path: Path) -> None:
 
 
 def containing(path: Path) -> list[Path]:
-    """The entry that a path lies in, if any; a user may keep other folders there."""
+    """Return the entry that a path lies in, or nothing, as a list."""
     if not path.is_relative_to(root()):
         return []
     return [folder for folder in (path, *path.parents) if inventory.is_noted(folder)][:1]
@@ -288,7 +286,7 @@ def containing(path: Path) -> list[Path]:
 
 @contextmanager
 def using(*entries: Path) -> Iterator[None]:
-    """Keep the files of entries, even of one that another process makes anew meanwhile."""
+    """Keep the files of entries, even if another process makes an entry anew in the meantime."""
     with ExitStack() as held:
         for folder in entries:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -311,7 +309,7 @@ def _is_in_use(folder: Path) -> bool:
 
 
 def _put(folder: Path, final: Path) -> None:
-    """Let a folder take an entry's name; whoever uses the entry finds each file all the time."""
+    """Put a folder in an entry's place, so that users of the entry find its files at all times."""
     if not os.path.lexists(final):
         folder.rename(final)
         return
@@ -324,7 +322,7 @@ def _put(folder: Path, final: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> None:
-    """Give each the other's name, in one step where the file system can."""
+    """Exchange two folders' names, atomically where the file system supports that."""
     libc = ctypes.CDLL(None, use_errno=True)
     names = (os.fsencode(one), os.fsencode(other))
     if libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
@@ -336,7 +334,7 @@ def _exchange(one: Path, other: Path) -> None:
 
 
 def _sweep(parent: Path) -> None:
-    """Remove what was replaced while it was in use, and is no longer."""
+    """Remove entries that were replaced while in use, and are no longer in use."""
     for folder in parent.glob(f"{_REPLACED}*"):
         with contextlib.suppress(OSError):
             if not _is_in_use(folder):
@@ -352,23 +350,23 @@ def _say(sentence: str) -> None:
 
 
 def trim(kind: str, kept: int) -> None:
-    """Remove the entries that were used longest ago, but none that a run may be at."""
+    """Remove the entries that were used longest ago, except those that a run may be using."""
     ages: dict[Path, float] = {}
     for folder in (root() / kind).glob("[!.]*/"):
         # Another run may trim too.
         with contextlib.suppress(FileNotFoundError):
             ages[folder] = time.time() - folder.stat().st_mtime
     for folder in sorted(ages, key=lambda folder: ages[folder])[kept:]:
-        # A cache that cannot be written to does not grow.
+        # A cache that this user cannot write to does not grow.
         if ages[folder] > IN_USE_SECONDS and os.access(folder.parent, os.W_OK):
             discard(folder)
 
 
 def discard(folder: Path) -> None:
-    """Remove an entry that no process is using, to be made anew when it is asked for."""
+    """Remove an entry unless a process is using it; it is made anew on request."""
     with (
         lock(f"{folder.parent.name}/{folder.name}"),
-        # Out of sight at once: an entry is whole or not there.
+        # Moved away first, since an entry must be whole or not exist.
         scratch(folder.parent) as gone,
         contextlib.suppress(FileNotFoundError),
     ):
@@ -377,8 +375,8 @@ def discard(folder: Path) -> None:
 
 
 def used(folder: Path) -> Path:
-    """Note that an entry is in use, for trim()."""
-    # Where that cannot be noted, nothing is trimmed.
+    """Record for trim() that an entry is in use, and return it."""
+    # Where that cannot be recorded, nothing is trimmed either.
     with contextlib.suppress(OSError):
         os.utime(folder)
     return folder
@@ -386,7 +384,7 @@ def used(folder: Path) -> Path:
 
 @contextmanager
 def scratch(parent: Path) -> Iterator[Path]:
-    """A temporary folder beside what it may be renamed to."""
+    """Make a temporary folder in `parent`, to be renamed there; raise InfrastructureError."""
     parent.mkdir(parents=True, exist_ok=True)
     try:
         with temporary.folder(parent) as folder:

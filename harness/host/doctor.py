@@ -20,14 +20,14 @@ INSTALL_SECONDS = 1800
 class Program:
     """One program and the Debian package that has it."""
 
-    # Or a header for the machine's own compiler.
+    # The program's name, or that of a header for the machine's own compiler.
     name: str
     package: str
     purpose: str
-    # It tells its version with these, and fails where it lacks something that they name;
-    # none: it tells no version.
+    # With these it prints its version, or fails if it lacks a feature that they name; empty if it
+    # cannot print its version.
     version_options: tuple[str, ...] = ("--version",)
-    # The oldest version that will do; empty: any.
+    # The oldest version that is supported; empty for any.
     least: str = ""
 
 
@@ -35,7 +35,7 @@ QEMU = Program(
     "qemu-system-aarch64",
     "qemu-system-arm",
     "emulates the arm64 machine",
-    # Of a build without it QEMU says so here.
+    # A QEMU that was built without its sandbox fails with these.
     ("-sandbox", "on", "--version"),
     # Debian 12's, the oldest that is tested.
     least="7.2",
@@ -60,7 +60,7 @@ PROGRAMS = (
 )
 
 
-# Not for the main job.
+# Programs that only some commands need.
 EXTRA_PROGRAMS = (
     Program("clang", "clang", "a second compiler: --cc clang, and the tests"),
     Program("mmdebstrap", "mmdebstrap", "makes the root that builds for a newer kernel"),
@@ -88,24 +88,24 @@ TEST_PROGRAMS = (
     Program("zsh", "zsh", "its completion"),
     Program("fish", "fish", "its completion"),
     Program("systemd-analyze", "systemd", "checks the nightly job's units"),
-    Program("createdb", "postgresql", "a database server to remember nights in"),
-    Program("chromium", "chromium", "a browser for a night's page"),
+    Program("createdb", "postgresql", "a database server to keep nightly runs in"),
+    Program("chromium", "chromium", "a browser for the page of a nightly run"),
 )
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A program as it is on this machine."""
+    """The state of a program on this machine."""
 
     program: Program
-    # None where it is not installed.
+    # None if it is not installed.
     version: str | None
-    # Why it will not do as it is; empty: it will.
+    # Why the installed one cannot be used; empty if it can.
     flaw: str = ""
 
 
 def is_there(name: str) -> bool:
-    """Whether a program, or a header for the machine's own compiler, is installed."""
+    """Return whether a program, or a header for the machine's own compiler, is installed."""
     if not name.endswith(".h"):
         return shutil.which(name) is not None
     if shutil.which("gcc") is None:
@@ -115,13 +115,13 @@ def is_there(name: str) -> bool:
 
 
 def version_in(text: str) -> str:
-    """The first version in what a program says of itself; empty without one."""
+    """Return the first version number in a program's output, or an empty string."""
     match = re.search(r"\d+(\.\d+)+", text)
     return match[0] if match else ""
 
 
 def too_old(program: Program, version: str) -> bool:
-    """Whether a version is below the oldest that will do; an unknown one is not."""
+    """Return whether a version is older than supported; an unknown one is not."""
     return bool(version) and _numbers(version) < _numbers(program.least)
 
 
@@ -147,30 +147,30 @@ def _finding(program: Program) -> Finding:
 
 
 def examine(programs: Iterable[Program]) -> list[Finding]:
-    """Look for every program."""
+    """Return the state of each program on this machine."""
     return [_finding(program) for program in programs]
 
 
 def missing_packages(findings: Sequence[Finding]) -> list[str]:
-    """Those of programs that are not there, or will not do."""
+    """Return the packages of programs that are missing, or that cannot be used."""
     return sorted({f.program.package for f in findings if f.version is None or f.flaw})
 
 
 def install_command(packages: Sequence[str]) -> list[str]:
-    """The one command that installs what is missing."""
+    """Return the command that installs packages."""
     prefix = [] if os.geteuid() == 0 else ["sudo"]
     return [*prefix, "apt-get", "install", "-y", "--no-install-recommends", *packages]
 
 
 def install(packages: Sequence[str]) -> None:
-    """Run it, with apt's own output on the terminal."""
+    """Install packages, with apt's own output on the terminal; raise InfrastructureError."""
     command = install_command(packages)
     if shutil.which(command[0]) is None:
         raise InfrastructureError(
             f"{command[0]} is not installed, so nothing can be.",
             f"As root, run: apt-get install -y {' '.join(packages)}",
         )
-    # The user's own environment, as anything that is started in a terminal.
+    # apt gets the user's own environment, as if it were started in the terminal.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for step in ([*command[: command.index("install")], "update"], command):
         done = subprocess.run(step, env=environment, timeout=INSTALL_SECONDS)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Reads files that the user gives: regular ones, of a size that such a file may have.
+Reads files that the user names, which must be regular and not too large.
 
-Anything else would be waited for for ever, or take all memory: a device, a socket, a pipe
-that nobody writes to, a disk image that was named by mistake.
+A device, a socket or a pipe without a writer would block for ever, and a disk image that was
+named by mistake would take all memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.errors import ConfigError
 from harness.host import blame, home
 
 MIB = 1 << 20
-# For a pipe's writer, from its first byte to its last.
+# How long a pipe may take to be written from its first byte to its last.
 PIPE_SECONDS = 60.0
 _CHUNK = 1 << 16
 _CHECK = "Check that it is the file that you mean."
@@ -29,13 +29,13 @@ _KINDS = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR,
 
 def read(path: Path, most: int, *, pipe: bool = False) -> bytes:
     """
-    What a file has, which is at most so many bytes; with `pipe`, a pipe will do.
+    Return the content of a file of at most `most` bytes; with `pipe` it may be a pipe.
 
-    Raises ConfigError for what is no such file, and what blame.unreadable() makes.
+    Raises ConfigError for any other file, and the errors of blame.unreadable().
     """
     try:
         _check(path, path.stat(), most, pipe)
-        # Not to wait for a pipe's writer here.
+        # O_NONBLOCK, so that opening a pipe does not wait for its writer.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             return _taken(path, handle, most)
@@ -47,12 +47,12 @@ def read(path: Path, most: int, *, pipe: bool = False) -> bytes:
 
 @functools.cache
 def read_once(name: str, most: int) -> bytes:
-    """What a file has, or had when it was read first: it may be a pipe, as of <(git diff)."""
+    """Return a file's content as it was at the first read, since a pipe is read only once."""
     return read(home.expanded(name), most, pipe=True)
 
 
 def check(path: Path, most: int) -> None:
-    """Raise what read() does, of a file that others read."""
+    """Check a file that another program will read; raise the errors of read()."""
     try:
         _check(path, path.stat(), most, pipe=False)
     except OSError as error:
@@ -64,13 +64,13 @@ def _check(path: Path, status: os.stat_result, most: int, pipe: bool) -> None:
         return
     for is_kind, kind in _KINDS:
         if is_kind(status.st_mode):
-            raise ConfigError(f"{path} is {kind}, and no regular file.", "Give the file itself.")
+            raise ConfigError(f"{path} is {kind}, not a regular file.", "Give the file itself.")
     if status.st_size > most and stat.S_ISREG(status.st_mode):
         raise too_large(path, most, f"it has {status.st_size:,}")
 
 
 def too_large(path: Path, most: int, why: str) -> ConfigError:
-    """Of a file, or of what it unpacks to."""
+    """Return the error for a file that is too large, or unpacks to too much."""
     return ConfigError(
         f"{path} is too large: of such a file at most {most:,} bytes are read, and {why}.", _CHECK
     )
@@ -91,5 +91,5 @@ def _taken(path: Path, handle: int, most: int) -> bytes:
         if not piece:
             return bytes(taken)
         taken += piece
-    # It has grown meanwhile, or never told its size.
+    # The file has grown in the meantime, or its size was not known.
     raise too_large(path, most, "it has more")

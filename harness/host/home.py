@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The user's own folders: where we keep what, by the XDG base directory specification."""
+"""The user's folders for our files, by the XDG base directory specification."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _NAME = "jprobe-harness"
 
 
 def cache() -> Path:
-    """For what can be made again; raises ConfigError, as all here do."""
+    """Return the folder for files that can be made again; raise ConfigError."""
     return _absolute(platformdirs.user_cache_path)
 
 
 def state() -> Path:
-    """For logs and history."""
+    """Return the folder for logs and history; raise ConfigError."""
     return _absolute(platformdirs.user_state_path)
 
 
 def config() -> Path:
-    """For settings."""
+    """Return the folder for settings; raise ConfigError."""
     return _absolute(platformdirs.user_config_path)
 
 
 def _absolute(folder: Callable[[str], Path]) -> Path:
-    """A path that means the same wherever a program of ours runs."""
+    """Return one of platformdirs' folders; raise ConfigError unless it is absolute."""
     try:
         path = folder(_NAME)
     except RuntimeError:
@@ -45,14 +45,14 @@ def _absolute(folder: Callable[[str], Path]) -> Path:
 
 
 def check_names(arguments: Sequence[str]) -> None:
-    """Raise ConfigError for a path that no log, no JSON and no script could name."""
-    said = [(word, f"The argument {word!a}") for word in arguments]
+    """Raise ConfigError for a path that cannot be written to a log, JSON or a script."""
+    texts = [(word, f"The argument {word!a}") for word in arguments]
     for variable in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         value = os.environ.get(variable, "")
-        said.append((value, f"{variable} is {value!a}, which"))
+        texts.append((value, f"{variable} is {value!a}, which"))
         if "\n" in value:
-            raise ConfigError(f"{variable} has a line's end in it.", "Set it to one that has none.")
-    for text, what in said:
+            raise ConfigError(f"{variable} contains a newline.", "Set it to a path without one.")
+    for text, what in texts:
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -60,21 +60,21 @@ def check_names(arguments: Sequence[str]) -> None:
 
 
 def expanded(path: Path | str) -> Path:
-    """A path as a shell would have it."""
+    """Return a path with ~ and ~user expanded; raise ConfigError."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        # Which says no more than that.
+        # The original error has no more detail.
         raise ConfigError(f"{path}: there is no such user, or no home folder of theirs.") from error
 
 
 def resolved(path: Path | str) -> Path:
-    """The same, absolute and without symbolic links."""
+    """Return a path expanded, absolute and without symbolic links; raise ConfigError."""
     return expanded(path).resolve()
 
 
 def user() -> str:
-    """The user's name; a container's may have none."""
+    """Return the user's name, or in a container without one the UID in words."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-What a folder consists of, noted when it was made, to tell later whether it still does.
+Inventories: a record of a folder's files, made with the folder, to find damage later.
 
-The note lies in the folder, in two files: of what is vital, which is looked at
-whenever the folder is used, and of the rest, which may be many thousand files.
+An inventory lies in its folder, in two files: one for the vital files, which are checked
+whenever the folder is used, and one for the others, which may be many thousands.
 """
 
 from __future__ import annotations
@@ -23,45 +23,45 @@ from harness.host import temporary
 
 VITAL = ".inventory"
 REST = ".inventory.rest"
-# More than a tick of a file system's clock.
+# Longer than a tick of a file system's clock.
 SETTLED_SECONDS = 1
-# Beside a part: how its files looked when they were last read and found whole.
+# The suffix of a file with the metadata that a part's files had when last read and found whole.
 _SEEN = ".seen"
 _OWN = (VITAL, REST, f"{VITAL}{_SEEN}", f"{REST}{_SEEN}")
 EVERYTHING = ("*",)
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
-    """A file or a link."""
+    """The record of a file or a link."""
 
-    # Of the content, or of the link's target, in bytes.
+    # The size in bytes of the content, or of the link's target.
     size: int
     digest: str
     # "file", "program" or "link".
     kind: str
 
 
-# By path below the folder.
+# Records by path below the folder.
 Items = Mapping[str, Item]
 
 
 def sealed(data: bytes) -> bytes:
-    """Data with a checksum before it."""
+    """Return data with a checksum in front."""
     return hashlib.sha256(data).hexdigest()[:20].encode() + b"\n" + data
 
 
 def unsealed(data: bytes) -> bytes | None:
-    """What was sealed; None where any of it was changed or is missing."""
+    """Return the data that were sealed, or None if they were changed or cut."""
     _, _, content = data.partition(b"\n")
     return content if sealed(content) == data else None
 
 
 def look(status: os.stat_result) -> str:
     """
-    What shows that a file may have changed, without a look at its content.
+    Return the metadata that show whether a file may have changed since.
 
-    Size and time of change can be had again, as by a build that clamps times; a file
-    that was replaced has another inode, and one that was written to another ctime.
+    Size and mtime alone may be the same after a change, as in a build that clamps times; but
+    a file that was replaced has another inode, and one that was written to another ctime.
     """
     return repr((
         status.st_dev, status.st_ino, status.st_mode,
@@ -70,14 +70,14 @@ def look(status: os.stat_result) -> str:
 
 
 def settled(statuses: Iterable[os.stat_result]) -> bool:
-    """Whether a further change of any of the files would show in its look."""
+    """Return whether a later change of any of the files would change its look()."""
     newest = max((status.st_ctime for status in statuses), default=0.0)
-    # A file that was just written to may be again within one tick of the clock.
+    # A file that was just written may be written again within one tick of the clock.
     return time.time() - newest > SETTLED_SECONDS
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Replace a file in one step; whoever may read its folder may read it."""
+    """Replace a file atomically; it gets its folder's permissions."""
     with temporary.file(path.parent) as file:
         file.write_bytes(data)
         file.chmod(path.parent.stat().st_mode & 0o666)
@@ -85,7 +85,7 @@ def replace(path: Path, data: bytes) -> None:
 
 
 def write(folder: Path, vital: Sequence[str] = EVERYTHING) -> None:
-    """Note what is in a folder; `vital` are patterns of paths, in which * takes slashes too."""
+    """Write a folder's inventory; in the patterns `vital`, * matches slashes, too."""
     items = {name: _item(path) for name, path in _files(folder)}
     chosen = {
         name: item
@@ -99,32 +99,32 @@ def write(folder: Path, vital: Sequence[str] = EVERYTHING) -> None:
 
 
 def is_noted(folder: Path) -> bool:
-    """Whether there is a note of what is in a folder, be it whole or not."""
+    """Return whether a folder has an inventory, whether or not the folder is whole."""
     return (folder / VITAL).exists()
 
 
 def forget(folder: Path) -> None:
-    """Take the note away, so that nothing in the folder is trusted."""
+    """Remove a folder's inventory, so that nothing in the folder is trusted."""
     (folder / VITAL).unlink(missing_ok=True)
 
 
 def fault(folder: Path) -> str:
     """
-    What is wrong with what is vital in a folder, in words; empty where nothing is.
+    Return what is wrong with a folder's vital files, in words; empty where nothing is.
 
-    A file is read only when it looks different from when it was last read.
+    A file is read only when its metadata have changed since it was last read.
     """
     vital = _read(folder, VITAL)
     if vital is None:
-        return f"no {VITAL} tells what is in it"
+        return f"it has no {VITAL}, or a damaged one"
     return next(_faults(folder, VITAL, vital), ("", ""))[1]
 
 
 def fault_in_all(folder: Path) -> str:
     """
-    The same for all of the folder.
+    Return what is wrong with any file of a folder, in words; empty where nothing is.
 
-    What is found is vital from then on, so that fault() finds it.
+    A file that is damaged counts as vital from then on, so that fault() reports it, too.
     """
     if found := fault(folder):
         return found
@@ -140,7 +140,7 @@ def fault_in_all(folder: Path) -> str:
 
 
 def _read(folder: Path, part: str) -> Items | None:
-    """A part of the note; None where it is not whole."""
+    """Return a part of the inventory, or None if it is missing or damaged."""
     try:
         data = unsealed((folder / part).read_bytes())
         return None if data is None else msgspec.json.decode(data, type=dict[str, Item])
@@ -149,7 +149,7 @@ def _read(folder: Path, part: str) -> Items | None:
 
 
 def _faults(folder: Path, part: str, items: Items) -> Iterator[tuple[str, str]]:
-    """Names of files that are not as they were, and what is wrong with each."""
+    """Yield the name of each file that has changed, and what is wrong with it."""
     statuses = {}
     for name, item in items.items():
         try:
@@ -170,17 +170,17 @@ def _faults(folder: Path, part: str, items: Items) -> Iterator[tuple[str, str]]:
     for name, item in items.items():
         try:
             if _item(_path(folder, name)) != item:
-                yield name, f"{name} has another content"
+                yield name, f"{name} has other content"
         except OSError as error:
             yield name, f"{name} cannot be read: {error.strerror}"
     if settled(statuses.values()):
-        # A folder that cannot be written to is read each time.
+        # Where this cannot be recorded, the files are read each time.
         with contextlib.suppress(OSError):
             replace(seen, now)
 
 
 def _summary(statuses: Mapping[str, os.stat_result]) -> bytes:
-    """Tells apart how files look."""
+    """Return a hash of files' names and metadata."""
     looks = "".join(f"{name} {look(status)}\n" for name, status in statuses.items())
     return hashlib.sha256(looks.encode()).hexdigest().encode()
 
@@ -190,7 +190,7 @@ def _path(folder: Path, name: str) -> str:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, str]]:
-    """Names and paths of all files and links; of bytes that need not be any text."""
+    """Yield the name, decoded as Latin-1, and the path of each file and link in a folder."""
     stack = [str(folder)]
     while stack:
         with os.scandir(stack.pop()) as entries:
@@ -203,7 +203,7 @@ def _files(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _kind(status: os.stat_result) -> str:
-    """Empty for what has no content, such as a pipe."""
+    """Return a file's kind, as in Item; empty for one without content, such as a pipe."""
     if stat.S_ISLNK(status.st_mode):
         return "link"
     if not stat.S_ISREG(status.st_mode):
@@ -212,7 +212,7 @@ def _kind(status: os.stat_result) -> str:
 
 
 def link_target(path: str) -> bytes:
-    """Where a link leads, as it is: a Path would leave out such as "/./"."""
+    """Return a link's target unchanged; a Path would drop parts such as "/./"."""
     return os.readlink(os.fsencode(path))  # noqa: PTH115
 
 

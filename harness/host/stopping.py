@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Ctrl-C and its like: a job that is cancelled, a terminal that is closed.
+Signals that stop a command: Ctrl-C, a cancelled job, a closed terminal.
 
-Each is a KeyboardInterrupt in the main thread, and only once: further signals do not
-disturb what is then cleaned up and reported.
+The first one raises KeyboardInterrupt in the main thread; further signals are ignored, so
+that they do not disturb the clean-up and the report.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-# Whoever asks again after that has waited long enough for a clean-up.
+# A signal this long after the previous one is not ignored: the clean-up takes too long.
 PATIENCE_SECONDS = 30.0
 
 
 class _Asked:
-    """What a command was asked."""
+    """The handler of the signals, which remembers those that came."""
 
     def __init__(self) -> None:
         self.by: signal.Signals | None = None
-        # When it was last heeded, on the monotonic clock.
+        # When a signal was last obeyed, on the monotonic clock.
         self._at = 0.0
         self.holds = 0
         self._waits = False
@@ -41,7 +41,7 @@ class _Asked:
             raise KeyboardInterrupt
 
     def catch_up(self) -> None:
-        """Raise what had to wait."""
+        """Raise KeyboardInterrupt if a signal came while it was held back."""
         if self._waits and not self.holds:
             self._waits = False
             raise KeyboardInterrupt
@@ -52,7 +52,7 @@ _asked = _Asked()
 
 @contextmanager
 def obeyed() -> Iterator[None]:
-    """Heed the signals from entry to exit, but for those that are ignored, as by nohup."""
+    """Handle the signals from entry to exit, except ignored ones, as under nohup."""
     global _asked
     if not _in_main_thread():
         yield
@@ -70,9 +70,9 @@ def obeyed() -> Iterator[None]:
 @contextmanager
 def held() -> Iterator[None]:
     """
-    Have what comes meanwhile wait for the end.
+    Hold back signals from entry to exit.
 
-    So nothing is started that nobody knows of, and what is being reported is reported.
+    No process is then started without being recorded, and no report is interrupted.
     """
     if not _in_main_thread():
         yield
@@ -86,7 +86,7 @@ def held() -> Iterator[None]:
 
 
 def leave_to_others() -> None:
-    """Have the signals end the process at once, for what handles Ctrl-C by itself."""
+    """Restore the signals' defaults, for code that handles Ctrl-C by itself."""
     for number in SIGNALS:
         if signal.getsignal(number) is _asked:
             handler = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
@@ -94,7 +94,7 @@ def leave_to_others() -> None:
 
 
 def how() -> str:
-    """How a command was ended, in a word or two."""
+    """Return how a command was ended, in a few words."""
     by = _asked.by
     return "interrupted" if by in (None, signal.SIGINT) else f"ended by {by.name}"
 

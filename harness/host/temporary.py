@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Temporary folders and files, which are removed even if whoever made them was killed.
+Temporary folders and files, which are removed even if their process was killed.
 
-Each is locked by its process for as long as that lives.  The kernel gives up the lock
-with the process (flock(2)), so what nobody holds is a dead one's, whatever its number
-was; whoever makes the next one removes it.
+Each is locked by its process while that lives.  The kernel releases the lock when the
+process ends (flock(2)), so an unlocked one was left by a dead process, and is removed by
+the next process that makes one.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from pathlib import Path
 from harness.errors import ConfigError
 from harness.host import home, stopping
 
-# In the names of all that is locked so; what has another name is nobody's to remove.
+# In the names of all that are locked this way; nothing with another name is ever removed.
 _MARK = "own-"
 _PREFIX = f"jprobe-{_MARK}"
-# Beside what it may be renamed to, where a leading dot tells it from what is complete.
+# The prefix of those that may be renamed in their folder; the leading dot marks them incomplete.
 _HIDDEN = f".tmp-{_MARK}"
-# Of this process, with the descriptors that hold their locks.
+# Those of this process, with the descriptors that hold their locks.
 _OWNED: dict[Path, int] = {}
 
 
 @contextmanager
 def folder(beside: Path | None = None) -> Iterator[Path]:
-    """A folder for this user alone, below TMPDIR or in `beside`; it may be renamed."""
+    """Make a folder for this user only, below TMPDIR or in `beside`; it may be renamed."""
     _reap_once()
     with stopping.held():
         made = _own_folder(beside)
@@ -46,13 +46,13 @@ def folder(beside: Path | None = None) -> Iterator[Path]:
 
 @contextmanager
 def file(beside: Path) -> Iterator[Path]:
-    """An empty file in the folder `beside`; it may be renamed."""
+    """Make an empty file in the folder `beside`; it may be renamed."""
     _reap_once()
     with stopping.held():
         handle, name = tempfile.mkstemp(prefix=_HIDDEN, dir=beside)
         made = Path(name)
         _OWNED[made] = handle
-        # Where there are no locks, nothing is taken for a dead one's either.
+        # On a file system without locks, nothing is removed as a dead process's either.
         with contextlib.suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
@@ -62,10 +62,10 @@ def file(beside: Path) -> Iterator[Path]:
 
 
 def adopt(path: Path) -> None:
-    """Own what bears the name of a folder of ours now, in place of what bore it before."""
+    """Take over what has replaced a folder of this process under the folder's name."""
     handle = _opened(path)
     if handle is None:
-        # Such as a link.
+        # It is a link, for example.
         _delete(path)
         return
     _lock(handle)
@@ -74,7 +74,7 @@ def adopt(path: Path) -> None:
 
 
 def hold(path: Path) -> int | None:
-    """Have is_held() tell of what is to stay, until the descriptor is closed."""
+    """Lock a path, so that it is kept until the returned descriptor is closed; None if it fails."""
     handle = _opened(path)
     if handle is not None:
         _lock(handle)
@@ -82,7 +82,7 @@ def hold(path: Path) -> int | None:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process that lives holds it."""
+    """Return whether a living process holds a path."""
     handle = _opened(path)
     if handle is None:
         return False
@@ -93,13 +93,13 @@ def is_held(path: Path) -> bool:
 
 
 def clear() -> None:
-    """Remove all that this process still has: it is about to end."""
+    """Remove everything that this process still has, before it ends."""
     for path in list(_OWNED):
         _remove(path)
 
 
 def reap(*folders: Path) -> None:
-    """Remove what processes that were killed left in some folders; never another user's."""
+    """Remove what this user's killed processes left in some folders."""
     for place in folders:
         with contextlib.suppress(OSError):
             for path in place.iterdir():
@@ -109,7 +109,7 @@ def reap(*folders: Path) -> None:
 
 @functools.cache
 def _reap_once() -> None:
-    """In the places that this program has temporary files in."""
+    """Call reap() for the folders in which this program makes temporary files."""
     places = [Path(tempfile.gettempdir())]
     with contextlib.suppress(OSError, ConfigError):
         places += home.cache().glob("*/")
@@ -123,7 +123,7 @@ def _own_folder(beside: Path | None) -> Path:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            # Somebody may have taken it for a dead one's before it was locked.
+            # Another process may be about to remove it, as it was not locked yet.
             if error.errno == errno.EWOULDBLOCK:
                 os.close(handle)
                 continue
@@ -138,7 +138,7 @@ def _remove(path: Path) -> None:
     handle = _OWNED.get(path)
     if handle is None:
         return
-    # It may bear another name by now, which is no longer ours.
+    # It may have been renamed, and is then no longer temporary.
     if _is_at(path, handle):
         _delete(path)
     if _OWNED.pop(path, None) is not None:
@@ -164,7 +164,7 @@ def _delete(path: Path) -> None:
 
 
 def _opened(path: Path) -> int | None:
-    """Neither what a link leads to nor what opening would wait for."""
+    """Open a path without following a link or blocking; return None where that fails."""
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -172,7 +172,7 @@ def _opened(path: Path) -> int | None:
 
 
 def _lock(handle: int) -> bool:
-    """Whether the lock could be had."""
+    """Lock a descriptor, and return whether that succeeded."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -181,7 +181,7 @@ def _lock(handle: int) -> bool:
 
 
 def _is_at(path: Path, handle: int) -> bool:
-    """Whether a name still leads to what is open."""
+    """Return whether a path still names the open file."""
     try:
         found = path.lstat()
     except OSError:

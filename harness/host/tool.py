@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Runs other programs; whatever keeps them from running is one sentence.
+Runs other programs, and turns a failure to run one into a one-sentence error.
 
-What a program does hangs on what it is told, not on the environment that a user
-happens to have: make would take a KBUILD_OUTPUT from there, and git a GIT_DIR.
+A program gets a fixed environment and not the user's, so that its arguments alone decide
+what it does: make would take a KBUILD_OUTPUT from the environment, and git a GIT_DIR.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from harness.host import blame, stopping
 
 DOCTOR = blame.DOCTOR
 SECONDS = 120
-# All that a program gets of the user's environment.
+# The variables of the user's environment that a program gets.
 PASSED = (
     # Where programs and their libraries are.
     "PATH", "LD_LIBRARY_PATH",
@@ -37,26 +37,26 @@ PASSED = (
     "http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy",
     "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY",
     "APT_CONFIG",
-    # Where a compiler's cache is, which decides on no result.
+    # Where a compiler's cache is, which does not affect any result.
     "CCACHE_DIR", "CCACHE_CONFIGPATH", "CCACHE_MAXSIZE", "CCACHE_DISABLE",
     # What a debugger's window can do.
     "TERM",
 )  # fmt: skip
 LOCALE = "C.UTF-8"
-# For a program that is asked to end, which removes what is half made.
+# How long a program that was asked to end may take to clean up.
 GRACE_SECONDS = 5.0
-# Those that have not ended.
+# Programs that were started and have not ended.
 _RUNNING: set[subprocess.Popen[Any]] = set()
 
 
 def stated_environment(added: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What every program is run with; `added` is for one that needs more."""
+    """Return the environment of every program, with `added` variables."""
     passed = {name: os.environ[name] for name in PASSED if name in os.environ}
     return {**passed, "LC_ALL": LOCALE, **(added or {})}
 
 
 def with_stated_environment(command: Sequence[str]) -> list[str]:
-    """The same command with stated_environment(), for whoever starts it without."""
+    """Return a command that runs `command` with stated_environment()."""
     variables = (f"{name}={value}" for name, value in stated_environment().items())
     return ["env", "--ignore-environment", *variables, *command]
 
@@ -66,9 +66,9 @@ def started(
     command: Sequence[str | Path], *, environment: Mapping[str, str] | None = None, **options: Any
 ) -> Iterator[subprocess.Popen[Any]]:
     """
-    A program, with no input and Popen's `options`; on exit it has ended, be it by force.
+    Start a program without input and with Popen's `options`; on exit it is ended if need be.
 
-    What it has started ends with it, unless it ended by itself.  Raises
+    Its own children are ended with it, but not if it ended by itself.  Raises
     InfrastructureError when it cannot be run.
     """
     with stopping.held():
@@ -77,7 +77,7 @@ def started(
                 command,
                 stdin=subprocess.DEVNULL,
                 env=stated_environment(environment),
-                # Ctrl-C is for this process, which ends all of them.
+                # Ctrl-C is meant for this process, which ends all of them.
                 start_new_session=True,
                 **options,
             )
@@ -99,7 +99,7 @@ def started(
 
 
 def end(processes: Sequence[subprocess.Popen[Any]]) -> None:
-    """Have the leaders of process groups end, and then whoever is left of what they started."""
+    """Ask the leaders of process groups to end, and then kill what is left of the groups."""
     for process in processes:
         _signal(process, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
@@ -115,14 +115,14 @@ def end(processes: Sequence[subprocess.Popen[Any]]) -> None:
 
 
 def end_all() -> None:
-    """End whatever this process has started and not yet ended."""
+    """End all programs that this process has started and that have not ended."""
     end(list(_RUNNING))
 
 
 def _descendants(pid: int) -> Iterator[int]:
-    """What a process has started, also what left its group."""
+    """Yield the PIDs of a process's descendants, including those that left its group."""
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        # It may have ended meanwhile.
+        # It may have ended in the meantime.
         with contextlib.suppress(OSError):
             for child in map(int, children.read_text().split()):
                 yield child
@@ -143,8 +143,8 @@ def run(
     """
     Run a program to its end and return its status and output.
 
-    It has stated_environment(), with what `environment` adds.  Raises InfrastructureError
-    when it cannot be run, is killed, or takes longer than `seconds`.
+    It gets stated_environment(environment).  Raises InfrastructureError when it cannot be run,
+    is killed, or takes longer than `seconds`.
     """
     try:
         with started(
@@ -185,7 +185,7 @@ def check(
     seconds: float = SECONDS,
     environment: Mapping[str, str] | None = None,
 ) -> str:
-    """The output of a program that must succeed."""
+    """Run a program that must succeed, and return its output; raise InfrastructureError."""
     done = run(command, seconds=seconds, environment=environment)
     if done.returncode:
         raise InfrastructureError(
@@ -196,7 +196,11 @@ def check(
 
 
 def steps(pattern: str, total: int, report: Callable[[float], None]) -> Callable[[str], None]:
-    """For follow(): tells percents, as lines that begin with `pattern` count up to `total`."""
+    """
+    Return a callback for follow() that reports progress in percent.
+
+    It counts the lines that begin with `pattern`, of which there are about `total`.
+    """
     done = 0
 
     def count(line: str) -> None:
@@ -217,10 +221,10 @@ def follow(
     environment: Mapping[str, str] | None = None,
 ) -> int:
     """
-    Run a program that takes long, tell each line of its output, and return its status.
+    Run a program that takes long, call `on_line` with each line of output, and return its status.
 
-    All its output is in `log`.  Raises InfrastructureError as run() does; the
-    program and its children are gone then.  If this process is killed, the program is too.
+    All its output is written to `log`.  Raises InfrastructureError as run() does, after the
+    program and its children have ended.  If this process is killed, so is the program.
     """
     if shutil.which(command[0]) is None:
         raise _not_run(command, FileNotFoundError())
@@ -241,7 +245,7 @@ def follow(
                     raise _too_long(command, seconds)
                 data = os.read(process.stdout.fileno(), 65536)
                 if not data:
-                    # It may close its output and go on.
+                    # The program may close its output and continue.
                     status = process.wait(max(0.0, deadline - time.monotonic()))
                     _check_not_killed(command, status)
                     return status

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a compressed file unpacks to, of a size that such a file may have."""
+"""Unpacks compressed files, up to a size limit."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 from harness.errors import ConfigError
 from harness.host import given
 
-# A dictionary of 128 MiB, as the kernel's own build has it, and what xz needs beside it.
+# A dictionary of 128 MiB, as in the kernel's own build, and what xz needs in addition.
 _XZ_MEMORY = 192 * given.MIB
-# What is taken in at once, and comes out.
+# The most bytes that are read, and written, at once.
 _IN, _OUT = 1 << 16, given.MIB
-# Of zstd, so much stands for 8 MiB at most, as a block of its is 128 KiB in 4 bytes.
+# The same for zstd: at most 8 MiB come of this much, since 4 bytes can make a block of 128 KiB.
 _ZSTD_IN = 256
 
 
@@ -26,7 +26,7 @@ def _pieces(data: bytes, size: int) -> Iterator[bytes]:
 
 def _gzip(data: bytes) -> Iterator[bytes]:
     unpacker = zlib.decompressobj(wbits=31)
-    # What it holds back comes after the last piece.
+    # The empty last piece makes the decompressor return what it has held back.
     for rest in itertools.chain(_pieces(data, _IN), [b""]):
         while out := unpacker.decompress(rest, _OUT):
             yield out
@@ -66,10 +66,10 @@ _FORMS: dict[str, Callable[[bytes], Iterator[bytes]]] = {"gzip": _gzip, "xz": _x
 
 def unpacked(path: Path, form: str, data: bytes, most: int) -> bytes:
     """
-    `data` of a file, unpacked to at most `most` bytes; what follows it there is left.
+    Return a file's `data` unpacked to at most `most` bytes, without what follows them.
 
-    `form` is gzip, xz, which has lzma too, or zstd.  Raises ConfigError for what is damaged, or
-    larger: that is known before any of it is kept.
+    `form` is gzip, xz (which includes lzma) or zstd.  Raises ConfigError for damaged data, and
+    for data that would be larger, which is found out before any of it is kept in memory.
     """
     unpack = _FORMS[form]
     try:

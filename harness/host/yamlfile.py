@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""YAML files as people write them, read into a schema or refused in a sentence."""
+"""Reads YAML files into a schema, or reports in a sentence what is wrong with one."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from harness.errors import ConfigError, nearest
 from harness.host import given
 
 T = TypeVar("T")
-# Of a file, in bytes; of a text in it, in characters, so that each number in one is short
-# enough for int(); values, each as often as it is meant; and how deep one lies in others.
+# Limits: a file's bytes; a text's characters, so that each number is short enough for int(); the
+# values of a file, counted again for each alias; and how deeply values are nested.
 SIZE_MAX = given.MIB
 TEXT_MAX = 4096
 VALUES_MAX = 100_000
 DEPTH_MAX = 50
-# The way to a value: keys and positions.
+# The path to a value, as keys and positions.
 Place = tuple[str | int, ...]
 
 
 def read(path: Path, schema: type[T]) -> T:
-    """Read a YAML file into `schema`; raises ConfigError that names the place."""
+    """Read a YAML file into `schema`; raise ConfigError that names the place."""
     text = given.read(path, SIZE_MAX)
     try:
         loaded = _loaded(text)
@@ -42,7 +42,7 @@ def read(path: Path, schema: type[T]) -> T:
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply.") from None
     except (ValueError, yaml.YAMLError) as error:
-        # A date may be none.
+        # An impossible date, for example.
         raise ConfigError(f"{path}: cannot be read: {error}.") from error
     try:
         return msgspec.convert(loaded, schema)
@@ -58,7 +58,7 @@ def read(path: Path, schema: type[T]) -> T:
 
 
 class _Refused(Exception):
-    """YAML that means something, but hardly what was meant."""
+    """The file is valid YAML, but hardly what the user meant."""
 
     def __init__(self, line: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -66,7 +66,7 @@ class _Refused(Exception):
 
 
 def _loaded(text: bytes) -> Any:
-    """The document; raises what yaml does, and _Refused for what would take all memory."""
+    """Return the document; raise yaml's errors, and _Refused for what would take all memory."""
     loader = _loader()(text)
     try:
         node = loader.get_single_node()
@@ -79,8 +79,8 @@ def _loaded(text: bytes) -> Any:
 
 
 def _check_size(root: yaml.Node) -> None:
-    """An alias is a few letters, and stands for all that it names: ten of ten of ten."""
-    # Values below a node, and how deep they lie; None: of one that this is a part of.
+    """Raise _Refused for a document that is too large once its aliases are expanded."""
+    # The number of values below a node, and their depth; None while the node is being measured.
     known: dict[yaml.Node, tuple[int, int] | None] = {}
 
     def measured(node: yaml.Node, above: int) -> tuple[int, int]:
@@ -95,7 +95,7 @@ def _check_size(root: yaml.Node) -> None:
             depth = max((depth for _, depth in found), default=0)
             known[node] = 1 + sum(count for count, _ in found), 1 + depth
         if not (measure := known[node]):
-            raise _Refused(line, "an alias stands for what it is a part of.")
+            raise _Refused(line, "an alias stands for something that contains it.")
         if measure[0] > VALUES_MAX:
             raise _Refused(line, f"more than {VALUES_MAX:,} values, with its aliases; write less.")
         if above + measure[1] > DEPTH_MAX:
@@ -140,7 +140,7 @@ def _number(loader: Any, node: yaml.ScalarNode) -> float:
 
 @functools.cache
 def _loader() -> Any:
-    # The C parser is ten times faster, where PyYAML was built with it.
+    # PyYAML's C parser is ten times faster, where there is one.
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
         pass
 
@@ -159,7 +159,7 @@ _SCALARS: dict[type[inspect.Type], tuple[type | tuple[type, ...], str]] = {
 
 
 def _problem(type_: inspect.Type, value: Any, place: Place) -> tuple[Place, str] | None:
-    """The first thing of a value that its type does not take, and what it would."""
+    """Return where a value first does not fit its type and a sentence about it, or None."""
     match type_:
         case inspect.UnionType():
             return _problem_of_union(type_, value, place)
@@ -189,7 +189,7 @@ def _problem(type_: inspect.Type, value: Any, place: Place) -> tuple[Place, str]
 def _problem_of_union(
     type_: inspect.UnionType, value: Any, place: Place
 ) -> tuple[Place, str] | None:
-    """None where one of them takes the value; else what the one of its shape says."""
+    """Return None where one type of a union fits, or else the problem with the closest one."""
     found = [(one, _problem(one, value, place)) for one in type_.types]
     if any(problem is None for _, problem in found):
         return None
@@ -230,7 +230,7 @@ def _choices(type_: inspect.LiteralType | inspect.EnumType) -> Sequence[Any]:
 
 
 def _allowed(type_: inspect.Type) -> str:
-    """In words."""
+    """Return what a type allows, in words."""
     match type_:
         case inspect.UnionType():
             return " or ".join(words for one in type_.types if (words := _allowed(one)))
@@ -259,13 +259,13 @@ def _give(allowed: str, value: Any) -> str:
 
 
 def _spelled(place: Place) -> str:
-    """As "types.pair.members[2]"."""
+    """Return a place as text, such as "types.pair.members[2]"."""
     words = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in place]
     return "".join(words).removeprefix(".")
 
 
 def _line(text: bytes, place: Place) -> str:
-    """The line of a place, as ":3"; of what it lies in, where it has none of its own."""
+    """Return the line of a place, or of what contains it, as ":3"."""
     node: yaml.Node | None = yaml.compose(text, Loader=_loader())
     line = ""
     for step in place:

@@ -70,9 +70,9 @@ def loop(path: Path) -> None:
 
 
 MAKERS: dict[Callable[[Path], None], str] = {
-    fifo: "is a pipe, and no regular file",
-    bound: "is a socket, and no regular file",
-    zeros: "is a device, and no regular file",
+    fifo: "is a pipe, not a regular file",
+    bound: "is a socket, not a regular file",
+    zeros: "is a device, not a regular file",
     large: "is too large: .*1,099,511,627,776",
     loop: "cannot be read: Too many levels",
 }
@@ -315,7 +315,7 @@ DIGITS = "9" * 5000
         (f"arguments: [{{type: long, value: {DIGITS}}}]", "a text of more than 4,096 characters"),
         (f"a: &a [x]\n{ALIASES}", f"more than {VALUES_MAX:,} values, with its aliases"),
         (f"a: &a {{x: y}}\n{MERGED}", f"more than {VALUES_MAX:,} values, with its aliases"),
-        ("arguments: &a [*a]", "an alias stands for what it is a part of"),
+        ("arguments: &a [*a]", "an alias stands for something that contains it"),
         (f"arguments: {'[' * 60}{']' * 60}", "nested too deeply"),
         (f"arguments: {'[' * 100_000}", "nest"),
         ("shows: 2001-13-45", "month must be in 1..12"),

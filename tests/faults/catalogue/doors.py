@@ -122,7 +122,9 @@ FAULTS = (
         full=True,
     ),
     Fault("a TMPDIR like a protocol of QEMU's", both(built, temporary("json:{,}")), full=True),
-    Fault("a line's end in TMPDIR", both(built, temporary("a\nb")), Blame.USER, "has a line's end"),
+    Fault(
+        "a line's end in TMPDIR", both(built, temporary("a\nb")), Blame.USER, "contains a newline"
+    ),
     Fault("a cache's path like options of QEMU's", cache("-append, readonly=off"), full=True),
     Fault(
         "a port for a debugger that is taken",
