@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The kernel's own jprobes, and a kprobe beside each that looks on.
+ * The kernel's own jprobes, each with a kprobe that observes its hits.
  *
  * A kernel that was made to follow stack policies (native/jprobe_stack.cocci)
- * has a symbol for it; any other one does what it does: STACK_POLICY_KERNEL.
+ * has a symbol for it; any other kernel follows its own, STACK_POLICY_KERNEL.
  */
 #include <linux/kallsyms.h>
 #include <linux/kprobes.h>
@@ -106,7 +106,7 @@ int policy_jprobe_reset(struct policy_jprobe *jp,
 }
 EXPORT_SYMBOL_GPL(policy_jprobe_reset);
 
-/* The observer does not see what was missed, and the kernel counts it. */
+/* The observer does not run for missed hits, which the kernel counts. */
 const struct jprobe_stat *policy_jprobe_stat(struct policy_jprobe *jp)
 {
 	unsigned long missed = jp->jprobe.kp.nmissed;
@@ -115,7 +115,7 @@ const struct jprobe_stat *policy_jprobe_stat(struct policy_jprobe *jp)
 			&jp->stat.hits);
 	atomic_long_set(&jp->stat.missed, missed);
 	if (kernel_stack) {
-		jp->stat.told = true;
+		jp->stat.known = true;
 		jp->stat.saved = kernel_stack->saved;
 		jp->stat.overflow = kernel_stack->overflow;
 		atomic_long_set(&jp->stat.skipped, kernel_stack->saved < 0);

@@ -8,14 +8,14 @@
 #include "policy_jprobe.h"
 
 /**
- * struct policy_jprobe - a jprobe of the kernel's, and what looks on
+ * struct policy_jprobe - a jprobe of the kernel's, and a kprobe that observes it
  * @addr: where to probe, the first instruction of a function
  * @entry: handler with the probed function's signature, ends in
  *	jprobe_return()
  * @policy: which part of the stack survives the handler
- * @stat: for the caller to read
- * @jprobe: the kernel's
- * @observer: on the same function; counts, and sees the stack
+ * @stat: what its hits did; read it with policy_jprobe_stat()
+ * @jprobe: the kernel's own jprobe
+ * @observer: a kprobe on the same function; counts hits, records the stack
  */
 struct policy_jprobe {
 	void *addr;

@@ -5,8 +5,8 @@
  * A jprobe traps three times.  The first hit sends the CPU to the handler.
  * The handler's jprobe_return() moves SP back and runs into a kprobe of our
  * own, which restores registers and stack and returns to the probed function.
- * There the first probe hits again, and lets it pass this time.  A kprobe that
- * somebody else has on the same function is run at both hits.
+ * There the first probe hits again, and does nothing this time.  A kprobe that
+ * another module has on the same function runs at both hits.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -54,7 +54,7 @@ static void stack_hit_init(struct stack_hit *hit, const struct pt_regs *regs)
 			      base + STACK_TOP_OFFSET;
 }
 
-/* Returns false where the policy skips the hook. */
+/* Returns false where the policy skips the handler. */
 static bool save_stack(struct jprobe_ctl *ctl, struct policy_jprobe *jp,
 		       const struct pt_regs *regs)
 {
@@ -71,7 +71,7 @@ static bool save_stack(struct jprobe_ctl *ctl, struct policy_jprobe *jp,
 		ctl->saved = saved;
 	}
 
-	/* Other CPUs may hit the same probe: this is for the caller only. */
+	/* Others may hit the same probe: only the caller can rely on this. */
 	jp->stat.stack = hit;
 	jp->stat.saved = saved;
 	jp->stat.overflow = overflow;
@@ -96,7 +96,7 @@ static struct kprobe return_probe = {
 };
 
 /*
- * jprobe_return() has nowhere to go while kprobes are disarmed.  They are armed
+ * jprobe_return() cannot trap while kprobes are disarmed.  They are armed
  * and disarmed under stop_machine(), so the answer holds until preemption is on
  * again.
  */
@@ -115,7 +115,7 @@ static int jprobe_hit(struct kprobe *kp, struct pt_regs *regs)
 	/* An interrupt on the way to the second hit has another SP. */
 	if (ctl->phase == JPROBE_PASSING && ctl->regs.sp == regs->sp &&
 	    ctl->jp->kp.addr == kp->addr) {
-		/* This is the way back from the function's other jprobe. */
+		/* The function's other jprobe is on its way back here. */
 		if (ctl->jp != jp)
 			return 0;
 		ctl->phase = JPROBE_IDLE;
@@ -200,7 +200,7 @@ int register_policy_jprobe(struct policy_jprobe *jp)
 }
 EXPORT_SYMBOL_GPL(register_policy_jprobe);
 
-/* The probed function must not be one that RCU does not watch. */
+/* RCU must be watching when the probed function runs. */
 void unregister_policy_jprobe(struct policy_jprobe *jp)
 {
 	/*
@@ -226,7 +226,7 @@ EXPORT_SYMBOL_GPL(policy_jprobe_reset);
 
 const struct jprobe_stat *policy_jprobe_stat(struct policy_jprobe *jp)
 {
-	jp->stat.told = true;
+	jp->stat.known = true;
 	return &jp->stat;
 }
 EXPORT_SYMBOL_GPL(policy_jprobe_stat);

@@ -13,9 +13,9 @@
  * @entry: handler with the probed function's signature, ends in
  *	jprobe_return()
  * @policy: which part of the stack survives the handler
- * @stat: for the caller to read
- * @kp: the engine's
- * @closing: true once unregister_policy_jprobe() lets no further hit in
+ * @stat: what its hits did; read it with policy_jprobe_stat()
+ * @kp: the kprobe that the engine uses
+ * @closing: true once unregister_policy_jprobe() ignores further hits
  */
 struct policy_jprobe {
 	void *addr;
@@ -28,7 +28,7 @@ struct policy_jprobe {
 
 void jprobe_return(void);
 
-/* The nop in jprobe_return() that the engine probes; not for others. */
+/* The nop in jprobe_return() that the engine probes; nothing else may use it. */
 extern char jprobe_return_trap[];
 
 #endif /* JPROBE_PORT_H */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Saves and restores what the policy says, for a kernel's own jprobes.
+ * Saves and restores what the policy selects, for a kernel's own jprobes.
  */
 #include <linux/export.h>
 #include <linux/kprobes.h>
@@ -13,7 +13,7 @@
 #include "jprobe_stack.h"
 #include "native_stack.h"
 
-/* Where the policy is compiled in, nothing else takes part in the choice. */
+/* Where a policy is compiled in, it cannot be changed at run time. */
 #ifdef JPROBE_POLICY
 static const struct stack_policy fixed_policy = JPROBE_POLICY;
 #define followed_policy		(&fixed_policy)
@@ -39,7 +39,7 @@ static unsigned long irq_stack_top(void)
 #endif
 }
 
-/* Returns false where the policy skips the hook. */
+/* Returns false where the policy skips the handler. */
 bool __kprobes jprobe_stack_save(const struct pt_regs *regs)
 {
 	u8 *save = *this_cpu_ptr(&jprobe_save);

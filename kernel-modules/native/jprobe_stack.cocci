@@ -2,7 +2,7 @@
 /// Make a kernel's own jprobes follow a stack policy (jprobe_stack.h).
 ///
 /// Serves every arm64 kernel that has jprobes, wherever its kprobes.c lies and
-/// whether or not it copies a part of the stack; what it copies itself goes.
+/// whether or not it copies a part of the stack; its own copying is removed.
 // Options: --no-includes
 
 @include@

@@ -13,7 +13,7 @@
 /**
  * struct jprobe_stack - what the kernel's jprobes do with the stack
  * @fixed: @policy was compiled in and cannot be changed
- * @policy: of all jprobes
+ * @policy: the policy that all jprobes follow
  * @saved: bytes saved at the last hit, -1 if it was skipped
  * @overflow: bytes written past the save buffer at that hit
  */
@@ -24,7 +24,7 @@ struct jprobe_stack {
 	unsigned long overflow;
 };
 
-/* For the test modules, which look it up: the kernel may have none. */
+/* The test modules look it up by name, since a kernel may not have it. */
 extern struct jprobe_stack jprobe_stack;
 
 struct pt_regs;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Which stack a probe was hit on, in kernels that have jprobes.
+ * Finds the stack that a probe was hit on, in kernels that have jprobes.
  */
 #ifndef NATIVE_STACK_H
 #define NATIVE_STACK_H
@@ -11,7 +11,7 @@
 
 #include "stack_policy.h"
 
-/* @irq_top: of this CPU's interrupt stack, 0 where there is none */
+/* @irq_top: the top of this CPU's interrupt stack, 0 where there is none */
 static inline void native_stack_hit(struct stack_hit *hit,
 				    const struct pt_regs *regs,
 				    unsigned long irq_top)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Who does something while a handler runs.
+ * Agents, which do something while a handler runs.
  */
 #include <linux/irq_work.h>
 #include <linux/processor.h>
@@ -14,7 +14,7 @@ static void (*agent_act)(void);
 static void agent_run(void)
 {
 	agent_act();
-	/* What was done comes before the end of the wait. */
+	/* The action's stores must be visible before the wait ends. */
 	smp_store_release(&agent_act, NULL);
 }
 
@@ -28,18 +28,18 @@ static void agent_call(void *unused)
 	agent_run();
 }
 
-/* Handlers run with preemption off, so they wait as they are. */
+/* Handlers run with preemption off, so the wait stays on this CPU. */
 static void agent_wait(void)
 {
-	/* What follows the wait comes after what was done. */
+	/* Loads after the wait must see the action's stores. */
 	while (smp_load_acquire(&agent_act))
 		cpu_relax();
 }
 
 /**
  * probe_by_agent - have something done while a handler waits
- * @agent: by whom
- * @act: what, once
+ * @agent: who does it
+ * @act: what to do, once
  */
 void probe_by_agent(enum probe_agent agent, void (*act)(void))
 {

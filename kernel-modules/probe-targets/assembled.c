@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Plays a case that comes as data: a caller's frame and registers, which
- * calls.S sets up, and what the handler writes.  No compiler has a say in where
+ * calls.S sets up, and what the handler writes.  No compiler decides where
  * an argument lies.
  */
 #include <linux/hex.h>
@@ -21,7 +21,7 @@ struct place {
 	unsigned int number;
 };
 
-/* An address of the frame that the caller passes. */
+/* An address in the frame that the caller passes. */
 struct reference {
 	struct place place;
 	unsigned int offset;
@@ -69,7 +69,7 @@ const u64 *probe_assembled_place(u8 *sp)
 	stack_copy(sp, image.frame, image.size);
 	image.registers[REGISTERS] = 16;
 	if (image.record >= 0) {
-		/* The record of probe_assembled_call() lies above its frame. */
+		/* probe_assembled_call()'s record lies above its frame. */
 		word = (u64)(sp + image.size);
 		memcpy(sp + image.record, &word, sizeof(word));
 		word = (u64)probe_assembled_call;
@@ -122,7 +122,7 @@ void probe_assembled_handle(const u64 *regs, u8 *sp)
 
 		if (flip->follow)
 			at = follow(&flip->place, regs, sp);
-		/* A wrong address shows in what is not written. */
+		/* A wrong address shows as bytes that are not written. */
 		if (at >= sp && at + flip->size <= sp + image.size)
 			probe_flip(at, flip->size, 0xff);
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Calls that no compiler makes.
+ * Calls that a compiler would not make.
  */
 #include <linux/linkage.h>
 
@@ -76,8 +76,8 @@ SYM_FUNC_START(probe_assembled_call)
 	ret
 SYM_FUNC_END(probe_assembled_call)
 
-/* Calls \function with x0-x7 in memory and with SP at entry. */
-	.macro	tell, function
+/* Calls \function with the address of x0-x7 in memory and SP at entry. */
+	.macro	report, function
 	stp	x29, x30, [sp, #-80]!
 	mov	x29, sp
 	stp	x0, x1, [sp, #16]
@@ -92,10 +92,10 @@ SYM_FUNC_END(probe_assembled_call)
 	.endm
 
 SYM_FUNC_START(probe_assembled_target)
-	tell	probe_assembled_seen
+	report	probe_assembled_seen
 SYM_FUNC_END(probe_assembled_target)
 
 /* probe_assembled_handle() ends in jprobe_return(). */
 SYM_FUNC_START(probe_assembled_handler)
-	tell	probe_assembled_handle
+	report	probe_assembled_handle
 SYM_FUNC_END(probe_assembled_handler)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Where a case is called from.
+ * Calls a case in its context.
  */
 #include <linux/bottom_half.h>
 #include <linux/completion.h>
@@ -38,7 +38,7 @@ static noinline void call_deep(size_t size)
 	barrier_data(frame);
 }
 
-/* Where KASAN keeps the bounds of what lies in a stack. */
+/* Returns where KASAN keeps the bounds of variables on a stack. */
 static u8 *bounds(u8 *at)
 {
 #if defined(CONFIG_KASAN) && !defined(CONFIG_KASAN_HW_TAGS)
@@ -55,7 +55,7 @@ void probe_keep_frames(u8 *save, u8 *frames, size_t size)
 
 	stack_copy(save, frames, size);
 	stack_copy(save + size, start, end - start);
-	/* They are none of those that run in place of these frames. */
+	/* The frames that run in place of these have other bounds. */
 	for (bound = start; bound < end; bound++)
 		*bound = 0;
 }
@@ -92,7 +92,7 @@ static void call_at_top(void)
 	get_task_struct(task);
 	wake_up_process(task);
 	wait_for_completion(&done);
-	/* Also waits until it has left the code of this module. */
+	/* This also waits until the thread has left the code of this module. */
 	kthread_stop(task);
 	put_task_struct(task);
 }
@@ -107,7 +107,7 @@ static void call_by_tasklet(void)
 	struct tasklet_struct tasklet;
 
 	tasklet_setup(&tasklet, call_in_softirq);
-	/* Runs when softirqs are on again, and not in ksoftirqd. */
+	/* It runs when softirqs are enabled again, and not in ksoftirqd. */
 	local_bh_disable();
 	tasklet_schedule(&tasklet);
 	local_bh_enable();
@@ -129,8 +129,8 @@ static void call_by_irq_work(void)
 
 /**
  * probe_call_in - call a function in a context, and wait for it
- * @context: where
- * @call: what
+ * @context: the context to call it in
+ * @call: the function to call
  */
 void probe_call_in(enum probe_context context, void (*call)(void))
 {
@@ -154,12 +154,12 @@ void probe_call_in(enum probe_context context, void (*call)(void))
 }
 
 /**
- * probe_context - where the caller runs
- * @room: bytes between its SP and the stack's top
+ * probe_context - find out in which context the caller runs
+ * @depth: bytes between its SP and the stack's top
  *
- * Return: the context as it is found, whatever was asked for.
+ * Return: the context that the caller is in, whichever was asked for.
  */
-enum probe_context probe_context(unsigned long room)
+enum probe_context probe_context(unsigned long depth)
 {
 	if (hardirq_count())
 		return PROBE_HARDIRQ;
@@ -167,5 +167,5 @@ enum probe_context probe_context(unsigned long room)
 		return PROBE_SOFTIRQ;
 	if (current->flags & PF_KTHREAD)
 		return PROBE_KTHREAD_TOP;
-	return room > DEEP_SIZE ? PROBE_DEEP : PROBE_PROCESS;
+	return depth > DEEP_SIZE ? PROBE_DEEP : PROBE_PROCESS;
 }

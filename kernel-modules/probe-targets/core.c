@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Plays cases and writes down what happened, byte by byte.
+ * Plays cases and records what happened, byte by byte.
  *
  * /proc/jprobe-cases takes a plan, one "CASE POLICY SIZE" a line, and gives a
  * record for each: every read() plays the next line.  "= POLICY SIZE" is
@@ -25,12 +25,12 @@
 #include "probe_targets.h"
 
 #define PLAN_SIZE	SZ_64K
-/* Of a plan's line, so much is in its record. */
+/* How many characters of a plan's line its record has. */
 #define LINE_SHOWN	64
 #define RECORD_SIZE	SZ_128K
 #define POOL_SIZE	SZ_16K
 
-/* As in the plan; harness/model/policy.py has the same words. */
+/* The words of a plan; harness/model/policy.py has the same ones. */
 static const char * const policy_names[STACK_POLICY_KINDS] = {
 	[STACK_POLICY_NONE] = "none",
 	[STACK_POLICY_FIXED] = "fixed",
@@ -40,7 +40,7 @@ static const char * const policy_names[STACK_POLICY_KINDS] = {
 	[STACK_POLICY_KERNEL] = "kernel",
 };
 
-/* As in a case's description. */
+/* The words of a case's description. */
 const char * const probe_context_names[PROBE_CONTEXTS] = {
 	[PROBE_PROCESS] = "process",
 	[PROBE_DEEP] = "deep",
@@ -55,7 +55,7 @@ struct looked {
 	const u8 *bytes[LOOKS];
 };
 
-/* The one case that is being played, and what was seen of it. */
+/* The case that is being played, and what was recorded of it. */
 static struct {
 	struct probe_case *pc;
 	unsigned int handler_runs;
@@ -243,9 +243,9 @@ static void put_counts(const struct jprobe_stat *stat, unsigned int handler,
 {
 	long hits = atomic_long_read(&stat->hits);
 	long missed = atomic_long_read(&stat->missed);
-	/* A kernel of its own policy does not tell: what reached no handler. */
-	long skipped = stat->told ? atomic_long_read(&stat->skipped) :
-				    hits - missed - handler;
+	/* Without a count of skipped hits, the rest has reached no handler. */
+	long skipped = stat->known ? atomic_long_read(&stat->skipped) :
+				     hits - missed - handler;
 
 	probe_put(" hits=%ld handler=%u target=%u missed=%ld skipped=%ld", hits,
 		  handler, target, missed, skipped);
@@ -273,7 +273,7 @@ static void put_play(void)
 	probe_put("count");
 	put_counts(stat, play.handler_runs, play.target_runs);
 	probe_put("\n");
-	if (stat->told)
+	if (stat->known)
 		probe_put("save saved=%ld overflow=%lu\n", stat->saved,
 			  stat->overflow);
 	else
@@ -324,7 +324,7 @@ static struct probe_case *find_case(const char *name)
 	return NULL;
 }
 
-/* Puts a probe in place, if it is not, and forgets what it counted. */
+/* Registers a probe unless it is registered, and resets its counts. */
 static int arm(struct policy_jprobe *jp, bool *registered,
 	       const struct stack_policy *policy)
 {

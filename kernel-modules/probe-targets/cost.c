@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a hit costs, in ticks of the system counter.  Where the machine derives
- * that from the instructions it has run, as QEMU does with -icount, it counts them.
+ * Measures a hit in ticks of the system counter.  Where the machine derives the
+ * counter from instructions, as QEMU does with -icount, the ticks count these.
  */
 #include <linux/irqflags.h>
 
@@ -9,7 +9,7 @@
 
 #include "probe_targets.h"
 
-/* Of two instructions each. */
+/* Turns of a loop, of two instructions each. */
 #define COST_TURNS	100000UL
 
 static unsigned long cost_handled, cost_ran;
@@ -42,7 +42,7 @@ static unsigned long ticks(void)
 	return now;
 }
 
-/* Of ticks, in a second. */
+/* Returns the number of ticks in a second. */
 static unsigned long frequency(void)
 {
 	unsigned long hertz;
@@ -51,7 +51,7 @@ static unsigned long frequency(void)
 	return hertz;
 }
 
-/* What it takes to run a known number of instructions. */
+/* Returns the ticks in which a known number of instructions runs. */
 static unsigned long time_turns(void)
 {
 	unsigned long turns = COST_TURNS, flags, start;
@@ -80,11 +80,11 @@ static unsigned long time_calls(unsigned int calls)
 }
 
 /**
- * probe_cost - call a function with and without a jprobe, and tell the ticks
- * @policy: the jprobe's
- * @calls: how often
+ * probe_cost - call a function with and without a jprobe, and record the ticks
+ * @policy: the jprobe's policy
+ * @calls: how often to call it
  *
- * Return: 0 or the error of what could not be set up.
+ * Return: 0, or the error of register_policy_jprobe().
  */
 int probe_cost(const struct stack_policy *policy, unsigned int calls)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the generated cases and the code that plays them know of each other.
+ * The interface between the generated cases and the code that plays them.
  */
 #ifndef PROBE_TARGETS_H
 #define PROBE_TARGETS_H
@@ -22,11 +22,11 @@
 #define __probed __attribute__((__noipa__))
 #endif
 
-/* What a record has room for; harness/cases/checks.py holds cases to it. */
+/* Limits of a record; harness/cases/checks.py enforces them. */
 #define PROBE_AREA_MAX	1024
 #define PROBE_ARGS_MAX	64
 
-/* When a byte was looked at. */
+/* When a byte was recorded. */
 enum look {
 	LOOK_BEFORE,		/* as the handler found it */
 	LOOK_AFTER,		/* as the handler left it */
@@ -47,7 +47,7 @@ enum probe_context {
 enum probe_agent {
 	PROBE_BY_HANDLER,
 	PROBE_BY_INTERRUPT,	/* on this CPU */
-	PROBE_BY_CPU,		/* another one */
+	PROBE_BY_CPU,		/* on another CPU */
 };
 
 /* What lies on the caller's stack for others to write to. */
@@ -60,12 +60,12 @@ enum probe_object {
 
 /**
  * struct probe_case - one experiment
- * @name: as in the plan
+ * @name: its name in a plan
  * @call: places the arguments and calls the probed function
  * @jp: the jprobe; addr and entry are set by the generated code
  * @area: bytes of the argument area on the stack
- * @context: from where to call
- * @nested: the handler has probe_nested hit
+ * @context: in which context to call it
+ * @nested: the handler has the function of probe_nested called
  * @registered: set once the probe is in place
  */
 struct probe_case {
@@ -91,7 +91,7 @@ void probe_target_enter(void);
 /* Keeps a copy of argument @arg, and its address. */
 void probe_look(enum look when, unsigned int arg, const void *at, size_t size);
 
-/* A handler's store: every bit of @size bytes, or those in @mask. */
+/* A handler's store: inverts the bits in @mask in each of @size bytes. */
 void probe_flip(void *at, size_t size, u8 mask);
 
 /* The same for @size bytes from SP at the hit. */
@@ -142,10 +142,10 @@ void probe_call_nested(enum probe_agent agent);
 /**
  * struct probe_nested - the function that is called while a handler runs
  * @jp: its jprobe
- * @handler_runs: of its handler
- * @target_runs: of the function
- * @sent: what its caller passes
- * @seen: what it saw
+ * @handler_runs: runs of its handler
+ * @target_runs: runs of the function
+ * @sent: the words that its caller passes
+ * @seen: the words that the function saw
  * @registered: set once the probe is in place
  */
 struct probe_nested {
@@ -202,7 +202,7 @@ static inline unsigned int probe_next_cpu(unsigned int cpu)
 
 void probe_by_agent(enum probe_agent agent, void (*act)(void));
 
-/* Room for a stack, and for what KASAN keeps of it. */
+/* The size of a stack, and of KASAN's shadow of it. */
 #define PROBE_SAVE_SIZE	(THREAD_SIZE + THREAD_SIZE / 8)
 
 void probe_call_at_top(void (*call)(void), void *top, void *save);
@@ -211,7 +211,7 @@ void probe_keep_frames(u8 *save, u8 *frames, size_t size);
 void probe_put_frames_back(u8 *save, u8 *frames, size_t size);
 
 void probe_call_in(enum probe_context context, void (*call)(void));
-enum probe_context probe_context(unsigned long room);
+enum probe_context probe_context(unsigned long depth);
 
 /* IRQ_WORK_INIT_HARD() is of v5.11. */
 #ifdef IRQ_WORK_INIT_HARD

@@ -19,12 +19,12 @@
 
 /**
  * struct storm_caller - what one caller counts; nobody else writes to it
- * @calls: of the probed function
+ * @calls: calls of the probed function
  * @handler: runs of the handler
  * @target: runs of the function
  * @corrupt: of these, with the stacked argument as the handler left it
- * @wrong: runs of either with an argument that was not passed
- * @at_once: handlers that were running while one of these was, itself included
+ * @wrong: runs of handler or function with an argument that was not passed
+ * @at_once: most handlers that ran at the same time as one of these, included
  */
 struct storm_caller {
 	long calls;
@@ -97,7 +97,7 @@ static struct policy_jprobe storm_jprobe = {
 
 static __probed void storm_call(void)
 {
-	/* A task that may migrate calls only while nobody else does. */
+	/* A task that may migrate is the only caller. */
 	struct storm_cpu *cpu = raw_cpu_ptr(&storm_cpus);
 	struct storm_caller *caller = hardirq_count() ? &cpu->irq : &cpu->task;
 	long n = ++caller->calls;
@@ -111,7 +111,7 @@ static void storm_interrupt(void *sender)
 	struct storm_cpu *cpu = sender;
 
 	storm_call();
-	/* What was counted comes before the end of the wait. */
+	/* The counts must be visible before the wait ends. */
 	smp_store_release(&cpu->interrupting, 0);
 }
 
@@ -131,7 +131,7 @@ static int storm_task(void *data)
 		}
 		cond_resched();
 	}
-	/* What follows the wait comes after what was counted. */
+	/* Loads after the wait must see the counts. */
 	while (smp_load_acquire(&cpu->interrupting))
 		cpu_relax();
 	return 0;
@@ -180,7 +180,7 @@ static void put_caller(int cpu, enum probe_context context,
 		  caller->at_once);
 }
 
-/* Where one call in a context hits, while nobody else calls. */
+/* Records the stack at a hit in a context, while there is no other caller. */
 static void put_stack(enum probe_context context)
 {
 	probe_call_in(context, storm_call);
@@ -211,11 +211,11 @@ static void blow(unsigned int milliseconds)
 }
 
 /**
- * probe_storm - have all CPUs hit one jprobe, and write down what came of it
- * @policy: the jprobe's
- * @milliseconds: how long
+ * probe_storm - have all CPUs hit one jprobe, and record the counts
+ * @policy: the jprobe's policy
+ * @milliseconds: how long the CPUs call the function
  *
- * Return: 0 or the error of what could not be set up.
+ * Return: 0, or an error where the storm could not be set up.
  */
 int probe_storm(const struct stack_policy *policy, unsigned int milliseconds)
 {

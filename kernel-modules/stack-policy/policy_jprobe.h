@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A jprobe whose stack policy can be chosen, as either engine has it: the port,
+ * A jprobe whose stack policy can be chosen, from either engine: the port,
  * or the kernel's own jprobes.  Each defines struct policy_jprobe.
  */
 #ifndef POLICY_JPROBE_H
@@ -17,7 +17,7 @@
  *	counted in the kprobe's nmissed
  * @skipped: of these, hits on which the policy skipped the handler
  * @stack: the stack at the last hit that was not missed, on any CPU
- * @told: true where the engine tells the following
+ * @known: true where the engine knows the following
  * @saved: bytes saved at that hit, -1 if it was skipped
  * @overflow: bytes written past the save buffer at that hit
  */
@@ -26,7 +26,7 @@ struct jprobe_stat {
 	atomic_long_t missed;
 	atomic_long_t skipped;
 	struct stack_hit stack;
-	bool told;
+	bool known;
 	long saved;
 	unsigned long overflow;
 };
@@ -53,7 +53,7 @@ void unregister_policy_jprobe(struct policy_jprobe *jp);
 /**
  * policy_jprobe_reset - forget what was counted, and follow another policy
  * @jp: registered, and not being hit
- * @policy: from now on
+ * @policy: the policy for further hits
  *
  * Return: 0, or -EINVAL as register_policy_jprobe().
  */

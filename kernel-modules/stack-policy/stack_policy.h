@@ -17,7 +17,7 @@
 #include <asm/irq.h>
 #include <asm/memory.h>
 
-/* Up to v4.13 the kernel leaves 16 bytes at a stack's end to itself. */
+/* Up to v4.13 the kernel reserves 16 bytes at a stack's end. */
 #ifdef THREAD_START_SP
 #define STACK_TOP_OFFSET	THREAD_START_SP
 #else
@@ -43,7 +43,7 @@ enum stack_policy_kind {
  * struct stack_policy - what one probe saves
  * @kind: the rule that computes the window
  * @size: bytes of save buffer, for the rules that do not fix it themselves
- * @unguarded: nobody looks for bytes behind that buffer
+ * @unguarded: bytes that were written past that buffer are not counted
  */
 struct stack_policy {
 	enum stack_policy_kind kind;
@@ -56,8 +56,8 @@ struct stack_policy {
  * @sp: stack pointer, at the first stacked argument
  * @fp: frame pointer (x29), still the caller's
  * @top: where the kernel's own frames begin on the stack that @sp lies on
- * @irq: true on any stack but the current task's; of these a probe is meant
- *	to be hit on the per-CPU interrupt stack only
+ * @irq: true on any stack but the current task's; of these, cases hit probes
+ *	on the per-CPU interrupt stack only
  */
 struct stack_hit {
 	unsigned long sp;
@@ -89,27 +89,27 @@ static inline bool stack_policy_fp_valid(const struct stack_hit *hit)
 }
 
 /*
- * Bytes to save from SP upwards, or -1 where the policy skips the hook.
+ * Bytes to save from SP upwards, or -1 where the policy skips the handler.
  */
 static inline long stack_policy_window(const struct stack_policy *policy,
 				       const struct stack_hit *hit)
 {
-	unsigned long room = hit->top - hit->sp;
+	unsigned long depth = hit->top - hit->sp;
 	unsigned long size = policy->size;
 
 	switch (policy->kind) {
 	case STACK_POLICY_FIXED:
-		return min(size, room);
+		return min(size, depth);
 	case STACK_POLICY_V15:
-		/* As posted: the interrupt stack is not held to the buffer. */
+		/* As posted: the interrupt stack has no such limit. */
 		return min_t(unsigned long, hit->irq ? IRQ_STACK_SIZE : size,
-			     room);
+			     depth);
 	case STACK_POLICY_FP_DELTA:
 		if (!stack_policy_fp_valid(hit) || hit->fp - hit->sp > size)
 			return -1;
 		return hit->fp - hit->sp;
 	case STACK_POLICY_THREAD_SIZE:
-		return room;
+		return depth;
 	default:
 		return 0;
 	}
@@ -150,11 +150,11 @@ static inline size_t stack_guard_extent(const struct stack_policy *policy,
 					const struct stack_hit *hit)
 {
 	size_t buffer = stack_policy_buffer(policy);
-	size_t room = hit->top - hit->sp;
+	size_t depth = hit->top - hit->sp;
 
-	if (policy->unguarded || room <= buffer)
+	if (policy->unguarded || depth <= buffer)
 		return 0;
-	return min_t(size_t, room - buffer, STACK_GUARD_SIZE);
+	return min_t(size_t, depth - buffer, STACK_GUARD_SIZE);
 }
 
 /* @save is the buffer, and the guard behind it. */

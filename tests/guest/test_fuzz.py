@@ -56,7 +56,7 @@ def test_the_same_seed_gives_the_same_records(kernel: Kernel, catalog: Catalog) 
 @pytest.mark.parametrize(
     ("old", "new", "variant"),
     [
-        ("return min(size, room);", "return min(size - 1, room);", "fixed-64"),
+        ("return min(size, depth);", "return min(size - 1, depth);", "fixed-64"),
         ("return hit->fp - hit->sp;", "return hit->fp - hit->sp + 8;", "fp-delta"),
     ],
 )

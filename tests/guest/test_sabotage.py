@@ -33,8 +33,8 @@ CORE = "probe-targets/core.c"
 def test_a_policy_that_is_one_byte_off(broken: Broken, wrong: str, case: str) -> None:
     result = broken(
         POLICY,
-        "return min(size, room);",
-        f"return min({wrong}, room);",
+        "return min(size, depth);",
+        f"return min({wrong}, depth);",
         cases=[case],
         variants=["fixed-128"],
     )
@@ -46,8 +46,8 @@ def test_a_policy_that_is_one_byte_off(broken: Broken, wrong: str, case: str) ->
 def test_the_overflow_fix_left_out(broken: Broken) -> None:
     result = broken(
         POLICY,
-        "case STACK_POLICY_FIXED:\n\t\treturn min(size, room);",
-        "case STACK_POLICY_FIXED:\n\t\treturn room;",
+        "case STACK_POLICY_FIXED:\n\t\treturn min(size, depth);",
+        "case STACK_POLICY_FIXED:\n\t\treturn depth;",
         cases=["irq-read-only"],
         variants=["fixed-128"],
     )
@@ -58,7 +58,7 @@ def test_a_window_that_is_not_clipped_at_the_stacks_top(broken: Broken) -> None:
     """The page above a stack is not mapped, so one byte too many kills the kernel."""
     result = broken(
         POLICY,
-        "return min(size, room);",
+        "return min(size, depth);",
         "return size;",
         cases=["top-stack-9", "stack-9"],
         variants=["fixed-64"],

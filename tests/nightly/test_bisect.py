@@ -28,7 +28,7 @@ def test_a_policy_that_one_release_breaks(tmp_path: Path) -> None:
         tmp_path / "project",
         "stack_policy.h",
         (include, f"#include <generated/utsrelease.h>\n{include}"),
-        ("return min(size, room);", f"return min({only} ? 64 : size, room);"),
+        ("return min(size, depth);", f"return min({only} ? 64 : size, depth);"),
     )
     file = written(tmp_path, kernels=[f"debian:{newest}"], cases=["stack-25"])
     status, told, night = play(

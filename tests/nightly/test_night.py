@@ -71,7 +71,7 @@ def broken(folder: Path, name: str, *changes: tuple[str, str]) -> Path:
 
 def sabotaged(folder: Path) -> Path:
     """One in which a policy of 128 bytes saves 64."""
-    change = ("return min(size, room);", "return min(size == 128 ? 64 : size, room);")
+    change = ("return min(size, depth);", "return min(size == 128 ? 64 : size, depth);")
     return broken(folder, "stack_policy.h", change)
 
 

@@ -27,7 +27,7 @@ BATCH = 20
 # Before each of two points, the least of so many batches counts: signatures differ.
 LAST = 5
 # Two points of a run, in signatures; what is kept for a batch and for some types is there at both.
-EARLY, LATE = 100, 200
+EARLY, LATE = 140, 280
 # So much more may be kept at the later one for each signature between, in bytes.
 MOST = 500
 # Below the stack's top, in bytes.
