@@ -261,7 +261,7 @@ def test_what_enters_from_the_guest() -> None:
     introduction = b"guest release=6.1 thread_size=4096 irq_stack_size=4096 cases=1\n"
     parser.feed(sealed(introduction + b"end seq=0 crc=0\n"))
     for text, why in (
-        (bad, "are no text"),
+        (bad, "are not ASCII"),
         (bad.decode("ascii", "ignore").encode() + b".", "text='"),
     ):
         said = b"play seq=1 line=stack-9 none 0\nerror text=" + text + b"\nend seq=1 crc=0\n"
