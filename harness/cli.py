@@ -57,7 +57,7 @@ class Command(Protocol):
     EXAMPLE: str
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add what it takes."""
+        """Add the command's options and arguments."""
 
     def run(self, options: argparse.Namespace) -> int:
         """Do it; returns the exit status, or raises HarnessError."""
@@ -141,9 +141,9 @@ def parser() -> _Parser:
             epilog=f"example: {command.EXAMPLE}",
         )
         command.arguments(added)
-        # Some commands tell of the others.
+        # Some commands list the others.
         added.set_defaults(run=command.run, parser=top, own=added)
-    # The status as a command's caller is told it; repro has an option for another way.
+    # How the status is passed to the caller; repro has an option that changes it.
     top.set_defaults(ends=int)
     return top
 
@@ -164,7 +164,7 @@ def _main(words: Sequence[str]) -> int:
             return status
     except SystemExit as error:
         if words[:1] == ["repro"] and "--bisect" in words:
-            # It was not understood, so there are no options to tell.
+            # The command line was not understood, so there are no options to look at.
             raise SystemExit(repro.for_git(int(error.code or 0))) from None
         raise
     except KeyboardInterrupt as interrupt:
@@ -185,7 +185,7 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
 
 
 def _check_options(top: _Parser, words: Sequence[str]) -> None:
-    """End at a misspelt option, which argparse would pass over to tell what is missing then."""
+    """End at a misspelt option, where argparse would report what is missing without it."""
     own = top
     for word in itertools.takewhile(lambda word: word != "--", words):
         if not own.takes(word):
@@ -201,7 +201,7 @@ def _command(top: _Parser, word: str) -> _Parser | None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Run the command, tell what ends it, and leave nothing behind."""
+    """Run the command, report what ends it, and leave nothing behind."""
     try:
         return _status(options)
     finally:
@@ -228,9 +228,9 @@ def _status(options: argparse.Namespace) -> int:
     except Exception as error:
         from harness import fault
 
-        told = fault.foreseen(error) or _own_fault(error)
-        _complain(told.sentence, told.hint, error)
-        return told.exit_status
+        reported = fault.foreseen(error) or _own_fault(error)
+        _complain(reported.sentence, reported.hint, error)
+        return reported.exit_status
     return status
 
 
@@ -239,12 +239,12 @@ def _own_fault(error: Exception) -> OwnFault:
     from harness.run import logs
 
     if not isinstance(error, OwnFault):
-        return fault.told(error, logs.begun)
+        return fault.reported(error, logs.begun)
     if not isinstance(error.__cause__, Exception):
         return error
     # What it says is how far the command came.
-    told = fault.told(error.__cause__, logs.begun)
-    whole = OwnFault(f"{told.sentence} {error.sentence}", f"{told.hint}  {error.hint}".strip())
+    cause = fault.reported(error.__cause__, logs.begun)
+    whole = OwnFault(f"{cause.sentence} {error.sentence}", f"{cause.hint}  {error.hint}".strip())
     whole.exit_status = error.exit_status
     return whole
 

@@ -73,7 +73,7 @@ class UntrustedArchiveError(ArchiveError):
 
 
 class BuildError(HarnessError):
-    """Modules do not compile."""
+    """The test modules do not compile for a kernel."""
 
     exit_status = Exit.USAGE
 
@@ -107,7 +107,7 @@ class KernelFault(HarnessError):
 
 
 class KernelDied(KernelFault):
-    """Panic, oops or BUG."""
+    """The kernel died of a panic, an oops or a BUG."""
 
 
 class KernelHung(KernelFault):

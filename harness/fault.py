@@ -23,12 +23,12 @@ from harness.host import blame, home, tool
 KEPT = 20
 _PROGRAMS = ("qemu-system-aarch64", "aarch64-linux-gnu-gcc", "make")
 _BEGIN = "A fault of this program's own"
-_HINT = "Report it with that file, which tells where; it names paths and options of yours."
+_HINT = "Report it with that file, which has the traceback; it names paths and options of yours."
 
 
-def told(error: Exception, logs: Sequence[Path] = ()) -> OwnFault:
+def reported(error: Exception, logs: Sequence[Path] = ()) -> OwnFault:
     """
-    Write the report on an error that nobody foresaw, and say in a sentence where it lies.
+    Write the report on an unexpected error; the sentence returned names its file.
 
     `logs` are the folders of the runs that it came in.  Without a place for the report,
     the traceback goes to standard error.
@@ -46,8 +46,8 @@ def told(error: Exception, logs: Sequence[Path] = ()) -> OwnFault:
     return OwnFault(f"{sentence} A report is in {file}.", _HINT)
 
 
-def is_told_by(text: str) -> bool:
-    """Whether it is what told() says."""
+def is_reported_in(text: str) -> bool:
+    """Whether a sentence is one of reported()."""
     return text.startswith(_BEGIN)
 
 
@@ -85,7 +85,7 @@ def _lines(error: Exception, logs: Sequence[Path]) -> Iterator[str]:
 
 
 def _distributions() -> list[str]:
-    """What this program is installed with."""
+    """Return the names of the distributions that this program requires."""
     try:
         required = importlib.metadata.requires("jprobe-harness") or []
     except importlib.metadata.PackageNotFoundError:
@@ -101,5 +101,5 @@ def _version(program: str) -> str:
 
 
 def _without_passwords(command: str) -> str:
-    """A store's URL may have one."""
+    """Return a command line with the passwords in URLs of stores left out."""
     return re.sub(r"(://[^/@\s]*):[^/@\s]*@", r"\1:...@", command)

@@ -31,7 +31,7 @@ class Archive(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """config.yaml"""
+    """The content of config.yaml in the user's folder of settings."""
 
     archive: Archive = Archive()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A guest that tells something else than happened, in one record of a boot."""
+"""A guest that records something else than happened, in one record of a boot."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Mutated:
     # From 0.
     index: int
     records: tuple[bytes, ...]
-    # The checksum is right, so that only what the record says can tell.
+    # The checksum is right, so that only what the record says can be wrong.
     sealed: bool
 
     @property

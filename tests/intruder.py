@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Tries what may lead to a guest, and tells by door what it got: nothing, where it was refused.
+Tries what may lead to a guest, and reports by door what it got: nothing, where it was refused.
 
 Run by whoever tries it, so it takes nothing but Python's own library.
 """

@@ -3,7 +3,7 @@
 What the model predicts of each case under each variant: python -m tests.predictions
 
 The file that it writes is compared with the model by tests/unit/test_predictions.py.  A line in
-it changes for a reason that the commit tells, never because the model said so.
+it changes for a reason that the commit gives, never because the model said so.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import argparse
 from contextlib import ExitStack
 
 from harness.commands.options import add_json, add_kernel, kernel_options
-from harness.commands.output import Progress, tell_json
+from harness.commands.output import Progress, report_json
 from harness.errors import ConfigError, Exit
 
 SUMMARY = "measure the whole job against a bare boot of the same kernel"
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
             report=progress.percent,
             step=lambda done: progress.step("paired runs", options.runs, done),
         )
-    tell_json(
+    report_json(
         options,
         lambda: {"schema": 1, "runs": options.runs, "rows": rows},
         lambda: terminal.print_rows(

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from harness.cases.catalog import Catalog
 from harness.commands.options import add_cc, add_json, add_kernel, add_variants, prepare
-from harness.commands.output import Progress, each_then, tell_json
+from harness.commands.output import Progress, each_then, report_json
 
 SUMMARY = "count the instructions that a jprobe's hit costs under each stack policy"
 EXAMPLE = "jprobe-harness cost --variant none --variant fixed-128 --variant thread-size"
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
             result, ended = error.result, error
     each_then(
         ended,
-        lambda: tell_json(
+        lambda: report_json(
             options, lambda: cost_report.document(result), lambda: cost_report.print_costs(result)
         ),
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 
 from harness.commands.options import add_json
-from harness.commands.output import tell_json
+from harness.commands.output import report_json
 from harness.errors import Exit
 from harness.host import doctor as examination
 
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
             command = examination.install_command(missing)
             print(f"\nInstall what is missing or will not do with: {' '.join(command)}")
 
-    tell_json(options, lambda: {"programs": rows, "missing_packages": missing}, show)
+    report_json(options, lambda: {"programs": rows, "missing_packages": missing}, show)
     return Exit.INFRASTRUCTURE if missing else Exit.AGREES
 
 

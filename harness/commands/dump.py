@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cases.catalog import Catalog
 from harness.commands.options import add_case_dir, add_json
-from harness.commands.output import tell_json
+from harness.commands.output import report_json
 from harness.errors import Exit
 from harness.host import stopping
 
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     found = crash.read(folder, boot)
     catalog = Catalog(options.case_dir)
     rows = [_row(catalog, found, cpu) for cpu in found.cpus]
-    tell_json(
+    report_json(
         options,
         lambda: {"schema": 1, "case": found.case, "cpus": rows},
         lambda: _print(found, rows),

@@ -19,7 +19,7 @@ from harness.commands.options import (
     count,
     resolve,
 )
-from harness.commands.output import Progress, each_then, tell_json, unwritable_folder, write
+from harness.commands.output import Progress, each_then, report_json, unwritable_folder, write
 from harness.errors import ConfigError
 from harness.toolchain.compiler import named
 
@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
                     on_round=lambda done: progress.step("simplifying", fuzzing.SHRINK_ROUNDS, done),
                 )
             except Exception as error:
-                # The failure itself is told all the same.
+                # The failure itself is reported all the same.
                 ended = error
     command = ""
     steps: list[Callable[[], None]] = []
@@ -109,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
     each_then(
         ended,
         *steps,
-        lambda: tell_json(
+        lambda: report_json(
             options,
             lambda: fuzz_report.document(campaign),
             lambda: fuzz_report.print_campaign(campaign, shrunk, command, options.all),

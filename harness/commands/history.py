@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Answers from what nights brought."""
+"""Answers questions from the results of past nightly runs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from harness.commands.options import add_json, add_store, count
-from harness.commands.output import tell_json
+from harness.commands.output import report_json
 from harness.errors import Exit
 
 if TYPE_CHECKING:
     from harness.nightly.compare import Place
     from harness.nightly.store import Store
 
-SUMMARY = "tell from past nights when cells changed, which flap, and what units took"
+SUMMARY = "show from past nightly runs when cells changed, which flap, and what units took"
 EXAMPLE = "jprobe-harness history cells --case stack-9 --variant none"
 
 NIGHTS = 30
@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=tuple(QUESTIONS),
         help="nights: each with its end; cells: when each changed; flapping: those that changed;"
         " time: what units took; cost: what a hit cost; baselines: who accepted what, and why;"
-        " prune: forget old nights",
+        " prune: forget old runs",
     )
     for name, metavar in (("kernel", "SPEC"), ("variant", "NAME"), ("case", "NAME")):
         parser.add_argument(
@@ -41,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=NIGHTS,
         metavar="N",
-        help=f"look at so many nights (default: {NIGHTS})",
+        help=f"look at so many nightly runs (default: {NIGHTS})",
     )
     add_store(parser)
     parser.add_argument(
@@ -49,7 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=KEPT,
         metavar="N",
-        help=f"of prune: so many nights stay, and those that were accepted (default: {KEPT})",
+        help=f"of prune: so many nightly runs stay, and those that were accepted (default: {KEPT})",
     )
     add_json(parser, "the answer")
 
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
 
     with Store(default_url() if options.store is None else options.store) as store:
         title, header, rows = QUESTIONS[options.what](store, options)
-    tell_json(
+    report_json(
         options,
         lambda: {"schema": 1, "rows": [dict(zip(header, row)) for row in rows]},
         lambda: terminal.print_rows(title, header, rows),
@@ -83,7 +83,7 @@ def _nights(store: Store, options: argparse.Namespace) -> Answer:
         units = f"{len(done)} of {len(store.units(night))}"
         rows.append((str(night.id), night.name, _when(night.started), units, took, night.shows))
     header = ("night", "matrix", "started", "units", "took", "shows")
-    return "nights, the newest first", header, rows
+    return "nightly runs, the newest first", header, rows
 
 
 def _baselines(store: Store, options: argparse.Namespace) -> Answer:
@@ -102,7 +102,7 @@ def _matches(place: Place, options: argparse.Namespace) -> bool:
 
 
 def _seen(store: Store, options: argparse.Namespace) -> Any:
-    """Nights, the oldest first, and what each saw."""
+    """Nightly runs, the oldest first, and what each saw."""
     nights = store.nights()[: options.last][::-1]
     return nights, [store.results(night) for night in nights]
 
@@ -132,7 +132,7 @@ def _flapping(store: Store, options: argparse.Namespace) -> Answer:
             cell = (place.kernel, place.compiler, place.variant, place.case)
             rows.append((*cell, str(len(found) - 1), words))
     header = ("kernel", "compiler", "variant", "case", "changes", "was")
-    return f"cells that changed in {len(results)} nights", header, rows
+    return f"cells that changed in {len(results)} nightly runs", header, rows
 
 
 def _time(store: Store, options: argparse.Namespace) -> Answer:

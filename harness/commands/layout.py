@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.cases.catalog import Catalog
 from harness.commands.options import add_json, add_kernel, add_selection, resolve
-from harness.commands.output import Progress, tell_json
+from harness.commands.output import Progress, report_json
 from harness.errors import Exit
 from harness.toolchain.compiler import named
 
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
             progress.step("compilers", len(compilers), len(results))
             built = modules.build(kernel, cases, compiler=compiler, report=progress.percent)
             results[name] = run(kernel, built, plan)
-    tell_json(
+    report_json(
         options,
         lambda: layout_report.document(results),
         lambda: layout_report.print_layouts(results),

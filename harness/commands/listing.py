@@ -7,7 +7,7 @@ import argparse
 
 from harness.cases.catalog import Catalog
 from harness.commands.options import add_case_dir, add_json
-from harness.commands.output import tell_json
+from harness.commands.output import report_json
 from harness.errors import Exit
 
 SUMMARY = "list kernels, variants or cases"
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         header = ("name", "arguments", "context", "shows")
         rows = [(c.name, c.signature, c.context.value, c.shows) for c in catalog.cases.values()]
-    tell_json(
+    report_json(
         options,
         lambda: [dict(zip(header, row)) for row in rows],
         lambda: terminal.print_rows(options.what, header, rows),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness import printable
 from harness.commands.options import add_json
-from harness.commands.output import tell_json
+from harness.commands.output import report_json
 from harness.errors import ConfigError, Exit
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.run import logs
 
     folder, about = logs.find(options.name)
-    tell_json(
+    report_json(
         options,
         lambda: {"schema": 1, "name": folder.name, "folder": folder, "about": about},
         lambda: _print_part(folder, options.part) if options.part else _print(folder, about),
@@ -76,7 +76,7 @@ def _print(folder: Path, about: About) -> None:
 
 
 def _show(file: Path) -> None:
-    """Without what a terminal would obey."""
+    """Print text without the escapes that a terminal would obey."""
     with file.open(encoding="utf-8", errors="replace", newline="\n") as stream:
         for line in stream:
             print(printable.shown(line), end="")

@@ -13,7 +13,7 @@ EXAMPLE = "jprobe-harness man | man -l -"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """It takes nothing."""
+    """Add nothing: the command has no options."""
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The regression job: plays a matrix, and tells what is not as it was accepted."""
+"""The regression job: plays a matrix, and reports what is not as it was accepted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.nightly_outputs import add_formats, recall, tell
+from harness.commands.nightly_outputs import add_formats, recall, report
 from harness.commands.options import add_store, count
 from harness.commands.output import Progress, each, each_then
 from harness.errors import ConfigError, Exit, HarnessError, InfrastructureError, is_foreseen
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from harness.nightly.matrix import Matrix
     from harness.nightly.night import Report, Step
     from harness.nightly.outputs.html import Past
-    from harness.nightly.store import Night, Store
+    from harness.nightly.store import NightlyRun, Store
     from harness.nightly.unit import Done, Unit
 
-SUMMARY = "play a matrix of kernels, variants and cases, remember it, and tell regressions"
+SUMMARY = "play a matrix of kernels, variants and cases, remember it, and report regressions"
 EXAMPLE = "jprobe-harness nightly configs/nightly/default.yaml"
 
 
@@ -48,12 +48,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on with the last night: do what is missing, or failed for no fault of a kernel's",
+        help="go on with the last run: do what is missing, or failed for no fault of a kernel's",
     )
     parser.add_argument(
         "--accept",
         metavar="WHY",
-        help="play nothing: hold later nights against the last one over this matrix",
+        help="play nothing: hold later nightly runs against the last one over this matrix",
     )
     parser.add_argument(
         "--bisect",
@@ -90,10 +90,10 @@ def run(options: argparse.Namespace) -> int:
                     found, past = _played(options, store, now)
                 except KeyboardInterrupt as stop:
                     each_then(
-                        stop, lambda: tell(options, *recall(store, store.night(now.id), options))
+                        stop, lambda: report(options, *recall(store, store.night(now.id), options))
                     )
                     raise
-            tell(options, found, past)
+            report(options, found, past)
         except Exception as error:
             failure = error
     each(
@@ -109,8 +109,8 @@ def _raise(failure: Exception | None) -> None:
         raise failure
 
 
-def _played(options: argparse.Namespace, store: Store, now: Night) -> tuple[Report, Past]:
-    """A night, or what was left of one, with what its formats need."""
+def _played(options: argparse.Namespace, store: Store, now: NightlyRun) -> tuple[Report, Past]:
+    """A nightly run, or what was left of one, with what its formats need."""
     from harness.nightly import cluster, night
 
     with ExitStack() as resources:
@@ -153,7 +153,7 @@ def _bisected(found: Report, executor: Executor, progress: Progress) -> Report:
 
 
 def _status(found: Report | None, failure: Exception | None) -> Exit:
-    """What the command ends with."""
+    """Return the exit status of the command."""
     if isinstance(failure, HarnessError):
         return failure.exit_status
     if failure and not is_foreseen(failure):
@@ -165,7 +165,7 @@ def _alarm(
     command: str | None, wanted: Matrix, found: Report | None, failure: Exception | None
 ) -> None:
     """
-    Have the user told of a night that does not end with status 0.
+    Notify the user of a nightly run that does not end with status 0.
 
     Raises InfrastructureError: an alarm that nobody hears is none.
     """
@@ -182,8 +182,8 @@ def _alarm(
     if done.returncode:
         raise InfrastructureError(
             f"The command of --notify ended with status {done.returncode};"
-            f" the night's is {status}.",
-            "The night itself is stored: see jprobe-harness history nights",
+            f" the nightly run's is {status}.",
+            "The nightly run itself is stored: see jprobe-harness history nights",
         )
 
 
@@ -192,9 +192,9 @@ def _accept(store: Store, wanted: Matrix, why: str) -> int:
     if not why.strip():
         raise ConfigError("--accept: say why.", "It stands in the history beside your name.")
     if not nights:
-        raise ConfigError("No night over this matrix is remembered.", "Play one first.")
+        raise ConfigError("No nightly run over this matrix is remembered.", "Play one first.")
     if len(store.stored(nights[0])) < len(wanted.units):
-        raise ConfigError(f"Night {nights[0].id} is incomplete.", "Go on with it: --resume")
+        raise ConfigError(f"Nightly run {nights[0].id} is incomplete.", "Go on with it: --resume")
     store.accept(nights[0], home.user(), why)
-    print(f"Night {nights[0].id} is what later ones are held against.")
+    print(f"Nightly run {nights[0].id} is what later ones are held against.")
     return Exit.AGREES

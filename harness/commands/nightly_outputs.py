@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tells a night on the terminal, and in the formats that the user asks for."""
+"""Reports a nightly run on the terminal, and in the formats that the user asks for."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from harness.commands.output import Output, as_json
 if TYPE_CHECKING:
     from harness.nightly.night import Report
     from harness.nightly.outputs.html import Past
-    from harness.nightly.store import Night, Store
+    from harness.nightly.store import NightlyRun, Store
 
-# Nights that a page looks back on.
+# Nightly runs that a page looks back on.
 PAST = 30
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What the formats are made from."""
+    """A nightly run with its past, from which the formats are made."""
 
     report: Report
     past: Past
@@ -105,8 +105,8 @@ def add_formats(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def recall(store: Store, now: Night, options: argparse.Namespace) -> tuple[Report, Past]:
-    """A night with as much of it, and of those before, as the formats need."""
+def recall(store: Store, now: NightlyRun, options: argparse.Namespace) -> tuple[Report, Past]:
+    """A nightly run with as much of it, and of those before, as the formats need."""
     from harness.nightly import night
     from harness.nightly.outputs.html import Past
 
@@ -117,9 +117,9 @@ def recall(store: Store, now: Night, options: argparse.Namespace) -> tuple[Repor
     return night.report(store, now, looks=whole), past
 
 
-def tell(options: argparse.Namespace, found: Report, past: Past) -> None:
+def report(options: argparse.Namespace, found: Report, past: Past) -> None:
     """Write what was asked for; the table too, unless that would be in its way."""
     from harness.nightly.outputs import summary
 
     night = Contents(found, past, options.origin or "")
-    output.tell(options, OUTPUTS, night, lambda night: summary.show(night.report, options.all))
+    output.report(options, OUTPUTS, night, lambda night: summary.show(night.report, options.all))

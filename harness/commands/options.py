@@ -145,7 +145,7 @@ def add_all(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all",
         action="store_true",
-        help="tell each difference by itself, in place of those of one kind together",
+        help="print each difference by itself, in place of those of one kind together",
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What commands tell while they run and write when they end."""
+"""What commands print while they run, and write when they end."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Output(Generic[T]):
     make: Callable[[T], bytes]
 
     def add(self, parser: argparse.ArgumentParser) -> None:
-        """The option."""
+        """Add the option that names the file."""
         parser.add_argument(
             f"--{self.name}",
             type=Target,
@@ -58,7 +58,7 @@ class Output(Generic[T]):
         )
 
 
-def tell(
+def report(
     options: argparse.Namespace, outputs: Sequence[Output[T]], result: T, show: Callable[[T], None]
 ) -> None:
     """
@@ -79,12 +79,12 @@ def tell(
         raise Stopped("all that there is was reported.") from None
 
 
-def tell_json(
+def report_json(
     options: argparse.Namespace, document: Callable[[], object], show: Callable[[], None]
 ) -> None:
     """The same for a command with no form but --json."""
     json = Output[None]("json", "", lambda _: as_json(document()))
-    tell(options, (json,), None, lambda _: show())
+    report(options, (json,), None, lambda _: show())
 
 
 def each(*steps: Callable[[], None]) -> None:

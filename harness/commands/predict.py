@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.cases.catalog import Catalog
 from harness.commands.options import add_json, add_selection
-from harness.commands.output import Target, tell_json, write
+from harness.commands.output import Target, report_json, write
 from harness.errors import ConfigError, Exit
 from harness.model.policy import Rule
 
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         for variant in variants
     ]
     document = {"schema": 1, "frame": frame.value, "softirq_stack": "interrupt"}
-    tell_json(
+    report_json(
         options,
         lambda: {**document, "predictions": rows},
         lambda: terminal.print_rows(

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tells a night that is remembered once more."""
+"""Reports once more a nightly run that is remembered."""
 
 from __future__ import annotations
 
 import argparse
 
-from harness.commands.nightly_outputs import add_formats, recall, tell
+from harness.commands.nightly_outputs import add_formats, recall, report
 from harness.commands.options import add_store, count
 from harness.errors import ConfigError
 
-SUMMARY = "tell a night that is remembered, in any format"
+SUMMARY = "report a nightly run that is remembered, in any format"
 EXAMPLE = "jprobe-harness report --html night.html"
 
 
@@ -30,7 +30,9 @@ def run(options: argparse.Namespace) -> int:
         elif nights := store.nights():
             now = nights[0]
         else:
-            raise ConfigError("No night is remembered.", "Play one: jprobe-harness nightly FILE")
+            raise ConfigError(
+                "No nightly run is remembered.", "Play one: jprobe-harness nightly FILE"
+            )
         found, past = recall(store, now, options)
-    tell(options, found, past)
+    report(options, found, past)
     return found.exit_status

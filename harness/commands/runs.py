@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands.options import add_json
-from harness.commands.output import tell_json
+from harness.commands.output import report_json
 from harness.errors import Exit
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     found = list(logs.runs())
     rows = [{"name": f.name, "folder": str(f), "kept": logs.is_kept(f), "about": a}
             for f, a in found]  # fmt: skip
-    tell_json(
+    report_json(
         options,
         lambda: {"schema": 1, "runs": rows},
         lambda: terminal.print_rows(
@@ -63,5 +63,5 @@ def _row(folder: Path, about: About) -> tuple[str, ...]:
     else:
         took = "was killed"
     judged = f"{about.agree} of {about.planned}" if about.planned else ""
-    kept = "yes" if logs.is_kept(folder) else "by a night" if logs.is_held(folder) else ""
+    kept = "yes" if logs.is_kept(folder) else "by a nightly run" if logs.is_held(folder) else ""
     return folder.name, about.kernel, judged, took, kept, shlex.join(about.command)

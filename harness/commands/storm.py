@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from harness.cases.catalog import Catalog
 from harness.commands.options import add_cc, add_json, add_kernel, add_variants, prepare, seconds
-from harness.commands.output import Progress, each_then, tell_json
+from harness.commands.output import Progress, each_then, report_json
 
 # As many as QEMU's virt machine has room for with its default interrupt controller.
 CPUS_MAX = 8
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
             result, ended = error.result, error
     each_then(
         ended,
-        lambda: tell_json(
+        lambda: report_json(
             options,
             lambda: storm_report.document(result),
             lambda: storm_report.print_storms(result),

@@ -65,7 +65,7 @@ class Cpu:
 
 @dataclass(frozen=True)
 class Crash:
-    """A dump."""
+    """A vmcore, opened with drgn's view of the kernel and its modules."""
 
     # The case that was played last.
     case: str
@@ -97,7 +97,7 @@ def _told_by(dump: Path) -> Iterator[None]:
         yield
     except (FaultError, LookupError, ValueError, OverflowError, ELFError, struct.error) as error:
         raise ConfigError(
-            f"{dump} does not tell what the jprobes were at: {error}.",
+            f"{dump} does not show what the jprobes were doing: {error}.",
             "The guest's memory may be damaged, or the file cut short.",
         ) from error
 
@@ -158,7 +158,7 @@ def _vmcoreinfo(dump: Path, place: str) -> bytes:
 
 
 def read(folder: Path, boot: int) -> Crash:
-    """What a dump tells of the jprobes."""
+    """What a dump shows of the jprobes."""
     places = _places(folder, boot)
     program = opened(folder, boot)
     if PORT not in places["sections"]:
@@ -212,12 +212,12 @@ def _per_cpu_offsets(program: Program, file: Path, sections: Mapping[str, int]) 
     """
     What the kernel adds to a per-CPU address, CPU by CPU.
 
-    Without debug information nobody tells where its table is; but the kernel told
+    Without debug information nothing says where its table is; but the kernel recorded
     our module, when it resolved the module's own references to it.
     """
     table = _resolved(program, _references(file, sections))
     if table is None:
-        raise ConfigError(f"{file.name} does not tell where the kernel's {OFFSETS} is.")
+        raise ConfigError(f"{file.name} does not record where the kernel's {OFFSETS} is.")
     while offset := program.read_u64(table):
         yield offset
         table += 8

@@ -55,7 +55,7 @@ class Debugged:
 
     The debugger comes through a `door`, or by QEMU's own socket, which is in a folder of this
     user's alone: who can reach it can do all that QEMU's monitor can, and there is no filter.
-    Raises GdbError where the guest does not tell its addresses, ConfigError for a
+    Raises GdbError where the guest does not report its addresses, ConfigError for a
     vmlinux of another kernel.
     """
 
@@ -85,7 +85,7 @@ class Debugged:
         """The file of the kernel's own symbols, and how far from there the kernel lies."""
         kernel = symbols.parse(self._ask("cat /proc/kallsyms"))
         if not kernel:
-            raise GdbError("The guest does not tell its kernel's symbols.")
+            raise GdbError("The guest does not report its kernel's symbols.")
         if vmlinux:
             return vmlinux, _offset(kernel, vmlinux, self._guest.kernel.spec)
         file = self._folder / "kernel.symbols"
@@ -111,7 +111,7 @@ class Debugged:
         return script
 
     def _describe(self, play: Play) -> dict[str, Any]:
-        """As harness/vm/jp.py reads it."""
+        """Return the play as harness/vm/jp.py reads it."""
         port = names(Engine.PORT)[0] if self._engine is Engine.PORT else None
         target = self._files[TARGETS].functions[symbol(play.case, "target")]
         return {

@@ -30,7 +30,7 @@ class Guest:
     Boots on entry and is gone on exit.
 
     Methods raise KernelDied, KernelHung or TestHung for the kernel's fault, and
-    KernelFault for a complaint of the kernel's that no play's outcome tells.
+    KernelFault for a complaint of the kernel's that no play's outcome has.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Guest:
         self._channel = channel
         self._resources = ExitStack()
         self._fault: KernelFault | None = None
-        # So many of the kernel's complaints have been told.
+        # So many of the kernel's complaints have been reported.
         self._told = 0
 
     def __enter__(self) -> Guest:
@@ -104,7 +104,7 @@ class Guest:
             raise self._fault
         self.check_quiet()
         try:
-            # A guest that is gone tells below what of.
+            # What a guest died of is raised below.
             with suppress(KernelDied):
                 self.session.send(line)
             return self.session.await_record(seconds)
@@ -118,7 +118,7 @@ class Guest:
         return splats
 
     def check_quiet(self) -> None:
-        """Raise KernelFault for a complaint of the kernel's that nobody was told of."""
+        """Raise KernelFault for a complaint of the kernel's that was not reported yet."""
         for splat in self._new_splats():
             if splat.kind.fatal:
                 self._fault = KernelDied(str(splat), see(str(self.logs)))
@@ -126,7 +126,7 @@ class Guest:
             raise KernelFault(f"The kernel complained: {splat}", see(str(self.logs)))
 
     def check(self) -> None:
-        """Raise what the kernel did wrong and nobody was told of; it has to answer."""
+        """Raise what the kernel did wrong and was not reported yet; the guest has to answer."""
         self.run(":")
 
     def play(self, variant: Variant, case: Case) -> Outcome:

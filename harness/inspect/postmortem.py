@@ -40,16 +40,16 @@ PLAY = (
 
 
 class DumpError(InfrastructureError):
-    """A dump cannot be written."""
+    """A dump cannot be written, for lack of space or as QEMU refuses."""
 
 
 def vmcore_of(run: Path, boot: int) -> Path:
-    """The dump of a boot."""
+    """Return the path of the dump of a boot."""
     return run / f"vmcore-{boot}"
 
 
 def places_of(run: Path, boot: int) -> Path:
-    """What the dump of a boot does not tell."""
+    """What is recorded of a boot because its dump does not have it."""
     return run / f"places-{boot}.json"
 
 
@@ -64,14 +64,14 @@ def check(kernel: Kernel) -> None:
 
 
 def note_places(session: Session, modules: Modules, log: BootLog) -> None:
-    """Keep what a dump does not tell; asks the guest, which must be idle."""
+    """Record what a dump does not have; asks the guest, which must be idle."""
 
     def ask(command: str) -> str:
         session.send(f"run {command}")
         ran = session.await_record(session.deadlines.play)
         if not isinstance(ran, Ran) or ran.status:
             raise InfrastructureError(
-                f"The guest does not tell what a dump needs: {ran}.",
+                f"The guest does not report what a dump needs: {ran}.",
                 "It needs CONFIG_KEXEC, for /sys/kernel/vmcoreinfo.",
             )
         return ran.output
@@ -167,7 +167,7 @@ class _Recorded:
         self._dump()
 
     def _on_death(self) -> None:
-        """Let it finish its words first."""
+        """Dump the guest, once the kernel has printed its last line."""
         heard: list[str] = []
         self.session.console.echo = heard.append
         deadline = time.monotonic() + LAST_SECONDS

@@ -25,8 +25,8 @@ from harness.run.repro import judge_record
 from harness.vm.terminal import ESCAPE, Terminal
 
 RECIPE = "shell"
-# Lets the user read an outcome.
-Tell = Callable[[Outcome], Sequence[str]]
+# Makes the lines in which a user reads an outcome.
+Render = Callable[[Outcome], Sequence[str]]
 
 
 def tables(catalog: Catalog) -> bytes:
@@ -71,11 +71,11 @@ def play_all(guest: Guest, plays: Sequence[Play], on_played: Callable[[int], Non
 class Host:
     """The host's side of a guest with a prompt: it hears, and judges what is played there."""
 
-    def __init__(self, guest: Guest, catalog: Catalog, tell: Tell) -> None:
+    def __init__(self, guest: Guest, catalog: Catalog, render: Render) -> None:
         self._guest = guest
         self._session = guest.session
         self._catalog = catalog
-        self._tell = tell
+        self._render = render
 
     def attend(self) -> None:
         """Hear what the guest has said."""
@@ -89,12 +89,12 @@ class Host:
             self._session.send(f"size {rows} {columns}")
 
     def _answer(self, record: Record) -> None:
-        """Do what was asked for in the guest, and tell it there, if it can hear."""
+        """Do what was asked for in the guest, and print it there while the guest lives."""
         lines, status = self._dump() if isinstance(record, DumpRequest) else self._judge(record)
         if self._guest.listens:
             for line in lines:
-                self._session.send(f"tell |{line}")
-            self._session.send(f"told {status}")
+                self._session.send(f"print |{line}")
+            self._session.send(f"exit {status}")
 
     def _dump(self) -> tuple[Sequence[str], int]:
         try:
@@ -111,7 +111,7 @@ class Host:
         except (HarnessError, KeyError, ValueError):
             return [f"'{record.line}' is none of the cases."], 2
         outcome = judge_record(play, record, self._guest.modules)
-        return self._tell(outcome), 0 if outcome.agrees else 1
+        return self._render(outcome), 0 if outcome.agrees else 1
 
     def _play(self, line: str) -> Play:
         """The play that the guest's line stands for."""

@@ -22,7 +22,7 @@ from harness.guest.records import HostKey
 from harness.inspect import shell
 from harness.inspect.console_pump import ConsolePump
 from harness.inspect.guest import Guest
-from harness.inspect.shell import Host, Tell
+from harness.inspect.shell import Host, Render
 from harness.kernel.kernel import Kernel
 from harness.modules.build import Modules
 from harness.run import boot
@@ -64,7 +64,7 @@ def reached(
     kernel: Kernel,
     modules: Modules,
     catalog: Catalog,
-    tell: Tell,
+    render: Render,
     config: Config = DEFAULT_CONFIG,
     deadlines: Deadlines = DEFAULT_DEADLINES,
     recipes: tuple[str, ...] = (),
@@ -96,12 +96,12 @@ def reached(
         # It came on a line that nobody else can write to, so it is to be trusted.
         host_key = guest.session.await_record(guest.session.deadlines.boot)
         if not isinstance(host_key, HostKey):
-            raise guest.session.protocol_fault("The guest did not tell its host key.")
+            raise guest.session.protocol_fault("The guest did not report its host key.")
         folder = guest.logs.folder
         key.write(folder / "id_ed25519")
         port = qmp.forwarded_port(guest.session.machine.qmp)
         file = write_config(folder, port, host_key.key, folder / "id_ed25519")
-        host = Host(guest, catalog, tell)
+        host = Host(guest, catalog, render)
         with (
             ConsolePump(guest.session, host.attend),
             Ssh(port, host_key.key, folder / "id_ed25519") as ssh,

@@ -40,7 +40,7 @@ PLAY = (
 
 
 class Witness:
-    """Has GDB sight each play."""
+    """An observer that has GDB sight each play."""
 
     testifies = True
 
@@ -54,7 +54,7 @@ class Witness:
             )
 
     def prepare(self, config: Config) -> Config:
-        """With QEMU's GDB stub."""
+        """Return the configuration with QEMU's GDB stub."""
         return dataclasses.replace(config, gdb=True)
 
     def records(
@@ -108,7 +108,7 @@ class _Sighted:
         self._session.send(f"run {module_elf.command(MODULE)}")
         ran = self._session.await_record(self._session.deadlines.play)
         if not isinstance(ran, Ran) or ran.status:
-            raise GdbError(f"The guest does not tell where {MODULE} is: {ran}.")
+            raise GdbError(f"The guest does not report where {MODULE} is: {ran}.")
         return module_elf.addresses(ran.output)
 
     def _check_module(self, address: int) -> None:
@@ -139,7 +139,7 @@ class _Sighted:
                 self._watch(following.case)
             self._gdb.resume()
         except GdbSilent:
-            # The guest hangs; the session tells what in it does.
+            # The guest hangs; the session finds out what in it does.
             session.wait(0)
             raise
         except GdbError:

@@ -30,7 +30,7 @@ from harness.run.session import Session
 
 RUN_SECONDS = 600
 
-# Runs the command as a user would, then tells its own peak, without QEMU's.
+# Runs the command as a user would, then prints its own peak, without QEMU's.
 _CHILD = """\
 import sys
 from harness.cli import main
@@ -43,7 +43,7 @@ sys.exit(status)
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that was timed."""
+    """One thing that was timed: seconds of each run, and their ratio to the bare boot."""
 
     name: str
     # Median wall time.

@@ -28,10 +28,10 @@ RETRIES = 1
 
 @dataclass(frozen=True)
 class CostOutcome:
-    """What came of a measurement."""
+    """The cost of a hit under one variant, or why it could not be measured."""
 
     variant: Variant
-    # None: the guest did not tell, and `reasons` says why.
+    # None if the guest recorded nothing; `reasons` says why.
     cost: CostRecord | None
     # Why it is not as it must be, in sentences.
     reasons: tuple[str, ...]
@@ -50,7 +50,7 @@ class CostOutcome:
 
 @dataclass(frozen=True)
 class CostResult:
-    """Measurements on one kernel."""
+    """The costs of all variants on one kernel."""
 
     release: str
     compiler: str
@@ -115,7 +115,7 @@ def run(kernel: Kernel, modules: Modules, variants: Sequence[Variant]) -> CostRe
 def _measure(
     setup: Setup, variants: Sequence[Variant], outcomes: list[CostOutcome]
 ) -> tuple[str, ...]:
-    """Add what comes of each, and tell what the kernel complains of."""
+    """Add the outcome of each, and note what the kernel complains of."""
     lines = [f"$ {v.policy.rule.value} {v.policy.size} {CALLS}" for v in variants]
     fault: tuple[str, ...] = ()
     splats: list[Splat] = []

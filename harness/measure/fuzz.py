@@ -154,7 +154,7 @@ def fingerprint(outcome: Outcome) -> str:
     """
     All that a play showed, the same in every boot.
 
-    Addresses are told as distances from SP.  What is left out are the bytes that
+    Addresses count as distances from SP.  What is left out are the bytes that
     hold addresses, the stack's height and what follows from it.
     """
     verdict = outcome.verdict

@@ -25,10 +25,10 @@ RETRIES = 1
 
 @dataclass(frozen=True)
 class StormOutcome:
-    """What came of a storm."""
+    """What one variant did in a storm, or why nothing is known of it."""
 
     variant: Variant
-    # None: the guest did not tell, and `reasons` says why.
+    # None if the guest recorded nothing; `reasons` says why.
     storm: Storm | None
     # Why it is not as it must be, in sentences.
     reasons: tuple[str, ...]
@@ -36,7 +36,7 @@ class StormOutcome:
 
 @dataclass(frozen=True)
 class StormResult:
-    """Storms on one kernel."""
+    """The storms of all variants on one kernel."""
 
     release: str
     compiler: str

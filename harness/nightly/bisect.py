@@ -24,7 +24,7 @@ Releases = Callable[[str], list[str]]
 
 @dataclass(frozen=True)
 class Turn:
-    """Between which two releases something changed."""
+    """The two releases between which something changed."""
 
     # None: the oldest that there is has it too.
     good: int | None
@@ -69,7 +69,7 @@ class Series:
 
 @dataclass(frozen=True)
 class _Tried:
-    """What one release has."""
+    """The regressions of one release, and whether all of it could be played."""
 
     signs: frozenset[tuple[Sort, Place]]
     # All of it could be had and played.
@@ -101,7 +101,7 @@ class Search:
         self._tried: dict[int, _Tried] = {}
 
     def turn(self, regression: Regression) -> Turn:
-        """Where a regression came in."""
+        """Return between which two releases a regression came in."""
 
         def is_bad(number: int) -> bool | None:
             if number not in self._tried:
@@ -139,23 +139,25 @@ def _kind(regression: Regression) -> UnitKind:
 
 
 def first_bad(report: Report, releases: Releases, work: Work) -> Report:
-    """The report, in which each regression of a series tells where it came in."""
+    """Return the report, with the release in which each regression of a series came in."""
     by_kernel: dict[tuple[str, str], list[Regression]] = {}
     for one in report.regressions:
         by_kernel.setdefault((one.place.kernel, one.place.compiler), []).append(one)
-    told: dict[Regression, str] = {}
+    origins: dict[Regression, str] = {}
     for found in by_kernel.values():
         try:
-            told |= _first_bad(report, found, releases, work)
+            origins |= _first_bad(report, found, releases, work)
         except InfrastructureError as error:
-            told |= dict.fromkeys(found, f"where it came in cannot be told: {error}")
-    return dataclasses.replace(report, regressions=[_told(one, told) for one in report.regressions])
+            origins |= dict.fromkeys(found, f"where it came in is not known: {error}")
+    return dataclasses.replace(
+        report, regressions=[_explained(one, origins) for one in report.regressions]
+    )
 
 
-def _told(regression: Regression, told: Mapping[Regression, str]) -> Regression:
-    if regression not in told:
+def _explained(regression: Regression, origins: Mapping[Regression, str]) -> Regression:
+    if regression not in origins:
         return regression
-    return dataclasses.replace(regression, details=(told[regression], *regression.details))
+    return dataclasses.replace(regression, details=(origins[regression], *regression.details))
 
 
 def _first_bad(
@@ -203,7 +205,7 @@ def _same(before: UnitEnvironment, now: UnitEnvironment) -> str:
 
 
 def sentence(series: Series, found: Turn) -> str:
-    """It in a sentence."""
+    """Return a turn in one sentence."""
     name = series.specs[found.bad].removeprefix("debian:")
     if found.good is None:
         first = f"{name} is the oldest release that the archive has whole, and is bad"

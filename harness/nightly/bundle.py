@@ -74,7 +74,7 @@ def keep(digest: str, data: bytes) -> None:
     if _digest(data) != digest:
         raise InfrastructureError(
             f"A file was damaged on its way: it is not {digest[:12]}.",
-            "Go on with the night: --resume",
+            "Go on with the nightly run: --resume",
         )
     cache.entry("blobs", digest, lambda folder: _write(folder, data))
 

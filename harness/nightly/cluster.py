@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whoever does a night's units: threads here, or the workers of a Dask scheduler."""
+"""Whoever does a nightly run's units: threads here, or the workers of a Dask scheduler."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Sender(Executor):
         self._users: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    # Nothing but units: a night submits nothing else.
+    # Nothing but units: a nightly run submits nothing else.
     def submit(  # type: ignore[override]
         self, function: Callable[[Unit], Done], unit: Unit
     ) -> Future[Done]:
@@ -73,7 +73,7 @@ class Sender(Executor):
     ) -> Done:
         """What a worker makes of a unit; raises InfrastructureError."""
         for _ in range(LOST):
-            # The same unit of another night is not the same: nothing is taken from a memory.
+            # The same unit of another nightly run is not the same: nothing is taken from a memory.
             task = self._client.submit(_work, function, unit, pure=False, retries=RETRIES)
             try:
                 done: Done = task.result()

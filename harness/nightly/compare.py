@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-A night against the accepted one: what is a regression.  Pure.
+A nightly run against the accepted one: what is a regression.  Pure.
 
 A verdict that differs, a new complaint of the kernel's, a cell that is gone, and a hit
 that costs more than it may.
@@ -16,7 +16,7 @@ from harness.nightly.unit import Cell, Complaint, Done, UnitKind
 
 
 class Sort(enum.Enum):
-    """Of regressions."""
+    """What kind of thing is not as it was accepted."""
 
     VERDICT = "verdict"
     GONE = "gone"
@@ -28,7 +28,7 @@ class Sort(enum.Enum):
 
 @dataclass(frozen=True)
 class Place:
-    """What is compared with itself in another night."""
+    """What is compared with itself in another nightly run."""
 
     kernel: str
     compiler: str
@@ -56,7 +56,7 @@ class Regression:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What one night saw of a cell, in all repetitions."""
+    """What one nightly run saw of a cell, in all repetitions."""
 
     cells: tuple[Cell, ...]
 
@@ -75,12 +75,12 @@ class _Seen:
         return " or ".join(sorted(set(words)))
 
     def beside(self, other: _Seen | None) -> str:
-        """In words that tell it from what it is compared with."""
+        """Return a version that differs from what it is compared with, in words."""
         return self.judged if other and other.words == self.words else self.words
 
 
 def _sign(cell: Cell) -> str:
-    """What two nights must have in common; reasons may name addresses."""
+    """What two nightly runs must have in common; reasons may name addresses."""
     return f"{cell.seen} {cell.agrees} {sorted(cell.damage.items())}"
 
 
@@ -117,7 +117,7 @@ def regressions(
     night: Sequence[Done], accepted: Sequence[Done] | None, growth: float = 0
 ) -> list[Regression]:
     """
-    What of a night is not as in the accepted one; without one, as predicted.
+    What of a nightly run is not as in the accepted one; without one, as predicted.
 
     Kernels that either of them did not try are not compared; a hit may cost `growth` per
     cent more.
@@ -170,7 +170,7 @@ def _verdicts(night: Sequence[Done], accepted: Sequence[Done]) -> Iterator[Regre
         seen = now.pop(place, None)
         if seen is None:
             if (place.kernel, place.compiler) in unfinished:
-                # The night is incomplete, which is no kernel's fault.
+                # The nightly run is incomplete, which is no kernel's fault.
                 continue
             yield Regression(Sort.GONE, place, before.words, "not played")
         elif not seen.signs <= before.signs:
@@ -189,7 +189,7 @@ def _unfinished(night: Sequence[Done]) -> set[tuple[str, str]]:
 
 
 def _spent(night: Sequence[Done]) -> dict[Place, float]:
-    """Instructions that a hit costs."""
+    """Return the instructions that a hit costs, by place."""
     return {
         Place(done.kernel, done.compiler, cost.variant): cost.instructions
         for done in night
@@ -205,8 +205,8 @@ def _costs(night: Sequence[Done], accepted: Sequence[Done], growth: float) -> It
         if place in now:
             if 100 * now[place] > before * (100 + growth):
                 more = 100 * (now[place] / before - 1)
-                told = f"{more:.1f} % more, where {growth:g} % are allowed"
-                yield Regression(Sort.COST, place, was, f"{now[place]:,.0f}", (told,))
+                change = f"{more:.1f} % more, where {growth:g} % are allowed"
+                yield Regression(Sort.COST, place, was, f"{now[place]:,.0f}", (change,))
         elif (place.kernel, place.compiler) not in unfinished:
             yield Regression(Sort.GONE, place, was, "not measured")
 
@@ -236,9 +236,9 @@ def _splats(night: Sequence[Done], accepted: Sequence[Done]) -> Iterator[Regress
 
 def changes(nights: Sequence[Sequence[Done]]) -> dict[Place, list[tuple[int, str]]]:
     """
-    Of each cell, in which nights it became what: index and words, the first one too.
+    Of each cell, in which nightly runs it became what: index and words, the first one too.
 
-    Nights come the oldest first; one that did not play a cell is passed over.
+    Nightly runs come the oldest first; one that did not play a cell is passed over.
     """
     found: dict[Place, list[tuple[int, str]]] = {}
     last: dict[Place, _Seen] = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a night is to cover: one file of configs/nightly."""
+"""What a nightly run is to cover: one file of configs/nightly."""
 
 from __future__ import annotations
 
@@ -65,16 +65,16 @@ class File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 @dataclass(frozen=True)
 class Matrix:
-    """A night's work."""
+    """The units that a nightly run consists of."""
 
-    # Of its file: nights of one name are held against each other.
+    # Of its file: nightly runs of one name are held against each other.
     name: str
     shows: str
     units: tuple[Unit, ...]
 
     @property
     def digest(self) -> str:
-        """Tells matrices apart."""
+        """Return a digest that differs when the matrix does."""
         return hashlib.sha256(msgspec.json.encode(self.units)).hexdigest()[:16]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Works through a night's units, and stores what comes of each as it comes."""
+"""Works through a nightly run's units, and stores what comes of each as it comes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.errors import ConfigError, Exit
 from harness.nightly import compare
 from harness.nightly.compare import Regression
 from harness.nightly.matrix import Matrix
-from harness.nightly.store import Baseline, Night, Store
+from harness.nightly.store import Baseline, NightlyRun, Store
 from harness.nightly.unit import Done, Unit, result
 from harness.nightly.worker import stop, work
 from harness.run import logs
@@ -21,9 +21,9 @@ from harness.run import logs
 
 @dataclass(frozen=True)
 class Report:
-    """A night, held against what was accepted."""
+    """A nightly run, held against what was accepted."""
 
-    night: Night
+    night: NightlyRun
     planned: tuple[Unit, ...]
     results: Sequence[Done]
     # None: nothing was accepted yet, so it is held against its predictions.
@@ -49,14 +49,14 @@ class Report:
     def exit_status(self) -> Exit:
         if self.regressions:
             return Exit.DIFFERS
-        if any(fault.is_told_by(text) for done in self.results for text in done.own_trouble):
+        if any(fault.is_reported_in(text) for done in self.results for text in done.own_trouble):
             return Exit.OWN_FAULT
         return Exit.AGREES if self.complete else Exit.INFRASTRUCTURE
 
 
 @dataclass(frozen=True)
 class Step:
-    """A night that is at work."""
+    """A nightly run that is at work."""
 
     # The unit that has just ended; None: it only begins.
     came: Done | None
@@ -69,24 +69,25 @@ class Step:
         return self.planned - len(self.left)
 
 
-def resumed(store: Store, matrix: Matrix) -> Night:
-    """The newest night over a matrix, where something of it is left to do."""
+def resumed(store: Store, matrix: Matrix) -> NightlyRun:
+    """The newest nightly run over a matrix, where something of it is left to do."""
     nights = (night for night in store.nights() if night.matrix == matrix.digest)
     newest = next(nights, None)
     if newest and len(store.stored(newest)) < len(matrix.units):
         return newest
     raise ConfigError(
-        "Nothing is left of the last night over this matrix, as it is now.", "Leave --resume out."
+        "Nothing is left of the last nightly run over this matrix, as it is now.",
+        "Leave --resume out.",
     )
 
 
 def spend(
     store: Store,
-    night: Night,
+    night: NightlyRun,
     executor: Executor,
     on_step: Callable[[Step], None] = lambda step: None,
 ) -> None:
-    """Do all of a night's units that are not stored yet."""
+    """Do all of a nightly run's units that are not stored yet."""
     units = store.units(night)
     stored = store.stored(night)
     left = {unit.name: unit for unit in units if unit.name not in stored}
@@ -106,7 +107,7 @@ def spend(
 
 
 def do(executor: Executor, unit: Unit) -> Done:
-    """What comes of a unit that belongs to no night."""
+    """Return the results of a unit that belongs to no nightly run."""
     try:
         return _came(unit, executor.submit(work, unit))
     except BaseException:
@@ -127,12 +128,12 @@ def _came(unit: Unit, future: Future[Done]) -> Done:
         now = time.time()
         trouble = f"{type(error).__name__}: {error}"
         if not fault.foreseen(error):
-            trouble = str(fault.told(error))
+            trouble = str(fault.reported(error))
         return result(unit, now, now, own_trouble=[trouble])
 
 
-def report(store: Store, night: Night, *, looks: bool = False) -> Report:
-    """Hold a night, maybe with all bytes, against the one of its name that was accepted last."""
+def report(store: Store, night: NightlyRun, *, looks: bool = False) -> Report:
+    """Hold a nightly run, maybe with all bytes, against the accepted one of its name."""
     planned = store.units(night)
     order = {unit.name: index for index, unit in enumerate(planned)}
     results = sorted(store.results(night, looks=looks), key=lambda done: order[done.unit])

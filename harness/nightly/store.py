@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-What nights brought, in a database: SQLite, or what else an SQLAlchemy URL names.
+What nightly runs brought, in a database: SQLite, or what else an SQLAlchemy URL names.
 
 A unit's result is stored in one transaction, once: whoever stores it again
 changes nothing.
@@ -56,11 +56,11 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True)
-class Night:
-    """One run over a matrix."""
+class NightlyRun:
+    """One nightly run over a matrix."""
 
     id: int
-    # Of the matrix, and what tells it from the same one before it was changed.
+    # The matrix, and a digest of its content.
     name: str
     matrix: str
     shows: str
@@ -71,7 +71,7 @@ class Night:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A night that others are held against."""
+    """A nightly run that others are held against."""
 
     night: int
     who: str
@@ -125,8 +125,8 @@ class Store:
         with _told(), self._engine.begin() as connection:
             yield connection
 
-    def begin(self, matrix: Matrix) -> Night:
-        """A new night."""
+    def begin(self, matrix: Matrix) -> NightlyRun:
+        """Store a new nightly run over a matrix."""
         units = msgspec.to_builtins(matrix.units)
         row = {"name": matrix.name, "matrix": matrix.digest, "shows": matrix.shows,
                "units": units, "started": time.time()}  # fmt: skip
@@ -134,7 +134,7 @@ class Store:
             (key,) = connection.execute(insert(tables.NIGHTS), row).inserted_primary_key or (0,)
         return self.night(key)
 
-    def finish(self, night: Night) -> None:
+    def finish(self, night: NightlyRun) -> None:
         """All of its units were tried, though some may have failed."""
         with self._transaction() as connection:
             connection.execute(
@@ -143,29 +143,31 @@ class Store:
                 .values(ended=time.time())
             )
 
-    def night(self, number: int) -> Night:
-        """By its number; raises ConfigError."""
+    def night(self, number: int) -> NightlyRun:
+        """Return a nightly run by its number; raises ConfigError."""
         found = [night for night in self.nights() if night.id == number]
         if not found:
-            raise ConfigError(f"There is no night {number}.", "See: jprobe-harness history nights")
+            raise ConfigError(
+                f"There is no nightly run {number}.", "See: jprobe-harness history nights"
+            )
         return found[0]
 
-    def nights(self) -> list[Night]:
-        """All, the newest first."""
-        columns = (tables.NIGHTS.c[name] for name in Night.__dataclass_fields__)
+    def nights(self) -> list[NightlyRun]:
+        """Return all nightly runs, the newest first."""
+        columns = (tables.NIGHTS.c[name] for name in NightlyRun.__dataclass_fields__)
         with self._transaction() as connection:
             rows = connection.execute(select(*columns).order_by(tables.NIGHTS.c.id.desc())).all()
-        return [Night(*row) for row in rows]
+        return [NightlyRun(*row) for row in rows]
 
-    def units(self, night: Night) -> tuple[Unit, ...]:
-        """What it was to do."""
+    def units(self, night: NightlyRun) -> tuple[Unit, ...]:
+        """Return the units that a nightly run consists of."""
         with self._transaction() as connection:
             rows = connection.execute(
                 select(tables.NIGHTS.c.units).where(tables.NIGHTS.c.id == night.id)
             )
             return msgspec.convert(rows.scalar_one(), type=tuple[Unit, ...])
 
-    def add(self, night: Night, done: Done) -> None:
+    def add(self, night: NightlyRun, done: Done) -> None:
         """
         Store what came of a unit, unless it was done before.
 
@@ -180,7 +182,7 @@ class Store:
                 with self._transaction() as connection:
                     self._add(connection, night, done)
 
-    def _add(self, connection: Connection, night: Night, done: Done) -> None:
+    def _add(self, connection: Connection, night: NightlyRun, done: Done) -> None:
         done = _storable(done)
         same = (tables.UNITS.c.night == night.id) & (tables.UNITS.c.name == done.unit)
         stored = connection.execute(select(tables.UNITS).where(same)).mappings().one_or_none()
@@ -212,14 +214,14 @@ class Store:
                 brought = [{"unit": unit, **msgspec.to_builtins(one)} for one in found]
                 connection.execute(insert(table), brought)
 
-    def stored(self, night: Night) -> set[str]:
+    def stored(self, night: NightlyRun) -> set[str]:
         """The names of its units that are done; our own failures do not count."""
         columns = (tables.UNITS.c.name, tables.UNITS.c.own_trouble)
         with self._transaction() as connection:
             rows = connection.execute(select(*columns).where(tables.UNITS.c.night == night.id))
             return {name for name, own_trouble in rows if not own_trouble}
 
-    def results(self, night: Night, *, looks: bool = False) -> list[Done]:
+    def results(self, night: NightlyRun, *, looks: bool = False) -> list[Done]:
         """What came of its units, in their order; with all bytes, where `looks` says so."""
         with self._transaction() as connection:
             units = connection.execute(
@@ -260,7 +262,7 @@ class Store:
 
     def prune(self, keep: int) -> int:
         """
-        Forget all nights but the last so many, and those that were accepted; how many went.
+        Forget all nightly runs but the last so many, and those that were accepted; how many went.
 
         Their logs go with them, where they are this machine's.
         """
@@ -280,14 +282,14 @@ class Store:
             logs.release(folder)
         return int(gone)
 
-    def accept(self, night: Night, who: str, why: str) -> None:
-        """Hold later nights against this one."""
+    def accept(self, night: NightlyRun, who: str, why: str) -> None:
+        """Have later nightly runs compared with this one."""
         row = {"night": night.id, "who": who, "why": why, "accepted": time.time()}
         with self._transaction() as connection:
             connection.execute(insert(tables.BASELINES), row)
 
     def baselines(self, name: str | None = None) -> list[Baseline]:
-        """Who accepted what, the newest first; of a matrix's nights alone, where it is named."""
+        """Who accepted what, the newest first; only for a matrix's own runs, where one is named."""
         columns = (tables.BASELINES.c[field] for field in Baseline.__dataclass_fields__)
         query = select(*columns).join(tables.NIGHTS).order_by(tables.BASELINES.c.id.desc())
         if name is not None:
@@ -318,7 +320,7 @@ def _engine(url: URL) -> Engine:
         def on_connect(connection: object, record: object) -> None:
             cursor = connection.cursor()  # type: ignore[attr-defined]
             cursor.execute("PRAGMA foreign_keys=ON")
-            # A reader does not keep a night from storing.
+            # A reader does not keep a nightly run from storing.
             cursor.execute("PRAGMA journal_mode=WAL")
             cursor.close()
 

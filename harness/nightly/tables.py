@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The tables that nights are stored in."""
+"""The tables that nightly runs are stored in."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NIGHTS = Table(
     Column("name", String(100), nullable=False),
     Column("matrix", String(16), nullable=False),
     Column("shows", Text, nullable=False),
-    # As JSON, so that a night can be gone on with.
+    # As JSON, so that a nightly run can be gone on with.
     Column("units", JSON, nullable=False),
     Column("started", Float, nullable=False),
     Column("ended", Float),
@@ -53,7 +53,7 @@ UNITS = Table(
     Column("logs", Text, nullable=False),
     UniqueConstraint("night", "name"),
 )
-# What most nights see again: bytes and pictures.
+# What most nightly runs see again: bytes and pictures.
 LOOKS = Table(
     "look",
     METADATA,

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-A part of a night's work, and what came of it.
+A part of a nightly run's work, and what came of it.
 
 Plain data, so that it travels between processes and machines as JSON.
 """
@@ -16,7 +16,7 @@ from harness.model.policy import Policy
 
 
 class UnitKind(enum.Enum):
-    """Of work."""
+    """What a unit does: judges cells, draws random signatures, or measures costs."""
 
     CELLS = "cells"
     FUZZ = "fuzz"
@@ -29,7 +29,7 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     spec: str
     release: str
     version: str
-    # Of the kernel, as the harness tells kernels apart, and of the modules.
+    # The harness's keys of the kernel, and of the modules.
     key: str
     modules_key: str
     engine: str
@@ -69,17 +69,17 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Tells it from the night's others, and finds it in another night."""
+        """Return its name, by which it is found in another nightly run."""
         return f"{self.kernel} {self.compiler} {self.kind.value} {self.repetition}"
 
 
 class UnitEnvironment(msgspec.Struct, frozen=True, kw_only=True):
-    """What took part."""
+    """The kernel and the tools that took part in a unit."""
 
     release: str
     # Of the package or tree.
     version: str
-    # Of the kernel, as the harness tells kernels apart, and as its linker does.
+    # The harness's key of the kernel, and its linker's build ID.
     key: str
     build_id: str = ""
     engine: str
@@ -93,7 +93,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
 
     # Start, end and name of what lies there.
     parts: list[tuple[int, int, str]]
-    # Up to here it was saved; -1 where the handler was skipped, None: not told.
+    # Up to here it was saved; -1 if the handler was skipped, None if it is not known.
     saved: int | None
     # Ranges that the probed function or the caller found wrong.
     corrupt: list[tuple[int, int]]
@@ -126,7 +126,7 @@ class HitCost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Complaint(msgspec.Struct, frozen=True, kw_only=True):
-    """One splat of the kernel's."""
+    """One splat of the kernel's, and the cell during which it came."""
 
     kind: str
     title: str
@@ -139,14 +139,14 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a unit."""
+    """The results of a unit."""
 
     unit: str
     kernel: str
     compiler: str
     kind: UnitKind
     repetition: int
-    # None: the kernel could not be had or built.
+    # None if the kernel could not be had or built.
     facts: UnitEnvironment | None = None
     cells: list[Cell] = []
     complaints: list[Complaint] = []
@@ -174,7 +174,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def result(unit: Unit, started: float, ended: float, **fields: Any) -> Done:
-    """What came of a unit: no more than `fields` say."""
+    """Return the results of a unit that `fields` give."""
     return Done(
         unit=unit.name,
         kernel=unit.kernel,
@@ -189,7 +189,7 @@ def result(unit: Unit, started: float, ended: float, **fields: Any) -> Done:
 
 def again(failed: Done, done: Done) -> Done:
     """
-    What came of a unit that was done again, as our own tools had failed.
+    Return the results of a unit that was done again, as our own tools had failed.
 
     What the kernel did in the first attempt stands, whatever it did in the second.
     """

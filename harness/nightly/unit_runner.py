@@ -54,14 +54,14 @@ def perform(unit: Unit) -> Done:
     """
     Play the unit's cells or random signatures, or measure costs.
 
-    What keeps it from that is told in the result, not raised.
+    What keeps it from that is in the result, and not raised.
     """
     started = time.time()
     try:
         with blame.explaining():
             found = _MAKERS[unit.kind](unit)
     except Exception as error:
-        return failed(unit, fault.foreseen(error) or fault.told(error, logs.begun), started)
+        return failed(unit, fault.foreseen(error) or fault.reported(error, logs.begun), started)
     return result(unit, started, time.time(), **found)
 
 
@@ -71,7 +71,7 @@ def _as_far_as_it_came(run: Callable[[], T]) -> tuple[T, list[str]]:
         return run(), []
     except Broken as broken:
         assert isinstance(broken.__cause__, Exception)
-        return broken.result, [str(fault.told(broken.__cause__, logs.begun))]
+        return broken.result, [str(fault.reported(broken.__cause__, logs.begun))]
 
 
 def check(unit: Unit) -> None:
@@ -117,7 +117,7 @@ def _prepare(unit: Unit) -> job.Prepare:
 
 
 def _quietly(what: str, percent: float) -> None:
-    """Nobody watches a unit."""
+    """Take no progress, as nobody watches a unit."""
 
 
 def _options(unit: Unit) -> Options:

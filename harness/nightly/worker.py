@@ -27,7 +27,7 @@ RETRIES = 1
 LAST_WORDS = 300
 # Between two looks at whether the unit is still wanted.
 LOOK_SECONDS = 1.0
-# Tells that; a cluster's worker has no other way to know that the night was ended.
+# Asks that; a cluster's worker has no other way to know that the nightly run was ended.
 WANTED: ContextVar[Callable[[], bool]] = ContextVar("wanted", default=lambda: True)
 
 
@@ -49,7 +49,7 @@ def _try(unit: Unit, retried: list[str]) -> Done | str:
     started = time.time()
     # This program again, in the same environment; each tool of its gets a stated one.
     process = subprocess.Popen(
-        # It is told, so that it leaves nothing behind.
+        # It gets a signal, so that it leaves nothing behind.
         ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", __name__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A result, told to people and to programs."""
+"""Results in tables for people, and in formats for programs."""

@@ -14,7 +14,7 @@ HEADER = ("variant", "saves", "instructions per hit", "as predicted")
 
 
 def document(result: CostResult) -> dict[str, Any]:
-    """Costs, for JSON."""
+    """Return the costs as a JSON document."""
     return {
         "schema": 1,
         "kernel": result.release,
@@ -49,7 +49,7 @@ def _row(outcome: CostOutcome) -> tuple[str, ...]:
 
 
 def print_costs(result: CostResult) -> None:
-    """The table, and what went wrong."""
+    """Print the table of costs, and what went wrong."""
     print_rows(
         f"{result.release}: what a jprobe adds to a call",
         HEADER,

@@ -65,6 +65,6 @@ def _rank(outcome: Outcome) -> int:
 
 
 def groups(outcomes: Iterable[Outcome]) -> list[Group]:
-    """By variant and reasons."""
+    """Return the outcomes that differ, by variant and reasons."""
     found = sorted_groups(outcomes, lambda o: (o.play.variant.name, _reasons(o)), _rank)
     return [Group(group) for group in found]

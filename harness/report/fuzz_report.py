@@ -13,7 +13,7 @@ from harness.run.plan import Outcome
 
 
 def summary(campaign: Campaign) -> str:
-    """A fuzz run in one sentence."""
+    """Return a fuzz run in one sentence."""
     agreeing = campaign.classes.total()
     unplayed = campaign.count - agreeing - len(campaign.failures)
     text = f"{agreeing} of {campaign.count} signatures of seed {campaign.seed} as predicted"
@@ -26,7 +26,7 @@ def summary(campaign: Campaign) -> str:
 
 
 def document(campaign: Campaign) -> dict[str, Any]:
-    """A fuzz run, for JSON."""
+    """Return a fuzz run as a JSON document."""
     return {
         "schema": 1,
         "kernel": campaign.release,

@@ -90,7 +90,7 @@ def print_comparison(comparison: Comparison, everything: bool = False) -> None:
 
 
 def print_complaints(comparison: Comparison, everything: bool = False) -> None:
-    """What went wrong, run by run."""
+    """Print what went wrong, run by run."""
     for result in comparison.results:
         terminal.print_differing(result.differing, everything, f" on {result.spec}")
         for trouble in summaries.few(result.trouble):
@@ -125,7 +125,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def as_junit(comparison: Comparison) -> str:
-    """A test suite for each kernel."""
+    """Return JUnit XML, with a test suite for each kernel."""
     top = ElementTree.Element("testsuites")
     top.extend(junit.suite(result) for result in comparison.results)
     for unjudged in comparison.unjudged:
@@ -138,7 +138,7 @@ def as_junit(comparison: Comparison) -> str:
 
 
 def as_ktap(comparison: Comparison) -> str:
-    """A subtest for each kernel."""
+    """Return KTAP, with a subtest for each kernel."""
     total = len(comparison.results) + len(comparison.unjudged)
     lines = ["KTAP version 1", f"1..{total}"]
     for number, result in enumerate(comparison.results, 1):

@@ -16,7 +16,7 @@ from harness.run.plan import Result
 
 
 def document(results: Mapping[str, Result]) -> dict[str, Any]:
-    """By the compiler's name, for JSON."""
+    """Return a JSON document of the layouts, by the compiler's name."""
     return {
         "schema": 1,
         "compilers": [

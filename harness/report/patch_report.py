@@ -16,7 +16,7 @@ from harness.run.plan import Comparison, Outcome, Result
 
 
 class Effect(enum.Enum):
-    """Of a patch on a cell."""
+    """What a patch does to a cell."""
 
     SAME = "same"
     BETTER = "better"
@@ -54,7 +54,7 @@ def _effect(before: Outcome | None, after: Outcome | None) -> Effect:
 
 
 def changes(before: Result, after: Result) -> list[Change]:
-    """Every cell, in the plan's order."""
+    """Return the change of every cell, in the plan's order."""
 
     def cells(result: Result) -> dict[tuple[str, str], Outcome]:
         return {(o.play.variant.name, o.play.case.name): o for o in result.outcomes}
@@ -124,7 +124,7 @@ def print_patch(comparison: Comparison, everything: bool = False) -> None:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """Both runs, and what differs."""
+    """Return both runs, and what differs, as a JSON document."""
     document = kernels_report.as_json(comparison)
     if len(comparison.results) == 2:
         document["changes"] = [

@@ -18,7 +18,7 @@ HEADER = (
 
 
 def document(result: StormResult) -> dict[str, Any]:
-    """Storms, for JSON."""
+    """Return the storms as a JSON document."""
     return {
         "schema": 1,
         "kernel": result.release,
@@ -84,7 +84,7 @@ def print_storms(result: StormResult) -> None:
 
 
 def summary(result: StormResult) -> str:
-    """Storms in one sentence."""
+    """Return the storms in one sentence."""
     agree = sum(not outcome.reasons for outcome in result.outcomes)
     storms = [outcome.storm for outcome in result.outcomes if outcome.storm]
     hits = sum(storm.hits for storm in storms)

@@ -15,7 +15,7 @@ from harness.model.predict import Damage, Offsets, Prediction, ranges
 from harness.model.verdict import Verdict
 from harness.run.plan import Outcome, Result
 
-# Of what a guest says, so much is told where people read it: sentences of one sort, and
+# Of what a guest prints, so much is shown where people read it: sentences of one sort, and
 # characters of one of them.
 SENTENCES, CHARACTERS = 40, 2000
 ALL = "--json has all"
@@ -54,7 +54,7 @@ def damage_bytes(outcome: Outcome) -> dict[Damage, int]:
     sizes[Damage.OVERFLOW] += observation.overflow or 0
     found = {damage for damage in Damage if sizes[damage]}
     if observation.overflow is None:
-        # What an engine does not tell can only be taken from the prediction.
+        # What an engine does not report can only be taken from the prediction.
         found |= verdict.prediction.damage & {Damage.OVERFLOW}
     if observation.counts.skipped:
         found.add(Damage.SKIPPED)
@@ -159,7 +159,7 @@ def run_complaints(result: Result) -> list[str]:
 
 
 def summary(result: Result) -> str:
-    """The run in one sentence."""
+    """Return the run in one sentence."""
     agreeing = len(result.outcomes) - len(result.differing)
     text = f"{agreeing} of {result.planned} verdicts as predicted"
     text += classes(counts(result.outcomes))

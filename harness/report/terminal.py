@@ -35,7 +35,7 @@ MISMATCH = "\N{NOT EQUAL TO} "
 # Of what is not as predicted: a cell, and a sentence.
 DIFFERS, COMPLAINT = "bold red reverse", "bold red"
 INTACT = "green"
-# Of corruption that was predicted: the hues of a night's page, see harness/nightly/outputs/page.
+# Of corruption that was predicted: the hues of the page, see harness/nightly/outputs/page.
 CLASSES = {
     Damage.LEAK: "yellow",
     Damage.BY_REF: "bright_blue",
@@ -45,14 +45,14 @@ CLASSES = {
     Damage.MISSED: "cyan",
 }
 _CLASS = re.compile(rf"\b({'|'.join(damage.value for damage in Damage)})\b( [\d,]+)?")
-# Kinds of difference, and plays alike, that are told without --all.
+# Kinds of difference, and plays alike, that are printed without --all.
 KINDS, ALIKE = 8, 6
-# Of a hexdump, so many bytes are told: a stack's whole argument area.
+# Bytes of a hexdump that are printed: a stack's whole argument area.
 OCTETS = 1024
 
 
 class _Console(Console):
-    """Writes no escape but its own."""
+    """A console that writes no escape but its own."""
 
     def on_broken_pipe(self) -> None:
         """Leave a closed pipe to the command; rich would end with status 1."""
@@ -99,7 +99,7 @@ def say(sentence: str | Text, style: str = "", *, depth: int = 0) -> None:
 
 
 def _cut(text: Text) -> Text:
-    """The same as summaries.short()."""
+    """Cut a text as summaries.short() does."""
     if len(text) <= summaries.CHARACTERS:
         return text
     return text[: summaries.CHARACTERS] + summaries.short(text.plain)[summaries.CHARACTERS :]
@@ -124,7 +124,7 @@ def cell(outcome: Outcome | None) -> Text:
 
 
 def print_verdicts(title: str, result: Result) -> None:
-    """Cases down, variants across."""
+    """Print the table of verdicts, with cases down and variants across."""
     cells = {(o.play.case.name, o.play.variant.name): o for o in result.outcomes}
     variants = list(dict.fromkeys(name for _, name in cells))
     rows: list[Sequence[str | Text]] = [
@@ -194,7 +194,7 @@ def print_differing(outcomes: Sequence[Outcome], everything: bool = False, where
     """
     Plays that are not as predicted, the worst first.
 
-    Those of a variant that differ in the same way are told once, unless `everything`
+    Those of a variant that differ in the same way are printed once, unless `everything`
     is; `where` is said of each.
     """
     out = console()
@@ -215,7 +215,7 @@ def print_differing(outcomes: Sequence[Outcome], everything: bool = False, where
     if left := found[len(shown) :]:
         cells = sum(len(group.outcomes) for group in left)
         out.print()
-        say(f"{cells} more differ in {len(left)} more ways; --all tells each.", "bold")
+        say(f"{cells} more differ in {len(left)} more ways; --all prints each.", "bold")
 
 
 def some(names: Sequence[str]) -> str:
@@ -244,7 +244,7 @@ def print_dump(outcome: Outcome, out: Console | None = None) -> None:
         return
     case, observation = outcome.play.case, verdict.observation
     hit = observation.hit
-    saved = "not told" if observation.saved is None else f"{observation.saved} bytes"
+    saved = "not known" if observation.saved is None else f"{observation.saved} bytes"
     out.print(Text(f"{case.name} under {outcome.play.variant.name}", style="bold"))
     out.print(_cut(Text(f"{case.shows}; {case.signature}")))
     out.print(

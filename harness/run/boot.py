@@ -82,7 +82,7 @@ def start(setup: Setup, lines: Sequence[str]) -> Iterator[Session]:
     initrd, channel = initramfs.cached(kernel, modules, recipe.load(MINIMAL))
     config = setup.config
     if setup.observer:
-        # The guest plays when it is told to; alone, at once.
+        # An observed guest plays when it is asked to; any other at once.
         initrd += initramfs.plan(lines, HELD_PLAN)
         config = setup.observer.prepare(config)
     else:

@@ -135,7 +135,7 @@ def judge(
     prepare: Prepare = prepare,
 ) -> Result:
     """
-    prepare_plan(), and play it.
+    Prepare a plan as prepare_plan() does, and play it.
 
     Raises one of plan.ENDED with what there is, and whatever prepare() raises.
     """

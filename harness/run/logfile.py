@@ -19,7 +19,7 @@ class LogFile(Generic[AnyStr]):
     """
     A log that is written as far as it can be.
 
-    A disk that is full takes no verdict with it: `on_failure` is told, once, and what
+    A disk that is full takes no verdict with it: `on_failure` is called, once, and what
     comes later is left out.  So is what a guest without end writes, with `cut` in its place.
     """
 

@@ -35,8 +35,8 @@ KEPT = 20
 _ABOUT = "run.json"
 # Its presence keeps the folder.
 _KEEP = "keep"
-# The same, for as long as a night names it and such folders take no more room than this:
-# some ten nights of the default matrix.
+# The same, for as long as a nightly run names it and such folders take no more room than this:
+# some ten nightly runs of the default matrix.
 _NIGHT = "night"
 NIGHTS_BYTES = 2 << 30
 _LIBRARIES = ("paramiko", "pexpect", "pygdbmi", "qemu.qmp")
@@ -48,7 +48,7 @@ begun: list[Path] = []
 
 
 class About(msgspec.Struct, kw_only=True):
-    """run.json"""
+    """The content of run.json, which a run writes as it begins and as it ends."""
 
     schema: int = 1
     # As the user typed it.
@@ -60,7 +60,7 @@ class About(msgspec.Struct, kw_only=True):
     qemu: str = ""
     kernel: str
     release: str
-    # Of the package or tree, and what else tells the kernel from others.
+    # The version of the package or tree, and the harness's key of the kernel.
     version: str
     kernel_key: str
     engine: str
@@ -88,7 +88,7 @@ class BootLog:
     console: Stamped
     # As they come, untouched.
     records: LogFile[bytes]
-    # Opens what GDB is told, and tells.
+    # Opens the file for what GDB is sent and prints.
     gdb: Callable[[], LogFile[str]]
 
 
@@ -219,7 +219,7 @@ def _new_folder() -> Path:
 
 
 def _outlived() -> Iterator[Path]:
-    """What is to be removed: all but the last runs, and the last ones of nights."""
+    """Return what is to be removed: all but the last runs, and the last ones of nightly runs."""
     others, room = KEPT, NIGHTS_BYTES
     for folder in sorted(_root().iterdir(), key=_started, reverse=True):
         if is_kept(folder):
@@ -246,7 +246,7 @@ def _started(folder: Path) -> float:
 
 
 def _about(folder: Path) -> About | None:
-    """What a run tells of itself; None for what is no run's, or not yet."""
+    """Return what a run recorded of itself; None for what is no run's, or not yet one."""
     try:
         return msgspec.json.decode((folder / _ABOUT).read_bytes(), type=About)
     except (OSError, msgspec.MsgspecError):
@@ -269,19 +269,19 @@ def _is_running(folder: Path) -> bool:
 
 
 def keep(folder: Path) -> None:
-    """Never remove it."""
+    """Keep a run's folder from ever being removed."""
     (folder / _KEEP).touch()
 
 
 def hold(logs: str) -> None:
-    """A night names these folders; those of another machine are not ours to hold."""
+    """Keep folders while a nightly run names them, unless they are another machine's."""
     for folder in named(logs):
         if folder.parent == _root() and folder.is_dir():
             (folder / _NIGHT).touch()
 
 
 def release(folder: Path) -> None:
-    """No night names it any longer, so it goes, unless the user keeps it."""
+    """Remove a folder that no nightly run names any longer, unless the user keeps it."""
     if folder.parent == _root() and is_held(folder):
         (folder / _NIGHT).unlink()
         if not is_kept(folder):
@@ -289,12 +289,12 @@ def release(folder: Path) -> None:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a night names it."""
+    """Return whether a nightly run names the folder."""
     return (folder / _NIGHT).exists()
 
 
 def named(logs: str) -> list[Path]:
-    """The folders that a result names."""
+    """Return the folders that a result names."""
     return [Path(path) for path in re.split(r", (?=/)", logs) if path]
 
 

@@ -27,7 +27,7 @@ class Play:
 
     @property
     def line(self) -> str:
-        """As kernel-modules/probe-targets reads it."""
+        """Return the play as kernel-modules/probe-targets reads it."""
         policy = self.variant.policy
         words = f"{policy.rule.value} {policy.size}"
         return f"= {words} {self.image.data}" if self.image else f"{self.case.name} {words}"
@@ -37,13 +37,13 @@ class Play:
 
 
 def plays(variants: Sequence[Variant], cases: Sequence[Case]) -> list[Play]:
-    """All cells, case by case."""
+    """Return a play for each case and variant, case by case."""
     return [Play(variant, case) for case in cases for variant in variants]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a play."""
+    """The verdict on a play, or why there is none."""
 
     play: Play
     # None: the case has no verdict, and `trouble` says why.
@@ -51,7 +51,7 @@ class Outcome:
     # The kernel's complaints and what else kept the play from being as planned.
     trouble: tuple[str, ...] = ()
     splats: tuple[Splat, ...] = ()
-    # Where a witness saw something else than the guest tells; None: there was none.
+    # Where a witness saw something else than the guest recorded; None if there was no witness.
     witness: tuple[str, ...] | None = None
 
     @property

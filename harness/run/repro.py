@@ -46,7 +46,7 @@ class _Run:
         self._broken = False
 
     def result(self) -> Result:
-        """What there is by now."""
+        """Return the result as far as it has come."""
         return Result(
             spec=self._setup.kernel.spec,
             release=self._setup.kernel.release,
@@ -239,6 +239,6 @@ def judge_record(
         record = observe(play.image, record)
         kept = ()
         if record.frame is None:
-            return Outcome(play, None, ("The guest does not tell the caller's frame.", *trouble))
+            return Outcome(play, None, ("The guest does not report the caller's frame.", *trouble))
     verdict = judge(play.case, play.variant.expected, record, kept)
     return Outcome(play, verdict, trouble, tuple(splats))

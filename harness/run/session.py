@@ -75,7 +75,7 @@ class Session:
         self._hint = see(str(log.run)) if log else ""
         self.guest: Introduction | None = None
         self.deadlines = deadlines
-        # A guest that does not take what it is told must not be waited for, either (socket(7)).
+        # A guest that does not take what it is sent must not be waited for, either (socket(7)).
         patience = struct.pack("ll", *divmod(round(deadlines.play * 10**6), 10**6))
         machine.records.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
         # Records received, but for the guest's introduction.
@@ -231,7 +231,7 @@ class Session:
         return records[0]
 
     def _read_console(self) -> None:
-        """Read what has come; a guest without virtio tells its records here."""
+        """Read what has come; a guest without virtio sends its records here."""
         while text := self.console.read():
             if self._channel is Channel.SERIAL:
                 self._early += self._parser.feed(text.encode())
@@ -264,7 +264,7 @@ class Session:
             else:
                 self.machine.records.sendall(f"{line}\n".encode())
         except BlockingIOError as error:
-            raise KernelHung("The guest does not take what it is told.", self._hint) from error
+            raise KernelHung("The guest does not take what it is sent.", self._hint) from error
         except OSError as error:
             raise KernelDied(self._said("The guest is gone."), self._hint) from error
 
@@ -303,7 +303,7 @@ class Session:
         return self.guest is None and bool(self._shortage)
 
     def _dead(self) -> HarnessError:
-        """What the kernel died of."""
+        """Return the error for what the kernel died of."""
         kind = InfrastructureError if self.starved else KernelDied
         return kind(". ".join(filter(None, (str(self.console.dead), self._shortage))), self._hint)
 

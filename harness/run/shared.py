@@ -16,10 +16,10 @@ class Checked(Protocol):
 
     @property
     def lives(self) -> bool:
-        """Whether nobody has yet been told that it died or hung."""
+        """Whether it died or hung, and that was not reported yet."""
 
     def check(self) -> None:
-        """Raise what the kernel did wrong and nobody was told of; it has to answer."""
+        """Raise what the kernel did wrong and was not reported yet; the guest has to answer."""
 
 
 T = TypeVar("T", bound=Checked)
@@ -56,7 +56,7 @@ class Shared(Generic[T]):
         return self._guest
 
     def release(self) -> None:
-        """Give up a guest that was lost; raises what it was lost of, unless a user was told."""
+        """Give up a guest that was lost; raises what it was lost of, unless that was reported."""
         if self._guest is None:
             return
         with ExitStack() as lost:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Pages of nights, and a browser that notices whatever goes wrong."""
+"""Pages of nightly runs, and a browser that notices whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from harness.nightly import compare
 from harness.nightly.night import Report
 from harness.nightly.outputs import html
 from harness.nightly.outputs.html import Past
-from harness.nightly.store import Night
+from harness.nightly.store import NightlyRun
 from harness.nightly.unit import Cell, Picture, Unit, UnitEnvironment, UnitKind, result
 from tests.nightly.test_night import play, sabotaged, written
 
@@ -39,23 +39,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a real night in which a policy saves less than it should."""
+    """Of a real nightly run in which a policy saves less than it should."""
     folder = tmp_path_factory.mktemp("night")
     file = written(folder, kernels=["debian:6.1"], cases=[], variants=[], cost={"growth": 2})
     url = f"sqlite:///{folder}/history.sqlite"
     for words in ((), ("--accept", "the first one")):
-        status, told, _ = play(file, url, *words)
-        assert status == Exit.AGREES, told
+        status, reported, _ = play(file, url, *words)
+        assert status == Exit.AGREES, reported
     project = sabotaged(folder / "project")
     page = folder / "night.html"
-    status, told, _ = play(file, url, "--html", str(page), project=project)
-    assert status == Exit.DIFFERS, told
+    status, reported, _ = play(file, url, "--html", str(page), project=project)
+    assert status == Exit.DIFFERS, reported
     return page
 
 
 @pytest.fixture(scope="session")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a made-up night with a hundred thousand cells."""
+    """Of a made-up nightly run with a hundred thousand cells."""
     facts = UnitEnvironment(
         release="6.1", version="1", key="k", engine="port", compiler="gcc", qemu="7", harness="0"
     )
@@ -78,7 +78,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
         results.append(
             result(unit, 0.0, 1.0, facts=facts, cells=cells, planned=len(cells), played=len(cells))
         )
-    now = Night(id=1, name="n", matrix="m", shows="a large one", started=0, ended=1)
+    now = NightlyRun(id=1, name="n", matrix="m", shows="a large one", started=0, ended=1)
     report = Report(now, tuple(units), results, None, None, 0, compare.regressions(results, None))
     page = tmp_path_factory.mktemp("large") / "night.html"
     page.write_text(html.document(report, Past([now], [results])))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The page of a night in a real browser."""
+"""The page of a nightly run in a real browser."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_cell_is_opened_by_mouse(night_page: Page) -> None:
     expect(picture).to_have_accessible_name("The stack at the hit: saved 64 bytes")
     # All words but the eight that were saved arrived as the handler left them.
     assert picture.locator(".corrupt").count() == 9
-    past = panel.get_by_role("img", name="since night 1 leak 8, since night 2 leak 72")
+    past = panel.get_by_role("img", name="since nightly run 1 leak 8, since nightly run 2 leak 72")
     expect(past).to_be_visible()
     expect(panel).to_contain_text(
         "jprobe-harness repro --kernel debian:6.1 --variant fixed-128 --case stack-25"
@@ -137,7 +137,7 @@ def test_a_link_leads_to_its_cell_and_back(night_page: Page) -> None:
 def test_what_a_screen_reader_has(watched: Opener, night: Path) -> None:
     page = watched(night).open(CELL)
     expect(page.get_by_role("grid", name="Every cell")).to_be_visible()
-    expect(page.get_by_role("heading", level=1)).to_contain_text("Night 2")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Nightly run 2")
     cells = page.get_by_role("gridcell").all()
     assert cells
     assert all(cell.get_attribute("aria-label") for cell in cells)

@@ -39,7 +39,7 @@ class Fault:
     status: int | None = None
     # It is mended by the command, so that the next run says nothing of it.
     heals: bool = False
-    # Verdicts that are told although the command failed.
+    # Verdicts that are reported although the command failed.
     kept: int = 0
     # Something is left behind, as nobody was there to remove it, until the next run.
     leaves: bool = False

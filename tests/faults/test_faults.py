@@ -23,12 +23,12 @@ def check(fault: Fault, place: Place, ran: Ran) -> None:
     assert "Traceback" not in ran.output
     # However hostile, a text is never obeyed.
     assert ran.output == printable.shown(ran.output)
-    told = VERDICTS.search(ran.output)
+    reported = VERDICTS.search(ran.output)
     if fault.ends == 0:
-        assert told, ran.output
-        assert told[1] == told[2], ran.output
+        assert reported, ran.output
+        assert reported[1] == reported[2], ran.output
     else:
-        assert int(told[1] if told else 0) == fault.kept, ran.output
+        assert int(reported[1] if reported else 0) == fault.kept, ran.output
     fault.also(place)
     if not fault.leaves:
         assert place.left() == []

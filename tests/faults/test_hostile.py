@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Many boots in which a record tells something else than happened."""
+"""Many boots in which a record says something else than happened."""
 
 from __future__ import annotations
 

@@ -60,18 +60,18 @@ def ended(place: Place, seconds: float) -> Ran:
 
 
 def check(place: Place, ran: Ran) -> None:
-    """What is told is written, and nothing is left."""
+    """What is reported is written, and nothing is left."""
     out = place.work / "out.json"
     # Before it heeds signals it has made nothing, and after that it has nothing left to do.
     assert ran.status in (0, 3, -signal.SIGTERM), ran.output
     assert "Traceback" not in ran.output
     if ran.status != -signal.SIGTERM:
-        told = TOLD.search(ran.output)
+        reported = TOLD.search(ran.output)
         assert ran.status == 0 or "ended by SIGTERM" in ran.output, ran.output
-        assert bool(told) <= out.exists(), ran.output
-        if told:
+        assert bool(reported) <= out.exists(), ran.output
+        if reported:
             document = json.loads(out.read_text())
-            assert len(document.get("verdicts", document.get("units"))) == int(told[1])
+            assert len(document.get("verdicts", document.get("units"))) == int(reported[1])
     assert place.left() == []
     out.unlink(missing_ok=True)
 
@@ -145,7 +145,7 @@ def test_a_version_that_keeps_its_folders_is_red(place: Place) -> None:
         check(place, ran)
 
 
-def test_a_version_that_tells_nothing_of_what_was_judged_is_red(place: Place) -> None:
+def test_a_version_that_reports_nothing_of_what_was_judged_is_red(place: Place) -> None:
     ran = _stopped_with(
         place, "from harness.commands import output\noutput.each = lambda *steps: None\n"
     )

@@ -142,7 +142,7 @@ def _visit(process: subprocess.Popen[str], deed: str, port: str) -> None:
             else:
                 os.kill(_qemu(process.pid), signal.Signals[deed])
         elif OVER in line:
-            # All is well still, and told at the end.
+            # All is well still, and reported at the end.
             process.send_signal(signal.SIGINT)
 
 

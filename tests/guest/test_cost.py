@@ -60,7 +60,7 @@ def test_two_boots_count_the_same(
 def test_a_machine_that_counts_time(
     monkeypatch: pytest.MonkeyPatch, kernel: Kernel, catalog: Catalog
 ) -> None:
-    """Where -icount is not at work, no number is told."""
+    """Where -icount is not at work, no number is reported."""
     without = dataclasses.replace
 
     def replace(config: Config, **changes: object) -> Config:

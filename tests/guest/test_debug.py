@@ -83,14 +83,16 @@ def test_arguments_lie_where_the_model_puts_them(
     assert {p.by_reference for case in cases for p in case.layout.placements} == {True, False}
     for play in plays(catalog.select_variants(["none"]), cases):
         shown = gdb(debugged.stage(play), "jp-args")
-        told = re.findall(r"^argument (\d+): (.*), (\d+) bytes, (.*): (.*)$", shown, re.MULTILINE)
-        assert [(type_, int(size), place) for _, type_, size, place, _ in told] == [
+        reported = re.findall(
+            r"^argument (\d+): (.*), (\d+) bytes, (.*): (.*)$", shown, re.MULTILINE
+        )
+        assert [(type_, int(size), place) for _, type_, size, place, _ in reported] == [
             (argument.type.spelling, argument.type.size, where(placement))
             for argument, placement in zip(play.case.arguments, play.case.layout.placements)
         ]
         expected = ["as passed" if a.value else "made by the guest" for a in play.case.arguments]
-        assert [state for *_, state in told] == expected, shown
-        # The guest has survived it, and what it tells is as predicted.
+        assert [state for *_, state in reported] == expected, shown
+        # The guest has survived it, and what it reports is as predicted.
         record = guest.session.await_record(SECONDS)
         assert getattr(record, "line", "") == play.line
 
@@ -202,20 +204,20 @@ def heard(process: subprocess.Popen[str], words: str) -> None:
 
 
 def attached(script: Path, *commands: str) -> str:
-    """What GDB says that does as a user is told to."""
+    """What a GDB says that does as its user is asked to."""
     words = [word for command in commands for word in ("-ex", command)]
     done = run([GDB, "-x", str(script), "--nx", "--batch", *words])
     return str(done.stdout + done.stderr)
 
 
-def test_what_was_judged_is_told_after_ctrl_c(kernel: Kernel) -> None:
+def test_what_was_judged_is_reported_after_ctrl_c(kernel: Kernel) -> None:
     with waiting(kernel) as (process, script):
         attached(script, "detach")
         heard(process, "The play is over")
         process.send_signal(signal.SIGINT)
-        told, _ = process.communicate(timeout=SECONDS)
+        reported, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == Exit.AGREES
-    assert "1 of 1 verdicts as predicted" in told
+    assert "1 of 1 verdicts as predicted" in reported
 
 
 def qemu_of(process: subprocess.Popen[str]) -> int:
@@ -231,11 +233,11 @@ def test_a_qemu_that_is_killed(kernel: Kernel, judged: bool) -> None:
             attached(script, "detach")
             heard(process, "The play is over")
         os.kill(qemu_of(process), signal.SIGKILL)
-        told, said = process.communicate(timeout=SECONDS)
+        reported, said = process.communicate(timeout=SECONDS)
     assert process.returncode == Exit.INFRASTRUCTURE
     assert "QEMU" in said
-    # What was judged before stays told.
-    assert ("1 of 1 verdicts as predicted" in told) == judged
+    # What was judged before stays reported.
+    assert ("1 of 1 verdicts as predicted" in reported) == judged
 
 
 def test_a_port_is_for_debugging_alone(kernel: Kernel, tmp_path: Path) -> None:
@@ -266,11 +268,11 @@ def test_a_port_is_for_debugging_alone(kernel: Kernel, tmp_path: Path) -> None:
 
 def test_a_debugger_elsewhere(kernel: Kernel) -> None:
     with waiting(kernel) as (process, script):
-        told = attached(script, "jp-args", "kill")
+        reported = attached(script, "jp-args", "kill")
         # It was ended before there was a verdict.
         assert process.wait(SECONDS) == Exit.INFRASTRUCTURE
         heard(process, "before its play was over")
-    assert "argument 8: long, 8 bytes, SP + 0: as passed" in told
+    assert "argument 8: long, 8 bytes, SP + 0: as passed" in reported
 
 
 def free_port() -> int:

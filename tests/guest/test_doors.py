@@ -103,7 +103,7 @@ def found(place: Path, pid: int) -> Doors:
     return Doors(
         ports=ports,
         sockets=paths,
-        # An address space is told by its map; the memory itself is refused with that.
+        # An address space is known by its map; the memory itself is refused with that.
         files=[*files, *(f"/proc/{pid}/maps" for pid in processes)],
         written=files,
         folders=[str(folder) for folder in private],
@@ -188,7 +188,7 @@ def test_another_user_gets_nowhere_at_night(place: Path, kernel: Kernel) -> None
         deadline = time.monotonic() + SECONDS
         while not (worker := worker_of(pid)):
             assert time.monotonic() < deadline, child.before
-            # No event tells of what a command's own child starts.
+            # No event comes of what a command's own child starts.
             time.sleep(0.05)
         # The guest stays as long as nobody hears it.
         os.kill(worker, signal.SIGSTOP)

@@ -70,7 +70,7 @@ def test_a_guest_whose_memory_is_damaged(died: Result) -> None:
     with dump.open("r+b") as file:
         file.seek(content.index(known))
         file.write(b"A" * 8)
-    with pytest.raises(ConfigError, match="does not tell what the jprobes were at"):
+    with pytest.raises(ConfigError, match="does not show what the jprobes were doing"):
         crash.read(folder, boot)
 
 

@@ -89,7 +89,7 @@ def test_a_wrong_policy_is_found(
 def test_a_wrong_rule_is_found(
     kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, rule: str
 ) -> None:
-    """Only a compiler can tell; it does, in the disassembly or in the guest."""
+    """Only a compiler can find out; it does, in the disassembly or in the guest."""
     WRONG_RULES[rule](monkeypatch)
     campaign = fuzz.run(kernel, SEED, ENOUGH, catalog.select_variants(["none"]))
     assert campaign.exit_status is Exit.DIFFERS

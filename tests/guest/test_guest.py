@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A guest that stays up: what it is lost of, and who is told."""
+"""A guest that stays up: what it is lost of, and who learns of it."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_two_compilers_side_by_side(tmp_path: Path, kernel: Kernel) -> None:
     assert frames["clang", "struct-9-stack"]["kept"] == [8]
 
 
-def test_a_copy_that_nobody_told_of(kernel: Kernel, catalog: Catalog) -> None:
+def test_a_copy_whose_address_nobody_was_given(kernel: Kernel, catalog: Catalog) -> None:
     """A handler of clang's assigns to its own copy; without that fact the run is red."""
     chosen = catalog.select_cases(["struct-9-stack", "stack-9"])
     built = modules.build(kernel, chosen, compiler=CLANG)

@@ -224,7 +224,7 @@ def test_the_image_is_reproducible(
     assert images[0] == images[1]
 
 
-def test_a_kernel_without_virtio_tells_on_the_serial_line(
+def test_a_kernel_without_virtio_reports_on_the_serial_line(
     kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(initramfs, "VIRTIO_SERIAL", ("no_such_module",))
@@ -271,7 +271,7 @@ def test_a_play_waits_for_its_thread(
 
 
 @pytest.mark.full
-def test_bench_tells_a_ratio_and_a_peak(tmp_path: Path, kernel: Kernel) -> None:
+def test_bench_reports_a_ratio_and_a_peak(tmp_path: Path, kernel: Kernel) -> None:
     done = command(tmp_path, "bench", "--kernel", kernel.spec, "--runs=1", "--json=-")
     assert done.returncode == 0, done.stderr
     bare, repro_row = json.loads(done.stdout)["rows"]

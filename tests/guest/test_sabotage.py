@@ -242,7 +242,7 @@ HANGS = """\
 """
 
 
-def test_a_hung_play_is_told_from_a_hung_kernel(broken: Broken) -> None:
+def test_a_hung_play_is_no_hung_kernel(broken: Broken) -> None:
     result = broken(
         CORE,
         "	play.handler_runs++;\n",

@@ -68,7 +68,7 @@ def test_a_status_comes_back(line: Line, status: int) -> None:
     assert line(f"exit {status}") == Ran(status, "")
 
 
-def test_a_signal_comes_back_as_a_shell_tells_it(line: Line) -> None:
+def test_a_signal_comes_back_as_a_shell_reports_it(line: Line) -> None:
     assert line("kill -9 $$").status == 128 + signal.SIGKILL
     assert line("kill -15 $$").status == 128 + signal.SIGTERM
 
@@ -185,7 +185,7 @@ def test_files_that_do_not_end(
     with pytest.raises(SshError, match="/dev/zero does not end"):
         guest_by_ssh.ssh.get("/dev/zero", got)
     assert got.stat().st_size < 2 << 20
-    # Its size is told as 0.
+    # Its size is reported as 0.
     guest_by_ssh.ssh.get("/proc/version", got)
     assert got.read_text() == guest_by_ssh.ssh.run("cat /proc/version").output
     assert guest_by_ssh.ssh.run(f"{HOLE} of=/root/hole").status == 0
@@ -238,17 +238,17 @@ def test_the_command(kernel: Kernel, tmp_path: Path) -> None:
     assert (tmp_path / "result").read_text() == "out\n"
 
 
-def test_what_is_told_of_a_play_is_the_commands_output(kernel: Kernel) -> None:
+def test_what_is_reported_of_a_play_is_the_commands_output(kernel: Kernel) -> None:
     done = subprocess.run(
         ["jprobe-harness", "ssh", "--kernel", kernel.spec, "--",
          "jprobe-case run stack-9 none | sed 's/^/told: /'"],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS,
     )  # fmt: skip
-    told = done.stdout.splitlines()
-    assert all(line.startswith("told: ") for line in told), done.stdout
-    assert told[0] == "told: stack-9 under none"
-    assert "told: argument area, from SP" in told
-    assert told[-1] == "told: leak 8, as predicted"
+    reported = done.stdout.splitlines()
+    assert all(line.startswith("told: ") for line in reported), done.stdout
+    assert reported[0] == "told: stack-9 under none"
+    assert "told: argument area, from SP" in reported
+    assert reported[-1] == "told: leak 8, as predicted"
 
 
 def test_a_terminal_by_ssh(kernel: Kernel) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""GDB sees what the guest tells, and more where the guest keeps it back."""
+"""GDB sees what the guest records, and more where the guest keeps it back."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_change_that_the_guest_does_not_see(broken: Broken) -> None:
 
 
 def test_a_guest_that_lies(broken: Broken) -> None:
-    """It tells that the function saw what the caller passed, whatever it saw."""
+    """It records that the function saw what the caller passed, whatever it saw."""
     result = broken(
         CORE,
         "	stack_copy(bytes, at, size);\n",

@@ -18,7 +18,7 @@ from tests.kernels.conftest import ignore
 
 
 def made() -> dict[Path, int]:
-    """All that builds left, and what tells one build of it from another."""
+    """All that builds left, and what tells one build of it apart from another."""
     folders = [cache.root() / kind for kind in ("trees", "modules", "sources")]
     entries = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
     logs = (platformdirs.user_state_path("jprobe-harness") / "builds").glob("*.log")

@@ -31,10 +31,10 @@ def test_a_policy_that_one_release_breaks(tmp_path: Path) -> None:
         ("return min(size, depth);", f"return min({only} ? 64 : size, depth);"),
     )
     file = written(tmp_path, kernels=[f"debian:{newest}"], cases=["stack-25"])
-    status, told, night = play(
+    status, reported, night = play(
         file, f"sqlite:///{tmp_path}/history.sqlite", "--bisect", project=project
     )
-    assert status == Exit.DIFFERS, told
+    assert status == Exit.DIFFERS, reported
     (one,) = night["regressions"]
     good = (
         f"{newest} is the first bad one, {older[-1]} good" if older else f"{newest} is the oldest"

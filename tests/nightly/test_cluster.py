@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A night on the workers of a real Dask scheduler, of which some are killed."""
+"""A nightly run on the workers of a real Dask scheduler, of which some are killed."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def test_a_worker_that_dies_loses_nothing(cluster: Cluster, tmp_path: Path) -> N
             select.select([], [], [], 0.01)
         work = list(children(victim.pid))
         os.kill(victim.pid, signal.SIGKILL)
-        told, _ = night.communicate(timeout=SECONDS * REPETITIONS)
+        reported, _ = night.communicate(timeout=SECONDS * REPETITIONS)
     assert work
-    assert night.returncode == Exit.AGREES, told
+    assert night.returncode == Exit.AGREES, reported
     # What it had at work ended with it, and was done elsewhere, once.
     assert not any(Path(f"/proc/{pid}").exists() for pid in work)
     assert other.poll() is None
@@ -70,15 +70,15 @@ def test_a_worker_without_an_archive(tmp_path: Path) -> None:
     here, there = (f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("here", "there"))
     assert play(file, here)[0] == Exit.AGREES
     with Cluster(tmp_path, workers=1, environment=environment) as cluster:
-        status, told, _ = play(file, there, "--cluster", cluster.address)
-        assert status == Exit.AGREES, told
+        status, reported, _ = play(file, there, "--cluster", cluster.address)
+        assert status == Exit.AGREES, reported
         blobs = {path.name: path.stat().st_mtime_ns for path in cache.rglob("blobs/*/")}
         assert len(blobs) >= len(("Image", "config", "busybox", "two modules", "kept", "compiler"))
         # Nothing was fetched or built there.
         kinds = {path.name for path in (cache / "jprobe-harness").iterdir() if path.is_dir()}
         assert kinds == {"blobs", "contents", "bundles", "initramfs"}
-        status, told, _ = play(file, there, "--cluster", cluster.address)
-        assert status == Exit.AGREES, told
+        status, reported, _ = play(file, there, "--cluster", cluster.address)
+        assert status == Exit.AGREES, reported
         assert blobs == {path.name: path.stat().st_mtime_ns for path in cache.rglob("blobs/*/")}
     with Store(here) as one, Store(there) as two:
         expected, *found = (
@@ -101,8 +101,8 @@ def test_a_scheduler_that_dies_costs_what_was_at_work(cluster: Cluster, tmp_path
             select.select([], [], [], 0.01)
         scheduler.kill()
         assert night.wait(SECONDS * REPETITIONS) == Exit.INFRASTRUCTURE
-    status, told, document = play(file, url, "--resume")
-    assert (status, document["complete"]) == (Exit.AGREES, True), told
+    status, reported, document = play(file, url, "--resume")
+    assert (status, document["complete"]) == (Exit.AGREES, True), reported
     with Store(url) as store:
         (only,) = store.nights()
         assert len(store.stored(only)) == REPETITIONS
@@ -122,9 +122,9 @@ def test_a_night_that_is_ended_ends_its_units(cluster: Cluster, tmp_path: Path) 
         os.kill(work[0], signal.SIGSTOP)
         unit = os.pidfd_open(work[0])
         night.send_signal(signal.SIGTERM)
-        _, told = night.communicate(timeout=SECONDS)
-    assert night.returncode == Exit.INFRASTRUCTURE, told
-    assert "ended by SIGTERM" in told
+        _, reported = night.communicate(timeout=SECONDS)
+    assert night.returncode == Exit.INFRASTRUCTURE, reported
+    assert "ended by SIGTERM" in reported
     assert select.select([unit], [], [], SECONDS)[0], "the unit is still at work"
     os.close(unit)
 
@@ -133,9 +133,9 @@ def test_no_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # As long as one is waited for, of half a minute.
     monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
     file, url = written(tmp_path), f"sqlite:///{tmp_path}/history.sqlite"
-    status, told, _ = play(file, url, "--cluster", "tcp://127.0.0.1:9")
+    status, reported, _ = play(file, url, "--cluster", "tcp://127.0.0.1:9")
     assert status == Exit.INFRASTRUCTURE
-    assert "No scheduler answers at tcp://127.0.0.1:9" in told
-    status, told, _ = play(file, url, "--cluster", "nonsense://x")
+    assert "No scheduler answers at tcp://127.0.0.1:9" in reported
+    status, reported, _ = play(file, url, "--cluster", "nonsense://x")
     assert status == Exit.INFRASTRUCTURE
-    assert "Traceback" not in told
+    assert "Traceback" not in reported

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Nights that are sabotaged."""
+"""Nightly runs that are sabotaged."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def command(file: Path, url: str, *words: str) -> list[str]:
 def play(
     file: Path, url: str, *words: str, project: Path | None = None
 ) -> tuple[int, str, dict[str, Any]]:
-    """Status, what is told, and the document."""
+    """Status, what is reported, and the document."""
     out = file.with_name("out.json")
     done = subprocess.run(
         [*command(file, url, *words), "--json", str(out)],
@@ -77,48 +77,48 @@ def sabotaged(folder: Path) -> Path:
 
 def test_a_sabotaged_policy_is_named_cell_by_cell(tmp_path: Path) -> None:
     file, url = written(tmp_path), f"sqlite:///{tmp_path}/history.sqlite"
-    status, told, first = play(file, url)
-    assert (status, first["regressions"]) == (Exit.AGREES, []), told
-    status, told, _ = play(file, url, "--accept", "the first one")
-    assert status == Exit.AGREES, told
+    status, reported, first = play(file, url)
+    assert (status, first["regressions"]) == (Exit.AGREES, []), reported
+    status, reported, _ = play(file, url, "--accept", "the first one")
+    assert status == Exit.AGREES, reported
 
     project = sabotaged(tmp_path / "project")
-    status, told, second = play(file, url, project=project)
-    assert status == Exit.DIFFERS, told
+    status, reported, second = play(file, url, project=project)
+    assert status == Exit.DIFFERS, reported
     assert {(one["kernel"], one["variant"], one["case"]) for one in second["regressions"]} == {
         (kernel, "fixed-128", case) for kernel in MATRIX["kernels"] for case in CASES
     }
     # Eight of its seventeen words were saved, in place of sixteen.
-    assert "debian:6.1, fixed-128 x stack-25: leak 8 -> leak 72" in told
-    assert "corrupt: argument 16: byte 0 to 7; " in told
+    assert "debian:6.1, fixed-128 x stack-25: leak 8 -> leak 72" in reported
+    assert "corrupt: argument 16: byte 0 to 7; " in reported
     # All that differs are the bytes that were saved.
-    assert "stack-8: intact, as predicted -> intact, not as predicted" in told
-    assert "64 bytes were saved, predicted 128" in told
-    assert "corrupt: nothing" not in told
-    assert "6 regressions against night 1, accepted by" in told
+    assert "stack-8: intact, as predicted -> intact, not as predicted" in reported
+    assert "64 bytes were saved, predicted 128" in reported
+    assert "corrupt: nothing" not in reported
+    assert "6 regressions against nightly run 1, accepted by" in reported
     # It was the modules, so all is well without the sabotage.
-    status, told, third = play(file, url)
-    assert (status, third["regressions"]) == (Exit.AGREES, []), told
+    status, reported, third = play(file, url)
+    assert (status, third["regressions"]) == (Exit.AGREES, []), reported
 
 
 @pytest.mark.full
 def test_an_engine_that_got_slower(tmp_path: Path) -> None:
     file = written(tmp_path, kernels=["debian:6.1"], cost={"growth": 2})
     url = f"sqlite:///{tmp_path}/history.sqlite"
-    status, told, _ = play(file, url)
-    assert status == Exit.AGREES, told
-    status, told, _ = play(file, url, "--accept", "the first one")
-    assert status == Exit.AGREES, told
+    status, reported, _ = play(file, url)
+    assert status == Exit.AGREES, reported
+    status, reported, _ = play(file, url, "--accept", "the first one")
+    assert status == Exit.AGREES, reported
 
     line = "\tsaved = stack_policy_window(&jp->policy, &hit);\n"
     loop = '\tfor (int i = 0; i < 100; i++)\n\t\tasm volatile("nop");\n'
     project = broken(tmp_path / "project", "jprobe_port.c", (line, line + loop))
-    status, told, second = play(file, url, project=project)
-    assert status == Exit.DIFFERS, told
+    status, reported, second = play(file, url, project=project)
+    assert status == Exit.DIFFERS, reported
     assert [(one["sort"], one["variant"]) for one in second["regressions"]] == [
         ("cost", variant) for variant in sorted(VARIANTS)
     ]
-    assert "% more, where 2 % are allowed" in told
+    assert "% more, where 2 % are allowed" in reported
 
 
 def children(pid: int) -> Iterator[int]:

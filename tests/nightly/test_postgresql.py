@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The memory of nights in a real PostgreSQL: the tests of SQLite's, and a night."""
+"""The memory of nightly runs in a real PostgreSQL: the tests of SQLite's, and a nightly run."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ class TestPostgresql(StoreContract):
 
 def test_a_night(url: str, tmp_path: Path) -> None:
     file = written(tmp_path, kernels=["debian:6.1"])
-    status, told, document = play(file, url)
-    assert (status, document["complete"]) == (Exit.AGREES, True), told
+    status, reported, document = play(file, url)
+    assert (status, document["complete"]) == (Exit.AGREES, True), reported
     assert play(file, url, "--accept", "why not")[0] == Exit.AGREES
-    status, told, document = play(file, url)
-    assert (status, document["regressions"]) == (Exit.AGREES, []), told
-    assert "No regression against night 1" in told
+    status, reported, document = play(file, url)
+    assert (status, document["regressions"]) == (Exit.AGREES, []), reported
+    assert "No regression against nightly run 1" in reported

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Nights whose processes are killed at random: they end as any other.
+Nightly runs whose processes are killed at random: they end as any other.
 
 JPROBE_SHOTS says how often, JPROBE_SEED which.
 """
@@ -27,7 +27,7 @@ SHOTS = int(os.environ.get("JPROBE_SHOTS", "8"))
 SEED = int(os.environ.get("JPROBE_SEED", "1"))
 SECONDS = 300
 REPETITIONS = 4
-# Within which a shot falls: such a night takes about as long.
+# Within which a shot falls: such a nightly run takes about as long.
 NIGHT_SECONDS = 10.0
 VICTIMS = ("nightly", "unit", "QEMU", "worker", "scheduler")
 
@@ -48,7 +48,7 @@ def named(pids: Iterator[int]) -> dict[str, list[int]]:
 def shoot(
     night: subprocess.Popen[bytes], cluster: Cluster | None, dice: random.Random, hits: Counter[str]
 ) -> bool:
-    """Kill the sort that was hit least, if there is one; whether the night was still at work."""
+    """Kill the sort that was hit least, if any; return whether the run was still at work."""
     with suppress(subprocess.TimeoutExpired):
         night.wait(dice.uniform(0, NIGHT_SECONDS))
         return False
@@ -76,8 +76,8 @@ def test_a_night_that_is_shot_at_ends_as_any_other(tmp_path: Path) -> None:
     print(f"JPROBE_SHOTS={SHOTS} JPROBE_SEED={SEED}")
     file = written(tmp_path, kernels=["debian:6.1"], repetitions=REPETITIONS)
     quiet, shot = (f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("quiet", "shot"))
-    status, told, _ = play(file, quiet)
-    assert status == Exit.AGREES, told
+    status, reported, _ = play(file, quiet)
+    assert status == Exit.AGREES, reported
     dice = random.Random(SEED)
     hits: Counter[str] = Counter()
     words: list[str] = []
@@ -100,8 +100,8 @@ def test_a_night_that_is_shot_at_ends_as_any_other(tmp_path: Path) -> None:
                 left = any(len(store.stored(one)) < REPETITIONS for one in store.nights())
             words = ["--resume"] if left else []
     if words:
-        status, told, _ = play(file, shot, *words)
-        assert status == Exit.AGREES, told
+        status, reported, _ = play(file, shot, *words)
+        assert status == Exit.AGREES, reported
     print(dict(hits))
     with Store(quiet) as store:
         (only,) = store.nights()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Cases that are parsed once, a store of nights, and a night in it that went wrong in each way."""
+"""Cases that are parsed once, a store of nightly runs, and one that went wrong in each way."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def report(store: Store, tmp_path: Path) -> night.Report:
-    """A night with a regression of each sort, and a unit of which nothing came."""
+    """A nightly run with a regression of each sort, and a unit of which nothing came."""
     text = MATRIX.replace("debian:6.1", "debian:6.1, debian:5.10")
     wanted = matrix.load(written(tmp_path, text + "fuzz: {count: 3}\n"))
     accepted, now = store.begin(wanted), store.begin(wanted)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Nights that nobody played: matrices, and what came of their units."""
+"""Nightly runs that nobody played: matrices, and what came of their units."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.nightly import night
-from harness.nightly.store import Night, Store
+from harness.nightly.store import NightlyRun, Store
 from harness.nightly.unit import Cell, Done, Unit, UnitEnvironment, UnitKind, result
 
 MATRIX = """
@@ -78,6 +78,6 @@ class Works:
         return done(cell(), kernel=unit.kernel, repetition=unit.repetition, logs=self._logs)
 
 
-def spend(store: Store, now: Night) -> None:
+def spend(store: Store, now: NightlyRun) -> None:
     with ThreadPoolExecutor(1) as executor:
         night.spend(store, now, executor)

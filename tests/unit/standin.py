@@ -7,7 +7,7 @@ import os
 import threading
 from pathlib import Path
 
-# Configures and "builds" as far as harness/kernel/treebuild.py can tell.
+# Configures and "builds" as far as harness/kernel/treebuild.py can see.
 _MAKEFILE = """\
 VERSION = {version}
 PATCHLEVEL = {patchlevel}

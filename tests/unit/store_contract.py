@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the memory of nights must do, in whichever database."""
+"""What the memory of nightly runs must do, in whichever database."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class StoreContract:
         assert first.names[:2] == names[:2]
         after = night.report(store, store.night(now.id))
         assert (after.complete, after.exit_status) == (True, Exit.AGREES)
-        # A night that was brought to its end is not gone on with.
+        # A nightly run that was brought to its end is not gone on with.
         with pytest.raises(ConfigError, match="Nothing is left"):
             night.resumed(store, wanted)
 

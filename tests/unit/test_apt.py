@@ -155,7 +155,7 @@ Other|http://two/debian/|trixie
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Give the machine's own apt sources, as it tells them."""
+    """Give the machine's own apt sources, as it has them."""
     real = shutil.which("apt-get")
 
     def make(targets: str) -> None:

@@ -16,13 +16,13 @@ from harness.errors import ArchiveError
 from harness.nightly import compare
 from harness.nightly.bisect import Turn, first_bad, turn
 from harness.nightly.night import Report
-from harness.nightly.store import Night
+from harness.nightly.store import NightlyRun
 from harness.nightly.unit import Cell, Done, HitCost, Unit, UnitEnvironment, UnitKind, result
 
 SPEC = "debian:6.1"
 RELEASES = [f"6.1.0-{number}-cloud-arm64" for number in range(10, 23)]
 UNIT = Unit(kernel=SPEC, compiler="gcc", kind=UnitKind.CELLS, variants=["none"], deadline=60)
-NIGHT = Night(id=2, name="n", matrix="m", shows="x", started=0, ended=1)
+NIGHT = NightlyRun(id=2, name="n", matrix="m", shows="x", started=0, ended=1)
 
 
 @given(st.integers(1, 200), st.data())
@@ -40,7 +40,7 @@ def test_a_turn_is_where_good_becomes_bad(count: int, data: st.DataObject) -> No
 
 
 @given(st.integers(1, 60), st.data())
-def test_what_cannot_be_judged_is_told(count: int, data: st.DataObject) -> None:
+def test_what_cannot_be_judged_is_reported(count: int, data: st.DataObject) -> None:
     first = data.draw(st.integers(0, count - 1))
     dark = data.draw(st.sets(st.integers(0, count - 2))) if count > 1 else set()
     asked = []
@@ -113,7 +113,7 @@ def test_the_first_bad_release_is_named(first: int) -> None:
     (one,) = first_bad(report(RELEASES[2]), lambda spec: RELEASES, archive.work).regressions
     assert one.details[0] == named(first, first - 1)
     assert len(archive.tried) <= 4
-    # What was known of the regression is told as before.
+    # What was known of the regression is reported as before.
     assert one.details[1:] == report(RELEASES[2]).regressions[0].details
 
 
@@ -186,4 +186,4 @@ def test_an_archive_that_does_not_answer() -> None:
         raise ArchiveError("apt failed.")
 
     (one,) = first_bad(report(RELEASES[0]), releases, nobody).regressions
-    assert one.details[0].startswith("where it came in cannot be told: apt failed.")
+    assert one.details[0].startswith("where it came in is not known: apt failed.")

@@ -167,9 +167,9 @@ def test_no_more_files_to_open_is_no_fault_of_a_kernels(
 )
 def test_a_failed_system_call_in_a_sentence(number: int, hint: str) -> None:
     error = OSError(number, os.strerror(number), "/some/where")
-    told = blame.explained(error)
-    assert told.sentence == f"/some/where: {os.strerror(number)}."
-    assert told.hint.startswith(hint) or hint in told.hint
+    reported = blame.explained(error)
+    assert reported.sentence == f"/some/where: {os.strerror(number)}."
+    assert reported.hint.startswith(hint) or hint in reported.hint
     assert blame.explained(error, "/some/where cannot be written").sentence.count("where") == 1
 
 

@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 
 def kernel(folder: Path, size_mib: int, config: str = "", **said: int) -> Kernel:
-    """One whose Image has a header that tells its size."""
+    """One whose Image has a header that reports its size."""
     (folder / "Image").write_bytes(bytes(16) + (size_mib * MIB).to_bytes(8, "little") + bytes(40))
     (folder / "config").write_text(config)
     return Kernel(

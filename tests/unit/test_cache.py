@@ -213,7 +213,7 @@ def test_a_note_that_was_damaged(
 
 @contextmanager
 def held_elsewhere() -> Iterator[subprocess.Popen[str]]:
-    """Another process has the lock, until it is told."""
+    """Another process has the lock, until its input ends."""
     code = (
         "import sys\nfrom harness.host import cache\nwith cache.lock('kind/key'):\n"
         "    print('held', flush=True)\n    sys.stdin.read()\n"
@@ -230,7 +230,7 @@ def held_elsewhere() -> Iterator[subprocess.Popen[str]]:
         process.communicate("")
 
 
-def test_who_holds_a_lock_is_told_once(
+def test_who_holds_a_lock_is_reported_once(
     own_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = own_cache / "jprobe-harness/kind/key.lock"

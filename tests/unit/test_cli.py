@@ -140,7 +140,7 @@ def test_list(what: str, capsys: pytest.CaptureFixture[str]) -> None:
         ("echo -sandbox support is not enabled >&2; exit 1", "-sandbox support is not enabled"),
     ],
 )
-def test_doctor_tells_what_will_not_do(
+def test_doctor_reports_what_will_not_do(
     script: str,
     flaw: str,
     tmp_path: Path,
@@ -212,9 +212,7 @@ def test_one_image_is_the_default() -> None:
 @pytest.mark.parametrize(
     ("status", "expected"), [(0, 0), (1, 1), (2, 128), (3, 128), (4, 128), (125, 125)]
 )
-def test_what_git_bisect_is_told(
-    monkeypatch: pytest.MonkeyPatch, status: int, expected: int
-) -> None:
+def test_what_git_bisect_takes(monkeypatch: pytest.MonkeyPatch, status: int, expected: int) -> None:
     monkeypatch.setattr(repro, "run", lambda options: status)
     assert cli.main(["repro", "--bisect"]) == expected
     assert cli.main(["repro"]) == status
@@ -235,7 +233,7 @@ def test_bisect_of_another_command_is_no_bisection_of_gits(
     assert cli.main(["nightly", "night.yaml", "--bisect"]) == status
 
 
-def test_a_mistake_of_ours_is_not_told_as_a_verdict(
+def test_a_mistake_of_ours_is_not_reported_as_a_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))

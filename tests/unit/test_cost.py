@@ -49,7 +49,7 @@ def test_no_count_may_be_one_off(name: str, step: int) -> None:
     assert judge(FIXED, replace(cost, **{name: getattr(cost, name) + step}), CALLS)
 
 
-def test_taint_is_told() -> None:
+def test_taint_is_reported() -> None:
     assert judge(FIXED, replace(measured(), new_taint=0x200), CALLS)
 
 
@@ -152,7 +152,7 @@ def test_a_cost_is_remembered_and_held_against_the_accepted_one(
         assert store.results(first)[0].costs == spent(planned, 1000).costs
     (one,) = found.regressions
     assert (one.was, one.is_) == ("1,000 instructions a hit", "1,500")
-    told = mail.text(found)
-    assert "* debian:6.1, none\n  1,000 instructions a hit -> 1,500" in told
-    assert "50.0 % more, where 2 % are allowed" in told
-    assert "jprobe-harness cost --kernel debian:6.1 --variant none" in told
+    reported = mail.text(found)
+    assert "* debian:6.1, none\n  1,000 instructions a hit -> 1,500" in reported
+    assert "50.0 % more, where 2 % are allowed" in reported
+    assert "jprobe-harness cost --kernel debian:6.1 --variant none" in reported

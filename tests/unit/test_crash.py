@@ -34,7 +34,7 @@ def test_what_a_module_began_with_is_gone(tmp_path: Path) -> None:
 def test_a_dump_in_which_anything_may_be(tmp_path: Path) -> None:
     for error in (ValueError("no stack"), KeyError("7"), struct.error("short"), ELFError("magic")):
         with (
-            pytest.raises(ConfigError, match="does not tell what the jprobes were at"),
+            pytest.raises(ConfigError, match="does not show what the jprobes were doing"),
             crash._told_by(tmp_path),
         ):
             raise error

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a red run tells: each kind of difference once, the worst first."""
+"""What a red run reports: each kind of difference once, the worst first."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_the_worst_is_first_and_those_alike_are_together() -> None:
     ]
 
 
-def test_each_kind_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_kind_is_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.print_differing([*LESS, *MORE])
     out = capsys.readouterr().out
     assert "\N{NOT EQUAL TO} none x stack-9, and 6 more like it\n" in out
@@ -93,7 +93,7 @@ def test_each_kind_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_commands_take_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One kernel, several, and a night."""
+    """One kernel, several, and a nightly run."""
     made = dataclasses.replace(result(), outcomes=(*LESS, *MORE), planned=len(LESS + MORE))
     monkeypatch.setattr(judged, "judge", lambda *words: made)
     cells = [cell(case=case, agrees=False, reasons=["x"]) for case in CASES]
@@ -122,12 +122,12 @@ def test_no_difference_is_passed_over(capsys: pytest.CaptureFixture[str]) -> Non
     terminal.print_differing(many)
     out = capsys.readouterr().out
     assert out.count("\N{NOT EQUAL TO}") == terminal.KINDS
-    assert f"{len(many) - terminal.KINDS} more differ in 6 more ways; --all tells each." in out
+    assert f"{len(many) - terminal.KINDS} more differ in 6 more ways; --all prints each." in out
     terminal.print_differing(many, everything=True)
     assert capsys.readouterr().out.count("\N{NOT EQUAL TO}") == len(many)
 
 
-def test_a_night_tells_cells_before_random_signatures() -> None:
+def test_a_night_reports_cells_before_random_signatures() -> None:
     def one(sort: Sort, case: str, is_: str) -> Regression:
         place = Place("debian:6.1", "gcc", "none", case)
         return Regression(sort, place, "as predicted", is_)
@@ -141,7 +141,7 @@ def test_a_night_tells_cells_before_random_signatures() -> None:
     ]  # fmt: skip
 
 
-def test_what_nobody_would_read_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_nobody_would_read_is_not_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """A guest's megabytes: the first of each sort, how many more there are, and where."""
     (first, *_) = LESS
     # No word's end follows the digits.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a guest may tell the user's terminal, however it comes in pieces."""
+"""What a guest may send to the user's terminal, however it comes in pieces."""
 
 from __future__ import annotations
 

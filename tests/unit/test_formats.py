@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A night in the formats that the field uses."""
+"""A nightly run in the formats that the field uses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.unit.test_reports import check_ktap
 
 @pytest.fixture
 def dearer(store: Store, tmp_path: Path) -> night.Report:
-    """A night whose cells are as they were, with a hit that costs more and one not measured."""
+    """A nightly run with cells as they were, a hit that costs more and one not measured."""
     wanted = matrix.load(written(tmp_path, MATRIX + "cost: {growth: 2}\n"))
     (unit,) = [one for one in wanted.units if one.kind is UnitKind.COST]
     accepted, now = store.begin(wanted), store.begin(wanted)
@@ -44,13 +44,13 @@ def dearer(store: Store, tmp_path: Path) -> night.Report:
 
 def test_the_mail_is_readable_as_it_stands(report: night.Report) -> None:
     lines = mail.text(report).splitlines()
-    assert lines[0] == "Subject: [jprobe-harness] 4 regressions in night 2"
+    assert lines[0] == "Subject: [jprobe-harness] 4 regressions in nightly run 2"
     assert lines[1] == ""
     assert max(len(line) for line in lines) <= mail.COLUMNS
     text = "\n".join(lines)
     assert "* debian:6.1, none x stack-9\n  leak 8 -> leak 16\n  corrupt: argument 8: " in text
     assert "held against" not in text
-    assert "against night 1, accepted by me (why not)" in " ".join(text.split())
+    assert "against nightly run 1, accepted by me (why not)" in " ".join(text.split())
     assert "missing: debian:5.10 gcc cells 1: No disk." in text
     assert "\n  jprobe-harness repro --kernel debian:6.1 --variant none --case stack-8" in text
     (fuzzed,) = [one for one in report.regressions if one.sort is Sort.FUZZ]
@@ -71,11 +71,11 @@ def test_ktap_of_a_night(report: night.Report) -> None:
     assert "    ok 1 stack-10 - leak 8" in lines
     assert "    not ok 1 signatures - 2 of 3" not in lines
     assert sum(line.startswith("not ok") for line in lines) == 3
-    # What random signatures found is not told a second time, with the kernel's cells.
+    # What random signatures found is not reported a second time, with the kernel's cells.
     assert sum(" fuzz-1 - " in line for line in lines) == 1
 
 
-def test_costs_are_told_with_the_unit_that_measured_them(dearer: night.Report) -> None:
+def test_costs_are_reported_with_the_unit_that_measured_them(dearer: night.Report) -> None:
     cells, costs = formats.tests(dearer)
     assert cells == (cells[0], [("none", [formats.Test("stack-9", "leak 8", ())])])
     risen = "100 instructions a hit -> 110"

@@ -203,7 +203,7 @@ def test_a_pipe_is_read_to_its_end_and_no_further_than_it_may(tmp_path: Path) ->
     assert writing.wait(10)
 
 
-def test_a_file_that_does_not_tell_its_size(tmp_path: Path) -> None:
+def test_a_file_without_a_size(tmp_path: Path) -> None:
     assert given.read(Path("/proc/self/stat"), 1 << 20)
     with pytest.raises(ConfigError, match="at most 10 bytes are read, and it has more"):
         given.read(Path("/proc/self/stat"), 10)

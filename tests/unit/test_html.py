@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A night as one HTML file: all of it is there, and nothing of it is markup."""
+"""A nightly run as one HTML file: all of it is there, and nothing of it is markup."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.nightly.compare import Place
 from harness.nightly.night import Report
 from harness.nightly.outputs import html
 from harness.nightly.outputs.html import Line, Past
-from harness.nightly.store import Baseline, Night
+from harness.nightly.store import Baseline, NightlyRun
 from harness.nightly.unit import (
     Cell,
     Complaint,
@@ -33,7 +33,7 @@ NASTY = "</script><img src=x onerror=alert(1)>"
 FACTS = UnitEnvironment(
     release="6.1", version="1", key="k", engine="port", compiler="gcc", qemu="7", harness="0"
 )
-NIGHT = Night(id=2, name="n", matrix="m", shows="a test", started=0, ended=1)
+NIGHT = NightlyRun(id=2, name="n", matrix="m", shows="a test", started=0, ended=1)
 UNIT = Unit(
     kernel="debian:6.1",
     compiler="gcc",
@@ -109,7 +109,7 @@ def test_all_of_a_night_is_there() -> None:
     assert data["details"][1]["picture"]["parts"] == [[0, 8, "argument 8"]]
     assert data["history"] == {"debian:6.1 gcc|fixed-128|stack-9": [[0, "intact"], [1, "leak 4"]]}
     assert "intact → leak 4" in text
-    assert "1 regression against night 1, accepted by me (first)." in text
+    assert "1 regression against nightly run 1, accepted by me (first)." in text
     assert "0 of 1" in text
 
 

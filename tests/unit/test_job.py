@@ -102,7 +102,7 @@ def test_what_a_trees_own_policy_is_held_against(kernel: Kernel) -> None:
     assert _expected(own, native, None).variant.expected == found
     # Of a patch, nobody knows what it does.
     assert _expected(patched, native, None).variant.expected == Policy(Rule.KERNEL)
-    told = Policy(Rule.FIXED, 64)
-    assert _expected(own, native, told).variant.expected == told
-    assert _expected(patched, native, told).variant.expected == told
-    assert _expected(none, native, told) == none
+    reported = Policy(Rule.FIXED, 64)
+    assert _expected(own, native, reported).variant.expected == reported
+    assert _expected(patched, native, reported).variant.expected == reported
+    assert _expected(none, native, reported) == none

@@ -160,8 +160,8 @@ def test_runs_are_listed_newest_first(booted: Run, capsys: pytest.CaptureFixture
     booted.folder.with_name("29990101-no-run").mkdir()
     assert [folder for folder, _ in logs.runs()] == [booted.folder, older]
     assert cli.main(["runs"]) == Exit.AGREES
-    told = capsys.readouterr().out
-    assert "2 of 3" in told
+    reported = capsys.readouterr().out
+    assert "2 of 3" in reported
     assert cli.main(["runs", "--json", "-", "--keep", "old"]) == Exit.AGREES
     rows = json.loads(capsys.readouterr().out)["runs"]
     assert [(row["name"], row["kept"]) for row in rows] == [
@@ -185,11 +185,11 @@ def test_a_run_is_found_by_a_part_of_its_name(run: Run) -> None:
 
 def test_what_a_log_shows(booted: Run, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert cli.main(["log"]) == Exit.AGREES
-    told = capfdbinary.readouterr().out
+    reported = capfdbinary.readouterr().out
     for name in (b"QEMU 0", b"some gcc", b"make: GNU Make 0", b"Python: 3.", b"qemu.qmp: 0."):
-        assert name in told
-    assert b"some:kernel" in told
-    assert b" two\n" in told
+        assert name in reported
+    assert b"some:kernel" in reported
+    assert b" two\n" in reported
     assert cli.main(["log", "last", "--part", "records"]) == Exit.AGREES
     assert capfdbinary.readouterr().out == b"\xff\0"
     assert cli.main(["log", "--part", "gdb"]) == Exit.USAGE
@@ -201,7 +201,7 @@ def test_old_runs_go_but_those_that_are_kept(run: Run) -> None:
     for folder in old:
         folder.mkdir()
     logs.keep(old[0])
-    # None tells when it began, so it is told by its own time.
+    # None says when it began, so it is known by its own time.
     for age, folder in enumerate(old):
         os.utime(folder, (age, age))
     logs._new_folder()
@@ -229,7 +229,7 @@ def _stamp(folder: Path) -> int:
     return calendar.timegm(time.strptime(folder.name[:15], "%Y%m%d-%H%M%S"))
 
 
-def test_runs_are_told_by_when_they_began_not_by_their_names(modules: Modules) -> None:
+def test_runs_are_sorted_by_when_they_began_not_by_their_names(modules: Modules) -> None:
     folders = [Run(KERNEL, modules).folder for _ in range(logs.KEPT + 2)]
     # As if the names were in local time, of zones from east to west.
     renamed = [
@@ -281,9 +281,9 @@ def test_a_folder_that_cannot_be_made(state: Path) -> None:
 
 
 def test_what_is_next() -> None:
-    told = "See: jprobe-harness log one; jprobe-harness log two"
-    assert logs.see("/a/one, /b/two") == told
-    assert logs.see("/a, b/one, /a, b/two") == told
+    reported = "See: jprobe-harness log one; jprobe-harness log two"
+    assert logs.see("/a/one, /b/two") == reported
+    assert logs.see("/a, b/one, /a, b/two") == reported
 
 
 def test_a_kernel_that_no_dump_could_be_read_of(tmp_path: Path, modules: Modules) -> None:
@@ -321,7 +321,7 @@ def test_a_boot_without_room_is_tried_again_and_ends_in_a_result(
     assert not result.kernel_trouble
 
 
-def test_a_log_that_cannot_be_written_is_told_and_stops_nothing(run: Run) -> None:
+def test_a_log_that_cannot_be_written_is_reported_and_stops_nothing(run: Run) -> None:
     full = Path("/dev/full")
     run.folder.joinpath("console-1.log").symlink_to(full)
     run.folder.joinpath("records-1").symlink_to(full)
@@ -349,7 +349,7 @@ def test_logs_whose_folder_is_gone(run: Run) -> None:
     assert names == ["run.json", "initrd-1", "qemu-1.sh", "console-1.log", "records-1"]
 
 
-def test_a_run_that_was_killed_is_told_from_one_that_got_its_number(run: Run) -> None:
+def test_a_run_that_was_killed_is_not_one_that_got_its_number(run: Run) -> None:
     assert logs.is_running(run.folder, run.about)
     other = run.folder.with_name(f"20000101-000000-{os.getpid()}-other")
     shutil.copytree(run.folder, other)

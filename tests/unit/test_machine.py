@@ -71,7 +71,7 @@ PATIENT = Deadlines(boot=30, play=30, ping=30, end=30)
 SHORT = Deadlines(boot=30, play=0.1, ping=0.1, end=0.1)
 
 
-def test_a_failed_start_tells_all(qemu: Qemu) -> None:
+def test_a_failed_start_reports_all(qemu: Qemu) -> None:
     machine = qemu("import sys; sys.exit('no such machine')", connect=False)
     with pytest.raises(MachineError) as caught, machine:
         pass
@@ -345,7 +345,7 @@ def test_a_flood_is_no_way_past_the_deadline(qemu: Qemu, body: str) -> None:
 def test_a_guest_that_does_not_listen(qemu: Qemu) -> None:
     with qemu("signal.pause()") as machine:
         session = Session(machine, deadlines=SHORT)
-        with pytest.raises(KernelHung, match="does not take what it is told"):
+        with pytest.raises(KernelHung, match="does not take what it is sent"):
             for _ in range(10000):
                 session.send("x" * 1000)
 

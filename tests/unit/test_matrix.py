@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A night's matrix, as it is written down."""
+"""A nightly run's matrix, as it is written down."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from harness.modules import casegen
 from harness.toolchain.compiler import Compiler
 from harness.toolchain.toolchain import Toolchain
 
-# "Builds" the control, and fails of anything else as it is told to.
+# "Builds" the control, and fails of anything else as it is asked to.
 MAKEFILE = """\
 modules:
 	@if grep -q '^obj-m := control.o$$' $(M)/Kbuild; then {control}; else {ours}; fi
@@ -122,9 +122,9 @@ def test_variables_that_no_module_builds_with(kernel: Kernel, folder: Path) -> N
 
 
 def test_what_make_is_given(kernel: Kernel, folder: Path, tmp_path: Path) -> None:
-    told = tmp_path / "told"
+    reported = tmp_path / "told"
     given = replace(kernel, flags=("-fno-pie",), variables=("KCFLAGS=-Og", "W=1"))
-    build(given, folder, f"echo $(KCFLAGS) W=$(W) >{told}")
-    words = told.read_text().split()
+    build(given, folder, f"echo $(KCFLAGS) W=$(W) >{reported}")
+    words = reported.read_text().split()
     assert words[-2:] == ["-Og", "W=1"]
     assert "-fno-pie" in words

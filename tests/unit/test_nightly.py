@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The commands that play a night and ask what is remembered."""
+"""The commands that play a nightly run and ask what is remembered."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.unit.nights import MATRIX, Works, cell, done, written
 from tests.unit.test_reports import check_ktap
 
 
-def test_the_command_accepts_and_tells(
+def test_the_command_accepts_and_reports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Works(monkeypatch)
     file, url = str(written(tmp_path, MATRIX)), f"sqlite:///{tmp_path}/h.sqlite"
     assert main(["nightly", file, "--store", url, "--accept", "x"]) == Exit.USAGE
-    assert "No night over this matrix" in capsys.readouterr().err
+    assert "No nightly run over this matrix" in capsys.readouterr().err
     assert main(["nightly", file, "--store", url, "--json", "-"]) == Exit.AGREES
     assert json.loads(capsys.readouterr().out)["regressions"] == []
     assert main(["nightly", file, "--store", url, "--accept", " "]) == Exit.USAGE
@@ -30,7 +30,7 @@ def test_the_command_accepts_and_tells(
     assert main(["nightly", file, "--store", url]) == Exit.DIFFERS
     out = capsys.readouterr().out
     assert "debian:6.1, none x stack-9: leak 8 -> leak 16" in out
-    assert "1 regression against night 1, accepted by" in out
+    assert "1 regression against nightly run 1, accepted by" in out
     assert main(["nightly", file, "--store", url, "--resume"]) == Exit.USAGE
 
     def asked(*words: str) -> list[dict[str, str]]:
@@ -65,7 +65,7 @@ def test_the_command_writes_all_forms(
     assert main(["nightly", file, "--store", url, "--mail", no]) == Exit.USAGE
 
 
-def test_the_user_is_told(
+def test_the_user_is_notified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Works(monkeypatch)
@@ -76,12 +76,14 @@ def test_the_user_is_told(
     assert not heard.exists()
     monkeypatch.setattr(night, "work", lambda unit: done(cell(agrees=False, reasons=["x"])))
     assert main(words) == Exit.DIFFERS
-    assert heard.read_text().startswith("1\nSubject: [jprobe-harness] 1 regression in night 2\n")
+    assert heard.read_text().startswith(
+        "1\nSubject: [jprobe-harness] 1 regression in nightly run 2\n"
+    )
     assert main([*words[:-1], "exit 7"]) == Exit.INFRASTRUCTURE
-    assert "ended with status 7; the night's is 1" in capsys.readouterr().err
+    assert "ended with status 7; the nightly run's is 1" in capsys.readouterr().err
 
 
-def test_what_cannot_be_written_keeps_nothing_else_from_being_told(
+def test_what_cannot_be_written_keeps_nothing_else_from_being_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Works(monkeypatch)
@@ -91,9 +93,12 @@ def test_what_cannot_be_written_keeps_nothing_else_from_being_told(
     outputs = ["--html", "/dev/full", "--mail", str(mail)]
     assert main([*words, *outputs]) == Exit.INFRASTRUCTURE
     assert "/dev/full cannot be written: No space left" in capsys.readouterr().err
-    assert mail.read_text().startswith("Subject: [jprobe-harness] no regression in night 1\n")
-    # The night is as it should be, but not all that was to be made of it.
-    assert heard.read_text().startswith("3\nSubject: [jprobe-harness] no regression in night 1\n")
+    subject = "Subject: [jprobe-harness] no regression in nightly run 1\n"
+    assert mail.read_text().startswith(subject)
+    # The nightly run is as it should be, but not all that was to be made of it.
+    assert heard.read_text().startswith(
+        "3\nSubject: [jprobe-harness] no regression in nightly run 1\n"
+    )
     assert "/dev/full cannot be written" in heard.read_text()
     # What is found by looking needs no night.
     heard.unlink()
@@ -102,7 +107,7 @@ def test_what_cannot_be_written_keeps_nothing_else_from_being_told(
     assert not heard.exists()
 
 
-def test_a_night_that_does_not_come_to_its_end_is_told(
+def test_a_night_that_does_not_come_to_its_end_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def spend(*arguments: object) -> None:
@@ -113,12 +118,14 @@ def test_a_night_that_does_not_come_to_its_end_is_told(
     heard = tmp_path / "heard"
     words = ["nightly", file, "--store", url, "--notify", f"(echo $NIGHT_STATUS; cat) >{heard}"]
     assert main(words) == Exit.INFRASTRUCTURE
-    assert heard.read_text().startswith("3\nSubject: [jprobe-harness] a night over night failed\n")
+    assert heard.read_text().startswith(
+        "3\nSubject: [jprobe-harness] a nightly run over night failed\n"
+    )
     assert "No space left" in heard.read_text()
     assert main([*words[:-1], "exit 7"]) == Exit.INFRASTRUCTURE
     error = capsys.readouterr().err
     assert "No space left" in error
-    assert "ended with status 7; the night's is 3" in error
+    assert "ended with status 7; the nightly run's is 3" in error
 
 
 def test_an_origin_that_kcidb_would_not_take(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from harness import cli
 from harness.commands import nightly_outputs, output
-from harness.commands.output import Output, Target, each, tell
+from harness.commands.output import Output, Target, each, report
 from harness.commands.repro import outputs
 from harness.errors import ConfigError, Exit, InfrastructureError
 
@@ -241,11 +241,11 @@ def test_a_form_that_fails_does_not_stop_the_others(
         mail=None,
     )
     with pytest.raises(KeyError):
-        tell(options, outputs, "found", print)
+        report(options, outputs, "found", print)
     assert (tmp_path / "ktap").read_text() == "found"
     assert capsys.readouterr().out == "found\n"
     with pytest.raises(InfrastructureError, match="/dev/full cannot be written: No space left"):
-        tell(options, outputs[1:], "found", print)
+        report(options, outputs[1:], "found", print)
 
 
 @pytest.mark.parametrize("command", [["list", "variants"], ["predict", "--case", "stack-9"]])
@@ -253,6 +253,6 @@ def test_the_table_is_shown_where_json_cannot_be_written(
     command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main([*command, "--json", "/dev/full"]) == Exit.INFRASTRUCTURE
-    told = capsys.readouterr()
-    assert "fixed-128" in told.out
-    assert "/dev/full cannot be written: No space left on device." in told.err
+    reported = capsys.readouterr()
+    assert "fixed-128" in reported.out
+    assert "/dev/full cannot be written: No space left on device." in reported.err

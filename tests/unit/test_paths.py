@@ -20,9 +20,11 @@ def test_ssh_finds_what_a_config_names(tmp_path: Path, name: str) -> None:
     folder.mkdir()
     config = write_config(folder, 2222, "AAAA", folder / "key")
     words = ["ssh", "-G", "-F", str(config), "guest"]
-    told = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()
-    assert f"identityfile {folder}/key" in [line.replace("%%", "%") for line in told]
-    assert f"userknownhostsfile {folder}/known_hosts" in [line.replace("%%", "%") for line in told]
+    reported = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert f"identityfile {folder}/key" in [line.replace("%%", "%") for line in reported]
+    assert f"userknownhostsfile {folder}/known_hosts" in [
+        line.replace("%%", "%") for line in reported
+    ]
 
 
 @pytest.mark.parametrize("name", ODD)

@@ -262,7 +262,7 @@ def test_options_of_a_conftest_that_is_read_late_stay_theirs(pytester: pytest.Py
     pytester.runpytest_inprocess().assert_outcomes(passed=1)
 
 
-def test_the_words_of_the_options_are_told(pytester: pytest.Pytester) -> None:
+def test_the_words_of_the_options_are_reported(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess("--help")
     result.stdout.fnmatch_lines(["*--jprobe-kernel=SPEC*or --kernel: play on this kernel*"])
 

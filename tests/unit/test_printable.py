@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What came from outside is seen, and obeyed by nobody, in whatever form it is told."""
+"""What came from outside is seen, and obeyed by nobody, in whatever form it is reported."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def test_every_table_on_a_terminal(
     comparison = Comparison(
         (ran, ran), (Unjudged(poisoned("t"), poisoned("s"), poisoned("h"), Exit.UNJUDGED),), None
     )
-    told_in_guest = [line for o in ran.outcomes for line in terminal.lines(o, 80)]
+    printed_in_guest = [line for o in ran.outcomes for line in terminal.lines(o, 80)]
     shows: list[Callable[[], object]] = [
         lambda: terminal.print_result(ran),
         lambda: terminal.print_result(ran, True),
@@ -208,7 +208,7 @@ def test_every_table_on_a_terminal(
         lambda: patch_report.print_patch(dataclasses.replace(comparison, unjudged=()), True),
         lambda: layout_report.print_layouts({poisoned("gcc"): ran}),
         lambda: summary.show(poisoned(report), True),
-        lambda: printable.unguarded(sys.stdout).writelines(told_in_guest),
+        lambda: printable.unguarded(sys.stdout).writelines(printed_in_guest),
         lambda: print(poisoned("printed by anybody")),
         lambda: print(poisoned("printed by anybody"), file=sys.stderr),
     ]

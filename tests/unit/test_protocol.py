@@ -29,7 +29,7 @@ from harness.model.storm import judge as judge_storm
 from harness.model.verdict import judge
 
 RAW = (Path(__file__).parent / "data/records.txt").read_bytes()
-# What the guest was told to play.
+# What the guest was asked to play.
 PLAYED = [
     ("none", "stack-9", "leak"),
     ("fixed-128", "by-ref-256", "by-ref"),

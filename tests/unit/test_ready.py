@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The files that have a night played each night: of systemd, GitHub and GitLab."""
+"""The files that have a nightly run played each nightly run: of systemd, GitHub and GitLab."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def test_json_is_as_the_schema_says(made: Result) -> None:
     jsonschema.validate(json.loads(json.dumps(document)), SCHEMA)
 
 
-def test_json_tells_bytes() -> None:
+def test_json_reports_bytes() -> None:
     document = json_report.document(result())
     leak = next(v for v in document["verdicts"] if (v["variant"], v["case"]) == ("none", "stack-9"))
     assert leak["class"] == "leak"
@@ -244,16 +244,18 @@ def test_the_dump_marks_what_changed(capsys: pytest.CaptureFixture[str]) -> None
     assert re.search(r"0x0000 +2a +35 .*\[d5\]\[ca\]", out)
 
 
-def test_a_play_told_elsewhere_is_told_there_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_play_reported_elsewhere_is_reported_there_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     outcome = next(o for o in result().outcomes if summaries.cell(o) == "leak 8")
-    told = terminal.lines(outcome, terminal.PIPE_WIDTH, colour=False)
+    reported = terminal.lines(outcome, terminal.PIPE_WIDTH, colour=False)
     terminal.print_dump(outcome)
     printed = capsys.readouterr().out.splitlines()
-    assert [line.split() for line in printed] == [line.split() for line in told[:-1]]
-    heading = told.index(f"{outcome.play.case.name} under {outcome.play.variant.name}")
+    assert [line.split() for line in printed] == [line.split() for line in reported[:-1]]
+    heading = reported.index(f"{outcome.play.case.name} under {outcome.play.variant.name}")
     assert heading == 0
-    assert told.index("argument area, from SP") > heading
-    assert told[-1] == "leak 8, as predicted"
+    assert reported.index("argument area, from SP") > heading
+    assert reported[-1] == "leak 8, as predicted"
 
 
 def test_a_narrow_terminal_loses_no_cell(
@@ -357,7 +359,7 @@ def test_what_a_patch_makes_better_and_worse(capsys: pytest.CaptureFixture[str])
     assert document["exit_status"] == 1
 
 
-def test_the_command_tells_what_a_patch_changes(
+def test_the_command_reports_what_a_patch_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = iter(patched().results)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Who gets which guest, and who is told what it died of."""
+"""Who gets which guest, and who learns what it died of."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.run.shared import Shared
 
 
 class Fake:
-    """A guest that is as it is told to be."""
+    """A guest that is as it is asked to be."""
 
     def __init__(self) -> None:
         self.lives = True
@@ -54,7 +54,7 @@ def test_one_that_lives_is_shared_and_gone_at_the_end() -> None:
     assert [guest.open for guest in boots.guests] == [False]
 
 
-def test_whoever_loses_it_is_told_and_the_next_gets_another() -> None:
+def test_whoever_loses_it_learns_of_it_and_the_next_gets_another() -> None:
     boots = Boots()
     with Shared(boots) as shared:
         first = shared.take()
@@ -68,7 +68,7 @@ def test_whoever_loses_it_is_told_and_the_next_gets_another() -> None:
     assert len(boots.guests) == 2
 
 
-def test_a_fault_that_was_told_is_not_told_again() -> None:
+def test_a_fault_that_was_reported_is_not_reported_again() -> None:
     boots = Boots()
     with Shared(boots) as shared:
         first = shared.take()
@@ -88,7 +88,7 @@ def test_whoever_finds_it_dead_gets_another() -> None:
         assert not first.open
 
 
-def test_what_the_end_of_a_guest_explains_is_told_in_place_of_what_followed() -> None:
+def test_what_the_end_of_a_guest_explains_is_reported_in_place_of_what_followed() -> None:
     class Unreachable(Fake):
         def check(self) -> None:
             raise InfrastructureError("it does not answer")

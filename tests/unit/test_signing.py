@@ -89,7 +89,7 @@ def test_a_kernel_whose_key_is_elsewhere(tmp_path: Path) -> None:
 
 
 class Knows(Toolchain):
-    """Takes what it is told that it takes."""
+    """Takes what it is given."""
 
     def knows(self, *flags: str) -> bool:
         return self.compiler.program >= "clang-16"

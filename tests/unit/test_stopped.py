@@ -24,7 +24,7 @@ from harness.measure.storm import StormOutcome
 from harness.modules import build as modules
 from harness.modules.build import Modules
 from harness.nightly import night, unit_runner
-from harness.nightly.store import Night
+from harness.nightly.store import NightlyRun
 from harness.nightly.unit import Unit, UnitKind
 from harness.run import logs, repro
 from harness.run.plan import Play, ended_run
@@ -64,8 +64,8 @@ def broken(*words: object, **options: object) -> NoReturn:
     raise ZeroDivisionError("on purpose")
 
 
-def told(capsys: pytest.CaptureFixture[str], words: list[str], status: int) -> tuple[str, str]:
-    """What a command that the user ends says of it, and what else it tells."""
+def reported(capsys: pytest.CaptureFixture[str], words: list[str], status: int) -> tuple[str, str]:
+    """What a command that the user ends says of it, and what else it reports."""
     assert main(words) == status
     out, err = capsys.readouterr()
     assert "Traceback" not in out + err
@@ -80,13 +80,13 @@ def test_repro(
         raise ended_run(KeyboardInterrupt(), result(broken=broken, missing=1))
 
     monkeypatch.setattr(judged, "judge", judge)
-    out, err = told(capsys, ["repro"], status)
+    out, err = reported(capsys, ["repro"], status)
     assert "stack-9" in out
     assert err.startswith(
         "jprobe-harness: interrupted; 3 of 4 plays on debian:6.1 were judged, and the logs of them"
         " are kept.\n  See: jprobe-harness log somewhere."
     )
-    out, err = told(capsys, ["repro", "--json", "-"], status)
+    out, err = reported(capsys, ["repro", "--json", "-"], status)
     assert len(json.loads(out)["verdicts"]) == 3
     assert "3 of 4 plays" in err
 
@@ -102,7 +102,7 @@ def test_a_comparison(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
     monkeypatch.setattr(judged, "judge", judge)
     kernels = ["--kernel", "debian:6.1", "--kernel", "debian:6.12", "--kernel", "debian:5.10"]
-    out, err = told(capsys, ["repro", *kernels], 3)
+    out, err = reported(capsys, ["repro", *kernels], 3)
     assert names == ["debian:6.1", "debian:6.12"]
     assert "debian:6.1: 4 of 4 verdicts as predicted" in out
     assert "interrupted; 2 of 4 plays on debian:6.12 were judged" in err
@@ -110,7 +110,7 @@ def test_a_comparison(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 def test_nothing_yet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(judged, "judge", stop)
-    _, err = told(capsys, ["repro"], 3)
+    _, err = reported(capsys, ["repro"], 3)
     assert err.startswith("jprobe-harness: interrupted; nothing was judged yet.\n  What was")
 
 
@@ -125,7 +125,7 @@ def test_fuzz(
 
     monkeypatch.setattr(repro, "run", run)
     monkeypatch.setattr(fuzz, "fingerprint", str)
-    out, err = told(capsys, ["fuzz", "--count", "50"], 3)
+    out, err = reported(capsys, ["fuzz", "--count", "50"], 3)
     assert "of 50 signatures of seed 1 as predicted" in out
     assert "interrupted; 3 of 50 signatures were judged" in err
 
@@ -147,7 +147,7 @@ def test_storm(
         return StormOutcome(variant, None, ())
 
     monkeypatch.setattr(storm, "_storm", one)
-    out, err = told(capsys, ["storm", "--variant", "none", "--variant", "v15"], 3)
+    out, err = reported(capsys, ["storm", "--variant", "none", "--variant", "v15"], 3)
     assert "none" in out
     assert "interrupted; 1 of 2 storms were judged" in err
     assert "See: jprobe-harness log " in err
@@ -157,7 +157,7 @@ def test_cost(
     built: Modules, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cost, "_measure", stop)
-    _, err = told(capsys, ["cost", "--variant", "none"], 3)
+    _, err = reported(capsys, ["cost", "--variant", "none"], 3)
     assert "interrupted; 0 of 1 costs were judged" in err
 
 
@@ -177,23 +177,23 @@ def test_a_night(
     Works(monkeypatch, dies_after=2)
     file = str(written(tmp_path, MATRIX + "repetitions: 3\n"))
     words = ["nightly", file, "--jobs", "1"]
-    _, err = told(capsys, words, 3)
+    _, err = reported(capsys, words, 3)
     assert err.splitlines()[-2:] == [
-        "jprobe-harness: interrupted; 2 of 3 units of night 1 are stored.",
+        "jprobe-harness: interrupted; 2 of 3 units of nightly run 1 are stored.",
         f"  Go on: jprobe-harness nightly {file} --resume",
     ]
     Works(monkeypatch)
     assert main([*words, "--resume"]) == Exit.AGREES
     # Once all is stored, there is nothing to go on with.
     monkeypatch.setattr(night, "report", stop)
-    _, err = told(capsys, words, 3)
+    _, err = reported(capsys, words, 3)
     assert err.splitlines()[-2:] == [
-        "jprobe-harness: interrupted; 3 of 3 units of night 2 are stored.",
+        "jprobe-harness: interrupted; 3 of 3 units of nightly run 2 are stored.",
         "  See: jprobe-harness report",
     ]
 
 
-def test_a_night_in_a_pipe_tells_each_unit(
+def test_a_night_in_a_pipe_reports_each_unit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Works(monkeypatch)
@@ -203,17 +203,19 @@ def test_a_night_in_a_pipe_tells_each_unit(
     json.loads(out)
     first, second = "debian:6.1 gcc cells 1", "debian:6.1 gcc cells 2"
     assert [line.partition(" ")[2] for line in err.splitlines()] == [
-        f"the night begins (0 of 2 units; next: {first})",
+        f"the nightly run begins (0 of 2 units; next: {first})",
         f"{first}: 1 of 1 as predicted; 1 s (1 of 2 units; next: {second})",
         f"{second}: 1 of 1 as predicted; 1 s (2 of 2 units; that was all)",
     ]
 
 
-def reported(err: str, tmp_path: Path) -> str:
+def fault_report(err: str, tmp_path: Path) -> str:
     """The report on a fault of our own."""
     (file,) = (tmp_path / "state/jprobe-harness/faults").iterdir()
-    told = f"A fault of this program's own: ZeroDivisionError: on purpose. A report is in {file}."
-    assert told in err
+    reported = (
+        f"A fault of this program's own: ZeroDivisionError: on purpose. A report is in {file}."
+    )
+    assert reported in err
     return file.read_text()
 
 
@@ -233,10 +235,10 @@ def test_a_fault_of_ours_in_repro(
             raise ended_run(error, made) from error
 
     monkeypatch.setattr(judged, "judge", judge)
-    out, err = told(capsys, ["repro", "--json", str(tmp_path / "out.json")], status)
+    out, err = reported(capsys, ["repro", "--json", str(tmp_path / "out.json")], status)
     assert "stack-9" in out
     assert "3 of 4 plays on debian:6.1 were judged." in err
-    assert "in broken" in reported(err, tmp_path)
+    assert "in broken" in fault_report(err, tmp_path)
     document = json.loads((tmp_path / "out.json").read_text())
     assert document["summary"]["exit_status"] == status
 
@@ -249,11 +251,11 @@ def test_a_fault_of_ours_on_one_of_several_kernels(
 
     monkeypatch.setattr(judged, "judge", judge)
     kernels = ["--kernel", "debian:6.1", "--kernel", "debian:6.12", "--kernel", "debian:5.10"]
-    out, _ = told(capsys, ["repro", *kernels], 4)
+    out, _ = reported(capsys, ["repro", *kernels], 4)
     for name in ("debian:6.1", "debian:5.10"):
         assert f"{name}: 4 of 4 verdicts as predicted" in out
     assert "debian:6.12: A fault of this program's own: ZeroDivisionError" in out
-    reported(out, tmp_path)
+    fault_report(out, tmp_path)
 
 
 def test_a_fault_of_ours_in_fuzz(
@@ -263,10 +265,10 @@ def test_a_fault_of_ours_in_fuzz(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(repro, "start", broken)
-    out, err = told(capsys, ["fuzz", "--count", "50"], 4)
+    out, err = reported(capsys, ["fuzz", "--count", "50"], 4)
     assert "0 of 50 signatures" in out
     assert "0 of 50 signatures were judged." in err
-    assert "in broken" in reported(err, tmp_path)
+    assert "in broken" in fault_report(err, tmp_path)
 
 
 def test_a_fault_of_ours_while_a_failure_is_simplified(
@@ -284,9 +286,9 @@ def test_a_fault_of_ours_while_a_failure_is_simplified(
     monkeypatch.setattr(repro, "run", run)
     monkeypatch.setattr(fuzz, "fingerprint", str)
     monkeypatch.setattr(fuzz, "shrink", broken)
-    out, err = told(capsys, ["fuzz", "--count", "4"], 4)
+    out, err = reported(capsys, ["fuzz", "--count", "4"], 4)
     assert "stack-9" in out
-    reported(err, tmp_path)
+    fault_report(err, tmp_path)
 
 
 def test_a_fault_of_ours_in_storm_and_cost(
@@ -299,13 +301,13 @@ def test_a_fault_of_ours_in_storm_and_cost(
         return broken() if variant.name != "none" else StormOutcome(variant, None, ())
 
     monkeypatch.setattr(storm, "_storm", one)
-    out, err = told(capsys, ["storm", "--variant", "none", "--variant", "v15"], 4)
+    out, err = reported(capsys, ["storm", "--variant", "none", "--variant", "v15"], 4)
     assert "none" in out
     assert "1 of 2 storms were judged." in err
     (logs_,) = (tmp_path / "state/jprobe-harness/runs").iterdir()
-    assert f"logs: {logs_}" in reported(err, tmp_path)
+    assert f"logs: {logs_}" in fault_report(err, tmp_path)
     monkeypatch.setattr(cost, "_measure", broken)
-    _, err = told(capsys, ["cost", "--variant", "none"], 4)
+    _, err = reported(capsys, ["cost", "--variant", "none"], 4)
     assert "0 of 1 costs were judged." in err
 
 
@@ -313,9 +315,9 @@ def test_a_fault_of_ours_in_a_unit(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(unit_runner._MAKERS, UnitKind.CELLS, broken)
     unit = Unit(kernel="debian:6.1", compiler="gcc", kind=UnitKind.CELLS, variants=[], deadline=60)
     (trouble,) = unit_runner.perform(unit).own_trouble
-    assert "in broken" in reported(trouble, tmp_path)
+    assert "in broken" in fault_report(trouble, tmp_path)
     results = [done(cell(), own_trouble=[trouble])]
-    now = Night(1, "n", "m", "s", 1.0, 2.0)
+    now = NightlyRun(1, "n", "m", "s", 1.0, 2.0)
     made = night.Report(now, (unit,), results, None, None, 0, ())
     assert made.exit_status is Exit.OWN_FAULT
 
@@ -329,7 +331,7 @@ def test_outputs_are_written_whatever_becomes_of_one(
     monkeypatch.setattr(judged, "judge", judge)
     json_, junit = tmp_path / "out.json", tmp_path / "out.xml"
     words = ["repro", "--junit", "/dev/full", "--json", str(json_), "--ktap", str(junit)]
-    _, err = told(capsys, words, 3)
+    _, err = reported(capsys, words, 3)
     assert json_.exists()
     assert junit.exists()
     assert "3 of 4 plays" in err

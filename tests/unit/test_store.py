@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The memory of nights in SQLite."""
+"""The memory of nightly runs in SQLite."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def test_a_store_to_the_argument_area_is_proved() -> None:
     assert prove([NINE], functions(HANDLER)) == {}
 
 
-def test_a_store_to_the_handlers_own_copy_is_told() -> None:
+def test_a_store_to_the_handlers_own_copy_is_reported() -> None:
     copied = HANDLER.replace("add	x0, sp, #0x30", "add	x0, sp, #0x28")
     assert prove([NINE], functions(copied)) == {"nine": [8]}
 
@@ -132,7 +132,7 @@ FLIP = "mov x1, #0x8; mov w2, #0xffffffff; bl !probe_flip"
         ("sub x1, sp, #0x20; mov x2, #0x8; mov x0, x1; bl !memcpy; ldr x0, [sp]", ("slot:0", 0)),
         ("strb w1, [sp, #-8]; ldr x0, [sp]", ("slot:0", 0)),
         ("ldr x0, [sp, #8]", ("slot:8", 0)),
-        # A call within the section, or to where nobody tells, keeps what any call keeps.
+        # A call within the section, or to where nobody reports, keeps what any call keeps.
         ("mov x0, x3; bl 40", None),
         ("mov x0, x3; blr x9", None),
         ("mov x0, x3; blraa x9, x10", None),

@@ -31,7 +31,7 @@ ALL = [
 
 
 def storm(policy: Policy) -> Storm:
-    """What a faithful guest tells: FP is 64 bytes above SP."""
+    """What a faithful guest reports: FP is 64 bytes above SP."""
     skips = policy == Policy(Rule.FP_DELTA, 8)
     callers = []
     for number in range(CPUS):

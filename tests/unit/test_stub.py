@@ -162,7 +162,7 @@ def test_qemu_sees_the_text_that_was_judged(data: bytes) -> None:
 
 @given(PIECES, st.integers(0, 200))
 def test_it_does_not_matter_how_bytes_come(data: bytes, cut: int) -> None:
-    def told(*parts: bytes) -> tuple[bool, bool]:
+    def reported(*parts: bytes) -> tuple[bool, bool]:
         one = Filter()
         try:
             for part in parts:
@@ -171,7 +171,7 @@ def test_it_does_not_matter_how_bytes_come(data: bytes, cut: int) -> None:
             return False, False
         return True, one.pending
 
-    assert told(data) == told(data[:cut], data[cut:])
+    assert reported(data) == reported(data[:cut], data[cut:])
 
 
 TCP = """\
@@ -366,8 +366,8 @@ def test_another_user_is_not_let_in(place: Place, same: bool) -> None:
         else:
             place.until(lambda: place.said)
             assert not select.select([place.qemu], [], [], 0)[0]
-        told = client.communicate(timeout=SECONDS)[0]
-    assert told == ("b'answer'\n" if same else "b''\n")
+        reported = client.communicate(timeout=SECONDS)[0]
+    assert reported == ("b'answer'\n" if same else "b''\n")
     assert len(place.said) == (0 if same else 1)
     if not same:
         assert "another user's" in place.said[0]

@@ -57,7 +57,7 @@ def test_what_is_no_symbol_is_passed_over() -> None:
     "output",
     ["", ".data 0x10", ".text", ".text 0x", ".text 10", f".text 0x{'f' * 17}", ".text 0x1 0x2"],
 )
-def test_a_guest_that_tells_no_addresses(output: str) -> None:
+def test_a_guest_that_reports_no_addresses(output: str) -> None:
     with pytest.raises(KernelFault, match="does not report where"):
         module_elf.addresses(output)
 

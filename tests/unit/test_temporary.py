@@ -16,7 +16,7 @@ import pytest
 
 from harness.host import cache, temporary
 
-# Makes one of each, tells their names, and waits.
+# Makes one of each, reports their names, and waits.
 _OWNER = """
 import sys
 from pathlib import Path
@@ -104,7 +104,7 @@ def test_what_a_process_still_has_goes_with_clear() -> None:
     held.__exit__(None, None, None)
 
 
-def test_a_folder_that_stays_tells_who_lives(tmp_path: Path) -> None:
+def test_a_folder_that_stays_reports_who_lives(tmp_path: Path) -> None:
     assert not temporary.is_held(tmp_path)
     handle = temporary.hold(tmp_path)
     assert handle is not None

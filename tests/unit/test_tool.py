@@ -68,11 +68,11 @@ def test_a_followed_program_that_closes_its_output_and_goes_on(tmp_path: Path) -
 
 
 def test_steps_count_up_to_99() -> None:
-    told: list[float] = []
-    count = tool.steps("I: ", 2, told.append)
+    reported: list[float] = []
+    count = tool.steps("I: ", 2, reported.append)
     for line in ("I: one", "no step", "I: two", "I: three"):
         count(line)
-    assert told == [50, 99, 99]
+    assert reported == [50, 99, 99]
 
 
 # What changes what make, git, a compiler or a shell does; each has bitten somebody.

@@ -51,7 +51,7 @@ def test_a_tree_without_arm64(tmp_path: Path) -> None:
         tree.opened(path, ignore)
 
 
-def test_contents_tell_trees_apart_and_nothing_else_does(tmp_path: Path) -> None:
+def test_contents_reports_trees_apart_and_nothing_else_does(tmp_path: Path) -> None:
     one = source_tree(tmp_path / "one", "4.8")
     other = source_tree(tmp_path / "other", "4.8")
     first = digest(one)

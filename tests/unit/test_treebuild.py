@@ -139,18 +139,18 @@ def test_make_gets_what_it_is_given_and_no_more(
         makefile.write("\techo '$(KCFLAGS)' >$(O)/flags\n")
     opened = tree.opened(path, ignore)
 
-    def told(*given: str) -> tuple[str, str, str]:
+    def reported(*given: str) -> tuple[str, str, str]:
         built = treebuild.build(opened, required={}, compiler=COMPILER, report=ignore, given=given)
-        told, flags = ((built.output / name).read_text().strip() for name in ("told", "flags"))
-        return built.key, told, flags
+        reported, flags = ((built.output / name).read_text().strip() for name in ("told", "flags"))
+        return built.key, reported, flags
 
-    plain = told()
+    plain = reported()
     assert plain[1:] == ("", "-Wno-error -fno-pie")
-    given = told("LOCALVERSION=-mine", "KCFLAGS=-Og")
+    given = reported("LOCALVERSION=-mine", "KCFLAGS=-Og")
     assert given[1:] == ("-mine", "-Wno-error -fno-pie -Og")
     assert plain[0] != given[0]
     monkeypatch.setenv("LOCALVERSION", "-theirs")
-    assert told() == plain
+    assert reported() == plain
 
 
 def test_an_option_that_kconfig_drops(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a night remembers of a cell: where it is damaged, and the bytes there."""
+"""What a nightly run remembers of a cell: where it is damaged, and the bytes there."""
 
 from __future__ import annotations
 

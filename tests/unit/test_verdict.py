@@ -271,8 +271,8 @@ KERNEL = Policy(Rule.KERNEL)
 def test_of_a_kernels_own_policy_nothing_is_predicted() -> None:
     """What was seen is the class, whichever policy it comes from."""
     for policy in (Policy(Rule.NONE), Policy(Rule.FIXED, 8), Policy(Rule.THREAD_SIZE)):
-        told = observe(TWELVE, policy, saved=None, overflow=None)
-        found = judge(TWELVE, KERNEL, told)
+        reported = observe(TWELVE, policy, saved=None, overflow=None)
+        found = judge(TWELVE, KERNEL, reported)
         assert found.agrees, found.mismatches
         expected = judge(TWELVE, policy, observe(TWELVE, policy))
         assert (found.corrupt, found.label) == (expected.corrupt, expected.label)
@@ -280,20 +280,20 @@ def test_of_a_kernels_own_policy_nothing_is_predicted() -> None:
 
 def test_a_kernel_that_skips_a_hook_itself() -> None:
     hit = dataclasses.replace(HIT, fp=0)
-    told = observe(TWELVE, Policy(Rule.FP_DELTA, 128), hit, saved=None, overflow=None)
-    found = judge(TWELVE, KERNEL, told)
+    reported = observe(TWELVE, Policy(Rule.FP_DELTA, 128), hit, saved=None, overflow=None)
+    found = judge(TWELVE, KERNEL, reported)
     assert (found.agrees, found.label) == (True, "skipped")
 
 
 def test_what_no_policy_explains_differs_under_a_kernels_own() -> None:
-    told = observe(TWELVE, Policy(Rule.NONE), saved=None, overflow=None)
-    look = told.arguments[9]
+    reported = observe(TWELVE, Policy(Rule.NONE), saved=None, overflow=None)
+    look = reported.arguments[9]
     assert look.seen
     strange = dataclasses.replace(look, seen=bytes(octet ^ 0x3C for octet in look.seen))
-    changed = dataclasses.replace(told, arguments={**told.arguments, 9: strange})
+    changed = dataclasses.replace(reported, arguments={**reported.arguments, 9: strange})
     assert not judge(TWELVE, KERNEL, changed).agrees
-    assert not judge(TWELVE, KERNEL, dataclasses.replace(told, new_taint=0x200)).agrees
-    lost = dataclasses.replace(told, counts=dataclasses.replace(told.counts, hits=2))
+    assert not judge(TWELVE, KERNEL, dataclasses.replace(reported, new_taint=0x200)).agrees
+    lost = dataclasses.replace(reported, counts=dataclasses.replace(reported.counts, hits=2))
     assert not judge(TWELVE, KERNEL, lost).agrees
 
 

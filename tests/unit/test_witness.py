@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A witness agrees with a faithful guest, and finds any byte that is not told of."""
+"""A witness agrees with a faithful guest, and finds any byte that is not recorded."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def sight(made: Case, observation: Observation) -> Sighting:
 
 
 @pytest.fixture(params=CASES, ids=["area", "copies", "object"])
-def told(request: pytest.FixtureRequest) -> tuple[Case, Observation, Sighting]:
+def reported(request: pytest.FixtureRequest) -> tuple[Case, Observation, Sighting]:
     made: Case = request.param
     observation = observe(made, NONE, HIT)
     return made, observation, sight(made, observation)
 
 
-def test_a_faithful_guest(told: tuple[Case, Observation, Sighting]) -> None:
-    assert disagreements(*told) == ()
+def test_a_faithful_guest(reported: tuple[Case, Observation, Sighting]) -> None:
+    assert disagreements(*reported) == ()
 
 
 @pytest.mark.parametrize("made", CASES)
@@ -80,8 +80,8 @@ def test_any_byte_that_differs_is_found(made: Case, data: st.DataObject) -> None
     )
 
 
-def test_what_is_not_on_the_stack(told: tuple[Case, Observation, Sighting]) -> None:
-    made, observation, sighting = told
+def test_what_is_not_on_the_stack(reported: tuple[Case, Observation, Sighting]) -> None:
+    made, observation, sighting = reported
     changes: list[dict[str, Any]] = [{"sp": SP + 16}, {"fp": 0}, {"top": TOP - 16}]
     for change in changes:
         assert disagreements(made, observation, dataclasses.replace(sighting, **change))
@@ -94,8 +94,8 @@ def test_what_is_not_on_the_stack(told: tuple[Case, Observation, Sighting]) -> N
     )
 
 
-def test_a_copy_that_lies_elsewhere(told: tuple[Case, Observation, Sighting]) -> None:
-    made, observation, sighting = told
+def test_a_copy_that_lies_elsewhere(reported: tuple[Case, Observation, Sighting]) -> None:
+    made, observation, sighting = reported
     for index, copy in sighting.copies.items():
         copies = {**sighting.copies, index: dataclasses.replace(copy, at=copy.at + 8)}
         found = disagreements(made, observation, dataclasses.replace(sighting, copies=copies))

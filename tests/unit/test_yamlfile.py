@@ -41,7 +41,7 @@ def refusal(path: Path, text: str, schema: Any) -> str:
 
 @pytest.mark.parametrize("schema", MINIMAL)
 def test_a_key_is_given_once(tmp_path: Path, schema: Any) -> None:
-    """Else the last one wins, and nobody is told."""
+    """Else the last one wins, and nobody is reported."""
     text = MINIMAL[schema]
     (tmp_path / "ok.yaml").write_text(text)
     assert read(tmp_path / "ok.yaml", schema)

@@ -134,12 +134,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--witness",
         choices=("gdb",),
-        help="a debugger looks on, and must have seen what the guest tells",
+        help="GDB observes each play, and must have seen what the guest reports",
     )
 
 
 def for_git(status: int) -> int:
-    """What git bisect run is told in place of an exit status."""
+    """Return what git bisect run takes in place of an exit status."""
     stops = (Exit.USAGE, Exit.INFRASTRUCTURE, Exit.OWN_FAULT)
     return BISECT_STOP if status in stops else status
 

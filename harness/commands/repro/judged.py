@@ -88,6 +88,6 @@ def _comparison(runs: Mapping[str, Callable[[], Result]]) -> Comparison:
             results.append(replace(broken.result, spec=name))
             ended = broken
         except Exception as error:
-            known = fault.foreseen(error) or fault.told(error)
+            known = fault.foreseen(error) or fault.reported(error)
             unjudged.append(Unjudged(name, known.sentence, known.hint, known.exit_status))
     return Comparison(tuple(results), tuple(unjudged), ended)

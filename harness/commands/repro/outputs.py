@@ -84,7 +84,7 @@ def report(
     """Report the result everywhere; what cannot be written does not stop the rest."""
     output.each(
         lambda: _keep(result) if options.keep else None,
-        lambda: output.tell(options, outputs, result, lambda result: print_(result, options.all)),
+        lambda: output.report(options, outputs, result, lambda result: print_(result, options.all)),
     )
 
 

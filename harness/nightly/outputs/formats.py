@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A night as KTAP, as JUnit XML and as annotations of a GitHub workflow."""
+"""A nightly run as KTAP, as JUnit XML and as annotations of a GitHub workflow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.report.formats import junit, ktap
 
 @dataclass(frozen=True)
 class Test:
-    """A cell of one unit, or what else is held against the accepted night."""
+    """A cell of one unit, or what else is held against the accepted run."""
 
     # One word, and what was seen.
     name: str
@@ -52,7 +52,7 @@ def _groups(
 def _played(
     done: Done, regressions: Mapping[Place, Sequence[Regression]]
 ) -> Iterator[tuple[str, Test]]:
-    """Cells and costs, by variant."""
+    """Return the number of cells and costs by variant."""
     for cell in done.cells:
         place = Place(done.kernel, done.compiler, cell.variant, cell.case)
         yield cell.variant, Test(cell.case, cell.seen, _reasons(regressions.get(place, ())))
@@ -65,7 +65,7 @@ def _played(
 def _missing(
     done: Done, regressions: Mapping[Place, Sequence[Regression]]
 ) -> Iterator[tuple[str, Test]]:
-    """What else is held against the kernel of a unit, told with the unit that it is of."""
+    """Return what else is held against the kernel of a unit, to be reported with that unit."""
     cells = {(cell.variant, cell.case) for cell in done.cells}
     cells |= {(cost.variant, "") for cost in done.costs}
     for place, found in regressions.items():
@@ -129,8 +129,8 @@ def _ok(found: Sequence[Test]) -> str:
 
 
 def as_junit(report: Report) -> str:
-    """A test suite for each unit."""
-    top = ElementTree.Element("testsuites", name=f"jprobe-harness night {report.night.id}")
+    """Return JUnit XML, with a test suite for each unit."""
+    top = ElementTree.Element("testsuites", name=f"jprobe-harness nightly run {report.night.id}")
     for done, groups in tests(report):
         found = [(name, test) for name, cells in groups for test in cells]
         suite = ElementTree.SubElement(

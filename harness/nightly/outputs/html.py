@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A night as one HTML file that needs nothing else."""
+"""A nightly run as one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.nightly import compare
 from harness.nightly.compare import Place
 from harness.nightly.night import Report
 from harness.nightly.outputs import summary
-from harness.nightly.store import Night
+from harness.nightly.store import NightlyRun
 from harness.nightly.unit import Cell, Complaint, Done, UnitKind
 
 # What stands between the names of classes.
@@ -33,15 +33,15 @@ SHOWN = 25
 
 @dataclass(frozen=True)
 class Past:
-    """Nights of one matrix, the oldest first; the last is the one that is told."""
+    """Nightly runs of one matrix, the oldest first; the last is the one that is reported."""
 
-    nights: Sequence[Night]
+    nights: Sequence[NightlyRun]
     results: Sequence[Sequence[Done]]
 
 
 @dataclass(frozen=True)
 class Line:
-    """A number over the nights, drawn; None where a night lacks it."""
+    """A number over the nightly runs, drawn; None where a nightly run lacks it."""
 
     label: str
     values: tuple[float | None, ...]
@@ -73,7 +73,7 @@ class KernelRow:
 
 @dataclass(frozen=True)
 class Spent:
-    """A bar of the cost plot."""
+    """A bar of the cost plot: instructions a hit, and its width in percent."""
 
     variant: str
     instructions: float
@@ -84,7 +84,7 @@ class Spent:
 
 
 class _Page:
-    """What the template asks for."""
+    """What the template of the page takes."""
 
     def __init__(self, report: Report, past: Past) -> None:
         self.report = report
@@ -104,7 +104,7 @@ class _Page:
 
     @cached_property
     def _order(self) -> dict[str, int]:
-        """Variants as the matrix has them."""
+        """Return variants in the order of the matrix."""
         names = dict.fromkeys(name for unit in self.report.planned for name in unit.variants)
         return {name: number for number, name in enumerate(names)}
 
@@ -136,7 +136,7 @@ class _Page:
 
     @property
     def costs(self) -> Iterator[tuple[str, list[Spent]]]:
-        """By kernel and compiler."""
+        """Return the bars of the cost plot, by kernel and compiler."""
         for done in self.report.results:
             dearest = max((cost.instructions for cost in done.costs), default=0)
             spent = [
@@ -165,7 +165,7 @@ class _Page:
 
     @property
     def lines(self) -> list[Line]:
-        """The nights in two numbers."""
+        """Return for each nightly run its cells, and those that differ."""
         odd = [
             sum(not cell.agrees for done in night for cell in done.cells)
             for night in self.past.results
@@ -185,7 +185,7 @@ class _Page:
                     yield done, complaint
 
     def link(self, place: Place) -> str:
-        """Opens a cell of this page."""
+        """Return the fragment that opens a cell of this page."""
         if place not in self.cells:
             return ""
         name = [_column(place.kernel, place.compiler), place.variant, place.case]
@@ -202,7 +202,7 @@ def kind(seen: str) -> str:
 
 
 class _Numbers:
-    """Values by number, each once."""
+    """Numbers values, so that the page holds each once."""
 
     def __init__(self) -> None:
         self._numbers: dict[bytes, int] = {}
@@ -217,7 +217,7 @@ class _Numbers:
 
 
 def _data(page: _Page) -> dict[str, Any]:
-    """What the script draws."""
+    """Return what the page's script draws, as JSON."""
     columns, cases, details = _Numbers(), _Numbers(), _Numbers()
     complaints: dict[Place, list[str]] = {}
     for done in page.report.results:

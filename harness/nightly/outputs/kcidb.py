@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A night as KCIDB takes it: a checkout and a build for each kernel, a test for each cell."""
+"""A nightly run as KCIDB takes it: a checkout and a build for each kernel, a test for each cell."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOG_MAX = 16384
 
 def document(report: Report, origin: str = ORIGIN) -> bytes:
     """
-    The night in the schema that kcidb_io holds for the latest.
+    The nightly run in the schema that kcidb_io holds for the latest.
 
     `origin` names the CI system, in small letters, digits and underscores.
     """
@@ -43,7 +43,7 @@ def document(report: Report, origin: str = ORIGIN) -> bytes:
         LATEST.validate(data)
     except jsonschema.ValidationError as error:
         raise InfrastructureError(
-            f"KCIDB would not take the night: {error.message}.", "Check --origin."
+            f"KCIDB would not take the nightly run: {error.message}.", "Check --origin."
         ) from error
     return json.dumps(data, indent=2).encode() + b"\n"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A night as plain text of 78 columns, fit for a reply on a mailing list."""
+"""A nightly run as plain text of 78 columns, fit for a reply on a mailing list."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ NAMED = 50
 
 
 def text(report: Report, failure: Exception | None = None) -> str:
-    """Subject and body, and what failed after the night itself."""
+    """Subject and body, and what failed after the nightly run itself."""
     return printable.lines((*_lines(report), *_failed(failure)))
 
 
 def failed(name: str, failure: Exception | None) -> str:
-    """Subject and body for a night that did not come to its end."""
-    subject = f"Subject: [jprobe-harness] a night over {name} failed"
+    """Subject and body for a nightly run that did not come to its end."""
+    subject = f"Subject: [jprobe-harness] a nightly run over {name} failed"
     return printable.lines((subject, *_failed(failure)))
 
 
@@ -41,10 +41,10 @@ def _failed(failure: Exception | None) -> Iterator[str]:
 def _lines(report: Report) -> Iterator[str]:
     count = len(report.regressions)
     found = f"{count} regression{'' if count == 1 else 's'}" if count else "no regression"
-    yield f"Subject: [jprobe-harness] {found} in night {report.night.id}"
+    yield f"Subject: [jprobe-harness] {found} in nightly run {report.night.id}"
     yield ""
     when = time.strftime("%Y-%m-%d %H:%M %z", time.localtime(report.night.started))
-    yield from _wrapped(f"Night {report.night.id} of {when}: {report.night.shows}.")
+    yield from _wrapped(f"Nightly run {report.night.id} of {when}: {report.night.shows}.")
     yield from _wrapped(sentence(report))
     yield ""
     rows = [row(done)[:3] for done in report.results]
@@ -73,7 +73,7 @@ def _regression(one: Regression) -> Iterator[str]:
             yield from _wrapped(f"  {line}", "    ")
 
 
-# What tells of a regression, if it is not repro.
+# The command that reproduces a regression, if it is not repro.
 _COMMANDS = {Sort.COST: "cost"}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A night as a table, and as JSON; the schema of that is in night.schema.json."""
+"""A nightly run as a table, and as JSON; the schema of that is in night.schema.json."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from harness.errors import Stopped
 from harness.nightly.compare import Regression, Sort
 from harness.nightly.night import Report, Step
-from harness.nightly.store import Night, Store
+from harness.nightly.store import NightlyRun, Store
 from harness.nightly.unit import Done
 from harness.report import summaries, terminal
 from harness.report.differing import kind, sorted_groups
@@ -98,7 +98,7 @@ def show(report: Report, everything: bool = False) -> None:
     """Units, then regressions with their bytes, then one sentence."""
     out = terminal.console()
     terminal.print_rows(
-        f"night {report.night.id}: {report.night.shows}",
+        f"nightly run {report.night.id}: {report.night.shows}",
         ("unit", "release", "as predicted", "took", "note"),
         [row(done) for done in report.results],
     )
@@ -117,7 +117,7 @@ def show(report: Report, everything: bool = False) -> None:
     if left := groups[len(shown) :]:
         count = sum(len(group) for group in left)
         out.print()
-        terminal.say(f"{count} more regressions of {len(left)} more kinds; --all tells each.")
+        terminal.say(f"{count} more regressions of {len(left)} more kinds; --all prints each.")
     for line in missing(report):
         out.print()
         terminal.say(line, "yellow")
@@ -137,21 +137,21 @@ def ended(done: Done) -> str:
     """A unit that has just ended, in a line."""
     unit, _, judged, took, again = row(done)
     trouble = [text.partition("\n")[0] for text in (*done.kernel_trouble, *done.own_trouble)]
-    told = [f"{judged} as predicted" if done.planned else "nothing judged", took, again, *trouble]
-    return f"{time.strftime('%H:%M:%S')} {unit}: {'; '.join(filter(None, told))}"
+    parts = [f"{judged} as predicted" if done.planned else "nothing judged", took, again, *trouble]
+    return f"{time.strftime('%H:%M:%S')} {unit}: {'; '.join(filter(None, parts))}"
 
 
 def step(now: Step) -> str:
-    """How far a night has come, in a line: what ended, and what is next."""
+    """How far a nightly run has come, in a line: what ended, and what is next."""
     count = f"{now.done} of {now.planned} units"
-    came = ended(now.came) if now.came else f"{time.strftime('%H:%M:%S')} the night begins"
+    came = ended(now.came) if now.came else f"{time.strftime('%H:%M:%S')} the nightly run begins"
     return f"{came} ({count}; {f'next: {now.left[0]}' if now.left else 'that was all'})"
 
 
 @contextmanager
-def stoppable(store: Store, night: Night, matrix: Path, *, elsewhere: bool) -> Iterator[None]:
+def stoppable(store: Store, night: NightlyRun, matrix: Path, *, elsewhere: bool) -> Iterator[None]:
     """
-    Let a user who ends a night know what is stored of it, and how to go on.
+    Let a user who ends a nightly run know what is stored of it, and how to go on.
 
     `elsewhere` is said where the store is not the default one.
     """
@@ -165,7 +165,7 @@ def stoppable(store: Store, night: Night, matrix: Path, *, elsewhere: bool) -> I
         # Its URL may have a password.
         same = " and the same --store" if elsewhere else ""
         stopped = Stopped(
-            f"{done} of {planned} units of night {night.id} are stored.", f"{next_}{same}"
+            f"{done} of {planned} units of nightly run {night.id} are stored.", f"{next_}{same}"
         )
         for note in getattr(stop, "__notes__", ()):
             stopped.add_note(note)
@@ -184,14 +184,14 @@ def missing(report: Report) -> Iterator[str]:
 
 
 def sentence(report: Report) -> str:
-    """What it comes to."""
+    """Return the nightly run in one sentence."""
     held = (
-        f"against night {report.baseline.night}, accepted by {report.baseline.who}"
+        f"against nightly run {report.baseline.night}, accepted by {report.baseline.who}"
         f" ({report.baseline.why})"
         if report.baseline
-        else "against the predictions, as no night was accepted yet"
+        else "against the predictions, as no nightly run was accepted yet"
     )
     count = len(report.regressions)
     found = f"{count} regression{'' if count == 1 else 's'}" if count else "No regression"
-    incomplete = "" if report.complete else " The night is incomplete."
+    incomplete = "" if report.complete else " The nightly run is incomplete."
     return f"{found} {held}.{incomplete}"

@@ -60,7 +60,7 @@ def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
 
 
 def document(result: Result) -> dict[str, Any]:
-    """The whole run."""
+    """Return the whole run as a JSON document."""
     return {
         "schema": SCHEMA,
         "summary": {

@@ -18,7 +18,7 @@ CELL = ("repro", "--case", "stack-9", "--variant", "none")
 
 
 def qemu(version: str = "", boot: str = "") -> Inject:
-    """A QEMU that tells another version, or fails with these words where it should boot."""
+    """A QEMU that reports another version, or fails with these words where it should boot."""
     real = shutil.which(QEMU)
     lines = [
         *([f'case "$*" in *--version*) echo "{version}"; exit 0;; esac'] if version else []),
@@ -88,7 +88,7 @@ FAULTS = (
         r"is too old: 6\.2\.0, and 7\.2 is the oldest",
         full=True,
     ),
-    Fault("a QEMU that tells no version", both(built, qemu("QEMU emulator, my own")), full=True),
+    Fault("a QEMU that names no version", both(built, qemu("QEMU emulator, my own")), full=True),
     Fault(
         "a QEMU that was built without its sandbox",
         both(built, qemu(boot=NOT_BUILT)),

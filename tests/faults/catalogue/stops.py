@@ -79,7 +79,7 @@ def make(script: str) -> Inject:
 
 
 def in_second_unit(action: str) -> Inject:
-    """Something in the process of a night's second unit, as it plays."""
+    """Something in the process of a nightly run's second unit, as it plays."""
 
     def inject(place: Place) -> None:
         mark = place.folder / "first"
@@ -119,7 +119,7 @@ def wrote(count: int) -> Callable[[Place], None]:
 
 
 def reported(place: Place) -> None:
-    """What was judged is written, and there is a report that tells where our code failed."""
+    """What was judged is written, and there is a report that shows where our code failed."""
     wrote(2)(place)
     (report,) = (place.folder / "state/jprobe-harness/faults").iterdir()
     text = report.read_text()
@@ -135,7 +135,7 @@ def told_as_killed(place: Place) -> None:
 
 
 def stored(count: int) -> Callable[[Place], None]:
-    """So many units of the night are remembered, and told in its JSON."""
+    """So many units of the nightly run are remembered, and reported in its JSON."""
 
     def check(place: Place) -> None:
         assert len(json.loads((place.work / "out.json").read_text())["units"]) == count
@@ -202,7 +202,7 @@ FAULTS = (
         full=True,
     ),
     Fault(
-        "SIGTERM while a night's second unit plays",
+        "SIGTERM while a nightly run's second unit plays",
         both(
             replayed(),
             matrix(NIGHT),
@@ -210,7 +210,7 @@ FAULTS = (
             in_second_unit("os.kill(os.getppid(), signal.SIGTERM)"),
         ),
         Blame.MACHINE,
-        r"ended by SIGTERM; 1 of 2 units of night 1 are stored\.\n  Go on: .* --resume",
+        r"ended by SIGTERM; 1 of 2 units of nightly run 1 are stored\.\n  Go on: .* --resume",
         also=stored(1),
         full=True,
     ),
@@ -315,7 +315,7 @@ FAULTS = (
         full=True,
     ),
     Fault(
-        "a fault of ours in a night's second unit",
+        "a fault of ours in a nightly run's second unit",
         both(
             replayed(),
             matrix(NIGHT),

@@ -269,7 +269,7 @@ function readHash() {
       go(row, column);
     }
   }
-  tell();
+  report();
 }
 
 byId("filters").addEventListener("input", () => {
@@ -309,7 +309,7 @@ function dump(place, looks) {
 
 /** The stack at the hit as it was found, SP at the bottom. */
 function picture(found) {
-  const saved = found.saved === null ? "saved: not told" : found.saved < 0 ? "handler skipped" : `saved ${found.saved} bytes`;
+  const saved = found.saved === null ? "saved: not known" : found.saved < 0 ? "handler skipped" : `saved ${found.saved} bytes`;
   const extent = Math.max(8, ...found.parts.map(([, end]) => end)) + 8;
   const scale = Math.min(360 / extent, 2.25), bottom = 12 + extent * scale;
   const box = (kind, start, end, inset = 0) => make("rect", {
@@ -337,16 +337,16 @@ function picture(found) {
 function past(name, detail) {
   const turns = data.history[name];
   if (!turns) {
-    return make("p", {}, data.nights.length > 1 ? `${detail.seen} in all of ${data.nights.length} nights` : "This is the first night.");
+    return make("p", {}, data.nights.length > 1 ? `${detail.seen} in all of ${data.nights.length} nightly runs` : "This is the first nightly run.");
   }
   const words = data.nights.map((_, night) => turns.filter(([since]) => since <= night).at(-1)?.[1] ?? "not played");
-  const drawn = make("svg", { role: "img", width: 14 * words.length, height: 22, "aria-label": turns.map(([since, word]) => `since night ${data.nights[since]} ${word}`).join(", ") });
+  const drawn = make("svg", { role: "img", width: 14 * words.length, height: 22, "aria-label": turns.map(([since, word]) => `since nightly run ${data.nights[since]} ${word}`).join(", ") });
   const levels = [...new Set(words)];
   words.forEach((word, night) => {
     const height = 20 - 14 * levels.indexOf(word) / Math.max(1, levels.length - 1);
-    drawn.append(make("rect", { class: night === words.length - 1 ? "saved" : "part", x: 14 * night + 1, y: 21 - height, width: 10, height }, make("title", {}, `night ${data.nights[night]}: ${word}`)));
+    drawn.append(make("rect", { class: night === words.length - 1 ? "saved" : "part", x: 14 * night + 1, y: 21 - height, width: 10, height }, make("title", {}, `nightly run ${data.nights[night]}: ${word}`)));
   });
-  return make("p", {}, drawn, ` ${turns.map(([since, word]) => `since night ${data.nights[since]}: ${word}`).join("; ")}`);
+  return make("p", {}, drawn, ` ${turns.map(([since, word]) => `since nightly run ${data.nights[since]}: ${word}`).join("; ")}`);
 }
 
 function again(column, row) {
@@ -362,7 +362,7 @@ function list(title, lines) {
 }
 
 /** All that is known of the open cell. */
-function tell() {
+function report() {
   panel.hidden = shown.open < 0;
   // The map has another width now.
   draw();
