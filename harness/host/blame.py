@@ -20,7 +20,7 @@ from pathlib import Path
 from harness.errors import ConfigError, HarnessError, InfrastructureError
 
 DOCTOR = "Run: jprobe-harness doctor --install (with --extra for what only some jobs need)"
-_MEMORY = "Free some memory, or have less run beside it; the kernel's log may name what was killed."
+_MEMORY = "Free some memory, or run fewer programs; the kernel's log may name what was killed."
 _NOEXEC = "A file system may be mounted noexec: set XDG_CACHE_HOME to another."
 
 

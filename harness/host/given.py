@@ -84,7 +84,7 @@ def _taken(path: Path, handle: int, most: int) -> bytes:
     while len(taken) <= most:
         if not poll.poll(max(0.0, 1000 * (deadline - time.monotonic()))):
             raise ConfigError(
-                f"{path}: nobody wrote this pipe to its end within {PIPE_SECONDS:.0f} s.",
+                f"{path}: this pipe was not written to its end within {PIPE_SECONDS:.0f} s.",
                 "Write it to a file first, and give that.",
             )
         piece = os.read(handle, _CHUNK)

@@ -20,7 +20,7 @@ _ALONE = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
 
 def detail(output: str) -> str:
     """Return git's first error message without its prefix."""
-    first = next(iter(output.strip().splitlines()), "git says nothing")
+    first = next(iter(output.strip().splitlines()), "git printed nothing")
     return re.sub(r"^(error|fatal): ", "", first).rstrip(".")
 
 
@@ -81,7 +81,7 @@ def _git_apply(folder: Path, diff: Path, *words: str) -> str:
         environment={**_ALONE, "GIT_CEILING_DIRECTORIES": str(folder.parent)},
     )
     blame.check("git", done.returncode, done.stderr)
-    return done.stderr or "git says nothing" if done.returncode else ""
+    return done.stderr or "git printed nothing" if done.returncode else ""
 
 
 def _check(name: str, diff: bytes, folder: Path) -> None:

@@ -2,7 +2,7 @@
 """
 Proves from a handler's disassembly that it makes each of its stores.
 
-A compiler may drop a store to a parameter that nobody reads, or make it to a
+A compiler may drop a store to a parameter that is not read again, or make it to a
 copy of the parameter in the handler's own frame; an "intact" argument would then
 mean nothing.  Handlers store through calls that cannot be dropped, so it is
 enough to follow the few instructions that compute each call's arguments: x0

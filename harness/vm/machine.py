@@ -113,7 +113,7 @@ class Machine:
     A context manager that starts QEMU on entry, and has ended it on exit in any case.
 
     `console` and `records` are connected sockets: the serial line, and a
-    virtio-serial port beside it.  `qmp` and `gdb` are the paths of QMP's socket
+    separate virtio-serial port.  `qmp` and `gdb` are the paths of QMP's socket
     and, where the config has it, of the debugger's.
     """
 

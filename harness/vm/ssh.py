@@ -29,7 +29,7 @@ CONNECT_SECONDS = 60
 # For one attempt: the port answers before the server behind it does.
 BANNER_SECONDS = 10
 RETRY_SECONDS = 0.1
-# How often a request that the server did not hear is made again.
+# How often a request that the server ignored is made again.
 REQUESTS = 10
 CHUNK = 1 << 16
 # The largest file that is fetched, and how much more may come than the file's size, which is 0
@@ -169,9 +169,9 @@ class Ssh:
         """
         Open a session, and have `ask` request a command, a shell or a subsystem in it.
 
-        Dropbear before 2024.86 closes a session in which nothing is requested yet when
-        another one's process ends (commit 71521d1b there). It then does nothing of the
-        request, which is made again.  Raises SshError.
+        Dropbear before 2024.86 closes a session without a request when the process of
+        another session ends (dropbear commit 71521d1b).  The request is then ignored, and
+        is made again.  Raises SshError.
         """
         for again in range(REQUESTS, -1, -1):
             channel = self._session()

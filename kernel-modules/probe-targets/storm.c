@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * One jprobe that all CPUs hit at once, from a task on each and from interrupts
- * that the tasks send to each other.  CPUs must neither come nor go meanwhile.
+ * that the tasks send to each other.  No CPU may go online or offline meanwhile.
  */
 #include <linux/atomic.h>
 #include <linux/err.h>
@@ -18,7 +18,7 @@
 #include "probe_targets.h"
 
 /**
- * struct storm_caller - what one caller counts; nobody else writes to it
+ * struct storm_caller - the counts of one caller, which alone writes to them
  * @calls: calls of the probed function
  * @handler: runs of the handler
  * @target: runs of the function

@@ -177,7 +177,7 @@ def test_a_patch_is_a_file_or_a_pipe(tmp_path: Path) -> None:
         assert re.search(MAKERS[make], refused(functools.partial(patches.diffs, str(path))))
     fifo(tmp_path / "silent")
     sentence = refused(lambda: patches.diffs(str(tmp_path / "silent")))
-    assert "nobody wrote this pipe to its end" in sentence
+    assert "this pipe was not written to its end" in sentence
 
 
 def test_a_pipe_is_read_to_its_end_and_no_further_than_it_may(tmp_path: Path) -> None:

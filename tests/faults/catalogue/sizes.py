@@ -130,7 +130,7 @@ FAULTS = (
           "/dev/zero is a device", full=True),
     Fault("a patch that nobody writes", both(tree, at("silent", os.mkfifo),
                                              arguments("--patch", "silent")),
-          Blame.USER, "nobody wrote this pipe to its end within 60 s", full=True),
+          Blame.USER, "this pipe was not written to its end within 60 s", full=True),
     Fault("a fragment that is a socket's folder", both(tree, arguments("--kconfig", ".")),
           Blame.USER, "cannot be read: Is a directory"),
     Fault("a result over its matrix", both(file("m.yaml", "shows: x\nkernels: ['debian:6.1']\n"),
