@@ -60,7 +60,7 @@ class Jprobes:
 
     @property
     def policy(self) -> Policy | None:
-        """What the tree's own jprobes do, or None where their size is no number known here."""
+        """What the tree's own jprobes do, or None where MAX_STACK_SIZE is no plain number."""
         if not self.copies:
             return Policy(Rule.NONE)
         size = (self.max_stack_size or "").strip("()")

@@ -37,7 +37,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Nested:
-    """What became of the probed function that was called while the handler ran."""
+    """The observation of the probed function that was called while the handler ran."""
 
     counts: Counts
     # Nine words: what its caller passed, and what it saw.

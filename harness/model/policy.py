@@ -63,7 +63,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Save:
-    """What a policy does at a hit."""
+    """The bytes that a policy saves at a hit."""
 
     # Bytes copied from SP upwards, and later put back.
     window: int
@@ -130,5 +130,5 @@ class Variant:
 
     @property
     def expected(self) -> Policy:
-        """What predictions are made from."""
+        """The policy that predictions are made from."""
         return self.found or self.policy

@@ -35,7 +35,7 @@ Offsets = frozenset[int]
 @dataclass(frozen=True)
 class MeasuredFrame:
     """
-    What a prediction cannot know of the compiler's frame layout, measured.
+    The compiler's frame layout, which a prediction cannot know, as it was measured.
 
     The addresses are the guest's; the bytes of a va_list are those that the
     handler found.
@@ -56,7 +56,7 @@ class MeasuredFrame:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a policy does to a case."""
+    """The effects of a policy on a case."""
 
     # False if the policy skips the handler.
     runs: bool

@@ -155,7 +155,7 @@ def _number(text: str) -> int | None:
 
 
 def _named(operands: Iterable[str]) -> Iterator[str]:
-    """The general registers in some operands."""
+    """Yield the general registers that operands name."""
     for operand in operands:
         yield from re.findall(r"\b(?:[xw]\d+|w?sp)\b", operand)
 
@@ -165,10 +165,14 @@ def _plus(value: Value | None, offset: int) -> Value | None:
 
 
 def _address_of(frame: _Frame, operands: Sequence[str]) -> Value | None:
-    """The address of a load or store; its base is written back to, before or after."""
+    """
+    Return the address of a load or store, or None where it is unknown.
+
+    Follows a base register that is written back to before or after the access.
+    """
     match = re.fullmatch(r"\[(\w+)(?:, (#\S+?))?\](!?)", operands[0])
     if not match or len(operands) > 2:
-        # By a register: nothing of the kind writes back but in ways we do not follow.
+        # With an offset in a register; where that is written back, the result is not followed.
         for register in _named(operands) if len(operands) > 1 or operands[0][-1] == "!" else ():
             frame.set(register, None)
         return None
@@ -183,7 +187,7 @@ def _address_of(frame: _Frame, operands: Sequence[str]) -> Value | None:
     return _plus(base, before)
 
 
-# Write nothing that is followed.
+# Instructions that write nothing that is followed.
 _QUIET = """
     cmp cmn tst ccmp ccmn nop hint bti csdb dmb dsb isb sb yield prfm prfum msr clrex brk
 """
