@@ -244,7 +244,7 @@ def played(mutated: Mutated, random: Random) -> Result:
         jprobes="", variables=(),
     )  # fmt: skip
     setup = SimpleNamespace(
-        kernel=kernel, modules=SimpleNamespace(compiler="", kept={}), observer=None,
+        kernel=kernel, modules=SimpleNamespace(compiler="", private_copies={}), observer=None,
         logs=SimpleNamespace(unwritten=()),
     )  # fmt: skip
     run = repro._Run(cast(Any, setup), plan(), lambda outcome: None)
@@ -255,12 +255,12 @@ def played(mutated: Mutated, random: Random) -> Result:
 
 def check(mutated: Mutated, result: Result) -> None:
     """Every other play agrees, and nothing else than this one is blamed."""
-    assert result.complete, result.trouble
-    assert not result.own_trouble
+    assert result.complete, result.errors
+    assert not result.harness_errors
     assert not result.retried
     # After the last play there is none to blame.
     last = mutated.index == len(RECORDS) - 1
-    assert last or not result.kernel_trouble, result.kernel_trouble
+    assert last or not result.kernel_errors, result.kernel_errors
     wrong = result.differing
     # A record that came twice, or in two parts, stands in the place of the next one.
     places = {mutated.index, mutated.index + 1}
@@ -268,4 +268,4 @@ def check(mutated: Mutated, result: Result) -> None:
         assert plan().index(outcome.play) in places, (str(outcome.play), outcome.reasons)
         assert all(reason.isprintable() for reason in outcome.reasons), outcome.reasons
     if mutated.is_changed and not mutated.sealed:
-        assert wrong or result.kernel_trouble
+        assert wrong or result.kernel_errors

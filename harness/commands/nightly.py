@@ -116,14 +116,14 @@ def _played(options: argparse.Namespace, store: Store, now: NightlyRun) -> tuple
     with ExitStack() as resources:
         executor = resources.enter_context(cluster.executor(options.cluster, options.jobs))
         progress = Progress(resources)
-        night.spend(store, now, executor, functools.partial(_tell_step, progress))
+        night.spend(store, now, executor, functools.partial(_show_step, progress))
         found, past = recall(store, store.night(now.id), options)
         if options.bisect:
             found = _bisected(found, executor, progress)
         return found, past
 
 
-def _tell_step(progress: Progress, step: Step) -> None:
+def _show_step(progress: Progress, step: Step) -> None:
     from harness.nightly.outputs import summary
 
     progress.step("units", step.planned, step.done)

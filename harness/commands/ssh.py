@@ -110,10 +110,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _put(ssh: Ssh, files: list[Path], progress: Progress) -> None:
     for file in files:
-        ssh.put(file, f"/root/{file.name}", functools.partial(_told, progress, file.name))
+        ssh.put(file, f"/root/{file.name}", functools.partial(_show, progress, file.name))
 
 
-def _told(progress: Progress, name: str, done: int, size: int) -> None:
+def _show(progress: Progress, name: str, done: int, size: int) -> None:
     progress.percent(f"copying {name}", 100 * done / max(1, size))
 
 

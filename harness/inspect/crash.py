@@ -84,12 +84,12 @@ def find(folder: Path) -> int:
 
 def opened(folder: Path, boot: int) -> Program:
     """A drgn program of a dump, which knows our modules."""
-    with _told_by(vmcore_of(folder, boot)):
+    with _explaining(vmcore_of(folder, boot)):
         return _opened(folder, boot)
 
 
 @contextmanager
-def _told_by(dump: Path) -> Iterator[None]:
+def _explaining(dump: Path) -> Iterator[None]:
     """A guest whose memory is damaged may have left anything there."""
     from drgn import FaultError
 
@@ -163,7 +163,7 @@ def read(folder: Path, boot: int) -> Crash:
     program = opened(folder, boot)
     if PORT not in places["sections"]:
         raise ConfigError("This kernel's jprobes are its own; only the port's state can be read.")
-    with _told_by(vmcore_of(folder, boot)):
+    with _explaining(vmcore_of(folder, boot)):
         play = program["play"]
         return Crash(
             case=play.pc.name.string_().decode() if play.pc else "",

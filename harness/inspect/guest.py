@@ -59,7 +59,7 @@ class Guest:
         self._resources = ExitStack()
         self._fault: KernelFault | None = None
         # So many of the kernel's complaints have been reported.
-        self._told = 0
+        self._reported = 0
 
     def __enter__(self) -> Guest:
         with ExitStack() as resources:
@@ -113,8 +113,8 @@ class Guest:
             raise self._fault from fault.__cause__
 
     def _new_splats(self) -> list[Splat]:
-        splats = self.session.console.watcher.splats[self._told :]
-        self._told += len(splats)
+        splats = self.session.console.watcher.splats[self._reported :]
+        self._reported += len(splats)
         return splats
 
     def check_quiet(self) -> None:
@@ -159,7 +159,7 @@ class Guest:
             planned=planned,
             jprobes=self.kernel.jprobes,
             make=self.kernel.variables,
-            own_trouble=tuple(self.logs.unwritten),
+            harness_errors=tuple(self.logs.unwritten),
             logs=str(self.logs),
         )
 

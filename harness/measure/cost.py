@@ -57,8 +57,8 @@ class CostResult:
     planned: int
     outcomes: tuple[CostOutcome, ...]
     # Why the rest was not measured, be it the kernel's fault or ours.
-    kernel_trouble: tuple[str, ...]
-    own_trouble: tuple[str, ...]
+    kernel_errors: tuple[str, ...]
+    harness_errors: tuple[str, ...]
     # Failures of our own tools after which it was measured again.
     retried: tuple[str, ...]
     # Folder with the console logs.
@@ -66,9 +66,9 @@ class CostResult:
 
     @property
     def exit_status(self) -> Exit:
-        if self.kernel_trouble or any(outcome.reasons for outcome in self.outcomes):
+        if self.kernel_errors or any(outcome.reasons for outcome in self.outcomes):
             return Exit.DIFFERS
-        whole = len(self.outcomes) == self.planned and not self.own_trouble
+        whole = len(self.outcomes) == self.planned and not self.harness_errors
         return Exit.AGREES if whole else Exit.INFRASTRUCTURE
 
 
@@ -81,14 +81,14 @@ def run(kernel: Kernel, modules: Modules, variants: Sequence[Variant]) -> CostRe
     config = replace(DEFAULT_CONFIG, cpus=1, icount=True)
     setup = Setup(kernel, modules, config, DEFAULT_DEADLINES, Run(kernel, modules))
     outcomes: list[CostOutcome] = []
-    kernel_trouble: tuple[str, ...] = ()
-    own_trouble: list[str] = []
+    kernel_errors: tuple[str, ...] = ()
+    harness_errors: list[str] = []
     stopped: BaseException | None = None
-    while len(outcomes) < len(variants) and not kernel_trouble and len(own_trouble) <= RETRIES:
+    while len(outcomes) < len(variants) and not kernel_errors and len(harness_errors) <= RETRIES:
         try:
-            kernel_trouble = _measure(setup, variants[len(outcomes) :], outcomes)
+            kernel_errors = _measure(setup, variants[len(outcomes) :], outcomes)
         except InfrastructureError as error:
-            own_trouble.append(str(error))
+            harness_errors.append(str(error))
         except (KeyboardInterrupt, Exception) as error:
             if is_foreseen(error):
                 raise
@@ -100,9 +100,9 @@ def run(kernel: Kernel, modules: Modules, variants: Sequence[Variant]) -> CostRe
         compiler=modules.compiler,
         planned=len(variants),
         outcomes=tuple(outcomes),
-        kernel_trouble=kernel_trouble,
-        own_trouble=(*(() if done else own_trouble), *setup.logs.unwritten),
-        retried=tuple(own_trouble) if done else (),
+        kernel_errors=kernel_errors,
+        harness_errors=(*(() if done else harness_errors), *setup.logs.unwritten),
+        retried=tuple(harness_errors) if done else (),
         logs=str(setup.logs),
     )
     agree = sum(not outcome.reasons for outcome in outcomes)

@@ -52,20 +52,20 @@ class Campaign:
     classes: Counter[str] = field(default_factory=Counter)
     failures: list[Outcome] = field(default_factory=list)
     # The kernel's faults and complaints that belong to no single play.
-    kernel_trouble: list[str] = field(default_factory=list)
+    kernel_errors: list[str] = field(default_factory=list)
     # Why plays were not reached through no fault of the kernel's.
-    own_trouble: list[str] = field(default_factory=list)
+    harness_errors: list[str] = field(default_factory=list)
     # Of everything observed, addresses being taken relative to SP.
     digest: str = ""
     logs: str = ""
 
     @property
-    def trouble(self) -> list[str]:
-        return self.kernel_trouble + self.own_trouble
+    def errors(self) -> list[str]:
+        return self.kernel_errors + self.harness_errors
 
     @property
     def exit_status(self) -> Exit:
-        if self.failures or self.kernel_trouble:
+        if self.failures or self.kernel_errors:
             return Exit.DIFFERS
         return Exit.AGREES if self.played == self.count else Exit.INFRASTRUCTURE
 
@@ -129,8 +129,8 @@ def run(
         agreeing = (o.verdict for o in result.outcomes if o.agrees)
         campaign.classes.update(verdict.label for verdict in agreeing if verdict)
         campaign.failures += result.differing
-        campaign.kernel_trouble += result.kernel_trouble
-        campaign.own_trouble += result.own_trouble
+        campaign.kernel_errors += result.kernel_errors
+        campaign.harness_errors += result.harness_errors
         campaign.logs = result.logs
         campaign.digest = digest.hexdigest()
         return stopped
@@ -139,7 +139,7 @@ def run(
         if stopped := play(range(start, min(start + BATCH, count))):
             by = stopped.__cause__
             raise ended(stopped, campaign, campaign.played, count, "signatures") from by
-        if campaign.failures or campaign.trouble:
+        if campaign.failures or campaign.errors:
             break
     return campaign
 

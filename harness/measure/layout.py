@@ -21,7 +21,7 @@ class CallLayout:
     case: Case
     facts: FrameLayout
     # Stacked arguments that the handler assigns to in a copy of its own.
-    kept: frozenset[int]
+    private_copies: frozenset[int]
 
 
 def frames(result: Result) -> list[CallLayout]:
@@ -31,7 +31,7 @@ def frames(result: Result) -> list[CallLayout]:
         verdict, case = outcome.verdict, outcome.play.case
         if verdict and verdict.prediction.runs and case.name not in by_case:
             facts = measured(case, verdict.observation)
-            by_case[case.name] = CallLayout(case, facts, verdict.prediction.kept)
+            by_case[case.name] = CallLayout(case, facts, verdict.prediction.private_copies)
     return list(by_case.values())
 
 
@@ -74,7 +74,7 @@ def findings(frames: Sequence[CallLayout]) -> list[str]:
     copies = [(frame, copy) for frame in valid for copy in frame.facts.copies]
     inside = [(frame, copy) for frame, copy in copies if frame.facts.covers(copy)]
     near = [copy for _, copy in copies if copy.within(MAX_STACK_SIZE)]
-    kept = [frame for frame in frames if frame.kept]
+    private = [frame for frame in frames if frame.private_copies]
     sentences = [f"FP - SP is {min(deltas)} to {max(deltas)} bytes."] if deltas else []
     if stacked:
         sentences.append(
@@ -86,9 +86,9 @@ def findings(frames: Sequence[CallLayout]) -> list[str]:
             f"Of {len(copies)} by-reference copies, {len(inside)} lie between SP and FP, and"
             f" {len(near)} within {MAX_STACK_SIZE} bytes of SP."
         )
-    if kept:
+    if private:
         sentences.append(
-            f"The handlers of {len(kept)} cases assign to a copy of their own of a stacked"
+            f"The handlers of {len(private)} cases assign to a copy of their own of a stacked"
             " argument; the caller's is never touched."
         )
     return sentences

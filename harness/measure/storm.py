@@ -46,7 +46,7 @@ class StormResult:
     planned: int
     outcomes: tuple[StormOutcome, ...]
     # Why storms were not reached through no fault of the kernel's.
-    own_trouble: tuple[str, ...]
+    harness_errors: tuple[str, ...]
     # Folder with the console logs.
     logs: str
     # Logs that could not be written, in sentences.
@@ -84,13 +84,13 @@ def run(
     config = replace(DEFAULT_CONFIG, cpus=cpus)
     setup = Setup(kernel, modules, config, deadlines, Run(kernel, modules))
     outcomes: list[StormOutcome] = []
-    trouble: list[str] = []
+    errors: list[str] = []
     stopped: BaseException | None = None
-    while len(outcomes) < len(variants) and len(trouble) <= RETRIES:
+    while len(outcomes) < len(variants) and len(errors) <= RETRIES:
         try:
             outcome = _storm(setup, variants[len(outcomes)], seconds)
         except InfrastructureError as error:
-            trouble.append(str(error))
+            errors.append(str(error))
             continue
         except (KeyboardInterrupt, Exception) as error:
             if is_foreseen(error):
@@ -106,7 +106,7 @@ def run(
         seconds=seconds,
         planned=len(variants),
         outcomes=tuple(outcomes),
-        own_trouble=tuple(trouble),
+        harness_errors=tuple(errors),
         unwritten=tuple(setup.logs.unwritten),
         logs=str(setup.logs),
     )

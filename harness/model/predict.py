@@ -51,7 +51,7 @@ class MeasuredFrame:
     node: int = 0
     # Stacked arguments that the handler reads and writes in a copy in its own frame, because
     # the compiler chose so; an assignment to one has no effect outside of the handler.
-    kept: Collection[int] = ()
+    private_copies: Collection[int] = ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Prediction:
     # Offsets of bytes of the caller's object in which that write is lost.
     lost: Offsets
     # Stacked arguments that the handler assigns to only in a copy in its own frame.
-    kept: frozenset[int]
+    private_copies: frozenset[int]
     damage: frozenset[Damage]
 
     @property
@@ -94,7 +94,7 @@ SKIPPED = Prediction(
     corrupt={},
     object_after=b"",
     lost=frozenset(),
-    kept=frozenset(),
+    private_copies=frozenset(),
     damage=frozenset({Damage.SKIPPED}),
 )
 
@@ -144,7 +144,7 @@ def _writes(case: Case, hit: Hit, places: MeasuredFrame) -> Iterator[tuple[int, 
     """Yield the half-open address ranges that the handler writes to, without the object."""
     handler = case.handler
     for index in handler.assign:
-        if index in places.kept:
+        if index in places.private_copies:
             continue
         start = _storage(case, hit, places, index)
         if start is not None:
@@ -223,6 +223,6 @@ def predict(case: Case, policy: Policy, hit: Hit, places: MeasuredFrame) -> Pred
         corrupt=corrupt,
         object_after=object_after,
         lost=lost,
-        kept=frozenset(places.kept),
+        private_copies=frozenset(places.private_copies),
         damage=frozenset(damage),
     )

@@ -50,7 +50,9 @@ class Verdict:
 _NO_VA_LIST = bytes(VA_LIST.size)
 
 
-def places(case: Case, observation: Observation, kept: Collection[int] = ()) -> MeasuredFrame:
+def places(
+    case: Case, observation: Observation, private_copies: Collection[int] = ()
+) -> MeasuredFrame:
     """
     Return the measured frame layout that a prediction needs.
 
@@ -67,7 +69,7 @@ def places(case: Case, observation: Observation, kept: Collection[int] = ()) -> 
             found = look.before or look.seen or b""
             va_lists[index] = found if len(found) == VA_LIST.size else _NO_VA_LIST
     at = observation.object.at if observation.object else 0
-    return MeasuredFrame(pointees, va_lists, at, observation.node, kept)
+    return MeasuredFrame(pointees, va_lists, at, observation.node, private_copies)
 
 
 def _sent(case: Case, observation: Observation, index: int) -> bytes:
@@ -287,7 +289,7 @@ def _as_seen(case: Case, observation: Observation, where: MeasuredFrame) -> Pred
 
 
 def judge(
-    case: Case, policy: Policy, observation: Observation, kept: Collection[int] = ()
+    case: Case, policy: Policy, observation: Observation, private_copies: Collection[int] = ()
 ) -> Verdict:
     """
     Compare what the guest observed with what the model predicts.
@@ -295,9 +297,9 @@ def judge(
     The prediction takes from the observation only the stack at the hit and the
     addresses that the compiler chose; a difference in anything else is a
     mismatch.  For Rule.KERNEL nothing is predicted, and a mismatch is something
-    that no policy explains.  `kept` is as in MeasuredFrame.
+    that no policy explains.  `private_copies` is as in MeasuredFrame.
     """
-    where = places(case, observation, kept)
+    where = places(case, observation, private_copies)
     if policy.rule is Rule.KERNEL:
         prediction = _as_seen(case, observation, where)
     else:

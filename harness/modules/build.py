@@ -79,10 +79,12 @@ class Modules:
         return (self.folder / "compiler").read_text().partition("\n")
 
     @functools.cached_property
-    def kept(self) -> dict[str, list[int]]:
+    def private_copies(self) -> dict[str, list[int]]:
         """By case, the stacked arguments that the handler keeps in a copy in its own frame."""
-        kept: dict[str, list[int]] = json.loads((self.folder / "kept.json").read_text())
-        return kept
+        private_copies: dict[str, list[int]] = json.loads(
+            (self.folder / "private_copies.json").read_text()
+        )
+        return private_copies
 
 
 def _sources(root: Path) -> dict[Path, bytes]:
@@ -150,8 +152,8 @@ def _make(
         (folder / path).write_bytes(data)
     kbuild(kernel, folder, toolchain)
     functions = disassembly.disassemble(folder / "probe-targets/cases.o", f"{CROSS_COMPILE}objdump")
-    kept = storeproof.prove(cases, functions)
-    (folder / "kept.json").write_text(json.dumps(kept))
+    private_copies = storeproof.prove(cases, functions)
+    (folder / "private_copies.json").write_text(json.dumps(private_copies))
     (folder / "guest").mkdir()
     for name in names(kernel.engine):
         module = folder / "guest" / f"{name}.ko"

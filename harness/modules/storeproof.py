@@ -91,7 +91,7 @@ def prove(cases: Sequence[Case], functions: dict[str, list[str]]) -> dict[str, l
 
     Raises UnprovedStore for the first handler in which a store is not proved.
     """
-    kept: dict[str, list[int]] = {}
+    private_copies: dict[str, list[int]] = {}
     for case in cases:
         name = symbol(case, "handler")
         lines = functions.get(name, [])
@@ -107,7 +107,7 @@ def prove(cases: Sequence[Case], functions: dict[str, list[str]]) -> dict[str, l
         for store, call in zip(stores, found):
             if not _matches(store, call):
                 if store.stacked is not None and _matches(replace(store, x0=None), call):
-                    kept.setdefault(case.name, []).append(store.stacked)
+                    private_copies.setdefault(case.name, []).append(store.stacked)
                     continue
                 raise UnprovedStore(
                     case.name,
@@ -115,7 +115,7 @@ def prove(cases: Sequence[Case], functions: dict[str, list[str]]) -> dict[str, l
                     f" {store.x0 or 'a local'}, {store.x1} and {store.w2}; it gets {call}.",
                     "The compiler stores elsewhere; no verdict of this case would hold.",
                 )
-    return kept
+    return private_copies
 
 
 def _matches(store: StoreCall, call: Call) -> bool:

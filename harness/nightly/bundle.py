@@ -37,7 +37,9 @@ def pack(kernel: Kernel, modules: Modules) -> tuple[Bundle, dict[str, Path]]:
         "kernel/busybox": kernel.busybox,
         **{f"kernel/modules/{path.name}": path for path in _drivers(kernel)},
         **{f"modules/guest/{path.name}": path for path in modules.files},
-        **{f"modules/{name}": modules.folder / name for name in ("kept.json", "compiler")},
+        **{
+            f"modules/{name}": modules.folder / name for name in ("private_copies.json", "compiler")
+        },
     }
     digests = {name: _digest(path.read_bytes()) for name, path in files.items()}
     bundle = Bundle(

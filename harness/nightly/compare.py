@@ -122,7 +122,7 @@ def regressions(
     Kernels that either of them did not try are not compared; a hit may cost `growth` per
     cent more.
     """
-    found = [*_trouble(night, accepted), *_fuzz(night)]
+    found = [*_kernel_errors(night, accepted), *_fuzz(night)]
     if accepted is None:
         found += _unpredicted(night)
     else:
@@ -136,11 +136,11 @@ def regressions(
     return found
 
 
-def _trouble(night: Sequence[Done], accepted: Sequence[Done] | None) -> Iterator[Regression]:
+def _kernel_errors(night: Sequence[Done], accepted: Sequence[Done] | None) -> Iterator[Regression]:
     """A fault of the kernel's that belongs to no cell."""
-    known = {(done.kernel, text) for done in accepted or () for text in done.kernel_trouble}
+    known = {(done.kernel, text) for done in accepted or () for text in done.kernel_errors}
     for done in night:
-        for text in done.kernel_trouble:
+        for text in done.kernel_errors:
             if (done.kernel, text) not in known:
                 place = Place(done.kernel, done.compiler)
                 yield Regression(Sort.KERNEL, place, "", text.splitlines()[0])
@@ -185,7 +185,7 @@ def _verdicts(night: Sequence[Done], accepted: Sequence[Done]) -> Iterator[Regre
 
 def _unfinished(night: Sequence[Done]) -> set[tuple[str, str]]:
     """Kernels and compilers of which something is missing for a reason of ours."""
-    return {(done.kernel, done.compiler) for done in night if done.own_trouble}
+    return {(done.kernel, done.compiler) for done in night if done.harness_errors}
 
 
 def _spent(night: Sequence[Done]) -> dict[Place, float]:

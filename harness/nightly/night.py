@@ -42,14 +42,15 @@ class Report:
         """
         done = {one.unit for one in self.results}
         return all(unit.name in done for unit in self.planned) and not any(
-            one.own_trouble or (not one.complete and not one.kernel_trouble) for one in self.results
+            one.harness_errors or (not one.complete and not one.kernel_errors)
+            for one in self.results
         )
 
     @property
     def exit_status(self) -> Exit:
         if self.regressions:
             return Exit.DIFFERS
-        if any(fault.is_reported_in(text) for done in self.results for text in done.own_trouble):
+        if any(fault.is_reported_in(text) for done in self.results for text in done.harness_errors):
             return Exit.OWN_FAULT
         return Exit.AGREES if self.complete else Exit.INFRASTRUCTURE
 
@@ -126,10 +127,10 @@ def _came(unit: Unit, future: Future[Done]) -> Done:
         return future.result()
     except Exception as error:
         now = time.time()
-        trouble = f"{type(error).__name__}: {error}"
+        text = f"{type(error).__name__}: {error}"
         if not fault.foreseen(error):
-            trouble = str(fault.reported(error))
-        return result(unit, now, now, own_trouble=[trouble])
+            text = str(fault.reported(error))
+        return result(unit, now, now, harness_errors=[text])
 
 
 def report(store: Store, night: NightlyRun, *, looks: bool = False) -> Report:

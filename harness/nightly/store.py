@@ -81,7 +81,7 @@ class Baseline:
 
 # Fields of Done that are a column as they are.
 _PLAIN = (
-    "kernel", "compiler", "repetition", "planned", "played", "kernel_trouble", "own_trouble",
+    "kernel", "compiler", "repetition", "planned", "played", "kernel_errors", "harness_errors",
     "retried", "boots", "started", "ended", "logs",
 )  # fmt: skip
 
@@ -107,7 +107,7 @@ class Store:
         parsed = _parsed(url)
         try:
             self._engine = _engine(parsed)
-            tables.METADATA.create_all(self._engine)
+            tables.create(self._engine)
         except (SQLAlchemyError, ImportError) as error:
             why = _first_line(error).replace(parsed.password or _HIDDEN, _HIDDEN)
             raise ConfigError(
@@ -122,7 +122,7 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        with _told(), self._engine.begin() as connection:
+        with _explaining(), self._engine.begin() as connection:
             yield connection
 
     def begin(self, matrix: Matrix) -> NightlyRun:
@@ -188,7 +188,7 @@ class Store:
         stored = connection.execute(select(tables.UNITS).where(same)).mappings().one_or_none()
         if stored:
             before = self._result(connection, dict(stored), looks=True)
-            if not before.own_trouble:
+            if not before.harness_errors:
                 return
             connection.execute(delete(tables.UNITS).where(same))
             done = again(before, done)
@@ -216,10 +216,10 @@ class Store:
 
     def stored(self, night: NightlyRun) -> set[str]:
         """The names of its units that are done; our own failures do not count."""
-        columns = (tables.UNITS.c.name, tables.UNITS.c.own_trouble)
+        columns = (tables.UNITS.c.name, tables.UNITS.c.harness_errors)
         with self._transaction() as connection:
             rows = connection.execute(select(*columns).where(tables.UNITS.c.night == night.id))
-            return {name for name, own_trouble in rows if not own_trouble}
+            return {name for name, harness_errors in rows if not harness_errors}
 
     def results(self, night: NightlyRun, *, looks: bool = False) -> list[Done]:
         """What came of its units, in their order; with all bytes, where `looks` says so."""
@@ -328,7 +328,7 @@ def _engine(url: URL) -> Engine:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _explaining() -> Iterator[None]:
     """What the database says, in a sentence."""
     try:
         yield

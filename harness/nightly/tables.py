@@ -7,6 +7,7 @@ from sqlalchemy import (
     JSON,
     Boolean,
     Column,
+    Engine,
     Float,
     ForeignKey,
     Integer,
@@ -16,7 +17,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    inspect,
+    text,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
 METADATA = MetaData()
 NIGHTS = Table(
@@ -44,8 +48,8 @@ UNITS = Table(
     Column("facts", JSON),
     Column("planned", Integer, nullable=False),
     Column("played", Integer, nullable=False),
-    Column("kernel_trouble", JSON, nullable=False),
-    Column("own_trouble", JSON, nullable=False),
+    Column("kernel_errors", JSON, nullable=False),
+    Column("harness_errors", JSON, nullable=False),
     Column("retried", JSON, nullable=False),
     Column("boots", Integer, nullable=False),
     Column("started", Float, nullable=False),
@@ -101,3 +105,22 @@ BASELINES = Table(
     Column("why", Text, nullable=False),
     Column("accepted", Float, nullable=False),
 )
+# Columns of UNITS by the names that they had in stores of schema 1.
+_RENAMED = {"kernel_trouble": "kernel_errors", "own_trouble": "harness_errors"}
+
+
+def create(engine: Engine) -> None:
+    """Make the tables that are missing, and rename the columns of an older store."""
+    METADATA.create_all(engine)
+    for old in _RENAMED.keys() & _columns(engine):
+        try:
+            with engine.begin() as connection:
+                connection.execute(text(f"ALTER TABLE unit RENAME COLUMN {old} TO {_RENAMED[old]}"))
+        except SQLAlchemyError:
+            # Another process may have opened the store at the same time.
+            if old in _columns(engine):
+                raise
+
+
+def _columns(engine: Engine) -> set[str]:
+    return {column["name"] for column in inspect(engine).get_columns(UNITS.name)}

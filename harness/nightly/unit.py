@@ -155,9 +155,9 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     planned: int = 0
     played: int = 0
     # The kernel's faults that belong to no cell.
-    kernel_trouble: list[str] = []
+    kernel_errors: list[str] = []
     # Why something is missing through no fault of the kernel's.
-    own_trouble: list[str] = []
+    harness_errors: list[str] = []
     # Failures of our own tools after which something was done again.
     retried: list[str] = []
     boots: int = 0
@@ -170,7 +170,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     def complete(self) -> bool:
         """All was played; random signatures end with the first batch that has a failure."""
         stopped = self.kind is UnitKind.FUZZ and bool(self.cells)
-        return (stopped or self.played == self.planned > 0) and not self.own_trouble
+        return (stopped or self.played == self.planned > 0) and not self.harness_errors
 
 
 def result(unit: Unit, started: float, ended: float, **fields: Any) -> Done:
@@ -200,6 +200,6 @@ def again(failed: Done, done: Done) -> Done:
         cells=list(cells.values()),
         played=max(done.played, len(cells)) if done.kind is UnitKind.CELLS else done.played,
         complaints=[*failed.complaints, *done.complaints],
-        kernel_trouble=[*failed.kernel_trouble, *done.kernel_trouble],
-        retried=[*failed.retried, *failed.own_trouble, *done.retried],
+        kernel_errors=[*failed.kernel_errors, *done.kernel_errors],
+        retried=[*failed.retried, *failed.harness_errors, *done.retried],
     )

@@ -84,7 +84,7 @@ def check(unit: Unit) -> None:
 def failed(unit: Unit, error: HarnessError, started: float) -> Done:
     """What came of a unit that could not be begun."""
     # A kernel that cannot be built is the kernel's fault.
-    whose = "kernel_trouble" if error.exit_status is Exit.UNJUDGED else "own_trouble"
+    whose = "kernel_errors" if error.exit_status is Exit.UNJUDGED else "harness_errors"
     return result(unit, started, time.time(), **{whose: [str(error)]})
 
 
@@ -154,8 +154,8 @@ def _cells(unit: Unit) -> dict[str, Any]:
         ],
         "planned": judged.planned,
         "played": len(judged.outcomes),
-        "kernel_trouble": list(judged.kernel_trouble),
-        "own_trouble": [*faults, *judged.own_trouble],
+        "kernel_errors": list(judged.kernel_errors),
+        "harness_errors": [*faults, *judged.harness_errors],
         "retried": list(judged.retried),
         "boots": judged.boots,
         "logs": judged.logs,
@@ -180,8 +180,8 @@ def _fuzz(unit: Unit) -> dict[str, Any]:
         "cells": [_cell(outcome) for outcome in campaign.failures],
         "planned": campaign.count,
         "played": campaign.played,
-        "kernel_trouble": campaign.kernel_trouble,
-        "own_trouble": [*faults, *campaign.own_trouble],
+        "kernel_errors": campaign.kernel_errors,
+        "harness_errors": [*faults, *campaign.harness_errors],
         "logs": campaign.logs,
     }
 
@@ -208,8 +208,8 @@ def _cost(unit: Unit) -> dict[str, Any]:
         ],
         "planned": len(variants),
         "played": len(outcomes),
-        "kernel_trouble": [*wrong, *(t for _, r in measured for t in r.kernel_trouble)],
-        "own_trouble": [*faults, *(t for _, result in measured for t in result.own_trouble)],
+        "kernel_errors": [*wrong, *(t for _, r in measured for t in r.kernel_errors)],
+        "harness_errors": [*faults, *(t for _, result in measured for t in result.harness_errors)],
         "retried": [text for _, result in measured for text in result.retried],
         "boots": len(measured),
         "logs": measured[0][1].logs,

@@ -40,7 +40,7 @@ def work(unit: Unit) -> Done:
             return done
         if len(retried) == RETRIES or _STOPPING.is_set() or not WANTED.get()():
             now = time.time()
-            return result(unit, now, now, own_trouble=[done], retried=retried)
+            return result(unit, now, now, harness_errors=[done], retried=retried)
         retried.append(done)
 
 
@@ -62,7 +62,7 @@ def _try(unit: Unit, retried: list[str]) -> Done | str:
         output, errors = _communicate(process, unit)
     except subprocess.TimeoutExpired:
         text = f"It was not done within its deadline of {unit.deadline / 60:g} minutes."
-        return result(unit, started, time.time(), own_trouble=[text], retried=retried)
+        return result(unit, started, time.time(), harness_errors=[text], retried=retried)
     finally:
         _RUNNING.discard(process)
         _end(process)

@@ -146,13 +146,13 @@ class VerdictItem(pytest.Item):
         assert result
         if isinstance(result, HarnessError):
             raise VerdictFailed(str(result))
-        if result.kernel_trouble:
+        if result.kernel_errors:
             # It belongs to no single play, so it leaves none of them green.
-            trouble = "\n".join(result.kernel_trouble)
-            raise VerdictFailed(f"{trouble}\n{see(result.logs)}")
+            text = "\n".join(result.kernel_errors)
+            raise VerdictFailed(f"{text}\n{see(result.logs)}")
         if outcome is None:
             raise VerdictFailed(
-                f"{self.play} was not played. {' '.join(result.trouble)}\n{see(result.logs)}"
+                f"{self.play} was not played. {' '.join(result.errors)}\n{see(result.logs)}"
             )
         if not outcome.agrees:
             lines = "\n".join(f"  {reason}" for reason in outcome.reasons)

@@ -16,11 +16,11 @@ HEADER = ("variant", "saves", "instructions per hit", "as predicted")
 def document(result: CostResult) -> dict[str, Any]:
     """Return the costs as a JSON document."""
     return {
-        "schema": 1,
+        "schema": 2,
         "kernel": result.release,
         "compiler": result.compiler,
         "exit_status": int(result.exit_status),
-        "trouble": [*result.kernel_trouble, *result.own_trouble],
+        "errors": [*result.kernel_errors, *result.harness_errors],
         "costs": [
             {
                 "variant": outcome.variant.name,
@@ -58,9 +58,9 @@ def print_costs(result: CostResult) -> None:
     for outcome in result.outcomes:
         for reason in summaries.few(outcome.reasons):
             say(f"{MISMATCH}{outcome.variant.name}: {reason}", COMPLAINT)
-    for trouble in summaries.few(result.kernel_trouble):
-        say(f"{MISMATCH}{trouble}", COMPLAINT)
-    for trouble in summaries.few(result.own_trouble):
-        say(f"Our own tools failed: {trouble}", "yellow")
+    for error in summaries.few(result.kernel_errors):
+        say(f"{MISMATCH}{error}", COMPLAINT)
+    for error in summaries.few(result.harness_errors):
+        say(f"Our own tools failed: {error}", "yellow")
     if result.exit_status:
         say(see(result.logs))

@@ -28,7 +28,7 @@ def summary(campaign: Campaign) -> str:
 def document(campaign: Campaign) -> dict[str, Any]:
     """Return a fuzz run as a JSON document."""
     return {
-        "schema": 1,
+        "schema": 2,
         "kernel": campaign.release,
         "compiler": campaign.compiler,
         "seed": campaign.seed,
@@ -38,7 +38,7 @@ def document(campaign: Campaign) -> dict[str, Any]:
         "exit_status": int(campaign.exit_status),
         "classes": dict(campaign.classes.most_common()),
         "digest": campaign.digest,
-        "trouble": campaign.trouble,
+        "errors": campaign.errors,
         "failures": [
             {
                 "case": failure.play.case.name,
@@ -57,17 +57,17 @@ def print_campaign(
     """The failures, the simplest one with the command that plays it, and one sentence."""
     out = console()
     print_differing(campaign.failures, everything)
-    for trouble in summaries.few(campaign.trouble):
-        say(trouble, COMPLAINT)
+    for error in summaries.few(campaign.errors):
+        say(error, COMPLAINT)
     if shrunk:
         out.print()
         say(f"The simplest that fails too: {shrunk.play.case.signature}", "bold")
         for reason in summaries.few(shrunk.reasons):
             say(reason, depth=4)
         say(f"Play it with: {command}")
-    if campaign.failures or campaign.trouble:
+    if campaign.failures or campaign.errors:
         out.print()
     say(summary(campaign), "bold")
     say(f"Digest of all that was observed: {campaign.digest[:16]}")
-    if campaign.trouble:
+    if campaign.errors:
         say(see(campaign.logs))

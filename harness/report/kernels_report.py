@@ -16,7 +16,7 @@ from harness.report.formats import json_report, junit, ktap
 from harness.run.logs import see
 from harness.run.plan import Comparison, Result
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ def print_complaints(comparison: Comparison, everything: bool = False) -> None:
     """Print what went wrong, run by run."""
     for result in comparison.results:
         terminal.print_differing(result.differing, everything, f" on {result.spec}")
-        for trouble in summaries.few(result.trouble):
-            terminal.say(f"\n{result.spec}: {trouble}", terminal.COMPLAINT)
+        for error in summaries.few(result.errors):
+            terminal.say(f"\n{result.spec}: {error}", terminal.COMPLAINT)
     for unjudged in comparison.unjudged:
         terminal.say(f"\n{unjudged.spec}: {unjudged.sentence}", terminal.COMPLAINT)
         if unjudged.hint:

@@ -18,7 +18,7 @@ from harness.run.plan import Result
 def document(results: Mapping[str, Result]) -> dict[str, Any]:
     """Return a JSON document of the layouts, by the compiler's name."""
     return {
-        "schema": 1,
+        "schema": 2,
         "compilers": [
             {
                 "name": name,
@@ -39,7 +39,7 @@ def _row(frame: CallLayout) -> dict[str, Any]:
     return {
         "case": frame.case.name,
         **summaries.frame_row(frame.facts),
-        "kept": sorted(frame.kept),
+        "private_copies": sorted(frame.private_copies),
     }
 
 

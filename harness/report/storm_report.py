@@ -20,13 +20,13 @@ HEADER = (
 def document(result: StormResult) -> dict[str, Any]:
     """Return the storms as a JSON document."""
     return {
-        "schema": 1,
+        "schema": 2,
         "kernel": result.release,
         "compiler": result.compiler,
         "cpus": result.cpus,
         "seconds": result.seconds,
         "exit_status": int(result.exit_status),
-        "trouble": [*result.own_trouble, *result.unwritten],
+        "errors": [*result.harness_errors, *result.unwritten],
         "storms": [_row(outcome) for outcome in result.outcomes],
     }
 
@@ -75,8 +75,8 @@ def print_storms(result: StormResult) -> None:
     for outcome in result.outcomes:
         for reason in summaries.few(outcome.reasons):
             say(f"{MISMATCH}{outcome.variant.name}: {reason}", COMPLAINT)
-    for trouble in summaries.few((*result.own_trouble, *result.unwritten)):
-        say(f"Our own tools failed: {trouble}", "yellow")
+    for error in summaries.few((*result.harness_errors, *result.unwritten)):
+        say(f"Our own tools failed: {error}", "yellow")
     out.print()
     say(summary(result), "bold")
     if result.exit_status:

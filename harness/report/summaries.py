@@ -146,16 +146,18 @@ def _price(variant: str, outcomes: Sequence[Outcome]) -> Price:
     return Price(variant, min(saved, default=0), max(saved, default=0), writes, undone)
 
 
-def kept(outcomes: Sequence[Outcome]) -> list[str]:
+def private_copies(outcomes: Sequence[Outcome]) -> list[str]:
     """Cases in which the handler assigns to a copy of its own of a stacked argument."""
-    names = (o.play.case.name for o in outcomes if o.verdict and o.verdict.prediction.kept)
+    names = (
+        o.play.case.name for o in outcomes if o.verdict and o.verdict.prediction.private_copies
+    )
     return list(dict.fromkeys(names))
 
 
 def run_complaints(result: Result) -> list[str]:
     """What is wrong with the run as a whole."""
     missing = result.planned - len(result.outcomes)
-    return [*result.trouble, *([f"{missing} plays were not reached"] if missing else [])]
+    return [*result.errors, *([f"{missing} plays were not reached"] if missing else [])]
 
 
 def summary(result: Result) -> str:

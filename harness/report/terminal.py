@@ -164,22 +164,22 @@ def print_result(result: Result, everything: bool = False) -> None:
                 for p in prices
             ],
         )
-    if kept := summaries.kept(result.outcomes):
+    if private := summaries.private_copies(result.outcomes):
         out.print()
         say(
-            f"The compiler has {len(kept)} handlers assign to a copy of their own of a stacked"
-            f" argument, so that it does not leak: {', '.join(kept)}"
+            f"The compiler has {len(private)} handlers assign to a copy of their own of a stacked"
+            f" argument, so that it does not leak: {', '.join(private)}"
         )
     print_differing(result.differing, everything)
-    for trouble in summaries.few(result.trouble):
+    for error in summaries.few(result.errors):
         out.print()
-        say(trouble, COMPLAINT)
+        say(error, COMPLAINT)
     for failure in result.retried:
         out.print()
         say(f"Played the rest again after: {failure}", "yellow")
     out.print()
     say(summaries.summary(result), "bold")
-    if result.differing or result.trouble or not result.complete:
+    if result.differing or result.errors or not result.complete:
         say(see(result.logs))
     if result.differing:
         play = differing.groups(result.differing)[0].first.play

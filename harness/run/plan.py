@@ -46,24 +46,24 @@ class Outcome:
     """The verdict on a play, or why there is none."""
 
     play: Play
-    # None: the case has no verdict, and `trouble` says why.
+    # None: the case has no verdict, and `errors` says why.
     verdict: Verdict | None
     # The kernel's complaints and what else kept the play from being as planned.
-    trouble: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
     splats: tuple[Splat, ...] = ()
     # Where a witness saw something else than the guest recorded; None if there was no witness.
     witness: tuple[str, ...] | None = None
 
     @property
     def agrees(self) -> bool:
-        return bool(self.verdict and self.verdict.agrees) and not (self.trouble or self.witness)
+        return bool(self.verdict and self.verdict.agrees) and not (self.errors or self.witness)
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why it does not agree, in sentences."""
         mismatches = self.verdict.mismatches if self.verdict else ()
         witness = (f"the witness disagrees: {text}" for text in self.witness or ())
-        return (*self.trouble, *mismatches, *witness)
+        return (*self.errors, *mismatches, *witness)
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class Result:
     outcomes: tuple[Outcome, ...]
     planned: int
     # The kernel's faults and complaints that belong to no single play.
-    kernel_trouble: tuple[str, ...] = ()
+    kernel_errors: tuple[str, ...] = ()
     # What went wrong through no fault of the kernel's.
-    own_trouble: tuple[str, ...] = ()
+    harness_errors: tuple[str, ...] = ()
     # Failures of our own tools after which the rest was played again.
     retried: tuple[str, ...] = ()
     boots: int = 1
@@ -106,19 +106,19 @@ class Result:
         return [outcome for outcome in self.outcomes if not outcome.agrees]
 
     @property
-    def trouble(self) -> tuple[str, ...]:
-        return self.kernel_trouble + self.own_trouble
+    def errors(self) -> tuple[str, ...]:
+        return self.kernel_errors + self.harness_errors
 
     @property
     def exit_status(self) -> Exit:
-        if self.kernel_trouble and not self.outcomes:
+        if self.kernel_errors and not self.outcomes:
             # It never came so far that anything could be judged.
             return Exit.UNJUDGED
-        if self.differing or self.kernel_trouble:
+        if self.differing or self.kernel_errors:
             return Exit.DIFFERS
         if self.broken:
             return Exit.OWN_FAULT
-        return Exit.AGREES if self.complete and not self.own_trouble else Exit.INFRASTRUCTURE
+        return Exit.AGREES if self.complete and not self.harness_errors else Exit.INFRASTRUCTURE
 
 
 def merged(results: Sequence[Result], plan: Sequence[Play]) -> Result:
@@ -133,8 +133,8 @@ def merged(results: Sequence[Result], plan: Sequence[Play]) -> Result:
         first,
         outcomes=tuple(outcomes),
         planned=len(plan),
-        kernel_trouble=tuple(text for result in results for text in result.kernel_trouble),
-        own_trouble=tuple(text for result in results for text in result.own_trouble),
+        kernel_errors=tuple(text for result in results for text in result.kernel_errors),
+        harness_errors=tuple(text for result in results for text in result.harness_errors),
         retried=tuple(text for result in results for text in result.retried),
         boots=sum(result.boots for result in results),
         broken=any(result.broken for result in results),

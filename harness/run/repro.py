@@ -38,8 +38,8 @@ class _Run:
         self._plays = plays
         self._on_outcome = on_outcome
         self._outcomes: list[Outcome] = []
-        self._kernel_trouble: list[str] = []
-        self._own_trouble: list[str] = []
+        self._kernel_errors: list[str] = []
+        self._harness_errors: list[str] = []
         self._retried: list[str] = []
         self._boots = 0
         self._faults = 0
@@ -54,8 +54,8 @@ class _Run:
             compiler=self._setup.modules.compiler,
             outcomes=tuple(self._outcomes),
             planned=len(self._plays),
-            kernel_trouble=tuple(self._kernel_trouble),
-            own_trouble=(*self._own_trouble, *self._setup.logs.unwritten),
+            kernel_errors=tuple(self._kernel_errors),
+            harness_errors=(*self._harness_errors, *self._setup.logs.unwritten),
             retried=tuple(self._retried),
             boots=self._boots,
             broken=self._broken,
@@ -73,7 +73,7 @@ class _Run:
         """Boot until all is played or a further boot would not help."""
         while len(self._outcomes) < len(self._plays):
             if self._faults == FAULTS_MAX:
-                self._own_trouble.append(
+                self._harness_errors.append(
                     f"The kernel died or hung {self._faults} times; the rest is left."
                 )
                 return
@@ -101,7 +101,7 @@ class _Run:
             return self._judge_fault(fault, session)
         except InfrastructureError as error:
             if len(self._retried) == RETRIES or isinstance(error, UnfitEmulator):
-                self._own_trouble.append(str(error))
+                self._harness_errors.append(str(error))
                 return False
             self._retried.append(error.sentence)
         finally:
@@ -111,7 +111,7 @@ class _Run:
     def end(self, by: BaseException) -> None:
         """Note what ended it that is neither the kernel's fault nor foreseen."""
         self._broken = not isinstance(by, KeyboardInterrupt)
-        self._own_trouble.append(BROKEN if self._broken else INTERRUPTED)
+        self._harness_errors.append(BROKEN if self._broken else INTERRUPTED)
 
     def _records(
         self, session: Session, plays: Sequence[Play]
@@ -120,7 +120,7 @@ class _Run:
         observer = self._setup.observer
         if observer is None:
             return ((record, None) for record in session.records(len(plays)))
-        on_failure = self._own_trouble.append
+        on_failure = self._harness_errors.append
         return observer.records(session, self._setup.modules, plays, f"/{HELD_PLAN}", on_failure)
 
     def _judge(self, session: Session, plays: Sequence[Play]) -> None:
@@ -138,7 +138,7 @@ class _Run:
             if self._testified:
                 outcome = heard(outcome, sighting)
             expected += 1
-            self._tell(outcome)
+            self._add(outcome)
 
     def _check_release(self, guest: Introduction) -> None:
         if guest.release != self._setup.kernel.release:
@@ -147,7 +147,7 @@ class _Run:
                 "The image and its modules are of different kernels.",
             )
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _add(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)
         self._on_outcome(outcome)
 
@@ -156,9 +156,9 @@ class _Run:
         text = f"{type(fault).__name__}: {fault.sentence}"
         judged = len(self._outcomes)
         if session.guest and judged < len(self._plays):
-            self._tell(Outcome(self._plays[judged], None, (text,)))
+            self._add(Outcome(self._plays[judged], None, (text,)))
             return True
-        self._kernel_trouble.append(text)
+        self._kernel_errors.append(text)
         return bool(session.guest)
 
     def _pin(self, splats: Sequence[Splat], first: int) -> None:
@@ -166,12 +166,12 @@ class _Run:
         for splat in splats:
             index = first + splat.seq - 1
             if splat.seq == 0 or index >= len(self._outcomes):
-                self._kernel_trouble += complaints([splat])
+                self._kernel_errors += complaints([splat])
             else:
                 outcome = self._outcomes[index]
                 self._outcomes[index] = replace(
                     outcome,
-                    trouble=(*outcome.trouble, *complaints([splat])),
+                    errors=(*outcome.errors, *complaints([splat])),
                     splats=(*outcome.splats, splat),
                 )
 
@@ -229,16 +229,16 @@ def judge_record(
     play: Play, record: Record, modules: Modules, splats: Sequence[Splat] = ()
 ) -> Outcome:
     """What a record says of the play that it came from, with `modules` in the guest."""
-    trouble = complaints(splats)
+    errors = complaints(splats)
     if not isinstance(record, Observation):
-        return Outcome(play, None, (f"The guest did not play it: {record}", *trouble))
+        return Outcome(play, None, (f"The guest did not play it: {record}", *errors))
     if record.line != play.line[:LINE_SHOWN]:
-        return Outcome(play, None, (f"The guest played '{record.line}'.", *trouble))
-    kept = modules.kept.get(play.case.name, ())
+        return Outcome(play, None, (f"The guest played '{record.line}'.", *errors))
+    private_copies = modules.private_copies.get(play.case.name, ())
     if play.image:
         record = observe(play.image, record)
-        kept = ()
+        private_copies = ()
         if record.frame is None:
-            return Outcome(play, None, ("The guest does not report the caller's frame.", *trouble))
-    verdict = judge(play.case, play.variant.expected, record, kept)
-    return Outcome(play, verdict, trouble, tuple(splats))
+            return Outcome(play, None, ("The guest does not report the caller's frame.", *errors))
+    verdict = judge(play.case, play.variant.expected, record, private_copies)
+    return Outcome(play, verdict, errors, tuple(splats))

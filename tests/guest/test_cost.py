@@ -70,5 +70,5 @@ def test_a_machine_that_counts_time(
     built = modules.build(kernel, [])
     result = cost.run(kernel, built, [catalog.variants["none"]])
     assert result.exit_status is Exit.INFRASTRUCTURE
-    assert "does not count them" in result.own_trouble[0]
+    assert "does not count them" in result.harness_errors[0]
     assert result.outcomes == ()

@@ -59,7 +59,7 @@ def test_every_verdict_agrees(full_run: dict[str, Any]) -> None:
     summary = full_run["summary"]
     assert summary["planned"] >= 6 * 90
     assert summary["agree"] == summary["played"] == summary["planned"]
-    assert (summary["boots"], summary["kernel_trouble"], summary["exit_status"]) == (1, [], 0)
+    assert (summary["boots"], summary["kernel_errors"], summary["exit_status"]) == (1, [], 0)
     damage = {"leak", "by-ref", "rollback", "overflow", "skipped", "missed"}
     contexts = {v["context"] for v in full_run["verdicts"]}
     assert contexts == {context.value for context in Context}
@@ -237,7 +237,7 @@ def test_a_kernel_without_virtio_reports_on_the_serial_line(
     built = modules.build(kernel, list(catalog.cases.values()))
     plan = plays(list(catalog.variants.values()), chosen)
     result = repro.run(kernel, built, plan)
-    assert (result.exit_status, len(result.outcomes)) == (0, len(plan)), result.trouble
+    assert (result.exit_status, len(result.outcomes)) == (0, len(plan)), result.errors
 
 
 def test_a_guest_of_ones_own(guest: Guest, catalog: Catalog) -> None:

@@ -139,4 +139,4 @@ def test_another_build_of_the_module(kernel: Kernel, catalog: Catalog) -> None:
     plan = plays(catalog.select_variants(["none"]), chosen)
     result = repro.run(kernel, mixed, plan, observer=Witness())
     assert result.exit_status is Exit.INFRASTRUCTURE
-    assert "does not hold probe-targets" in result.own_trouble[0]
+    assert "does not hold probe-targets" in result.harness_errors[0]

@@ -51,7 +51,7 @@ def report(store: Store, tmp_path: Path) -> night.Report:
     complaint = Complaint(kind="BUG", title="BUG: <x> # \0y", fingerprint="f", text="",
                           case="stack-9", variant="none")  # fmt: skip
     store.add(now, done(cell(size=16), cell("stack-10"), complaints=[complaint]))
-    store.add(now, done(kernel="debian:5.10", own_trouble=["No disk.\nMake room."], planned=2))
+    store.add(now, done(kernel="debian:5.10", harness_errors=["No disk.\nMake room."], planned=2))
     fuzzed = Unit(kernel="debian:6.1", compiler="gcc", kind=UnitKind.FUZZ, variants=[], deadline=1)
     failure = cell("fuzz-1", agrees=False, reasons=["one byte"])
     store.add(now, result(fuzzed, 1.0, 2.0, cells=[failure], planned=3, played=3, facts=FACTS))

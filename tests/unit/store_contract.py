@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import text
 
 from harness.errors import ConfigError, Exit
 from harness.nightly import matrix, night
@@ -36,27 +37,42 @@ class StoreContract:
         # Without them, the bytes are left where they are.
         assert store.results(now)[0].cells[0].looks == {}
 
+    def test_a_store_of_schema_1_is_brought_up_to_date(self, store: Store, tmp_path: Path) -> None:
+        now = store.begin(matrix.load(written(tmp_path, MATRIX)))
+        brought = done(cell(), kernel_errors=["a warning"], harness_errors=["no disk"])
+        store.add(now, brought)
+        before = store.results(now)
+        with store._engine.begin() as connection:
+            for name, old in (
+                ("kernel_errors", "kernel_trouble"),
+                ("harness_errors", "own_trouble"),
+            ):
+                connection.execute(text(f"ALTER TABLE unit RENAME COLUMN {name} TO {old}"))
+        with Store(store._engine.url.render_as_string(hide_password=False)) as opened:
+            assert opened.results(now) == before
+        assert before[0].harness_errors == ["no disk"]
+
     def test_no_verdict_is_played_again_into_green(self, store: Store, tmp_path: Path) -> None:
         now = store.begin(matrix.load(written(tmp_path, MATRIX)))
         red = cell(size=16, agrees=False, reasons=["not as predicted"])
         complaint = Complaint(kind="BUG", title="BUG: x", fingerprint="f", text="", case="stack-9")
-        store.add(now, done(red, cell("stack-8"), own_trouble=["no disk"], complaints=[complaint],
-                            kernel_trouble=["KernelDied: once"]))  # fmt: skip
+        store.add(now, done(red, cell("stack-8"), harness_errors=["no disk"],
+                            complaints=[complaint], kernel_errors=["Died: once"]))  # fmt: skip
         store.add(now, done(cell(), cell("stack-8"), cell("stack-10")))
         (found,) = store.results(now, looks=True)
         assert {one.case: one for one in found.cells}["stack-9"] == red
         assert (len(found.cells), found.played, found.planned) == (3, 3, 3)
         assert found.complaints == [complaint]
-        assert found.kernel_trouble == ["KernelDied: once"]
-        assert (found.retried, found.own_trouble) == (["no disk"], [])
+        assert found.kernel_errors == ["Died: once"]
+        assert (found.retried, found.harness_errors) == (["no disk"], [])
 
     def test_what_no_database_can_hold_is_stored_all_the_same(
         self, store: Store, tmp_path: Path
     ) -> None:
         now = store.begin(matrix.load(written(tmp_path, MATRIX)))
-        store.add(now, done(kernel_trouble=["a\0b", r"\u0000", "\\\0"]))
+        store.add(now, done(kernel_errors=["a\0b", r"\u0000", "\\\0"]))
         (found,) = store.results(now)
-        assert found.kernel_trouble == ["a\ufffdb", r"\u0000", "\\\ufffd"]
+        assert found.kernel_errors == ["a\ufffdb", r"\u0000", "\\\ufffd"]
 
     def test_the_same_unit_is_stored_once(self, store: Store, tmp_path: Path) -> None:
         now = store.begin(matrix.load(written(tmp_path, MATRIX)))
@@ -71,14 +87,14 @@ class StoreContract:
     def test_our_own_failure_is_made_up_for(self, store: Store, tmp_path: Path) -> None:
         wanted = matrix.load(written(tmp_path, MATRIX))
         now = store.begin(wanted)
-        store.add(now, done(own_trouble=["no disk"]))
+        store.add(now, done(harness_errors=["no disk"]))
         store.finish(now)
         failed = night.report(store, now)
         assert (failed.complete, failed.exit_status) == (False, Exit.INFRASTRUCTURE)
         assert night.resumed(store, wanted).id == now.id
         store.add(now, done(cell()))
         (found,) = store.results(now)
-        assert (found.retried, found.own_trouble, len(found.cells)) == (["no disk"], [], 1)
+        assert (found.retried, found.harness_errors, len(found.cells)) == (["no disk"], [], 1)
         # A kernel's failure is a result: nothing is done again.
         store.add(now, done(cell(size=16)))
         assert store.results(now) == [found]

@@ -82,7 +82,7 @@ class Archive:
         number = RELEASES.index(unit.kernel.removeprefix("debian:"))
         self.tried.append(number)
         if number in self.missing:
-            return result(unit, 0.0, 1.0, own_trouble=["404 Not Found"])
+            return result(unit, 0.0, 1.0, harness_errors=["404 Not Found"])
         return played(unit.kernel, RELEASES[number], bad=number >= self.first)
 
 
@@ -131,7 +131,7 @@ def test_a_release_whose_kernel_died_is_not_good() -> None:
     def work(unit: Unit) -> Done:
         came = archive.work(unit)
         dead = unit.kernel == f"debian:{RELEASES[6]}"
-        return replace(came, cells=[], played=0, kernel_trouble=["It died."]) if dead else came
+        return replace(came, cells=[], played=0, kernel_errors=["It died."]) if dead else came
 
     (one,) = first_bad(report(RELEASES[3]), lambda spec: RELEASES, work).regressions
     assert one.details[0].startswith(named(7, 5))

@@ -157,8 +157,8 @@ def test_no_more_files_to_open_is_no_fault_of_a_kernels(
     )
     with no_more_files():
         done = unit_runner.perform(unit)
-    assert not done.kernel_trouble
-    assert "Too many open files" in done.own_trouble[0]
+    assert not done.kernel_errors
+    assert "Too many open files" in done.harness_errors[0]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Kernel, Modul
     (folder / "guest").mkdir(parents=True)
     for name in names(Engine.PORT):
         (folder / "guest" / f"{name}.ko").write_text(name)
-    (folder / "kept.json").write_text('{"stack-9": [8]}')
+    (folder / "private_copies.json").write_text('{"stack-9": [8]}')
     (folder / "compiler").write_text("gcc 12")
     kernel = Kernel(
         spec="debian:6.1", release="6.1", version="1", image=here / "Image",
@@ -68,7 +68,11 @@ def test_what_was_packed_is_unpacked(made: tuple[Kernel, Modules]) -> None:
     assert kernel.image.read_bytes() == b"image"
     assert (kernel.spec, kernel.release, kernel.key) == (before.spec, before.release, before.key)
     assert kernel.has("CONFIG_ARM64")
-    assert (modules.key, modules.kept, modules.compiler) == ("m", built.kept, "gcc 12")
+    assert (modules.key, modules.private_copies, modules.compiler) == (
+        "m",
+        built.private_copies,
+        "gcc 12",
+    )
     # The guest's files are the same as here.
     recipe = load(MINIMAL)
     there = build(kernel, modules.files, recipe)
@@ -125,7 +129,7 @@ def test_a_file_comes_once(made: tuple[Kernel, Modules], monkeypatch: pytest.Mon
     files["0" * 64] = b"not it"
     bad = cluster._work(work, msgspec.structs.replace(UNIT, bundles=[other]))
     assert fetched[count:] == ["0" * 64]
-    assert "damaged on its way" in bad.own_trouble[0]
+    assert "damaged on its way" in bad.harness_errors[0]
     assert not bad.complete
 
 

@@ -30,7 +30,7 @@ def test_regressions() -> None:
             complaints=[
                 Complaint(kind="BUG", title="BUG: x", fingerprint="f", text="", case="stack-9")
             ],
-            kernel_trouble=["KernelDied: at boot\nmore"],
+            kernel_errors=["KernelDied: at boot\nmore"],
         )
     ]
     found = {(one.sort, one.place.case): one for one in compare.regressions(now, accepted)}
@@ -78,7 +78,7 @@ def test_a_kernel_that_is_not_in_both_is_not_compared() -> None:
 def test_what_our_own_failure_kept_from_being_played_is_no_regression() -> None:
     accepted = [done(cell(), cell("stack-8"))]
     assert [one.sort for one in compare.regressions([done(cell())], accepted)] == [Sort.GONE]
-    assert compare.regressions([done(cell(), own_trouble=["no disk"])], accepted) == []
+    assert compare.regressions([done(cell(), harness_errors=["no disk"])], accepted) == []
 
 
 def test_a_cell_that_flaps_is_never_green_by_luck() -> None:

@@ -136,7 +136,7 @@ def test_what_a_hit_may_cost(
 
 
 def test_a_cost_that_our_own_failure_kept_from_being_had(planned: matrix.Matrix) -> None:
-    now = spent(planned, None, own_trouble=["no QEMU"])
+    now = spent(planned, None, harness_errors=["no QEMU"])
     assert regressions([now], [spent(planned, 1000)], growth=2) == []
 
 

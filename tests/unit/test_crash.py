@@ -35,7 +35,7 @@ def test_a_dump_in_which_anything_may_be(tmp_path: Path) -> None:
     for error in (ValueError("no stack"), KeyError("7"), struct.error("short"), ELFError("magic")):
         with (
             pytest.raises(ConfigError, match="does not show what the jprobes were doing"),
-            crash._told_by(tmp_path),
+            crash._explaining(tmp_path),
         ):
             raise error
 

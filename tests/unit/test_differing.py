@@ -117,7 +117,7 @@ def test_the_commands_take_all(
 
 def test_no_difference_is_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
     many = [
-        dataclasses.replace(LESS[0], trouble=(word * 5,)) for word in "ghijklmnopqrst"
+        dataclasses.replace(LESS[0], errors=(word * 5,)) for word in "ghijklmnopqrst"
     ]  # fmt: skip
     terminal.print_differing(many)
     out = capsys.readouterr().out
@@ -146,7 +146,7 @@ def test_what_nobody_would_read_is_not_reported(capsys: pytest.CaptureFixture[st
     (first, *_) = LESS
     # No word's end follows the digits.
     said = tuple(f"WARNING: {number} " + "1" * 100_000 + "x" for number in range(1000))
-    flooded = dataclasses.replace(first, verdict=None, trouble=said)
+    flooded = dataclasses.replace(first, verdict=None, errors=said)
     terminal.print_differing([flooded], everything=True)
     out = capsys.readouterr().out
     assert "WARNING: 0 111" in out

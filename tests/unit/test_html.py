@@ -127,7 +127,7 @@ def test_nothing_of_it_is_markup() -> None:
     nasty = played(
         replace_cell(cell("none", NASTY, 8), reasons=[NASTY], agrees=False),
         complaints=[one],
-        own_trouble=[NASTY],
+        harness_errors=[NASTY],
     )
     text = page([nasty])
     assert NASTY not in text

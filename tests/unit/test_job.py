@@ -84,13 +84,13 @@ def test_runs_are_merged_in_the_plans_order() -> None:
             compiler="gcc",
             outcomes=tuple(Outcome(play, None) for play in mine),
             planned=len(mine),
-            kernel_trouble=(f"{variant} died",),
+            kernel_errors=(f"{variant} died",),
         )
 
     both = merged([run("v15"), run("none")], plan)
     assert [outcome.play for outcome in both.outcomes] == plan
     assert (both.planned, both.boots) == (4, 2)
-    assert both.kernel_trouble == ("v15 died", "none died")
+    assert both.kernel_errors == ("v15 died", "none died")
 
 
 def test_what_a_trees_own_policy_is_held_against(kernel: Kernel) -> None:

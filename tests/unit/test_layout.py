@@ -28,13 +28,13 @@ FP_DELTA = Variant("fp-delta", Policy(Rule.FP_DELTA, 128), "FP - SP", "the revie
 NONE = Variant("none", Policy(Rule.NONE), "nothing", "v4.8")
 
 
-def result(fp: int, kept: tuple[int, ...] = ()) -> Result:
+def result(fp: int, private_copies: tuple[int, ...] = ()) -> Result:
     """The copy lies at SP + 512."""
     hit = dataclasses.replace(HIT, fp=SP + fp)
     outcomes = []
     for variant in (NONE, FP_DELTA):
         seen = observe(MADE, variant.policy, hit)
-        verdict = judge(MADE, variant.policy, seen, kept)
+        verdict = judge(MADE, variant.policy, seen, private_copies)
         outcomes.append(Outcome(Play(variant, MADE), verdict))
     return Result("debian:6.1", "6.1.0", "port", "cc 1.0", tuple(outcomes), len(outcomes))
 
@@ -69,11 +69,11 @@ def test_what_was_copied() -> None:
 
 def test_a_copy_that_the_handler_keeps() -> None:
     """The function sees what was passed, and a guest that shows a leak is red."""
-    leaks, _ = result(64, kept=(8,)).outcomes
+    leaks, _ = result(64, private_copies=(8,)).outcomes
     assert leaks.verdict
     assert "argument 8 (long) is corrupt in byte 0-7, predicted no byte" in leaks.reasons
-    assert summaries.kept(result(64, kept=(8,)).outcomes) == ["made-up"]
-    assert summaries.kept(result(64).outcomes) == []
+    assert summaries.private_copies(result(64, private_copies=(8,)).outcomes) == ["made-up"]
+    assert summaries.private_copies(result(64).outcomes) == []
 
 
 def test_reports(capsys: pytest.CaptureFixture[str]) -> None:

@@ -317,8 +317,8 @@ def test_a_boot_without_room_is_tried_again_and_ends_in_a_result(
     result = repro.run(KERNEL, modules, plan)
     assert boots == 2
     assert result.exit_status is Exit.INFRASTRUCTURE
-    assert result.own_trouble[0].startswith("No space left on device.\nMake room")
-    assert not result.kernel_trouble
+    assert result.harness_errors[0].startswith("No space left on device.\nMake room")
+    assert not result.kernel_errors
 
 
 def test_a_log_that_cannot_be_written_is_reported_and_stops_nothing(run: Run) -> None:

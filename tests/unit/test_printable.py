@@ -111,7 +111,7 @@ def splat() -> Splat:
 def ran() -> Any:
     sound = result(broken=True, missing=1, kernel=("the kernel",), own=("a tool",))
     first, *others = sound.outcomes
-    first = dataclasses.replace(first, trouble=("WARNING: at",), splats=(splat(),))
+    first = dataclasses.replace(first, errors=("WARNING: at",), splats=(splat(),))
     return poisoned(dataclasses.replace(sound, outcomes=(first, *others), retried=("failed",)))
 
 

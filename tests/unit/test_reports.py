@@ -65,8 +65,8 @@ def result(
         compiler="gcc",
         outcomes=tuple(outcomes),
         planned=len(plan),
-        kernel_trouble=kernel,
-        own_trouble=own,
+        kernel_errors=kernel,
+        harness_errors=own,
         logs="somewhere",
     )
 
@@ -181,7 +181,7 @@ def test_junit_counts_itself(made: Result) -> None:
     root = ElementTree.fromstring(junit.document(made))
     assert len(root.findall(".//failure")) == int(root.attrib["failures"])
     if made.complete:
-        assert len(root.findall("testcase")) == made.planned + len(made.trouble)
+        assert len(root.findall("testcase")) == made.planned + len(made.errors)
 
 
 def check_ktap(lines: list[str], indent: str = "") -> None:

@@ -314,9 +314,9 @@ def test_a_fault_of_ours_in_storm_and_cost(
 def test_a_fault_of_ours_in_a_unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(unit_runner._MAKERS, UnitKind.CELLS, broken)
     unit = Unit(kernel="debian:6.1", compiler="gcc", kind=UnitKind.CELLS, variants=[], deadline=60)
-    (trouble,) = unit_runner.perform(unit).own_trouble
-    assert "in broken" in fault_report(trouble, tmp_path)
-    results = [done(cell(), own_trouble=[trouble])]
+    (errors,) = unit_runner.perform(unit).harness_errors
+    assert "in broken" in fault_report(errors, tmp_path)
+    results = [done(cell(), harness_errors=[errors])]
     now = NightlyRun(1, "n", "m", "s", 1.0, 2.0)
     made = night.Report(now, (unit,), results, None, None, 0, ())
     assert made.exit_status is Exit.OWN_FAULT

@@ -20,7 +20,10 @@ RETIRED = {
     "nominal": "assumed frame",
     "parcel": "bundle",
     "survey": "comparison",
+    "tell": "report, print, record",
     "telling": "outputs",
+    "told": "reported",
+    "trouble": "errors",
 }
 
 

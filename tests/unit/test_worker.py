@@ -26,13 +26,13 @@ def unit(**fields: Any) -> Unit:
 def test_a_kernel_that_cannot_be_had_costs_its_own_cells_only() -> None:
     found = worker.work(unit())
     assert found.unit == "no/such/kernel gcc cells 1"
-    assert "neither a kernel image nor" in found.own_trouble[0]
+    assert "neither a kernel image nor" in found.harness_errors[0]
     assert not found.complete
 
 
 def test_a_unit_ends_at_its_deadline() -> None:
     found = worker.work(unit(deadline=0.01))
-    assert "was not done within its deadline" in found.own_trouble[0]
+    assert "was not done within its deadline" in found.harness_errors[0]
 
 
 def test_a_process_that_is_killed_is_tried_again_once(
@@ -44,7 +44,7 @@ def test_a_process_that_is_killed_is_tried_again_once(
     monkeypatch.setattr(sys, "executable", str(stub))
     found = worker.work(unit())
     assert found.retried == ["Its process ended with status -9. last words"]
-    assert found.own_trouble == found.retried
+    assert found.harness_errors == found.retried
 
 
 def test_whoever_was_to_do_a_unit_fails(
@@ -60,7 +60,7 @@ def test_whoever_was_to_do_a_unit_fails(
     now = store.begin(wanted)
     spend(store, now)
     first, second = night.report(store, now).results
-    assert first.own_trouble == ["OSError: no setpriv"]
+    assert first.harness_errors == ["OSError: no setpriv"]
     assert second.complete
 
 

@@ -82,8 +82,8 @@ def _missing(
 
 def _whole(done: Done) -> Iterator[tuple[str, Test]]:
     """What can be said of a unit as a whole."""
-    if done.own_trouble:
-        yield "run", Test("complete", "", tuple(done.own_trouble), error=True)
+    if done.harness_errors:
+        yield "run", Test("complete", "", tuple(done.harness_errors), error=True)
     elif done.kind is UnitKind.FUZZ:
         yield "fuzz", Test("signatures", f"{done.played} of {done.planned}", ())
 
@@ -163,7 +163,7 @@ def as_annotations(report: Report) -> str:
         message = _escaped("\n".join(map(summaries.short, (change, *summaries.few(one.details)))))
         lines.append(f"::error title={_escaped(str(one.place), ':,')}::{message}")
     for done in report.results:
-        for text in done.own_trouble:
+        for text in done.harness_errors:
             lines.append(f"::warning title={_escaped(done.unit, ':,')}::{_escaped(text)}")
     return printable.lines(lines)
 

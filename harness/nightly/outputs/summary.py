@@ -19,7 +19,7 @@ from harness.nightly.unit import Done
 from harness.report import summaries, terminal
 from harness.report.differing import kind, sorted_groups
 
-SCHEMA = 1
+SCHEMA = 2
 # Details of one regression that a table shows; JSON has all.
 DETAILS = 3
 
@@ -64,8 +64,8 @@ def _unit(done: Done) -> dict[str, Any]:
         "costs": done.costs,
         "boots": done.boots,
         "seconds": done.ended - done.started,
-        "kernel_trouble": done.kernel_trouble,
-        "own_trouble": done.own_trouble,
+        "kernel_errors": done.kernel_errors,
+        "harness_errors": done.harness_errors,
         "retried": done.retried,
         "logs": done.logs,
     }
@@ -136,8 +136,8 @@ def row(done: Done) -> tuple[str, ...]:
 def ended(done: Done) -> str:
     """A unit that has just ended, in a line."""
     unit, _, judged, took, again = row(done)
-    trouble = [text.partition("\n")[0] for text in (*done.kernel_trouble, *done.own_trouble)]
-    parts = [f"{judged} as predicted" if done.planned else "nothing judged", took, again, *trouble]
+    errors = [text.partition("\n")[0] for text in (*done.kernel_errors, *done.harness_errors)]
+    parts = [f"{judged} as predicted" if done.planned else "nothing judged", took, again, *errors]
     return f"{time.strftime('%H:%M:%S')} {unit}: {'; '.join(filter(None, parts))}"
 
 
@@ -179,7 +179,7 @@ def missing(report: Report) -> Iterator[str]:
         if unit.name not in stored:
             yield f"{unit.name}: not done"
     for done in report.results:
-        for text in done.own_trouble:
+        for text in done.harness_errors:
             yield f"{done.unit}: {text}"
 
 

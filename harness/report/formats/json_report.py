@@ -14,7 +14,7 @@ from harness.measure.facts import measured
 from harness.report import summaries
 from harness.run.plan import Outcome, Result
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
             "observed": observation.saved,
         },
         **summaries.frame_row(measured(play.case, observation)),
-        "kept": sorted(prediction.kept),
+        "private_copies": sorted(prediction.private_copies),
     }
     return row
 
@@ -79,8 +79,8 @@ def document(result: Result) -> dict[str, Any]:
             "boots": result.boots,
             "witness": "gdb" if result.witness else None,
             "complete": result.complete,
-            "kernel_trouble": list(result.kernel_trouble),
-            "own_trouble": list(result.own_trouble),
+            "kernel_errors": list(result.kernel_errors),
+            "harness_errors": list(result.harness_errors),
             "retried": list(result.retried),
             "exit_status": int(result.exit_status),
         },
