@@ -12,7 +12,6 @@ import os
 import re
 import select
 import subprocess
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import BinaryIO
 
 from harness.errors import ArchiveError, UntrustedArchiveError
 from harness.host import blame, temporary, tool
+from harness.host.deadline import Deadline
 from harness.settings import Archive, Source
 
 # Called with the name of what is being fetched and the percentage that has arrived.
@@ -249,10 +249,10 @@ def _package(stanza: str) -> Package:
 
 def _follow(status: BinaryIO, what: str, report: Progress) -> None:
     """Report apt's progress until it closes the pipe; raise ArchiveError after a time limit."""
-    deadline = time.monotonic() + DOWNLOAD_SECONDS
+    deadline = Deadline(DOWNLOAD_SECONDS)
     rest = b""
     while True:
-        ready, _, _ = select.select([status], [], [], max(0.0, deadline - time.monotonic()))
+        ready, _, _ = select.select([status], [], [], deadline.left)
         if not ready:
             raise ArchiveError(
                 f"The download of the {what} took longer than {DOWNLOAD_SECONDS} s.",

@@ -12,11 +12,11 @@ import functools
 import os
 import select
 import stat
-import time
 from pathlib import Path
 
 from harness.errors import ConfigError
 from harness.host import blame, home
+from harness.host.deadline import Deadline
 
 MIB = 1 << 20
 # How long a pipe may take to be written from its first byte to its last.
@@ -77,12 +77,12 @@ def too_large(path: Path, most: int, why: str) -> ConfigError:
 
 
 def _taken(path: Path, handle: int, most: int) -> bytes:
-    deadline = time.monotonic() + PIPE_SECONDS
+    deadline = Deadline(PIPE_SECONDS)
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     taken = bytearray()
     while len(taken) <= most:
-        if not poll.poll(max(0.0, 1000 * (deadline - time.monotonic()))):
+        if not poll.poll(1000 * deadline.left):
             raise ConfigError(
                 f"{path}: this pipe was not written to its end within {PIPE_SECONDS:.0f} s.",
                 "Write it to a file first, and give that.",

@@ -15,7 +15,6 @@ import select
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 
 from harness.errors import InfrastructureError
 from harness.host import blame, stopping
+from harness.host.deadline import Deadline
 
 DOCTOR = blame.DOCTOR
 SECONDS = 120
@@ -102,10 +102,10 @@ def end(processes: Sequence[subprocess.Popen[Any]]) -> None:
     """Ask the leaders of process groups to end, and then kill what is left of the groups."""
     for process in processes:
         _signal(process, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_SECONDS
+    deadline = Deadline(GRACE_SECONDS)
     for process in processes:
         try:
-            process.wait(max(0.0, deadline - time.monotonic()))
+            process.wait(deadline.left)
         except subprocess.TimeoutExpired:
             for pid in list(_descendants(process.pid)):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -229,7 +229,7 @@ def follow(
     if shutil.which(command[0]) is None:
         raise _not_run(command, FileNotFoundError())
     bound = ["setpriv", "--pdeathsig", "KILL", *command]
-    deadline = time.monotonic() + seconds
+    deadline = Deadline(seconds)
     outputs = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     try:
         with (
@@ -240,13 +240,12 @@ def follow(
             assert process.stdout
             rest = b""
             while True:
-                left = max(0.0, deadline - time.monotonic())
-                if not select.select([process.stdout], [], [], left)[0]:
+                if not select.select([process.stdout], [], [], deadline.left)[0]:
                     raise _too_long(command, seconds)
                 data = os.read(process.stdout.fileno(), 65536)
                 if not data:
                     # The program may close its output and continue.
-                    status = process.wait(max(0.0, deadline - time.monotonic()))
+                    status = process.wait(deadline.left)
                     _check_not_killed(command, status)
                     return status
                 file.write(data)

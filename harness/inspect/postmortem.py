@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import select
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from harness.errors import ConfigError, InfrastructureError
 from harness.guest import module_elf
 from harness.guest.records import Introduction, Ran, Record
 from harness.host import tool
+from harness.host.deadline import Deadline
 from harness.inspect.console_pump import ConsolePump
 from harness.kernel.kernel import Kernel
 from harness.model.witness import Sighting
@@ -170,9 +170,9 @@ class _Recorded:
         """Dump the guest, once the kernel has printed its last line."""
         heard: list[str] = []
         self.session.console.echo = heard.append
-        deadline = time.monotonic() + LAST_SECONDS
-        while LAST_WORDS not in "".join(heard) and (left := deadline - time.monotonic()) > 0:
-            if select.select([self.session], [], [], left)[0]:
+        deadline = Deadline(LAST_SECONDS)
+        while LAST_WORDS not in "".join(heard) and not deadline.passed:
+            if select.select([self.session], [], [], deadline.left)[0]:
                 self.session.look()
         self._dump()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from harness.errors import ConfigError, HarnessError, InfrastructureError
+from harness.host.deadline import Deadline
 from harness.nightly import bundle
 from harness.nightly.unit import Bundle, Done, Unit, UnitKind
 from harness.nightly.unit_runner import failed, prepared
@@ -160,7 +161,7 @@ def _is_wanted() -> bool:
 def _fetch(digest: str) -> bytes:
     from distributed import get_client
 
-    deadline = time.monotonic() + FETCH_SECONDS
+    deadline = Deadline(FETCH_SECONDS)
     try:
         client = get_client()
         held = client.get_dataset(_key(digest))
@@ -170,7 +171,7 @@ def _fetch(digest: str) -> bytes:
                 return data
             except TimeoutError:
                 # What was lost as it was sent is waited for by Dask for ever.
-                if time.monotonic() > deadline or not any(client.who_has([held]).values()):
+                if deadline.passed or not any(client.who_has([held]).values()):
                     raise
     except (OSError, CancelledError, KeyError) as error:
         raise LostFileError(digest) from error

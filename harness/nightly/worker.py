@@ -17,6 +17,7 @@ from contextvars import ContextVar
 import msgspec
 
 from harness.host import stopping, temporary, tool
+from harness.host.deadline import Deadline
 from harness.nightly.unit import Done, Unit, result
 
 _RUNNING: set[subprocess.Popen[bytes]] = set()
@@ -75,12 +76,12 @@ def _try(unit: Unit, retried: list[str]) -> Done | str:
 
 def _communicate(process: subprocess.Popen[bytes], unit: Unit) -> tuple[bytes, bytes]:
     """Its outputs; raises TimeoutExpired at the unit's deadline, or once nobody wants it."""
-    deadline = time.monotonic() + unit.deadline
+    deadline = Deadline(unit.deadline)
     data: bytes | None = msgspec.json.encode(unit)
     while True:
-        left = deadline - time.monotonic()
+        left = deadline.left
         try:
-            return process.communicate(data, timeout=max(0.0, min(left, LOOK_SECONDS)))
+            return process.communicate(data, timeout=min(left, LOOK_SECONDS))
         except subprocess.TimeoutExpired:
             # It is on its way, and not to be sent again.
             data = None

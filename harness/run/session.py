@@ -7,7 +7,6 @@ import itertools
 import select
 import socket
 import struct
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
@@ -25,6 +24,7 @@ from harness.guest.initramfs import Channel
 from harness.guest.protocol import Parser, ProtocolError
 from harness.guest.records import DamagedRecord, Introduction, Record
 from harness.host import blame
+from harness.host.deadline import Deadline
 from harness.run.logs import BootLog, see
 from harness.vm.console import Console
 from harness.vm.machine import Machine
@@ -146,9 +146,9 @@ class Session:
         """
         seconds = self.deadlines.boot
         whole = self.deadlines.whole(planned)
-        end = time.monotonic() + whole
+        deadline = Deadline(whole)
         while not self.ended or self._early:
-            if time.monotonic() > end:
+            if deadline.passed:
                 raise TestHung(
                     f"{self.received} of {planned} plays took {whole:g} s together.", self._hint
                 )
@@ -187,22 +187,22 @@ class Session:
         Raises KernelDied, KernelHung or TestHung when none comes in time, whatever
         else comes meanwhile, MachineError when that is QEMU's doing, and as take().
         """
-        deadline = time.monotonic() + seconds
+        deadline = Deadline(seconds)
         dying = False
         while not self._early:
             if self._examined:
                 raise self._dead()
-            came = self._read(max(0.0, deadline - time.monotonic()))
+            came = self._read(deadline.left)
             if self.ended or self._early:
                 break
-            if not came or time.monotonic() > deadline:
+            if not came or deadline.passed:
                 self._hung()
             if self.console.dead and self.on_death:
                 self.on_death()
                 self._examined = True
             if self.console.dead and not dying:
                 dying = True
-                deadline = min(deadline, time.monotonic() + self.deadlines.end)
+                deadline = deadline.sooner(self.deadlines.end)
         return self.take()
 
     def _read(self, seconds: float) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from harness.guest.splat import Splat, Watcher
+from harness.host.deadline import Deadline
 
 TAIL_CHARACTERS = 400
 # The time between two pings.
@@ -82,19 +83,18 @@ class Console:
         The ping is repeated: where a CPU spins in a probe, the answering task may wait for that
         CPU, and moves to another one only when that one is scheduled for something else.
         """
-        deadline = time.monotonic() + seconds
+        deadline, again = Deadline(seconds), Deadline(0)
         number = time.monotonic_ns() % 10**9
         answer, last = f"pong-{number}", ""
-        again = 0.0
         # Only the end of the output is kept, since the kernel may print without end.
-        while (now := time.monotonic()) < deadline:
-            if now >= again:
-                again = now + PING_SECONDS
+        while not deadline.passed:
+            if again.passed:
+                again = deadline.sooner(PING_SECONDS)
                 try:
                     self.send_line(f"ping {number}")
                 except OSError:
                     return False
-            if not select.select([self], [], [], min(again, deadline) - now)[0]:
+            if not select.select([self], [], [], again.left)[0]:
                 continue
             text = self.read()
             if text is None:

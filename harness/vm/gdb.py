@@ -7,7 +7,6 @@ import functools
 import json
 import select
 import shutil
-import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Protocol
 
 from harness.errors import InfrastructureError
 from harness.host import tool
+from harness.host.deadline import Deadline
 
 GDB = "gdb-multiarch"
 # How long a command may take to be answered.
@@ -119,14 +119,13 @@ class Gdb:
         if self._trace:
             self._trace.write(f"{line}\n")
 
-    def _next(self, deadline: float) -> dict[str, Any] | None:
+    def _next(self, deadline: Deadline) -> dict[str, Any] | None:
         """Return GDB's next record, or None when none comes in time; raise GdbError."""
         process = self._controller.gdb_process
         assert process and process.stdout
         sources: list[HasFileno] = [process.stdout, self._guest]
         while not self._records:
-            seconds = max(0.0, deadline - time.monotonic())
-            ready, _, _ = select.select(sources, [], [], seconds)
+            ready, _, _ = select.select(sources, [], [], deadline.left)
             if not ready:
                 return None
             if self._guest in ready and not self._guest.look():
@@ -147,7 +146,7 @@ class Gdb:
         self._token += 1
         self._log(f"> {self._token}{command}")
         self._controller.write(f"{self._token}{command}", read_response=False)
-        deadline = time.monotonic() + seconds
+        deadline = Deadline(seconds)
         stops = []
         while record := self._next(deadline):
             if _is_stop(record):
@@ -175,7 +174,7 @@ class Gdb:
         Raises GdbSilent when it does not in time, and GdbError when it stops for
         another reason, such as its end.
         """
-        deadline = time.monotonic() + seconds
+        deadline = Deadline(seconds)
         while record := self._next(deadline):
             if not _is_stop(record):
                 continue

@@ -12,7 +12,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from harness.errors import InfrastructureError, MachineError, UnfitEmulator
 from harness.host import doctor, stopping, temporary, tool
+from harness.host.deadline import Deadline
 
 QEMU = doctor.QEMU.name
 # QEMU connects before it starts the guest; on a loaded machine that takes seconds.
@@ -238,10 +238,9 @@ class Machine:
         poll = select.poll()
         for number in (*waiting, self.pidfd):
             poll.register(number, select.POLLIN)
-        deadline = time.monotonic() + CONNECT_SECONDS
+        deadline = Deadline(CONNECT_SECONDS)
         while waiting:
-            seconds = max(0.0, deadline - time.monotonic())
-            ready = {number for number, _ in poll.poll(seconds * 1000)}
+            ready = {number for number, _ in poll.poll(deadline.left * 1000)}
             if not ready:
                 raise self._failure(f"did not open its sockets within {CONNECT_SECONDS} s")
             # Connections that QEMU made before it ended are still read.

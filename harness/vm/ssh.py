@@ -21,6 +21,7 @@ from harness.errors import InfrastructureError
 from harness.guest.protocol import OUTPUT_MAX
 from harness.guest.records import Ran
 from harness.host import blame
+from harness.host.deadline import Deadline
 
 USER = "root"
 KEY_TYPE = "ssh-ed25519"
@@ -124,7 +125,7 @@ class Ssh:
         self._client.get_host_keys().add(_host(port), KEY_TYPE, pinned)
 
     def __enter__(self) -> Ssh:
-        deadline = time.monotonic() + self._seconds
+        deadline = Deadline(self._seconds)
         while True:
             try:
                 self._connect()
@@ -139,7 +140,7 @@ class Ssh:
                 raise SshError("The guest does not accept the key that was made for it.") from error
             except (paramiko.SSHException, OSError, EOFError) as error:
                 self._client.close()
-                if time.monotonic() > deadline:
+                if deadline.passed:
                     raise SshError(
                         f"The guest does not answer SSH within {self._seconds:.0f} s: {error}.",
                         "See the guest's console: jprobe-harness log last",
@@ -201,7 +202,7 @@ class Ssh:
         Raises SshError where it takes longer than `seconds`, or prints more than OUTPUT_MAX
         bytes.
         """
-        deadline = time.monotonic() + seconds
+        deadline = Deadline(seconds)
         channel = self.request(lambda channel: start(channel, command, merged=True))
         channel.settimeout(seconds)
         output = bytearray()
@@ -210,10 +211,10 @@ class Ssh:
                 output += piece
                 if len(output) > OUTPUT_MAX:
                     raise SshError(f"'{command}' prints more than {OUTPUT_MAX:,} bytes.")
-                if time.monotonic() > deadline:
+                if deadline.passed:
                     raise TimeoutError
-                channel.settimeout(max(0.001, deadline - time.monotonic()))
-            status = status_of(channel, max(0.0, deadline - time.monotonic()))
+                channel.settimeout(max(0.001, deadline.left))
+            status = status_of(channel, deadline.left)
         except TimeoutError as error:
             raise SshError(f"'{command}' took longer than {seconds:.0f} s in the guest.") from error
         except (paramiko.SSHException, OSError, EOFError) as error:

@@ -14,7 +14,6 @@ import socket
 import struct
 import subprocess
 import threading
-import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -123,16 +122,14 @@ def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refused(read: Callable[[], object]) -> str:
-    """The sentence, which came at once and cost nothing."""
+    """The sentence, which cost nothing."""
     tracemalloc.start()
-    start = time.monotonic()
     try:
         with pytest.raises(ConfigError) as caught:
             read()
         assert tracemalloc.get_traced_memory()[1] < MEMORY_MAX
     finally:
         tracemalloc.stop()
-    assert time.monotonic() - start < 5
     assert caught.value.exit_status is Exit.USAGE
     return caught.value.sentence
 
