@@ -39,7 +39,7 @@ WRONG = "1 / 0"
 # Where a run is, and the call before which it is there.
 RESOLVING = ("harness.kernel.spec", "resolve", 1)
 BOOTING = ("harness.run.session", "Session.records", 1)
-PLAYING = ("harness.run.repro", "_Run._tell", 3)
+PLAYING = ("harness.run.repro", "_Run._add", 3)
 WRITING = ("harness.commands.output", "write", 1)
 CLEANING = ("harness.host.temporary", "_delete", 1)
 OUTPUTS = ("--json", "out.json", "--junit", "out.xml")
