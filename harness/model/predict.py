@@ -110,6 +110,17 @@ def ranges(offsets: Iterable[int]) -> list[tuple[int, int]]:
     return result
 
 
+def spans(offsets: Iterable[int]) -> list[list[int]]:
+    """Return offsets as half-open ranges, as JSON has them."""
+    return [[start, end] for start, end in ranges(offsets)]
+
+
+def described(sizes: Mapping[str, int]) -> str:
+    """Return corruption in a few words, such as "leak 8", from its bytes by class."""
+    words = [f"{name} {size}" if size else name for name, size in sizes.items()]
+    return " ".join(words) or "intact"
+
+
 def consumed(va_list: bytes, words: int) -> bytes:
     """
     Return a va_list's bytes after `words` long arguments were read from it.

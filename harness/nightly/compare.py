@@ -9,7 +9,7 @@ that costs more than it may.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.nightly.unit import Cell, Complaint, Done, UnitKind
@@ -61,7 +61,7 @@ class _Seen:
     cells: tuple[Cell, ...]
 
     @property
-    def signs(self) -> frozenset[str]:
+    def signs(self) -> frozenset[Hashable]:
         return frozenset(_sign(cell) for cell in self.cells)
 
     @property
@@ -79,9 +79,10 @@ class _Seen:
         return self.judged if other and other.words == self.words else self.words
 
 
-def _sign(cell: Cell) -> str:
-    """What two nightly runs must have in common; reasons may name addresses."""
-    return f"{cell.seen} {cell.agrees} {sorted(cell.damage.items())}"
+def _sign(cell: Cell) -> Hashable:
+    """Return what two nightly runs must have in common: no words, and no addresses."""
+    damage = sorted((place, tuple(map(tuple, spans))) for place, spans in cell.damage.items())
+    return cell.state, tuple(sorted(cell.classes.items())), cell.agrees, tuple(damage)
 
 
 def _spans(cell: Cell) -> str:

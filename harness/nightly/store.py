@@ -37,10 +37,11 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from harness.errors import ConfigError, InfrastructureError
 from harness.host import home
-from harness.nightly import tables
+from harness.nightly import migrate, tables
 from harness.nightly.matrix import Matrix
 from harness.nightly.unit import (
     Cell,
+    CellState,
     Complaint,
     Done,
     HitCost,
@@ -107,7 +108,7 @@ class Store:
         parsed = _parsed(url)
         try:
             self._engine = _engine(parsed)
-            tables.create(self._engine)
+            migrate.create(self._engine)
         except (SQLAlchemyError, ImportError) as error:
             why = _first_line(error).replace(parsed.password or _HIDDEN, _HIDDEN)
             raise ConfigError(
@@ -382,7 +383,8 @@ def _cell_row(unit: int, cell: Cell) -> dict[str, object]:
         "unit": unit,
         "variant": cell.variant,
         "case": cell.case,
-        "seen": cell.seen,
+        "state": cell.state.value,
+        "classes": cell.classes,
         "agrees": cell.agrees,
         "reasons": cell.reasons,
         "damage": cell.damage,
@@ -393,4 +395,5 @@ def _cell_row(unit: int, cell: Cell) -> dict[str, object]:
 def _cell(row: RowMapping) -> Cell:
     data = row.get("data")
     look = msgspec.json.decode(data, type=_Look) if data else _Look()
-    return _made(Cell, {**row, "looks": look.looks, "picture": look.picture})
+    state = CellState(row["state"])
+    return _made(Cell, {**row, "state": state, "looks": look.looks, "picture": look.picture})

@@ -7,7 +7,6 @@ from sqlalchemy import (
     JSON,
     Boolean,
     Column,
-    Engine,
     Float,
     ForeignKey,
     Integer,
@@ -17,10 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    inspect,
-    text,
 )
-from sqlalchemy.exc import SQLAlchemyError
 
 METADATA = MetaData()
 NIGHTS = Table(
@@ -70,7 +66,8 @@ CELLS = Table(
     Column("unit", ForeignKey("unit.id", ondelete="CASCADE"), primary_key=True),
     Column("variant", String(100), primary_key=True),
     Column("case", String(100), primary_key=True),
-    Column("seen", Text, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("classes", JSON, nullable=False),
     Column("agrees", Boolean, nullable=False),
     Column("reasons", JSON, nullable=False),
     Column("damage", JSON, nullable=False),
@@ -105,22 +102,3 @@ BASELINES = Table(
     Column("why", Text, nullable=False),
     Column("accepted", Float, nullable=False),
 )
-# Columns of UNITS by the names that they had in stores of schema 1.
-_RENAMED = {"kernel_trouble": "kernel_errors", "own_trouble": "harness_errors"}
-
-
-def create(engine: Engine) -> None:
-    """Make the tables that are missing, and rename the columns of an older store."""
-    METADATA.create_all(engine)
-    for old in _RENAMED.keys() & _columns(engine):
-        try:
-            with engine.begin() as connection:
-                connection.execute(text(f"ALTER TABLE unit RENAME COLUMN {old} TO {_RENAMED[old]}"))
-        except SQLAlchemyError:
-            # Another process may have opened the store at the same time.
-            if old in _columns(engine):
-                raise
-
-
-def _columns(engine: Engine) -> set[str]:
-    return {column["name"] for column in inspect(engine).get_columns(UNITS.name)}

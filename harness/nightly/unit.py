@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from harness.model.policy import Policy
+from harness.model.predict import described
 
 
 class UnitKind(enum.Enum):
@@ -99,13 +100,24 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     corrupt: list[tuple[int, int]]
 
 
+class CellState(enum.Enum):
+    """Whether what was seen of a cell counts."""
+
+    JUDGED = "judged"
+    # It was not played as planned.
+    UNJUDGED = "no verdict"
+    # GDB saw something else than the guest.
+    DISPUTED = "witness-disagrees"
+
+
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a case under a variant."""
+    """The verdict on a case under a variant."""
 
     variant: str
     case: str
-    # In a few words, such as "leak 8".
-    seen: str
+    state: CellState = CellState.JUDGED
+    # Corrupt bytes by class of damage, as Outcome.damage has them.
+    classes: dict[str, int] = {}
     agrees: bool
     reasons: list[str]
     # Byte ranges that are corrupt, by what they are of: see harness/model/expected.py.
@@ -113,6 +125,13 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     # Bytes in hexadecimal, by place and moment: before, after, seen, predicted.
     looks: dict[str, dict[str, str]] = {}
     picture: Picture | None = None
+
+    @property
+    def seen(self) -> str:
+        """What was seen in a few words, such as "leak 8"."""
+        if self.state is not CellState.JUDGED:
+            return str(self.state.value)
+        return described(self.classes)
 
 
 class HitCost(msgspec.Struct, frozen=True, kw_only=True):

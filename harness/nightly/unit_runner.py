@@ -22,14 +22,17 @@ from harness.kernel.kernel import Kernel
 from harness.kernel.options import Options
 from harness.measure import cost, fuzz
 from harness.measure.cost import CostResult
+from harness.measure.stack_map import damaged, parts
 from harness.model import expected
 from harness.model.observation import Look
+from harness.model.predict import spans
 from harness.model.verdict import places
 from harness.modules import build as modules
 from harness.modules.build import Modules
 from harness.nightly.bundle import unpack
 from harness.nightly.unit import (
     Cell,
+    CellState,
     Complaint,
     Done,
     HitCost,
@@ -39,8 +42,6 @@ from harness.nightly.unit import (
     UnitKind,
     result,
 )
-from harness.report import summaries
-from harness.report.stack_picture import damaged, parts
 from harness.run import job, logs, repro
 from harness.run.plan import Broken, Outcome, Play, Result, plays
 from harness.toolchain.compiler import named
@@ -242,23 +243,30 @@ def _cell(outcome: Outcome) -> Cell:
     looks: dict[str, dict[str, str]] = {}
     if verdict:
         damage = {
-            expected.argument_name(index): summaries.spans(offsets)
+            expected.argument_name(index): spans(offsets)
             for index, offsets in sorted(verdict.corrupt.items())
             if offsets
         }
         if verdict.lost:
-            damage[expected.OBJECT] = summaries.spans(verdict.lost)
+            damage[expected.OBJECT] = spans(verdict.lost)
         looks = dict(_looks(outcome))
     return Cell(
         variant=outcome.play.variant.name,
         case=outcome.play.case.name,
-        seen=summaries.cell(outcome),
+        state=_state(outcome),
+        classes={damage.value: size for damage, size in outcome.damage.items()},
         agrees=outcome.agrees,
         reasons=list(outcome.reasons),
         damage=damage,
         looks=looks,
         picture=_picture(outcome),
     )
+
+
+def _state(outcome: Outcome) -> CellState:
+    if outcome.judged is None:
+        return CellState.UNJUDGED
+    return CellState.DISPUTED if outcome.witness else CellState.JUDGED
 
 
 def _looks(outcome: Outcome) -> Iterator[tuple[str, dict[str, str]]]:
@@ -280,7 +288,7 @@ def _looks(outcome: Outcome) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _picture(outcome: Outcome) -> Picture | None:
-    verdict, case = summaries.judged(outcome), outcome.play.case
+    verdict, case = outcome.judged, outcome.play.case
     if verdict is None:
         return None
     hit, found = verdict.observation.hit, places(case, verdict.observation)

@@ -11,7 +11,7 @@ from typing import Any
 from rich.text import Text
 
 from harness.errors import Exit
-from harness.report import kernels_report, summaries, terminal
+from harness.report import kernels_report, terminal
 from harness.run.plan import Comparison, Outcome, Result
 
 
@@ -37,11 +37,11 @@ class Change:
 
 
 def _effect(before: Outcome | None, after: Outcome | None) -> Effect:
-    was, is_ = bool(summaries.judged(before)), bool(summaries.judged(after))
+    was, is_ = bool(before and before.judged), bool(after and after.judged)
     if not (before and was and after and is_):
         # A play that had a verdict and lost it, as when the kernel dies, is worse.
         return Effect.SAME if was == is_ else Effect.WORSE if was else Effect.BETTER
-    one, other = summaries.damage_bytes(before), summaries.damage_bytes(after)
+    one, other = before.damage, after.damage
     signs = set()
     for damage in {*one, *other}:
         # What has no bytes, such as a handler that was skipped, is there or not.

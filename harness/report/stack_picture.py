@@ -3,20 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
 from harness import printable
+from harness.measure.stack_map import WORD, damaged, parts
 from harness.model.case import Case
 from harness.model.policy import Hit, Variant
-from harness.model.predict import MeasuredFrame, Offsets, predict, ranges
+from harness.model.predict import MeasuredFrame, predict
 
 # In pixels.
 COLUMN, BAR, MARGIN, HEAD, FOOT = 150, 96, 90, 44, 40
 HEIGHT, WORD_MAX = 420, 18
-WORD = 8
-FRAME_RECORD = 16
 
 _STYLE = """\
 text { font: 11px sans-serif; fill: currentColor }
@@ -30,49 +28,6 @@ _HATCH = (
     ' patternTransform="rotate(45)"><rect width="6" height="6" fill="#c22" fill-opacity=".15"/>'
     '<line x1="0" y1="0" x2="0" y2="6" stroke="#c22" stroke-width="3"/></pattern>'
 )
-
-
-@dataclass(frozen=True)
-class Part:
-    """Something on the stack; offsets in bytes from SP."""
-
-    start: int
-    end: int
-    label: str
-
-
-def parts(case: Case, hit: Hit, places: MeasuredFrame) -> Iterator[Part]:
-    """What lies at and above SP, as far as it matters to the case."""
-    for index, (argument, placement) in enumerate(zip(case.arguments, case.layout.placements)):
-        if placement.stack is not None:
-            size = WORD if placement.by_reference else argument.type.size
-            yield Part(placement.stack, placement.stack + size, f"argument {index}")
-        if placement.by_reference:
-            start = places.pointees[index] - hit.sp
-            yield Part(start, start + argument.type.size, f"copy of {index}")
-    if hit.sp <= hit.fp < hit.top:
-        yield Part(hit.fp - hit.sp, hit.fp - hit.sp + FRAME_RECORD, "x29, x30")
-    if case.object:
-        start = places.object - hit.sp
-        yield Part(start, start + case.object.size, "an object")
-
-
-def damaged(
-    case: Case, hit: Hit, places: MeasuredFrame, corrupt: Mapping[int, Offsets], lost: Offsets
-) -> Iterator[tuple[int, int]]:
-    """
-    Ranges of bytes, from SP, that the probed function or the caller finds wrong.
-
-    `corrupt` and `lost` are a prediction's, or what was seen.
-    """
-    for index, offsets in corrupt.items():
-        placement = case.layout.placements[index]
-        base = placement.stack or 0
-        if placement.by_reference:
-            base = places.pointees[index] - hit.sp
-        yield from ((base + start, base + end) for start, end in ranges(offsets))
-    base = places.object - hit.sp
-    yield from ((base + start, base + end) for start, end in ranges(lost))
 
 
 def svg(case: Case, variants: Sequence[Variant], hit: Hit, places: MeasuredFrame) -> str:

@@ -11,8 +11,7 @@ from typing import Any
 from harness.measure.facts import FrameLayout
 from harness.model.case import Case
 from harness.model.policy import Variant
-from harness.model.predict import Damage, Offsets, Prediction, ranges
-from harness.model.verdict import Verdict
+from harness.model.predict import Prediction, described, ranges, spans
 from harness.run.plan import Outcome, Result
 
 # Of what a guest prints, so much is shown where people read it: sentences of one sort, and
@@ -34,53 +33,20 @@ def short(text: str) -> str:
     return text if more <= 0 else f"{text[:CHARACTERS]} ... and {more:,} more characters; {ALL}"
 
 
-def judged(outcome: Outcome | None) -> Verdict | None:
-    """The verdict, of a play that was as planned."""
-    verdict = outcome.verdict if outcome else None
-    return verdict if verdict and verdict.judged else None
-
-
-def damage_bytes(outcome: Outcome) -> dict[Damage, int]:
-    """Observed bytes of damage by class; 0 for a handler that did not run."""
-    verdict = judged(outcome)
-    if verdict is None:
-        return {}
-    observation, placements = verdict.observation, outcome.play.case.layout.placements
-    sizes = Counter[Damage]()
-    for index, offsets in verdict.corrupt.items():
-        by_reference = placements[index].by_reference
-        sizes[Damage.BY_REF if by_reference else Damage.LEAK] += len(offsets)
-    sizes[Damage.ROLLBACK] += len(verdict.lost)
-    sizes[Damage.OVERFLOW] += observation.overflow or 0
-    found = {damage for damage in Damage if sizes[damage]}
-    if observation.overflow is None:
-        # What an engine does not report can only be taken from the prediction.
-        found |= verdict.prediction.damage & {Damage.OVERFLOW}
-    if observation.counts.skipped:
-        found.add(Damage.SKIPPED)
-    if observation.nested and observation.nested.counts.missed:
-        found.add(Damage.MISSED)
-    return {damage: sizes[damage] for damage in Damage if damage in found}
-
-
 def label(outcome: Outcome) -> str:
     """The observed classes of corruption joined by "+", "intact", or "no verdict"."""
-    if judged(outcome) is None:
+    if outcome.judged is None:
         return "no verdict"
-    return "+".join(sorted(damage.value for damage in damage_bytes(outcome))) or "intact"
+    return "+".join(sorted(damage.value for damage in outcome.damage)) or "intact"
 
 
 def cell(outcome: Outcome) -> str:
     """A few words such as "leak 8"."""
-    if judged(outcome) is None:
+    if outcome.judged is None:
         return "no verdict"
     if outcome.witness:
         return "witness-disagrees"
-    words = [
-        f"{damage.value} {size}" if size else damage.value
-        for damage, size in damage_bytes(outcome).items()
-    ]
-    return " ".join(words) or "intact"
+    return described({damage.value: size for damage, size in outcome.damage.items()})
 
 
 def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
@@ -135,7 +101,7 @@ def prices(outcomes: Sequence[Outcome]) -> list[Price]:
 def _price(variant: str, outcomes: Sequence[Outcome]) -> Price:
     saved, writes, undone = [], 0, 0
     for outcome in outcomes:
-        verdict, written = judged(outcome), outcome.play.case.object
+        verdict, written = outcome.judged, outcome.play.case.object
         if verdict is None or not verdict.observation.counts.handler:
             continue
         if verdict.observation.saved is not None:
@@ -180,11 +146,6 @@ def classes(numbers: Mapping[str, int]) -> str:
     """How many there are of each class, in brackets behind their sum."""
     listed = ", ".join(f"{count} {name}" for name, count in numbers.items())
     return f" ({listed})" if listed else ""
-
-
-def spans(offsets: Offsets) -> list[list[int]]:
-    """Half-open byte ranges, as JSON has them."""
-    return [[start, end] for start, end in ranges(offsets)]
 
 
 def prediction_row(case: Case, variant: Variant, prediction: Prediction) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +13,7 @@ from harness.guest.splat import Splat
 from harness.model.assembled import FrameImage
 from harness.model.case import Case
 from harness.model.policy import Variant
+from harness.model.predict import Damage
 from harness.model.verdict import Verdict
 from harness.run.logs import see
 
@@ -57,6 +59,34 @@ class Outcome:
     @property
     def agrees(self) -> bool:
         return bool(self.verdict and self.verdict.agrees) and not (self.errors or self.witness)
+
+    @property
+    def judged(self) -> Verdict | None:
+        """The verdict, of a play that was as planned."""
+        return self.verdict if self.verdict and self.verdict.judged else None
+
+    @property
+    def damage(self) -> dict[Damage, int]:
+        """Observed bytes of damage by class; 0 for a handler that did not run."""
+        verdict = self.judged
+        if verdict is None:
+            return {}
+        observation, placements = verdict.observation, self.play.case.layout.placements
+        sizes = Counter[Damage]()
+        for index, offsets in verdict.corrupt.items():
+            by_reference = placements[index].by_reference
+            sizes[Damage.BY_REF if by_reference else Damage.LEAK] += len(offsets)
+        sizes[Damage.ROLLBACK] += len(verdict.lost)
+        sizes[Damage.OVERFLOW] += observation.overflow or 0
+        found = {damage for damage in Damage if sizes[damage]}
+        if observation.overflow is None:
+            # What an engine does not report can only be taken from the prediction.
+            found |= verdict.prediction.damage & {Damage.OVERFLOW}
+        if observation.counts.skipped:
+            found.add(Damage.SKIPPED)
+        if observation.nested and observation.nested.counts.missed:
+            found.add(Damage.MISSED)
+        return {damage: sizes[damage] for damage in Damage if damage in found}
 
     @property
     def reasons(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from playwright.sync_api import (
 
 from harness.errors import Exit
 from harness.nightly import compare
+from harness.nightly.migrate import parsed
 from harness.nightly.night import Report
 from harness.nightly.outputs import html
 from harness.nightly.outputs.html import Past
@@ -86,8 +87,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _cell(variant: str, number: int, seen: str) -> Cell:
+    _, classes = parsed(seen)
     return Cell(
-        variant=variant, case=f"case-{number:04}", seen=seen, agrees=number % 97 != 0,
+        variant=variant, case=f"case-{number:04}", classes=classes, agrees=number % 97 != 0,
         reasons=["made up"], damage={}, looks={"area": {"before": f"{number:016x}"}},
         picture=Picture(parts=[(0, 8, "argument 8")], saved=0, corrupt=[]),
     )  # fmt: skip

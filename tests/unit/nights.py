@@ -35,7 +35,7 @@ def cell(case: str = "stack-9", variant: str = "none", size: int = 8, **fields: 
     given: dict[str, Any] = {
         "variant": variant,
         "case": case,
-        "seen": f"leak {size}" if size else "intact",
+        "classes": {"leak": size} if size else {},
         "agrees": True,
         "reasons": [],
         "damage": {"argument 8": [[0, size]]} if size else {},

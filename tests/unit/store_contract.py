@@ -13,9 +13,21 @@ from sqlalchemy import text
 from harness.errors import ConfigError, Exit
 from harness.nightly import matrix, night
 from harness.nightly.store import Store
-from harness.nightly.unit import Complaint
+from harness.nightly.unit import CellState, Complaint
 from harness.run import logs
 from tests.unit.nights import MATRIX, Works, cell, done, spend, written
+
+# From what a store is now to what it was.
+SCHEMA_1 = (
+    "ALTER TABLE unit RENAME COLUMN kernel_errors TO kernel_trouble",
+    "ALTER TABLE unit RENAME COLUMN harness_errors TO own_trouble",
+    "ALTER TABLE cell ADD COLUMN seen TEXT",
+    "UPDATE cell SET seen = 'intact' WHERE \"case\" = 'stack-8'",
+    "UPDATE cell SET seen = 'leak 8' WHERE \"case\" = 'stack-9'",
+    "UPDATE cell SET seen = 'witness-disagrees' WHERE \"case\" = 'top'",
+    "ALTER TABLE cell DROP COLUMN state",
+    "ALTER TABLE cell DROP COLUMN classes",
+)
 
 
 class StoreContract:
@@ -39,15 +51,13 @@ class StoreContract:
 
     def test_a_store_of_schema_1_is_brought_up_to_date(self, store: Store, tmp_path: Path) -> None:
         now = store.begin(matrix.load(written(tmp_path, MATRIX)))
-        brought = done(cell(), kernel_errors=["a warning"], harness_errors=["no disk"])
+        cells = cell(), cell("stack-8", size=0), cell("top", state=CellState.DISPUTED, classes={})
+        brought = done(*cells, kernel_errors=["a warning"], harness_errors=["no disk"])
         store.add(now, brought)
         before = store.results(now)
         with store._engine.begin() as connection:
-            for name, old in (
-                ("kernel_errors", "kernel_trouble"),
-                ("harness_errors", "own_trouble"),
-            ):
-                connection.execute(text(f"ALTER TABLE unit RENAME COLUMN {name} TO {old}"))
+            for change in SCHEMA_1:
+                connection.execute(text(change))
         with Store(store._engine.url.render_as_string(hide_password=False)) as opened:
             assert opened.results(now) == before
         assert before[0].harness_errors == ["no disk"]

@@ -61,7 +61,7 @@ def test_what_cannot_be_judged_is_reported(count: int, data: st.DataObject) -> N
 
 
 def played(kernel: str, release: str, *, bad: bool) -> Done:
-    cell = Cell(variant="none", case="stack-9", seen="leak 8" if bad else "intact", agrees=True,
+    cell = Cell(variant="none", case="stack-9", classes={"leak": 8} if bad else {}, agrees=True,
                 reasons=[], damage={"argument 8": [[0, 8]]} if bad else {}, looks={})  # fmt: skip
     facts = UnitEnvironment(
         release=release, version="1", key="k", engine="port", compiler="gcc", qemu="7", harness="0"

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from harness.guest.splat import Splat, fingerprint
 from harness.guest.splat import SplatKind as SplatKind
 from harness.nightly import compare
@@ -46,6 +48,18 @@ def test_regressions() -> None:
     assert (changed.was, changed.is_) == ("leak 8", "leak 16")
     bytes_ = "corrupt: argument 8: byte 0 to 15 (it was: argument 8: byte 0 to 7)"
     assert changed.details == (bytes_,)
+
+
+def test_other_words_for_the_same_are_no_regression(monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted = [done(cell(agrees=False, reasons=["8 bytes are wrong"]), cell("stack-8", size=0))]
+    now = [done(cell(agrees=False, reasons=["bytes 0 to 7 differ"]), cell("stack-8", size=0))]
+    monkeypatch.setattr("harness.nightly.unit.described", lambda sizes: f"words {len(sizes)}")
+    assert compare.regressions(now, accepted) == []
+    # The same words for something else are one.
+    (found,) = compare.regressions(
+        [done(cell(size=9), cell("stack-8", size=0))], [done(cell(), cell("stack-8", size=0))]
+    )
+    assert (found.was, found.is_) == ("words 1, as predicted", "words 1, as predicted")
 
 
 def test_what_differs_though_the_same_was_seen() -> None:

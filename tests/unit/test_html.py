@@ -45,7 +45,7 @@ UNIT = Unit(
 
 def cell(variant: str, case: str, size: int) -> Cell:
     return Cell(
-        variant=variant, case=case, seen=f"leak {size}" if size else "intact", agrees=True,
+        variant=variant, case=case, classes={"leak": size} if size else {}, agrees=True,
         reasons=[], damage={"argument 8": [[0, size]]} if size else {},
         looks={"area": {"before": "00" * 8, "seen": "ff" * 8, "predicted": "ff" * 8}},
         picture=Picture(parts=[(0, 8, "argument 8")], saved=0, corrupt=[(0, size)]),

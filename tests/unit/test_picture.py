@@ -11,9 +11,10 @@ import pytest
 from harness import cli
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
+from harness.measure.stack_map import WORD
 from harness.model.assumed import RecordPosition, lay_out
 from harness.model.predict import predict
-from harness.report.stack_picture import HEIGHT, WORD, WORD_MAX, svg
+from harness.report.stack_picture import HEIGHT, WORD_MAX, svg
 
 CATALOG = Catalog()
 VARIANTS = list(CATALOG.variants.values())

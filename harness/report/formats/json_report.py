@@ -11,6 +11,7 @@ import dataclasses
 from typing import Any
 
 from harness.measure.facts import measured
+from harness.model.predict import spans
 from harness.report import summaries
 from harness.run.plan import Outcome, Result
 
@@ -18,7 +19,7 @@ SCHEMA = 2
 
 
 def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
-    play, verdict = outcome.play, summaries.judged(outcome)
+    play, verdict = outcome.play, outcome.judged
     row: dict[str, Any] = {
         "kernel": result.release,
         "engine": result.engine,
@@ -38,15 +39,15 @@ def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
             {
                 "index": index,
                 "type": play.case.arguments[index].type.spelling,
-                "predicted": summaries.spans(prediction.corrupt.get(index, frozenset())),
-                "observed": summaries.spans(verdict.corrupt.get(index, frozenset())),
+                "predicted": spans(prediction.corrupt.get(index, frozenset())),
+                "observed": spans(verdict.corrupt.get(index, frozenset())),
             }
             for index in arguments
         ],
         "context": play.case.context.value,
         "object": {
-            "predicted": summaries.spans(prediction.lost),
-            "observed": summaries.spans(verdict.lost),
+            "predicted": spans(prediction.lost),
+            "observed": spans(verdict.lost),
         },
         "overflow": {"predicted": prediction.overflow, "observed": observation.overflow},
         "saved": {
