@@ -35,16 +35,16 @@ def test_two_compilers_side_by_side(tmp_path: Path, kernel: Kernel) -> None:
     (below,), (above,) = (frames[name, "by-ref-256"]["copies"] for name in ("gcc", "clang"))
     assert below["from_fp"] >= 0
     assert above["from_fp"] + above["size"] <= 0
-    assert frames["gcc", "struct-9-stack"]["kept"] == []
-    assert frames["clang", "struct-9-stack"]["kept"] == [8]
+    assert frames["gcc", "struct-9-stack"]["private_copies"] == []
+    assert frames["clang", "struct-9-stack"]["private_copies"] == [8]
 
 
-def test_a_copy_whose_address_nobody_was_given(kernel: Kernel, catalog: Catalog) -> None:
+def test_a_private_copy_that_nobody_knows_of(kernel: Kernel, catalog: Catalog) -> None:
     """A handler of clang's assigns to its own copy; without that fact the run is red."""
     chosen = catalog.select_cases(["struct-9-stack", "stack-9"])
     built = modules.build(kernel, chosen, compiler=CLANG)
     ignorant = Modules(built.folder, built.key)
-    vars(ignorant)["kept"] = {}
+    vars(ignorant)["private_copies"] = {}
     plan = plays(catalog.select_variants(["none"]), chosen)
     assert repro.run(kernel, built, plan).exit_status is Exit.AGREES
     result = repro.run(kernel, ignorant, plan)
