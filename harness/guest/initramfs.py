@@ -12,7 +12,7 @@ from harness.errors import ConfigError
 from harness.guest import cpio
 from harness.guest.recipe import Recipe
 from harness.host import cache
-from harness.kernel.kernel import Kernel, module_order, read_module
+from harness.kernel.kernel import Bootable, module_order, read_module
 from harness.modules import signing
 from harness.modules.build import Modules
 
@@ -32,7 +32,7 @@ class Channel(enum.Enum):
     SERIAL = "/dev/ttyAMA0"
 
 
-def _base(kernel: Kernel, files: Mapping[str, bytes]) -> list[cpio.Entry]:
+def _base(kernel: Bootable, files: Mapping[str, bytes]) -> list[cpio.Entry]:
     parents = {str(parent) for path in files for parent in PurePosixPath(path).parents} - {"."}
     return [
         *(cpio.directory(name) for name in sorted({*_DIRECTORIES, *parents})),
@@ -55,7 +55,7 @@ def _names(modules: Sequence[Path]) -> bytes:
     return "".join(f"{_name(path)}\n" for path in modules).encode()
 
 
-def _drivers(kernel: Kernel, recipe: Recipe) -> list[Path]:
+def _drivers(kernel: Bootable, recipe: Recipe) -> list[Path]:
     order = module_order(kernel, recipe.drivers)
     if order is None:
         options = ", ".join(f"CONFIG_{name.upper()}" for name in recipe.drivers)
@@ -67,7 +67,7 @@ def _drivers(kernel: Kernel, recipe: Recipe) -> list[Path]:
 
 
 def build(
-    kernel: Kernel,
+    kernel: Bootable,
     files: Sequence[Path],
     recipe: Recipe,
     channel: Channel | None = None,
@@ -102,7 +102,7 @@ def build(
     )
 
 
-def bare(kernel: Kernel) -> bytes:
+def bare(kernel: Bootable) -> bytes:
     """Return an initramfs that powers off at once, for comparison."""
     init = b"#!/bin/busybox sh\nexec /bin/busybox poweroff -f\n"
     return cpio.archive(_base(kernel, {"init": init}))
@@ -118,7 +118,7 @@ def plan(lines: Sequence[str], name: str = "plan") -> bytes:
 
 
 def cached(
-    kernel: Kernel, modules: Modules, recipe: Recipe, channel: Channel | None = None
+    kernel: Bootable, modules: Modules, recipe: Recipe, channel: Channel | None = None
 ) -> tuple[bytes, Channel]:
     """Return what build() does for the test modules, from the cache."""
 

@@ -25,7 +25,7 @@ from harness.guest.symbols import Symbol
 from harness.host import tool
 from harness.inspect.console_pump import ConsolePump
 from harness.inspect.guest import Guest
-from harness.kernel.kernel import Engine, Kernel
+from harness.kernel.kernel import Bootable, Engine, Kernel
 from harness.model.case import Case
 from harness.model.observation import Observation
 from harness.modules.build import names
@@ -270,9 +270,11 @@ def described_arguments(case: Case) -> list[dict[str, Any]]:
     ]
 
 
-def vmlinux_of(kernel: Kernel) -> Path | None:
-    """The kernel's own file with symbols, where it was built here or by the user."""
-    file = kernel.build / "vmlinux"
+def vmlinux_of(kernel: Bootable) -> Path | None:
+    """Return the kernel's own file with symbols, if it was built here or by the user."""
+    if not isinstance(kernel, Kernel):
+        return None
+    file = kernel.kbuild.folder / "vmlinux"
     return file if file.is_file() else None
 
 

@@ -13,7 +13,7 @@ from harness.guest import initramfs, recipe, records
 from harness.guest.initramfs import Channel
 from harness.guest.records import Ran, Record
 from harness.guest.splat import Splat
-from harness.kernel.kernel import Kernel
+from harness.kernel.kernel import Bootable
 from harness.model.case import Case
 from harness.model.policy import Variant
 from harness.modules.build import Modules
@@ -35,7 +35,7 @@ class Guest:
 
     def __init__(
         self,
-        kernel: Kernel,
+        kernel: Bootable,
         modules: Modules,
         config: Config = DEFAULT_CONFIG,
         deadlines: Deadlines = DEFAULT_DEADLINES,

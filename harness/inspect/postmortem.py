@@ -18,7 +18,7 @@ from harness.guest.records import Introduction, Ran, Record
 from harness.host import tool
 from harness.host.deadline import Deadline
 from harness.inspect.console_pump import ConsolePump
-from harness.kernel.kernel import Kernel
+from harness.kernel.kernel import Bootable
 from harness.model.witness import Sighting
 from harness.modules.build import Modules, names
 from harness.run.logs import BootLog
@@ -53,7 +53,7 @@ def places_of(run: Path, boot: int) -> Path:
     return run / f"places-{boot}.json"
 
 
-def check(kernel: Kernel) -> None:
+def check(kernel: Bootable) -> None:
     """Raise ConfigError for a kernel of which nobody could read a dump."""
     if not kernel.has("CONFIG_KEXEC_CORE"):
         raise ConfigError(
@@ -117,7 +117,7 @@ class Recorder:
     def __init__(self, *, at_end: bool) -> None:
         self._at_end = at_end
 
-    def check(self, kernel: Kernel) -> None:
+    def check(self, kernel: Bootable) -> None:
         """See check()."""
         check(kernel)
 

@@ -23,7 +23,7 @@ from harness.inspect import shell
 from harness.inspect.console_pump import ConsolePump
 from harness.inspect.guest import Guest
 from harness.inspect.shell import Host, Render
-from harness.kernel.kernel import Kernel
+from harness.kernel.kernel import Bootable
 from harness.modules.build import Modules
 from harness.run import boot
 from harness.run.session import DEFAULT_DEADLINES, Deadlines
@@ -61,7 +61,7 @@ class Reached:
 
 @contextmanager
 def reached(
-    kernel: Kernel,
+    kernel: Bootable,
     modules: Modules,
     catalog: Catalog,
     render: Render,

@@ -18,7 +18,7 @@ from harness.abi.aapcs64 import GENERAL_REGISTERS
 from harness.errors import ConfigError
 from harness.guest import module_elf
 from harness.guest.records import Introduction, Ran, Record
-from harness.kernel.kernel import Engine, Kernel
+from harness.kernel.kernel import Bootable, Engine
 from harness.model.case import Case
 from harness.model.witness import Copy, Sighting, copy_address, stack_top
 from harness.modules.build import Modules
@@ -44,7 +44,7 @@ class Witness:
 
     testifies = True
 
-    def check(self, kernel: Kernel) -> None:
+    def check(self, kernel: Bootable) -> None:
         """Raise ConfigError for a kernel whose probed functions go another way."""
         if kernel.engine is not Engine.PORT:
             raise ConfigError(

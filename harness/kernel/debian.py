@@ -15,7 +15,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,7 +27,7 @@ from harness.cases.schema import KernelFile
 from harness.errors import ArchiveError, ConfigError, InfrastructureError, UntrustedArchiveError
 from harness.host import blame, cache
 from harness.kernel.image import check_raw
-from harness.kernel.kernel import Kernel, check_config, numbers
+from harness.kernel.kernel import Kbuild, Kernel, check_config, numbers
 from harness.settings import Archive
 
 T = TypeVar("T")
@@ -198,9 +198,8 @@ def _unpack(apt: Apt, packages: _Set, folder: Path, report: Progress) -> None:
         compiler=_dependency(packages.headers, r"gcc-\d").removesuffix("-for-host"),
     )
     (folder / "kernel.json").write_bytes(msgspec.json.encode(manifest))
-    kernel = _kernel("", manifest, folder, Path())
-    check_raw(kernel.image)
-    check_config(packages.release, kernel.config)
+    check_raw(root / manifest.image)
+    check_config(packages.release, root / manifest.build / ".config")
 
 
 def _places(root: Path, release: str) -> tuple[Path, Path, Path]:
@@ -218,21 +217,23 @@ def _places(root: Path, release: str) -> tuple[Path, Path, Path]:
     return images[0], builds[0], modules[0]
 
 
-def _kernel(spec: str, manifest: Manifest, folder: Path, busybox: Path) -> Kernel:
+def _kernel(
+    spec: str, manifest: Manifest, folder: Path, busybox: Path, tools: BuildRoot | None
+) -> Kernel:
     root = folder / "root"
     build = root / manifest.build
+    compiler = manifest.compiler if tools else ""
     return Kernel(
         spec=spec,
         release=manifest.release,
         version=manifest.version,
         image=root / manifest.image,
         config=build / ".config",
-        build=build,
         modules=root / manifest.modules,
         busybox=busybox,
         key=folder.name,
-        home=root,
         entries=(folder,),
+        kbuild=Kbuild(folder=build, home=root, root=tools, own_compiler=compiler),
     )
 
 
@@ -246,12 +247,11 @@ def _cached(spec: str, key: str, wanted: Wanted, archive: Archive, busybox: Path
         # Another version of the harness wrote it.
         cache.discard(folder)
         return None
-    kernel = _kernel(spec, manifest, folder, busybox)
-    if numbers(platform.libc_ver()[1]) >= numbers(manifest.libc):
-        return kernel
-    # This machine's C library is too old for the kernel's tools.
-    root = BuildRoot(tuple(wanted.suites), (manifest.kbuild,), archive)
-    return replace(kernel, root=root, own_compiler=manifest.compiler)
+    tools = None
+    if numbers(platform.libc_ver()[1]) < numbers(manifest.libc):
+        # This machine's C library is too old for the kernel's tools.
+        tools = BuildRoot(tuple(wanted.suites), (manifest.kbuild,), archive)
+    return _kernel(spec, manifest, folder, busybox, tools)
 
 
 def resolve(

@@ -35,9 +35,32 @@ class Engine(enum.Enum):
     NATIVE = "native"
 
 
-@dataclass(frozen=True)
-class Kernel:
-    """One kernel on disk."""
+@dataclass(frozen=True, kw_only=True)
+class Kbuild:
+    """How modules are built for a kernel."""
+
+    # The tree for "make -C", with the kernel's Module.symvers.
+    folder: Path
+    # The folder below which everything lies that a build reads.
+    home: Path
+    # What make needs before "M="; empty: "-C" and `folder`.
+    make: tuple[str, ...] = ()
+    # Compiler flags that modules need as well.
+    flags: tuple[str, ...] = ()
+    # The root that the kernel's tools run in if not on this machine, and its compiler there.
+    root: BuildRoot | None = None
+    own_compiler: str = ""
+
+    def toolchain(self, compiler: Compiler) -> Toolchain:
+        """Return the toolchain that builds modules with `compiler`."""
+        if self.root:
+            return in_root(compiler, self.root, self.own_compiler)
+        return Toolchain(compiler)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bootable:
+    """A kernel on disk, as far as booting it in a guest goes."""
 
     # The spec by which the user named it.
     spec: str
@@ -48,16 +71,12 @@ class Kernel:
     image: Path
     # The .config it was built with.
     config: Path
-    # The tree for "make -C", with this kernel's Module.symvers.
-    build: Path
     # lib/modules/RELEASE of its own modules.
     modules: Path
-    # An arm64 busybox for the guest.
+    # An arm64 busybox, of which the guest's user space is made.
     busybox: Path
-    # Differs from another kernel's key if any of the above differs.
+    # Differs from another kernel's key if any of its files differs.
     key: str
-    # The folder below which everything lies that a build of modules reads.
-    home: Path
     engine: Engine = Engine.PORT
     # For the native engine: what the tree's own jprobes do, in words.
     jprobes: str = ""
@@ -66,15 +85,8 @@ class Kernel:
     # The memory and the time to boot that its guests get, where the user set them.
     memory_mib: int | None = None
     boot_seconds: float | None = None
-    # What make needs before "M=" to build modules; empty: "-C" and `build`.
-    make: tuple[str, ...] = ()
-    # Compiler flags that its modules need as well.
-    flags: tuple[str, ...] = ()
     # NAME=VALUE that the user passes to make.
     variables: tuple[str, ...] = ()
-    # The root that the kernel's tools run in if not on this machine, and its compiler there.
-    root: BuildRoot | None = None
-    own_compiler: str = ""
     # Entries of the cache that it consists of, and a function that makes damaged ones anew.
     entries: tuple[Path, ...] = ()
     renew: Callable[[], object] = field(default=lambda: None, compare=False)
@@ -95,11 +107,12 @@ class Kernel:
             self.renew()
             cache.check(*self.entries)
 
-    def toolchain(self, compiler: Compiler) -> Toolchain:
-        """Return the toolchain that builds modules for it with `compiler`."""
-        if self.root:
-            return in_root(compiler, self.root, self.own_compiler)
-        return Toolchain(compiler)
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel(Bootable):
+    """A kernel for which modules can be built."""
+
+    kbuild: Kbuild
 
 
 _NEEDED = {
@@ -157,7 +170,7 @@ def _depends(path: Path) -> list[str]:
     return [name.replace("-", "_") for name in names.split(",") if name]
 
 
-def module_order(kernel: Kernel, wanted: Sequence[str]) -> list[Path] | None:
+def module_order(kernel: Bootable, wanted: Sequence[str]) -> list[Path] | None:
     """
     Return the files of modules to load, dependencies first; built-in ones are left out.
 

@@ -15,7 +15,7 @@ from harness.host import cache, given
 from harness.kernel import kconfig, native, tree, treebuild
 from harness.kernel.changes import at_revision, changed, check, check_revision
 from harness.kernel.image import FILE_MAX, banner_release, raw_image
-from harness.kernel.kernel import Engine, Kernel, check_config, numbers
+from harness.kernel.kernel import Engine, Kbuild, Kernel, check_config, numbers
 from harness.kernel.native import Carried
 from harness.kernel.options import Options
 from harness.model.policy import NO_CHANGES
@@ -99,12 +99,11 @@ def from_image(spec: str, image: Path, build: Path | None, busybox: Path) -> Ker
         version=release,
         image=raw,
         config=build / ".config",
-        build=build,
         modules=build,
         busybox=busybox,
         key=cache.digest(key, symvers, (build / ".config").read_bytes()),
-        home=build,
         entries=(raw.parent,),
+        kbuild=Kbuild(folder=build, home=build),
     )
 
 
@@ -199,20 +198,9 @@ def from_tree(
     )
     built = _with_policy(build, carried) if jprobes and carried != "own" else build()
     values = treebuild.variables(source, compiler)
-    return Kernel(
-        spec=spec,
-        release=built.release,
-        version=".".join(map(str, source.version)),
-        image=built.image,
-        config=built.config,
-        build=built.output,
-        modules=built.output,
-        busybox=busybox,
-        key=built.key,
+    kbuild = Kbuild(
+        folder=built.output,
         home=built.output,
-        engine=engine,
-        jprobes=jprobes.state if jprobes else "",
-        own_policy=jprobes.policy if jprobes and carried == "own" else None,
         # The output folder's own Makefile names the tree that it was built from first.
         make=(
             "-C",
@@ -221,6 +209,20 @@ def from_tree(
             f"HOSTCC={values['HOSTCC']}",
         ),
         flags=tuple(values.get("KCFLAGS", "").split()),
+    )
+    return Kernel(
+        spec=spec,
+        release=built.release,
+        version=".".join(map(str, source.version)),
+        image=built.image,
+        config=built.config,
+        modules=built.output,
+        busybox=busybox,
+        key=built.key,
+        engine=engine,
+        jprobes=jprobes.state if jprobes else "",
+        own_policy=jprobes.policy if jprobes and carried == "own" else None,
+        kbuild=kbuild,
         entries=(*cache.containing(built.output), *cache.containing(source.path)),
     )
 

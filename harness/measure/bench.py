@@ -23,7 +23,7 @@ from harness.errors import InfrastructureError
 from harness.guest import initramfs
 from harness.host import tool
 from harness.kernel import spec
-from harness.kernel.kernel import Kernel
+from harness.kernel.kernel import Bootable
 from harness.kernel.options import Options
 from harness.run import boot
 from harness.run.session import Session
@@ -54,7 +54,7 @@ class Row:
     peak_mib: float | None
 
 
-def bare(kernel: Kernel) -> float:
+def bare(kernel: Bootable) -> float:
     """Boot to power-off with nothing in between; seconds."""
     initrd = initramfs.bare(kernel)
     start = time.perf_counter()

@@ -10,7 +10,7 @@ from typing import TypeGuard
 from harness.errors import Exit, InfrastructureError, KernelFault, is_foreseen
 from harness.guest.records import Introduction, Record, Refusal
 from harness.guest.splat import Splat, complaints
-from harness.kernel.kernel import Kernel
+from harness.kernel.kernel import Bootable
 from harness.model.cost import CostRecord, judge
 from harness.model.policy import Variant, save
 from harness.modules.build import Modules
@@ -72,7 +72,7 @@ class CostResult:
         return Exit.AGREES if whole else Exit.INFRASTRUCTURE
 
 
-def run(kernel: Kernel, modules: Modules, variants: Sequence[Variant]) -> CostResult:
+def run(kernel: Bootable, modules: Modules, variants: Sequence[Variant]) -> CostResult:
     """
     One boot for all variants; only failures of our own tools are retried.
 

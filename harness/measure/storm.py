@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from harness.errors import ConfigError, Exit, InfrastructureError, KernelFault, is_foreseen
 from harness.guest.records import Introduction, Refusal
 from harness.guest.splat import Splat, complaints
-from harness.kernel.kernel import Engine, Kernel
+from harness.kernel.kernel import Bootable, Engine
 from harness.model.policy import Variant
 from harness.model.storm import Storm, judge
 from harness.modules.build import Modules
@@ -61,7 +61,7 @@ class StormResult:
 
 
 def run(
-    kernel: Kernel,
+    kernel: Bootable,
     modules: Modules,
     variants: Sequence[Variant],
     *,

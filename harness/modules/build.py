@@ -115,7 +115,7 @@ def build(
     sources[CASES] = casegen.source(cases).encode()
     parts = [part for path, data in sources.items() for part in (str(path), data)]
     makers = resources.own_sources(MAKERS)
-    toolchain = kernel.toolchain(compiler)
+    toolchain = kernel.kbuild.toolchain(compiler)
     check_cfi(kernel, toolchain)
     given = "\n".join(kernel.variables)
     # The expected stores follow from the model's placement, which is in none of the sources.
@@ -195,11 +195,11 @@ def kbuild(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
     case is, UnfitTree otherwise.
     """
     # With these, the same sources give the same modules wherever they are built.
-    place, build = plain.name(folder), plain.name(kernel.build)
+    place, build = plain.name(folder), plain.name(kernel.kbuild.folder)
     prefixes = [f"-ffile-prefix-map={place}/=", f"-ffile-prefix-map={build}=kernel"]
     # For the debugger; the guest gets a stripped copy.
     debug = [] if kernel.has("CONFIG_DEBUG_INFO") else ["-g"]
-    flags = " ".join([*prefixes, *debug, *toolchain.compiler.flags, *kernel.flags])
+    flags = " ".join([*prefixes, *debug, *toolchain.compiler.flags, *kernel.kbuild.flags])
     variables = toolchain.make_variables | {"KCFLAGS": flags, "KAFLAGS": flags}
     done = _make_modules(kernel, folder, toolchain, variables)
     if done.returncode:
@@ -210,22 +210,22 @@ def _make_modules(
     kernel: Kernel, folder: Path, toolchain: Toolchain, variables: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     """Run make; raise InfrastructureError where this machine is at fault."""
-    place, build = plain.name(folder), plain.name(kernel.build)
+    place, build = plain.name(folder), plain.name(kernel.kbuild.folder)
     done = toolchain.run(
         [
-            "make", *(kernel.make or ("-C", build)), f"M={place}", f"-j{os.cpu_count()}",
+            "make", *(kernel.kbuild.make or ("-C", build)), f"M={place}", f"-j{os.cpu_count()}",
             "ARCH=arm64", f"CROSS_COMPILE={CROSS_COMPILE}",
             f"JPROBE_ENGINE={kernel.engine.value}",
             *words(variables, kernel.variables),
             "modules",
         ],
-        readable=[kernel.home],
+        readable=[kernel.kbuild.home],
         writable=[folder],
         seconds=BUILD_SECONDS,
     )  # fmt: skip
     if done.returncode:
         what = f"The build of modules for {kernel.spec}"
-        blame.check(what, done.returncode, _said(done), given=[kernel.build, folder])
+        blame.check(what, done.returncode, _said(done), given=[kernel.kbuild.folder, folder])
     return done
 
 
@@ -279,5 +279,5 @@ def _build_control(kernel: Kernel, folder: Path, toolchain: Toolchain) -> None:
         )
     raise UnfitTree(
         f"{what}: {detail}.",
-        f"Mend what it is built in, {kernel.build}, or choose another compiler with --cc.",
+        f"Mend what it is built in, {kernel.kbuild.folder}, or choose another compiler with --cc.",
     )

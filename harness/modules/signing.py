@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.errors import ConfigError
 from harness.host import cache, temporary, tool
 from harness.kernel import kconfig
-from harness.kernel.kernel import Kernel
+from harness.kernel.kernel import Bootable, Kernel
 
 FORCED = "CONFIG_MODULE_SIG_FORCE"
 # At the end of a module that is signed.
@@ -52,14 +52,15 @@ def signer(kernel: Kernel) -> Signer | None:
     options = kconfig.parse(kernel.config.read_text(errors="replace"))
     key = options.get("CONFIG_MODULE_SIG_KEY", "").strip('"') or _KEY
     # The files may also lie in the source tree that an output folder was made from.
-    places = (kernel.build, kernel.build / "source")
+    built = kernel.kbuild.folder
+    places = (built, built / "source")
     found = [
         next((place / name for place in places if (place / name).is_file()), None)
         for name in ("scripts/sign-file", key, _CERTIFICATE)
     ]
     if found[1] is None and key == _KEY:
         found[1:] = [
-            path if (path := kernel.build / name).is_file() else None
+            path if (path := built / name).is_file() else None
             for name in (_OLD_KEY, _OLD_CERTIFICATE)
         ]
     program, private, certificate = found
@@ -67,7 +68,7 @@ def signer(kernel: Kernel) -> Signer | None:
         missing = "scripts/sign-file" if private and certificate else key
         raise ConfigError(
             f"The kernel {kernel.spec} was built with {FORCED} and loads signed modules only,"
-            f" but {kernel.build} has no {missing} to sign ours with.",
+            f" but {built} has no {missing} to sign ours with.",
             "Give the folder that this very kernel was built in, with its key.",
         )
     return Signer(
@@ -75,11 +76,11 @@ def signer(kernel: Kernel) -> Signer | None:
     )
 
 
-def signed(kernel: Kernel, data: bytes) -> bytes:
+def signed(kernel: Bootable, data: bytes) -> bytes:
     """Return a module as the kernel loads it; raise ConfigError as signer() does."""
     if data.endswith(_MARK):
         return data
-    found = signer(kernel)
+    found = signer(kernel) if isinstance(kernel, Kernel) else None
     return found.sign(data) if found else data
 
 

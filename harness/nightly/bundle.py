@@ -18,7 +18,7 @@ from harness.errors import InfrastructureError
 from harness.guest import recipe
 from harness.guest.initramfs import VIRTIO_SERIAL
 from harness.host import cache
-from harness.kernel.kernel import Engine, Kernel, module_order
+from harness.kernel.kernel import Bootable, Engine, module_order
 from harness.modules.build import Modules
 from harness.nightly.unit import Bundle
 from harness.run.boot import MINIMAL
@@ -28,7 +28,7 @@ KEPT = 200
 _BLOB = "blob"
 
 
-def pack(kernel: Kernel, modules: Modules) -> tuple[Bundle, dict[str, Path]]:
+def pack(kernel: Bootable, modules: Modules) -> tuple[Bundle, dict[str, Path]]:
     """A bundle, and where on this machine the files are that it names, by digest."""
     kernel.mend()
     files = {
@@ -57,7 +57,7 @@ def pack(kernel: Kernel, modules: Modules) -> tuple[Bundle, dict[str, Path]]:
     return bundle, {digests[name]: path for name, path in files.items()}
 
 
-def _drivers(kernel: Kernel) -> list[Path]:
+def _drivers(kernel: Bootable) -> list[Path]:
     wanted = (VIRTIO_SERIAL, recipe.load(MINIMAL).drivers)
     return [path for names in wanted for path in module_order(kernel, names) or ()]
 
@@ -85,7 +85,7 @@ def _write(folder: Path, data: bytes) -> None:
     (folder / _BLOB).write_bytes(data)
 
 
-def unpack(bundle: Bundle) -> tuple[Kernel, Modules]:
+def unpack(bundle: Bundle) -> tuple[Bootable, Modules]:
     """The kernel and its modules, as far as a boot needs them; all files must be there."""
 
     def make(folder: Path) -> None:
@@ -99,18 +99,15 @@ def unpack(bundle: Bundle) -> tuple[Kernel, Modules]:
     for kind in ("bundles", "blobs"):
         cache.trim(kind, KEPT)
     engine = Engine(bundle.engine)
-    kernel = Kernel(
+    kernel = Bootable(
         spec=bundle.spec,
         release=bundle.release,
         version=bundle.version,
         image=home / "kernel/Image",
         config=home / "kernel/config",
-        # Nothing is built from a bundle.
-        build=home,
         modules=home / "kernel/modules",
         busybox=home / "kernel/busybox",
         key=bundle.key,
-        home=home,
         engine=engine,
         jprobes=bundle.jprobes,
         own_policy=bundle.own_policy,

@@ -18,7 +18,7 @@ from harness.guest.splat import Splat, fingerprint
 from harness.host import blame
 from harness.kernel import spec
 from harness.kernel.image import build_id
-from harness.kernel.kernel import Kernel
+from harness.kernel.kernel import Bootable
 from harness.kernel.options import Options
 from harness.measure import cost, fuzz
 from harness.measure.cost import CostResult
@@ -89,7 +89,7 @@ def failed(unit: Unit, error: HarnessError, started: float) -> Done:
     return result(unit, started, time.time(), **{whose: [str(error)]})
 
 
-def prepared(unit: Unit) -> list[tuple[Kernel, Modules]]:
+def prepared(unit: Unit) -> list[tuple[Bootable, Modules]]:
     """
     The images that a unit is played on, one for each of job.images().
 
@@ -111,7 +111,7 @@ def _prepare(unit: Unit) -> job.Prepare:
 
     def unpacked(
         kernel_spec: str, catalog: Catalog, *, options: Options, report: Progress
-    ) -> tuple[Kernel, Modules]:
+    ) -> tuple[Bootable, Modules]:
         return unpack(next(bundles))
 
     return unpacked if unit.bundles else job.prepare
@@ -136,9 +136,9 @@ def _catalog(unit: Unit) -> Catalog:
 def _cells(unit: Unit) -> dict[str, Any]:
     catalog = _catalog(unit)
     plan = plays(catalog.select_variants(unit.variants), catalog.select_cases(unit.cases))
-    kernels: list[Kernel] = []
+    kernels: list[Bootable] = []
 
-    def run(kernel: Kernel, built: Modules, chosen: Sequence[Play]) -> Result:
+    def run(kernel: Bootable, built: Modules, chosen: Sequence[Play]) -> Result:
         kernels.append(kernel)
         return repro.run(kernel, built, chosen)
 
@@ -191,7 +191,7 @@ def _cost(unit: Unit) -> dict[str, Any]:
     catalog = _catalog(unit)
     variants = catalog.select_variants(unit.variants)
     prepare = _prepare(unit)
-    measured: list[tuple[Kernel, CostResult]] = []
+    measured: list[tuple[Bootable, CostResult]] = []
     faults: list[str] = []
     for image, carried in job.images(variants, _options(unit), exact=False):
         kernel, built = prepare(unit.kernel, catalog, options=image, report=_quietly)
@@ -224,7 +224,7 @@ _MAKERS: Mapping[UnitKind, Callable[[Unit], dict[str, Any]]] = {
 }
 
 
-def _facts(kernel: Kernel, compiler: str) -> UnitEnvironment:
+def _facts(kernel: Bootable, compiler: str) -> UnitEnvironment:
     return UnitEnvironment(
         release=kernel.release,
         version=kernel.version,

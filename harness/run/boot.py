@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from harness.guest import initramfs, recipe
 from harness.host import blame
 from harness.kernel.image import image_size
-from harness.kernel.kernel import Engine, Kernel
+from harness.kernel.kernel import Bootable, Engine
 from harness.modules.build import Modules
 from harness.run.logs import Run
 from harness.run.observer import Observer
@@ -39,7 +39,7 @@ _HUNGRY = ("CONFIG_KASAN", "CONFIG_DEBUG_KMEMLEAK", "CONFIG_PAGE_OWNER", "CONFIG
 class Setup:
     """What all boots of a run have in common."""
 
-    kernel: Kernel
+    kernel: Bootable
     modules: Modules
     config: Config
     deadlines: Deadlines
@@ -47,7 +47,7 @@ class Setup:
     observer: Observer | None = None
 
 
-def memory_mib(kernel: Kernel, initrd: bytes) -> int:
+def memory_mib(kernel: Bootable, initrd: bytes) -> int:
     """The memory that a guest needs, from what the kernel and its configuration look like."""
     image = image_size(kernel.image)
     # The initrd lies there packed and unpacked, the modules beside that.
@@ -58,14 +58,14 @@ def memory_mib(kernel: Kernel, initrd: bytes) -> int:
     return max(DEFAULT_CONFIG.memory_mib, math.ceil(needed / _STEP_MIB) * _STEP_MIB)
 
 
-def deadlines(kernel: Kernel, usual: Deadlines) -> Deadlines:
+def deadlines(kernel: Bootable, usual: Deadlines) -> Deadlines:
     """Those of a guest that the kernel boots in."""
     if kernel.boot_seconds is None:
         return usual
     return dataclasses.replace(usual, boot=kernel.boot_seconds)
 
 
-def machine(kernel: Kernel, initrd: bytes, config: Config = DEFAULT_CONFIG) -> Machine:
+def machine(kernel: Bootable, initrd: bytes, config: Config = DEFAULT_CONFIG) -> Machine:
     """A machine that the kernel can boot on."""
     config = dataclasses.replace(config, memory_mib=kernel.memory_mib or memory_mib(kernel, initrd))
     if kernel.has("CONFIG_ARM64_16K_PAGES"):

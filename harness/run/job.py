@@ -12,7 +12,7 @@ from harness.archive.apt import Progress
 from harness.cases.catalog import Catalog
 from harness.host import blame
 from harness.kernel import spec
-from harness.kernel.kernel import Kernel
+from harness.kernel.kernel import Bootable, Kernel
 from harness.kernel.options import DEFAULTS, Options
 from harness.model.policy import Changes, Policy, Rule, Variant
 from harness.modules import build as modules
@@ -20,7 +20,7 @@ from harness.modules.build import Modules
 from harness.run.plan import ENDED, Play, Result, ended_run, merged
 
 # Plays a plan: repro.run with what the user said of it.
-Run = Callable[[Kernel, Modules, Sequence[Play]], Result]
+Run = Callable[[Bootable, Modules, Sequence[Play]], Result]
 
 
 def prepare(
@@ -48,7 +48,7 @@ class Prepare(Protocol):
 
     def __call__(
         self, kernel_spec: str, catalog: Catalog, *, options: Options, report: Progress
-    ) -> tuple[Kernel, Modules]: ...
+    ) -> tuple[Bootable, Modules]: ...
 
 
 def images(
@@ -91,7 +91,7 @@ def check(
 class Prepared:
     """One image of a kernel's, with what is to be played on it."""
 
-    kernel: Kernel
+    kernel: Bootable
     modules: Modules
     plays: list[Play]
 
@@ -160,7 +160,7 @@ def judge(
     return merged(results, plan)
 
 
-def _expected(play: Play, kernel: Kernel, expect: Policy | None) -> Play:
+def _expected(play: Play, kernel: Bootable, expect: Policy | None) -> Play:
     """With what the kernel's own policy was found to be, unless the user changed it."""
     variant = play.variant
     if variant.policy.rule is not Rule.KERNEL:

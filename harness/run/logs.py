@@ -24,7 +24,7 @@ import msgspec
 import harness
 from harness.errors import ConfigError, InfrastructureError, nearest
 from harness.host import home, temporary
-from harness.kernel.kernel import Kernel
+from harness.kernel.kernel import Bootable
 from harness.modules.build import Modules
 from harness.run import logfile
 from harness.run.logfile import LogFile, Stamped
@@ -95,7 +95,7 @@ class BootLog:
 class Run:
     """A run's folder while the run is at work."""
 
-    def __init__(self, kernel: Kernel, modules: Modules) -> None:
+    def __init__(self, kernel: Bootable, modules: Modules) -> None:
         self.folder = _new_folder()
         self._hold = temporary.hold(self.folder)
         begun.append(self.folder)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from harness.guest.records import Record
-from harness.kernel.kernel import Kernel
+from harness.kernel.kernel import Bootable
 from harness.model.witness import Sighting
 from harness.modules.build import Modules
 from harness.run.plan import Play
@@ -26,7 +26,7 @@ class Observer(Protocol):
     def testifies(self) -> bool:
         """Whether it sights each play, to be compared with what the guest records."""
 
-    def check(self, kernel: Kernel) -> None:
+    def check(self, kernel: Bootable) -> None:
         """Raise ConfigError for a kernel that cannot be observed."""
 
     def prepare(self, config: Config) -> Config:

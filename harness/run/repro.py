@@ -9,7 +9,7 @@ from dataclasses import replace
 from harness.errors import InfrastructureError, KernelFault, UnfitEmulator, is_foreseen
 from harness.guest.records import LINE_SHOWN, Introduction, Record, Refusal
 from harness.guest.splat import Splat, complaints
-from harness.kernel.kernel import Kernel
+from harness.kernel.kernel import Bootable
 from harness.model.assembled import observe
 from harness.model.observation import Observation
 from harness.model.verdict import judge
@@ -177,7 +177,7 @@ class _Run:
 
 
 def run(
-    kernel: Kernel,
+    kernel: Bootable,
     modules: Modules,
     plays: Sequence[Play],
     *,

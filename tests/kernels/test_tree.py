@@ -99,7 +99,7 @@ def test_a_kernel_of_its_own_policy(linux: Path, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def built(linux: Path) -> Path:
     """The folder that the tree was built in."""
-    return spec.resolve(str(linux), Catalog(), settings.load()).build
+    return spec.resolve(str(linux), Catalog(), settings.load()).kbuild.folder
 
 
 def test_an_output_tree_and_its_image(built: Path, tmp_path: Path) -> None:

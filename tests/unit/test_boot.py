@@ -12,6 +12,7 @@ from harness.commands.options import add_kernel, kernel_options
 from harness.kernel.kernel import Kernel
 from harness.run import boot
 from harness.run.session import DEFAULT_DEADLINES
+from tests.unit.kernels import made_up
 
 MIB = 1 << 20
 
@@ -20,10 +21,12 @@ def kernel(folder: Path, size_mib: int, config: str = "", **said: int) -> Kernel
     """One whose Image has a header that reports its size."""
     (folder / "Image").write_bytes(bytes(16) + (size_mib * MIB).to_bytes(8, "little") + bytes(40))
     (folder / "config").write_text(config)
-    return Kernel(
-        "mine", "1", "1", folder / "Image", folder / "config", folder, folder, folder, "key",
-        folder, memory_mib=said.get("memory"), boot_seconds=said.get("boot"),
-    )  # fmt: skip
+    return made_up(
+        folder,
+        image=folder / "Image",
+        memory_mib=said.get("memory"),
+        boot_seconds=said.get("boot"),
+    )
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from harness.modules.build import Modules, names
 from harness.nightly import bundle, cluster
 from harness.nightly.unit import Bundle, Done, Unit, UnitKind, result
 from harness.run.boot import MINIMAL
+from tests.unit.kernels import made_up
 
 CONFIG = "CONFIG_ARM64=y\nCONFIG_VIRTIO_MMIO=y\nCONFIG_VIRTIO_CONSOLE=y\n"
 UNIT = Unit(kernel="debian:6.1", compiler="gcc", kind=UnitKind.CELLS, variants=[], deadline=60)
@@ -40,11 +41,14 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Kernel, Modul
         (folder / "guest" / f"{name}.ko").write_text(name)
     (folder / "private_copies.json").write_text('{"stack-9": [8]}')
     (folder / "compiler").write_text("gcc 12")
-    kernel = Kernel(
-        spec="debian:6.1", release="6.1", version="1", image=here / "Image",
-        config=here / "config", build=here, modules=here / "drivers", busybox=here / "busybox",
-        key="k", home=here, variables=("W=1",),
-    )  # fmt: skip
+    kernel = made_up(
+        here,
+        spec="debian:6.1",
+        image=here / "Image",
+        modules=here / "drivers",
+        busybox=here / "busybox",
+        variables=("W=1",),
+    )
     return kernel, Modules(folder, "m")
 
 

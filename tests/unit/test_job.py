@@ -14,23 +14,12 @@ from harness.kernel.options import DEFAULTS, Options
 from harness.model.policy import Changes, Policy, Rule
 from harness.run.job import _expected, images
 from harness.run.plan import Outcome, Play, Result, merged, plays
+from tests.unit.kernels import made_up
 
 
 @pytest.fixture
 def kernel(tmp_path: Path) -> Kernel:
-    return Kernel(
-        spec="tree",
-        release="4.8.0",
-        version="4.8",
-        image=tmp_path,
-        config=tmp_path,
-        build=tmp_path,
-        modules=tmp_path,
-        busybox=tmp_path,
-        key="key",
-        home=tmp_path,
-        engine=Engine.NATIVE,
-    )
+    return made_up(tmp_path, version="4.8", engine=Engine.NATIVE)
 
 
 def test_all_policies_share_an_image() -> None:

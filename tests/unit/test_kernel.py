@@ -15,6 +15,7 @@ from harness.kernel import debian, kernel
 from harness.kernel.debian import Wanted
 from harness.kernel.kernel import Kernel, check_config, module_order
 from harness.settings import Archive, Source
+from tests.unit.kernels import made_up
 
 
 def test_a_kernel_without_kprobes(tmp_path: Path) -> None:
@@ -41,7 +42,7 @@ def stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
         kernel, "_depends", lambda path: depends[path.name.partition(".")[0].replace("-", "_")]
     )
     config = tmp_path / "config"
-    return Kernel("mine", "1", "1", tmp_path, config, tmp_path, modules, tmp_path, "key", tmp_path)
+    return made_up(tmp_path, config=config, modules=modules)
 
 
 def test_dependencies_load_first(stock: Kernel) -> None:

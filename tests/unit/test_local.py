@@ -42,7 +42,7 @@ def build(tmp_path: Path) -> Path:
 
 def test_an_output_tree(build: Path) -> None:
     kernel = local.from_output("mine", build, Path("busybox"))
-    assert (kernel.release, kernel.build) == ("6.1.0-mine", build)
+    assert (kernel.release, kernel.kbuild.folder) == ("6.1.0-mine", build)
     assert kernel.image.read_bytes() == IMAGE
 
 
@@ -131,7 +131,7 @@ def test_a_build_in_a_path_that_make_cannot_take(
     build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = build.rename(tmp_path / "my build")
-    assert local.from_output("mine", odd, Path("busybox")).build == odd
+    assert local.from_output("mine", odd, Path("busybox")).kbuild.folder == odd
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="my build, whose path make cannot take: bwrap is not"):
         local.from_output("mine", odd, Path("busybox"))

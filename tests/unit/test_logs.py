@@ -23,13 +23,13 @@ from harness.cases.catalog import Catalog
 from harness.errors import ConfigError, Exit, InfrastructureError
 from harness.guest import initramfs
 from harness.inspect.postmortem import Recorder
-from harness.kernel.kernel import Kernel
 from harness.modules.build import Modules
 from harness.run import boot, logfile, logs, repro
 from harness.run.logfile import Stamped
 from harness.run.logs import Run
 from harness.run.plan import plays
 from harness.vm.machine import Config, Machine
+from tests.unit.kernels import made_up
 
 NOWHERE = Path("/nonexistent")
 
@@ -41,10 +41,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "state"
 
 
-KERNEL = Kernel(
-    spec="some:kernel", release="6.1", version="6.1-1", image=NOWHERE, config=NOWHERE,
-    build=NOWHERE, modules=NOWHERE, busybox=NOWHERE, key="k", home=NOWHERE,
-)  # fmt: skip
+KERNEL = made_up(NOWHERE)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from harness.kernel.kernel import Kernel
 from harness.kernel.spec import Request
 from harness.settings import Settings
 from harness.toolchain.make import checked, words
+from tests.unit.kernels import made_up
 
 
 def test_variables_are_taken_as_they_are() -> None:
@@ -68,7 +69,7 @@ def test_any_kernel_has_what_the_user_gave(monkeypatch: pytest.MonkeyPatch) -> N
             return True
 
         def resolve(self, request: Request) -> Kernel:
-            return Kernel("any", "1", "1", here, here, here, here, here, "key", here)
+            return made_up(here)
 
     monkeypatch.setattr(spec, "SOURCES", (Any(),))
     parsed = cli.parser().parse_args(["repro", "--make", "W=1", "--make", "KCFLAGS=-g"])

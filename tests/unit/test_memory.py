@@ -22,6 +22,7 @@ from harness.model.context import Context
 from harness.modules.build import Modules
 from harness.run.plan import Outcome, Play, Result
 from tests.unit import factory
+from tests.unit.kernels import made_up
 
 BATCH = 20
 # Before each of two points, the least of so many batches counts: signatures differ.
@@ -65,10 +66,7 @@ def _judged(
 
 def _growth() -> float:
     """What a run keeps of each signature, in bytes."""
-    kernel = Kernel(
-        spec="a kernel", release="6.1", version="6.1", image=Path(), config=Path(), build=Path(),
-        modules=Path(), busybox=Path(), key="", home=Path(),
-    )  # fmt: skip
+    kernel = made_up(Path())
     variants = Catalog().select_variants(["none", "fixed-64", "fixed-128"])
     made: Any = _Modules()
     BEGINS.clear()

@@ -24,6 +24,7 @@ from harness.modules import build as modules
 from harness.settings import Archive, Settings
 from harness.toolchain.compiler import Compiler
 from harness.toolchain.toolchain import Toolchain
+from tests.unit.kernels import made_up
 from tests.unit.standin import source_tree
 
 COMPILER = Compiler("gcc")
@@ -128,11 +129,7 @@ def kernel(tmp_path: Path) -> Kernel:
         return cache.entry("headers", "k", make, vital=["config"])
 
     build = renew()
-    return Kernel(
-        spec="some:kernel", release="6.1", version="6.1-1", image=build, config=build / "config",
-        build=build, modules=build, busybox=build, key="k", home=build, entries=(build,),
-        renew=renew,
-    )  # fmt: skip
+    return made_up(build, entries=(build,), renew=renew)
 
 
 def test_a_kernel_that_is_damaged_between_two_boots(
@@ -155,11 +152,11 @@ def test_modules_are_built_from_whole_headers(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def make(kernel: Kernel, *words: Any) -> None:
-        assert (kernel.build / "header").read_text() == "/* some */\n"
+        assert (kernel.kbuild.folder / "header").read_text() == "/* some */\n"
         (words[-1] / "made").touch()
 
     monkeypatch.setattr(modules, "_make", make)
-    (kernel.build / "header").write_text("")
+    (kernel.kbuild.folder / "header").write_text("")
     assert (build_modules(kernel).folder / "made").exists()
 
 
@@ -167,7 +164,7 @@ def test_headers_that_are_damaged_during_a_build_are_no_fault_of_the_kernels(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def make(kernel: Kernel, *words: Any) -> None:
-        (kernel.build / "header").write_text("")
+        (kernel.kbuild.folder / "header").write_text("")
         raise UnfitTree("header:1: error: nothing is in it")
 
     monkeypatch.setattr(modules, "_make", make)
@@ -176,7 +173,7 @@ def test_headers_that_are_damaged_during_a_build_are_no_fault_of_the_kernels(
 
 
 def test_headers_that_nothing_makes_whole(kernel: Kernel) -> None:
-    (kernel.build / "header").write_text("")
+    (kernel.kbuild.folder / "header").write_text("")
     with pytest.raises(InfrastructureError, match="header has 0 bytes"):
         replace(kernel, renew=lambda: None).mend()
 

@@ -15,6 +15,7 @@ from harness.modules import build as modules
 from harness.modules import casegen
 from harness.toolchain.compiler import Compiler
 from harness.toolchain.toolchain import Toolchain
+from tests.unit.kernels import made_up
 
 # "Builds" the control, and fails of anything else as it is asked to.
 MAKEFILE = """\
@@ -30,10 +31,7 @@ def kernel(tmp_path: Path) -> Kernel:
     build = tmp_path / "build"
     build.mkdir()
     (build / "config").write_text("CONFIG_ARM64=y\n")
-    return Kernel(
-        spec="some:kernel", release="6.1", version="6.1-1", image=build, config=build / "config",
-        build=build, modules=build, busybox=build, key="k", home=build,
-    )  # fmt: skip
+    return made_up(build)
 
 
 @pytest.fixture
@@ -50,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 def build(
     kernel: Kernel, folder: Path, ours: str, control: str = "true", compiler: Compiler = WORKS
 ) -> None:
-    (kernel.build / "Makefile").write_text(MAKEFILE.format(ours=ours, control=control))
+    (kernel.kbuild.folder / "Makefile").write_text(MAKEFILE.format(ours=ours, control=control))
     modules.kbuild(kernel, folder, Toolchain(compiler))
 
 
@@ -123,7 +121,11 @@ def test_variables_that_no_module_builds_with(kernel: Kernel, folder: Path) -> N
 
 def test_what_make_is_given(kernel: Kernel, folder: Path, tmp_path: Path) -> None:
     reported = tmp_path / "told"
-    given = replace(kernel, flags=("-fno-pie",), variables=("KCFLAGS=-Og", "W=1"))
+    given = replace(
+        kernel,
+        kbuild=replace(kernel.kbuild, flags=("-fno-pie",)),
+        variables=("KCFLAGS=-Og", "W=1"),
+    )
     build(given, folder, f"echo $(KCFLAGS) W=$(W) >{reported}")
     words = reported.read_text().split()
     assert words[-2:] == ["-Og", "W=1"]

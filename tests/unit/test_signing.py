@@ -14,6 +14,7 @@ from harness.modules import build as modules
 from harness.modules import signing
 from harness.toolchain.compiler import GCC, Compiler
 from harness.toolchain.toolchain import Toolchain
+from tests.unit.kernels import made_up
 
 FORCED = 'CONFIG_MODULE_SIG_FORCE=y\nCONFIG_MODULE_SIG_HASH="sha512"\n'
 # Tells its arguments where a signature would be.
@@ -27,9 +28,7 @@ printf '%s %s\n~Module signature appended~\n' "$1" "$(cat "$3")" >>"$4"
 def kernel(folder: Path, config: str, release: str = "6.1.0") -> Kernel:
     """One that was built in a folder."""
     (folder / ".config").write_text(config)
-    return Kernel(
-        "mine", release, "1", folder, folder / ".config", folder, folder, folder, "key", folder
-    )
+    return made_up(folder, spec="mine", release=release, config=folder / ".config")
 
 
 def with_key(folder: Path, *, key: str, certificate: str, program: str) -> None:

@@ -295,8 +295,8 @@ def test_a_tree_with_jprobes_is_taken_whatever_its_version(
     kernel = local.from_tree("mine", tree.opened(path, ignore), Path("busybox"), options, ignore)
     assert (kernel.engine, kernel.version, kernel.release) == (Engine.NATIVE, "4.1", "4.1.0")
     assert kernel.jprobes.endswith(f"128 bytes of the stack, in the older {OLD_LAYOUT}")
-    assert "-fno-pie" in kernel.flags
-    header = kernel.build / "include/generated/jprobe_policy.h"
+    assert "-fno-pie" in kernel.kbuild.flags
+    header = kernel.kbuild.folder / "include/generated/jprobe_policy.h"
     assert header.exists() == (carried == "any")
 
 
