@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -200,10 +201,20 @@ def adopt_orphans() -> None:
 
 
 def orphans() -> list[int]:
-    """Processes that outlived their parents; ended ones are reaped."""
+    """Processes that outlived their parents and do not end within a second; others are reaped."""
     pid = os.getpid()
     children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-    return [child for child in children if not os.waitpid(child, os.WNOHANG)[0]]
+    # What wrote to a pipe that a command read gets its SIGPIPE after the command's end.
+    return [child for child in children if not _is_reaped(child)]
+
+
+def _is_reaped(pid: int) -> bool:
+    handle = os.pidfd_open(pid)
+    try:
+        select.select([handle], [], [], 1)
+        return bool(os.waitpid(pid, os.WNOHANG)[0])
+    finally:
+        os.close(handle)
 
 
 def _is_held(path: Path) -> bool:
