@@ -182,7 +182,7 @@ class _Machine:
     """A QEMU that has said all that it will, and has ended well."""
 
     too_small = ended_by_signal = suspended = False
-    qemu_output = ""
+    output = ""
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
         self.process = SimpleNamespace(wait=lambda seconds: 0)

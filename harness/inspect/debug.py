@@ -233,7 +233,7 @@ class Debugged:
         That is Stopped where a debugger ended the guest, or was left, or Ctrl-C came.
         """
         session = self._guest.session
-        if session.ended and _BY_DEBUGGER not in session.machine.qemu_output:
+        if session.ended and _BY_DEBUGGER not in session.machine.output:
             session.check_end()
         if self.outcome is None:
             raise Stopped(

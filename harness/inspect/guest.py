@@ -23,6 +23,7 @@ from harness.run.plan import Outcome, Play, Result
 from harness.run.repro import judge_record
 from harness.run.session import DEFAULT_DEADLINES, Deadlines, Session
 from harness.vm.machine import DEFAULT_CONFIG, Config
+from harness.vm.running import running
 
 
 class Guest:
@@ -71,9 +72,10 @@ class Guest:
             self.listens = channel is Channel.VIRTIO
             self.logs = Run(self.kernel, self.modules)
             resources.callback(self.logs.finish)
-            machine = resources.enter_context(boot.machine(self.kernel, initrd, self._config))
-            self._log = resources.enter_context(self.logs.boot(machine, initrd))
-            self.session = Session(machine, channel, self._deadlines, log=self._log)
+            machine = boot.machine(self.kernel, initrd, self._config)
+            started = resources.enter_context(running(machine, initrd))
+            self._log = resources.enter_context(self.logs.boot(machine, started.command, initrd))
+            self.session = Session(started, channel, self._deadlines, log=self._log)
             introduction = self.session.await_record(self._deadlines.boot)
             if not isinstance(introduction, records.Introduction):
                 raise self.session.protocol_fault("The guest did not introduce itself.")

@@ -27,6 +27,7 @@ from harness.kernel.kernel import Bootable
 from harness.kernel.options import Options
 from harness.run import boot
 from harness.run.session import Session
+from harness.vm.running import running
 
 RUN_SECONDS = 600
 
@@ -34,6 +35,7 @@ RUN_SECONDS = 600
 _CHILD = """\
 import sys
 from harness.cli import main
+from harness.vm.running import running
 status = main(sys.argv[2:])
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM:"))
 open(sys.argv[1], "w").write(peak.split()[1])
@@ -58,8 +60,8 @@ def bare(kernel: Bootable) -> float:
     """Boot to power-off with nothing in between; seconds."""
     initrd = initramfs.bare(kernel)
     start = time.perf_counter()
-    with boot.machine(kernel, initrd) as machine:
-        session = Session(machine)
+    with running(boot.machine(kernel, initrd), initrd) as started:
+        session = Session(started)
         session.wait(RUN_SECONDS)
         session.check_end()
         return time.perf_counter() - start

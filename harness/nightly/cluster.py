@@ -24,7 +24,6 @@ from harness.nightly.worker import WANTED
 if TYPE_CHECKING:
     from distributed import Client
 
-CONNECT_SECONDS = 30
 # Tries of a unit whose worker was lost.
 RETRIES = 2
 # Times that a file may be lost with the worker that held it.
@@ -197,7 +196,7 @@ def executor(address: str | None, jobs: int) -> Iterator[Executor]:
             "Install it: pip install 'jprobe-harness[cluster]'",
         ) from error
     try:
-        client = Client(address, timeout=CONNECT_SECONDS)
+        client = Client(address)
     except (OSError, ValueError) as error:
         raise InfrastructureError(
             f"No scheduler answers at {address}: {error}.", "Start one: dask scheduler"

@@ -46,7 +46,7 @@ from harness.run import job, logs, repro
 from harness.run.plan import Broken, Outcome, Play, Result, plays
 from harness.toolchain.compiler import named
 from harness.toolchain.make import checked
-from harness.vm.machine import version
+from harness.vm.running import version
 
 T = TypeVar("T")
 

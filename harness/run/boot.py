@@ -18,6 +18,7 @@ from harness.run.logs import Run
 from harness.run.observer import Observer
 from harness.run.session import Deadlines, Session
 from harness.vm.machine import DEFAULT_CONFIG, Config, Machine
+from harness.vm.running import running
 
 MINIMAL = "minimal"
 HELD_PLAN = "plan.held"
@@ -72,7 +73,7 @@ def machine(kernel: Bootable, initrd: bytes, config: Config = DEFAULT_CONFIG) ->
         config = dataclasses.replace(config, cpu=CPU_16K_PAGES)
     if kernel.engine is Engine.NATIVE:
         config = dataclasses.replace(config, append=f"{NO_RSEQ} {config.append}".strip())
-    return Machine(kernel.image, initrd, config)
+    return Machine(kernel.image, config)
 
 
 @contextmanager
@@ -90,7 +91,7 @@ def start(setup: Setup, lines: Sequence[str]) -> Iterator[Session]:
     with (
         # What is tried again, and does not take with it what was judged.
         blame.explaining(),
-        machine(kernel, initrd, config) as running,
-        setup.logs.boot(running, initrd, lines) as log,
+        running(machine(kernel, initrd, config), initrd) as started,
+        setup.logs.boot(started.machine, started.command, initrd, lines) as log,
     ):
-        yield Session(running, channel, deadlines(kernel, setup.deadlines), log=log)
+        yield Session(started, channel, deadlines(kernel, setup.deadlines), log=log)

@@ -29,7 +29,8 @@ from harness.modules.build import Modules
 from harness.run import logfile
 from harness.run.logfile import LogFile, Stamped
 from harness.vm import gdb
-from harness.vm.machine import Machine, version
+from harness.vm.machine import Machine
+from harness.vm.running import version
 
 KEPT = 20
 _ABOUT = "run.json"
@@ -150,8 +151,14 @@ class Run:
             self._hold = None
 
     @contextmanager
-    def boot(self, machine: Machine, initrd: bytes, plan: Sequence[str] = ()) -> Iterator[BootLog]:
-        """A boot of `machine`: the command and what it takes, and files for what it says."""
+    def boot(
+        self,
+        machine: Machine,
+        command: Sequence[str],
+        initrd: bytes,
+        plan: Sequence[str] = (),
+    ) -> Iterator[BootLog]:
+        """Keep of a boot its command and what that takes, and give files for what it says."""
         self.about.boots += 1
         # While the guest boots, which takes longer.
         self.about.qemu = version()
@@ -168,12 +175,12 @@ class Run:
         script = self.folder / f"qemu-{number}.sh"
         standalone = machine.standalone(kept, self.folder / f"records-{number}.again")
         # A word may have several lines, all of which are this comment's.
-        command = shlex.join(machine.command).replace("\n", "\n#   ")
+        as_run = shlex.join(command).replace("\n", "\n#   ")
         text = (
             "#!/bin/sh\n"
             "# The guest of this boot, with its console on your terminal; Ctrl-a x ends it.\n"
-            "# As the harness ran it, which listened on the sockets:\n"
-            f"#   {command}\n"
+            "# As the harness ran it, which passed it the sockets:\n"
+            f"#   {as_run}\n"
             f"exec {shlex.join(standalone)}\n"
         )
         self._keep(script, text.encode())

@@ -27,7 +27,7 @@ from harness.host import blame
 from harness.host.deadline import Deadline
 from harness.run.logs import BootLog, see
 from harness.vm.console import Console
-from harness.vm.machine import Machine
+from harness.vm.running import Running
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Session:
 
     def __init__(
         self,
-        machine: Machine,
+        machine: Running,
         channel: Channel = Channel.VIRTIO,
         deadlines: Deadlines = DEFAULT_DEADLINES,
         *,
@@ -312,10 +312,10 @@ class Session:
         """A sentence where the guest ran out of memory."""
         if not (self.console.watcher.starved or self.machine.too_small):
             return ""
-        mib = self.machine.config.memory_mib
+        mib = self.machine.machine.config.memory_mib
         return f"The guest ran out of its {mib} MiB of memory, which --memory can raise."
 
     def _said(self, what: str) -> str:
         """`what`, with the last words of QEMU and of the guest."""
-        said = (what, self._shortage, self.machine.qemu_output, " | ".join(self.console.tail))
+        said = (what, self._shortage, self.machine.output, " | ".join(self.console.tail))
         return " ".join(filter(None, said))

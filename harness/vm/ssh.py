@@ -175,25 +175,28 @@ class Ssh:
         is made again.  Raises SshError.
         """
         for again in range(REQUESTS, -1, -1):
-            channel = self._session()
-            try:
-                ask(channel)
-            except (paramiko.SSHException, OSError, EOFError) as error:
-                channel.close()
-                if not (again and channel.get_transport().is_active()):
-                    raise _broken(error) from error
-            else:
-                return channel
+            with ExitStack() as resources:
+                try:
+                    channel = resources.enter_context(self._session())
+                    ask(channel)
+                except (paramiko.SSHException, OSError, EOFError) as error:
+                    if not (again and self._is_active):
+                        raise _broken(error) from error
+                else:
+                    resources.pop_all()
+                    return channel
         raise AssertionError
+
+    @property
+    def _is_active(self) -> bool:
+        transport = self._client.get_transport()
+        return transport is not None and transport.is_active()
 
     def _session(self) -> paramiko.Channel:
         transport = self._client.get_transport()
-        try:
-            if transport is None:
-                raise SshError("The guest is not connected.")
-            return transport.open_session(timeout=self._seconds)
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            raise _broken(error) from error
+        if transport is None:
+            raise EOFError
+        return transport.open_session(timeout=self._seconds)
 
     def run(self, command: str, seconds: float = CONNECT_SECONDS) -> Ran:
         """

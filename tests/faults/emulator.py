@@ -45,26 +45,31 @@ class Step(TypedDict):
     number: int
 
 
-def _path(words: list[str], pattern: str) -> str:
-    (path,) = (match[1] for word in words if (match := re.fullmatch(pattern, word)))
-    return path
-
-
 def connect(words: list[str], name: str) -> socket.socket:
-    """One of the guest's lines."""
-    connection = socket.socket(socket.AF_UNIX)
-    connection.connect(_path(words, f"socket,id={name},path=(.*)"))
-    return connection
+    """One of the sockets that QEMU inherits."""
+    pattern = rf"socket,id={name},fd=(\d+).*"
+    (number,) = (match[1] for word in words if (match := re.fullmatch(pattern, word)))
+    return socket.socket(fileno=int(number))
 
 
-def serve_qmp(words: list[str], state: str = "running") -> None:
+def _say(client: socket.socket, message: object) -> None:
+    client.sendall(json.dumps(message).encode() + b"\n")
+
+
+GREETING: dict[str, object] = {"QMP": {"version": {}, "capabilities": []}}
+
+
+def greet(words: list[str]) -> socket.socket:
+    """Greet the first client of QMP, as QEMU does once it has made the machine."""
+    listener = connect(words, "qmp")
+    client, _ = listener.accept()
+    with client:
+        _say(client, GREETING)
+    return listener
+
+
+def serve_qmp(listener: socket.socket, state: str = "running") -> None:
     """Answer whatever QMP is asked, in a thread of its own: the guest is in `state`."""
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(_path(words, "unix:(.*),server=on,wait=off"))
-    listener.listen()
-
-    def say(client: socket.socket, message: object) -> None:
-        client.sendall(json.dumps(message).encode() + b"\n")
 
     def answer() -> None:
         results: dict[str, object] = {
@@ -73,12 +78,12 @@ def serve_qmp(words: list[str], state: str = "running") -> None:
         }
         while True:
             client, _ = listener.accept()
-            say(client, {"QMP": {"version": {}, "capabilities": []}})
+            _say(client, GREETING)
             # A client waits for each answer, and ends no message with a newline.
             while text := client.recv(1 << 16):
                 asked = json.loads(text)
                 name = {"id": asked["id"]} if "id" in asked else {}
-                say(client, {"return": results.get(asked["execute"], {}), **name})
+                _say(client, {"return": results.get(asked["execute"], {}), **name})
 
     threading.Thread(target=answer, daemon=True).start()
 
@@ -101,6 +106,7 @@ def _say_again(script: Script, words: list[str]) -> None:
     initrd = Path(words[words.index("-initrd") + 1]).read_bytes()
     plan = re.findall(rb"(?:[\w-]+ [\w-]+ \d+\n)+", initrd)[-1].decode().splitlines()
     connections = {name: connect(words, name) for name in ("console", "records")}
+    greet(words).close()
     said = bytes.fromhex(script["introduction"])
     for number, line in enumerate(plan, 1):
         said += numbered(bytes.fromhex(script["records"][line]), number)
@@ -111,6 +117,10 @@ def _say_again(script: Script, words: list[str]) -> None:
 
 def _play(steps: list[Step], words: list[str]) -> None:
     connections = {name: connect(words, name) for name in ("console", "records")}
+    listener = greet(words)
+    if not any(step["do"] == "qmp" for step in steps):
+        # Nobody answers any more.
+        listener.close()
     for step in steps:
         data = bytes.fromhex(step["data"])
         match step["do"]:
@@ -122,7 +132,7 @@ def _play(steps: list[Step], words: list[str]) -> None:
             case "say":
                 os.write(2, data)
             case "qmp":
-                serve_qmp(words, data.decode())
+                serve_qmp(listener, data.decode())
             case "wait":
                 signal.pause()
             case "signal":

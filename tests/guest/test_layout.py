@@ -62,5 +62,5 @@ def test_clang_compiles_random_signatures(kernel: Kernel, catalog: Catalog) -> N
 
 def test_a_storm_on_code_of_clangs(kernel: Kernel, catalog: Catalog) -> None:
     built = modules.build(kernel, [], compiler=CLANG)
-    result = storm.run(kernel, built, [catalog.variants["none"]], cpus=4, seconds=1)
+    result = storm.run(kernel, built, [catalog.variants["none"]], cpus=4, seconds=4)
     assert [outcome.reasons for outcome in result.outcomes] == [()]

@@ -196,10 +196,14 @@ def test_a_reader_that_stops_early_is_no_traceback() -> None:
 def test_no_qemu_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from harness.errors import InfrastructureError
     from harness.vm.machine import Machine
+    from harness.vm.running import running
 
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InfrastructureError, match="qemu-system-aarch64 is not installed"):
-        Machine(tmp_path / "Image", b"").__enter__()
+    with (
+        pytest.raises(InfrastructureError, match="qemu-system-aarch64 is not installed"),
+        running(Machine(tmp_path / "Image"), b""),
+    ):
+        pass
 
 
 def test_one_image_is_the_default() -> None:

@@ -59,9 +59,9 @@ def run(modules: Modules) -> Run:
 @pytest.fixture
 def booted(run: Run) -> Run:
     """With what a boot leaves."""
-    made = Machine(Path("/some where/Image"), b"")
-    made.command = ["setpriv", "qemu", "a b"]
-    with run.boot(made, b"initrd", ["stack-9 none 0"]) as log:
+    made = Machine(Path("/some where/Image"))
+    command = ["setpriv", "qemu", "a b"]
+    with run.boot(made, command, b"initrd", ["stack-9 none 0"]) as log:
         log.console.write(b"one\r\ntw")
         log.console.write(b"o\n")
         log.records.write(b"\xff\0")
@@ -81,9 +81,9 @@ def test_lines_are_stamped_where_they_begin() -> None:
 
 def test_a_log_ends_where_a_guest_does_not(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logfile, "MAX", 1000)
-    made = Machine(NOWHERE, b"")
-    made.command = ["qemu"]
-    with run.boot(made, b"initrd") as log:
+    made = Machine(NOWHERE)
+    command = ["qemu"]
+    with run.boot(made, command, b"initrd") as log:
         for _ in range(100):
             log.console.write(b"noise\n" * 100)
             log.records.write(b"x" * 999)
@@ -99,9 +99,9 @@ def test_the_debugger_is_noted_where_there_is_one(
 ) -> None:
     monkeypatch.setattr("harness.vm.gdb.version", lambda: "GDB 0")
     for debugs in (False, True):
-        made = Machine(Path("Image"), b"", Config(gdb=debugs))
-        made.command = []
-        with run.boot(made, b"initrd"):
+        made = Machine(Path("Image"), Config(gdb=debugs))
+        command: list[str] = []
+        with run.boot(made, command, b"initrd"):
             # Before the run has ended, which may never come.
             noted = json.loads((run.folder / "run.json").read_text())["versions"]
         assert ("gdb-multiarch" in noted) == debugs
@@ -125,13 +125,13 @@ def test_what_a_boot_leaves(booted: Run) -> None:
 
 def test_a_command_with_lines_in_it_runs_none_of_them(run: Run) -> None:
     odd = "Image\ntouch taken; 'x'\n"
-    made = Machine(Path(odd), b"")
-    made.command = ["qemu", "-kernel", odd]
-    with run.boot(made, b"initrd"):
+    made = Machine(Path(odd))
+    command = ["qemu", "-kernel", odd]
+    with run.boot(made, command, b"initrd"):
         pass
-    *comments, command = _commands(run.folder / "qemu-1.sh")
+    *comments, left = _commands(run.folder / "qemu-1.sh")
     assert comments == []
-    assert odd in shlex.split(command)
+    assert odd in shlex.split(left)
 
 
 def _commands(script: Path) -> list[str]:
@@ -322,9 +322,9 @@ def test_a_log_that_cannot_be_written_is_reported_and_stops_nothing(run: Run) ->
     full = Path("/dev/full")
     run.folder.joinpath("console-1.log").symlink_to(full)
     run.folder.joinpath("records-1").symlink_to(full)
-    made = Machine(NOWHERE, b"")
-    made.command = ["qemu"]
-    with run.boot(made, b"initrd", ["a"]) as log:
+    made = Machine(NOWHERE)
+    command = ["qemu"]
+    with run.boot(made, command, b"initrd", ["a"]) as log:
         for _ in range(3):
             log.console.write(b"one\n")
             log.console.flush()
@@ -337,9 +337,9 @@ def test_a_log_that_cannot_be_written_is_reported_and_stops_nothing(run: Run) ->
 
 def test_logs_whose_folder_is_gone(run: Run) -> None:
     shutil.rmtree(run.folder)
-    made = Machine(NOWHERE, b"")
-    made.command = ["qemu"]
-    with run.boot(made, b"initrd") as log:
+    made = Machine(NOWHERE)
+    command = ["qemu"]
+    with run.boot(made, command, b"initrd") as log:
         log.records.write(b"x")
     run.finish()
     names = [Path(text.split()[2]).name for text in run.unwritten]

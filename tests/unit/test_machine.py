@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import os
 import select
+import shlex
 import stat
 import sys
 import tracemalloc
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -27,8 +29,9 @@ from harness.errors import (
 from harness.guest.protocol import Parser
 from harness.run.session import Deadlines, Session
 from harness.vm import console
-from harness.vm import machine as vm
+from harness.vm import running as vm
 from harness.vm.machine import Disk, Machine
+from harness.vm.running import Running, running
 
 RECORDS = Path(__file__).parent / "data/records.txt"
 PANIC = Path(__file__).parent / "data/console/panic.log"
@@ -36,31 +39,32 @@ PANIC = Path(__file__).parent / "data/console/panic.log"
 CONNECT = """
 import os, signal, sys, time
 sys.path.insert(0, {tests!r})
-from tests.faults.emulator import connect, serve_qmp
+from tests.faults.emulator import connect, greet, serve_qmp
 console, records = connect(sys.argv, "console"), connect(sys.argv, "records")
+listener = greet(sys.argv)
 def qmp(state="running"):
-    serve_qmp(sys.argv, state)
+    serve_qmp(listener, state)
 data = open({records!r}, "rb").read()
 introduction = data[:data.index(b"play")]
 bye = b"reboot: Power down\\n"
 """
 
 
-Qemu = Callable[..., Machine]
+Qemu = Callable[..., AbstractContextManager[Running]]
 
 
 @pytest.fixture
 def qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Qemu:
     """Put a program in QEMU's place."""
 
-    def make(body: str, *, connect: bool = True) -> Machine:
+    def make(body: str, *, connect: bool = True) -> AbstractContextManager[Running]:
         program = tmp_path / "qemu-system-aarch64"
         head = CONNECT.replace("{records!r}", repr(str(RECORDS))) if connect else ""
         head = head.replace("{tests!r}", repr(str(Path(tests.__file__).parent.parent)))
         program.write_text(f"#!{sys.executable}\n{head}\n{body}\n")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-        return Machine(tmp_path / "Image", b"initrd")
+        return running(Machine(tmp_path / "Image"), b"initrd")
 
     return make
 
@@ -77,7 +81,15 @@ def test_a_failed_start_reports_all(qemu: Qemu) -> None:
         pass
     assert "ended with status 1: no such machine" in caught.value.sentence
     assert "-nodefaults" in caught.value.hint
-    assert not machine.folder.exists()
+    words = shlex.split(caught.value.hint)
+    assert not Path(words[words.index("-initrd") + 1]).parent.exists()
+
+
+def test_a_start_that_takes_too_long(qemu: Qemu, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vm, "START_SECONDS", 0.1)
+    machine = qemu("import signal; signal.pause()", connect=False)
+    with pytest.raises(MachineError, match=r"did not start within 0\.1 s"), machine:
+        pass
 
 
 def test_an_older_qemu_is_refused_for_what_it_is(
@@ -91,7 +103,7 @@ def test_an_older_qemu_is_refused_for_what_it_is(
         with pytest.raises(UnfitEmulator, match=r"6\.2\.0, and 7\.2 is the oldest") as caught:
             found()
         assert "doctor" in caught.value.hint
-    qemu(f"import sys; {old.format('7.2')}", connect=False)
+    machine = qemu(f"import sys; {old.format('7.2')}", connect=False)
     assert vm.version() == "QEMU emulator version 7.2"
     vm.version.cache_clear()
     with pytest.raises(MachineError, match=r"-chardev\?"), machine:
@@ -108,7 +120,7 @@ def test_an_older_qemu_is_refused_for_what_it_is(
 )
 def test_no_guest_runs_outside_of_a_sandbox(qemu: Qemu, said: str) -> None:
     machine = qemu(f"import sys; sys.exit({said!r})", connect=False)
-    assert "-sandbox" in machine.standalone(Path("initrd"), Path("records"))
+    assert "-sandbox" in Machine(Path("Image")).standalone(Path("initrd"), Path("records"))
     with pytest.raises(UnfitEmulator, match="cannot have its sandbox") as caught, machine:
         pass
     assert "seccomp" in caught.value.hint
@@ -116,10 +128,11 @@ def test_no_guest_runs_outside_of_a_sandbox(qemu: Qemu, said: str) -> None:
 
 def test_the_sockets_are_private(qemu: Qemu) -> None:
     with qemu("signal.pause()") as machine:
-        assert stat.S_IMODE(machine.folder.stat().st_mode) == 0o700
+        folder = machine.log.parent
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         process = machine.process
     assert process.returncode == -9
-    assert not machine.folder.exists()
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(
@@ -132,7 +145,7 @@ def test_any_folder_takes_the_sockets(
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     with qemu("records.sendall(data); console.sendall(bye)") as machine:
-        assert machine.folder.parent == folder
+        assert machine.log.parent.parent == folder
         assert list(Session(machine, deadlines=PATIENT).records(10))
     assert not list(folder.iterdir())
 
@@ -140,7 +153,7 @@ def test_any_folder_takes_the_sockets(
 def test_a_comma_ends_no_value(tmp_path: Path) -> None:
     """As QEMU's documentation has it: a comma in a value is written twice."""
     odd = tmp_path / "a,b"
-    command = Machine(tmp_path / "Image", b"").standalone(odd / "initrd", odd / "records")
+    command = Machine(tmp_path / "Image").standalone(odd / "initrd", odd / "records")
     assert command[command.index("-initrd") + 1] == f"{tmp_path}/a,b/initrd"
     assert f"file,id=records,path={tmp_path}/a,,b/records" in command
     drive = Disk("d,e", odd).arguments(3)
@@ -284,7 +297,7 @@ signal.pause()
     [
         ("os.kill(os.getpid(), signal.SIGSTOP)", SHORT, r"stopped by a signal"),
         # Nobody answers QMP.
-        ("signal.pause()", SHORT, r"QEMU itself does not answer"),
+        ("listener.close(); signal.pause()", SHORT, r"QEMU itself does not answer"),
         (
             "qmp('io-error'); signal.pause()",
             SHORT,

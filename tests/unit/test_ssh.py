@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import paramiko
 import pytest
@@ -17,30 +16,41 @@ from harness.vm.ssh import Key, Ssh, SshError
 class _Channel:
     """Closed by the server before the request is heard, or not."""
 
-    def __init__(self, heard: bool, active: bool = True) -> None:
-        self.heard, self.closed, self._active = heard, False, active
+    def __init__(self, heard: bool) -> None:
+        self.heard, self.closed = heard, False
 
     def exec_command(self, command: str) -> None:
         if not self.heard:
             raise paramiko.SSHException("Channel closed.")
 
-    def get_transport(self) -> Any:
-        return SimpleNamespace(is_active=lambda: self._active)
+    def __enter__(self) -> _Channel:
+        return self
 
-    def close(self) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.closed = True
 
 
-def _client(monkeypatch: pytest.MonkeyPatch, channels: list[_Channel]) -> Ssh:
+def _client(
+    monkeypatch: pytest.MonkeyPatch, channels: Sequence[_Channel | None], *, active: bool = True
+) -> Ssh:
+    """None stands for a session that is closed before it is known to be open."""
     made = Ssh(1, Key().public.split()[1], Path("key"))
     left = iter(channels)
-    monkeypatch.setattr(made, "_session", lambda: next(left))
+
+    def open_session() -> _Channel:
+        channel = next(left)
+        if channel is None:
+            raise paramiko.SSHException("Unable to open channel.")
+        return channel
+
+    monkeypatch.setattr(made, "_session", open_session)
+    monkeypatch.setattr(Ssh, "_is_active", active)
     return made
 
 
 def test_it_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     channels = [_Channel(False), _Channel(False), _Channel(True)]
-    client = _client(monkeypatch, channels)
+    client = _client(monkeypatch, [None, *channels])
     assert client.request(lambda one: ssh.start(one, "true")) is channels[2]  # type: ignore[comparison-overlap]
     assert [one.closed for one in channels] == [True, True, False]
 
@@ -54,6 +64,6 @@ def test_it_is_not_made_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_is_asked_of_a_connection_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = _client(monkeypatch, [_Channel(False, active=False)])
+    client = _client(monkeypatch, [_Channel(False)], active=False)
     with pytest.raises(SshError, match="Channel closed"):
         client.request(lambda one: ssh.start(one, "true"))
