@@ -171,8 +171,9 @@ class Ssh:
         Open a session, and have `ask` request a command, a shell or a subsystem in it.
 
         Dropbear before 2024.86 closes a session without a request when the process of
-        another session ends (dropbear commit 71521d1b).  The request is then ignored, and
-        is made again.  Raises SshError.
+        another session ends (dropbear commit 71521d1b), and ends the connection if the
+        request comes at that very moment.  In either case it does nothing of the request,
+        which is made again.  Raises SshError.
         """
         for again in range(REQUESTS, -1, -1):
             with ExitStack() as resources:
@@ -180,17 +181,23 @@ class Ssh:
                     channel = resources.enter_context(self._session())
                     ask(channel)
                 except (paramiko.SSHException, OSError, EOFError) as error:
-                    if not (again and self._is_active):
+                    if not again:
                         raise _broken(error) from error
+                    self._mend(error)
                 else:
                     resources.pop_all()
                     return channel
         raise AssertionError
 
-    @property
-    def _is_active(self) -> bool:
+    def _mend(self, error: Exception) -> None:
+        """Connect again where the server has ended the connection; raise SshError."""
         transport = self._client.get_transport()
-        return transport is not None and transport.is_active()
+        if transport and transport.is_active():
+            return
+        try:
+            self._connect()
+        except (paramiko.SSHException, OSError, EOFError):
+            raise _broken(error) from error
 
     def _session(self) -> paramiko.Channel:
         transport = self._client.get_transport()

@@ -176,7 +176,8 @@ def test_another_user_gets_nowhere(place: Path, kernel: Kernel, name: str) -> No
         doors = found(place, pid)
         assert len(doors.ports) == ports
         # QMP, and the guest's two lines.
-        assert len(doors.sockets) >= 2 * 3
+        # QMP's, by two names; QEMU inherits the others.
+        assert len(doors.sockets) >= 2
         check(doors)
         assert child.isalive()
 

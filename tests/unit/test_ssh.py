@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import paramiko
 import pytest
@@ -31,9 +32,13 @@ class _Channel:
 
 
 def _client(
-    monkeypatch: pytest.MonkeyPatch, channels: Sequence[_Channel | None], *, active: bool = True
+    monkeypatch: pytest.MonkeyPatch, channels: Sequence[_Channel | None], *, gone: bool = False
 ) -> Ssh:
-    """None stands for a session that is closed before it is known to be open."""
+    """
+    One whose connection the server has ended; `gone`: and nobody listens any more.
+
+    None stands for a session that is closed before it is known to be open.
+    """
     made = Ssh(1, Key().public.split()[1], Path("key"))
     left = iter(channels)
 
@@ -44,7 +49,14 @@ def _client(
         return channel
 
     monkeypatch.setattr(made, "_session", open_session)
-    monkeypatch.setattr(Ssh, "_is_active", active)
+
+    def connect() -> None:
+        if gone:
+            raise OSError("Connection refused.")
+        transport = SimpleNamespace(is_active=lambda: True)
+        monkeypatch.setattr(made._client, "get_transport", lambda: transport)
+
+    monkeypatch.setattr(made, "_connect", connect)
     return made
 
 
@@ -64,6 +76,6 @@ def test_it_is_not_made_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_is_asked_of_a_connection_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = _client(monkeypatch, [_Channel(False)], active=False)
+    client = _client(monkeypatch, [_Channel(False)], gone=True)
     with pytest.raises(SshError, match="Channel closed"):
         client.request(lambda one: ssh.start(one, "true"))
