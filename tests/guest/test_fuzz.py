@@ -43,6 +43,7 @@ def test_random_signatures_are_as_predicted(tmp_path: Path, kernel: Kernel) -> N
     assert damage == {"intact", "leak", "by-ref", "rollback", "overflow", "skipped"}
 
 
+@pytest.mark.full
 def test_the_same_seed_gives_the_same_records(kernel: Kernel, catalog: Catalog) -> None:
     variants = list(catalog.variants.values())
     first, again = (fuzz.run(kernel, SEED, 400, variants, compiled=10) for _ in range(2))

@@ -7,6 +7,8 @@ import functools
 import json
 from pathlib import Path
 
+import pytest
+
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.kernel.kernel import Kernel
@@ -52,6 +54,7 @@ def test_a_private_copy_that_nobody_knows_of(kernel: Kernel, catalog: Catalog) -
     assert any("the handler wrote" in reason for reason in result.differing[0].reasons)
 
 
+@pytest.mark.full
 def test_clang_compiles_random_signatures(kernel: Kernel, catalog: Catalog) -> None:
     build = functools.partial(modules.build, compiler=CLANG)
     variants = list(catalog.variants.values())

@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.inspect.witness import Witness
@@ -76,6 +78,7 @@ def test_a_guest_that_lies(broken: Broken) -> None:
     assert any("argument 1's copy after it differs from" in text for text in outcome.witness or ())
 
 
+@pytest.mark.full
 def test_a_death_before_the_witness(broken: Broken) -> None:
     result = broken(
         CORE,
@@ -90,6 +93,7 @@ def test_a_death_before_the_witness(broken: Broken) -> None:
     assert "KernelDied: Unable to handle kernel NULL pointer" in result.differing[0].reasons[0]
 
 
+@pytest.mark.full
 def test_a_hang_before_the_witness(broken: Broken) -> None:
     result = broken(
         CORE,
