@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
-from harness import __version__, printable
+from harness import __version__, printable, steps
 from harness.commands import (
     bench,
     completion,
@@ -141,6 +141,19 @@ def parser() -> _Parser:
             epilog=f"example: {command.EXAMPLE}",
         )
         command.arguments(added)
+        added.add_argument(
+            "-v",
+            "--verbose",
+            action="count",
+            default=0,
+            help="print what is done and how long it takes; twice: in detail, each program run",
+        )
+        added.add_argument(
+            "--log-file",
+            type=output.Target,
+            metavar="FILE",
+            help="write that to a file, in detail",
+        )
         # Some commands list the others.
         added.set_defaults(run=command.run, parser=top, own=added)
     # How the status is passed to the caller; repro has an option that changes it.
@@ -214,7 +227,8 @@ def _status(options: argparse.Namespace) -> int:
     try:
         home.check_names(sys.argv[1:])
         output.check_writable(options)
-        status: int = options.run(options)
+        with output.logged(options.verbose, options.log_file), steps.step(options.command):
+            status: int = options.run(options)
         # Here, as at the interpreter's end nobody would catch a closed pipe.
         sys.stdout.flush()
     except KeyboardInterrupt as interrupt:

@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import functools
 import io
+import logging
 import os
 import stat
 import sys
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from harness import printable
+from harness import printable, steps
 from harness.errors import ConfigError, InfrastructureError, Stopped, is_foreseen
 from harness.host import blame, stopping
 
@@ -200,6 +201,42 @@ def complain(*lines: str) -> None:
         sys.stderr.flush()
 
 
+@contextlib.contextmanager
+def logged(verbosity: int, file: Target | None) -> Iterator[None]:
+    """Print what is done to standard error, and write it to a file; raises ConfigError."""
+    handlers: list[logging.Handler] = []
+    if verbosity:
+        handlers.append(logging.StreamHandler(sys.stderr))
+        handlers[-1].setLevel(logging.INFO if verbosity == 1 else logging.DEBUG)
+    if file is not None:
+        if file == STDOUT:
+            raise ConfigError("--log-file: give a file; -v prints to standard error.")
+        with blame.explaining(f"{file} cannot be written"):
+            handlers.append(logging.FileHandler(file, mode="w"))
+    for handler in handlers:
+        handler.setFormatter(_Formatter("%(asctime)s.%(msecs)03d %(message)s", "%H:%M:%S"))
+        steps.LOG.addHandler(handler)
+    level = steps.LOG.level
+    steps.LOG.setLevel(logging.DEBUG if handlers else level)
+    # Lines would break a bar.
+    Progress.has_bars = not verbosity
+    try:
+        yield
+    finally:
+        Progress.has_bars = True
+        steps.LOG.setLevel(level)
+        for handler in handlers:
+            steps.LOG.removeHandler(handler)
+            handler.close()
+
+
+class _Formatter(logging.Formatter):
+    """Has no escapes of whoever named what is done."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable.line(super().format(record))
+
+
 def as_json(document: object) -> bytes:
     import msgspec
 
@@ -295,13 +332,15 @@ def _place(target: str) -> object:
 class Progress:
     """Progress bars, one for each thing that takes long."""
 
+    has_bars = True
+
     def __init__(self, resources: ExitStack) -> None:
         self._resources = resources
         self._bars: Any = None
         self._tasks: dict[str, Any] = {}
 
     def _update(self, what: str, total: float, completed: float) -> None:
-        if not sys.stderr.isatty():
+        if not (self.has_bars and sys.stderr.isatty()):
             return
         # A terminal that is gone needs none.
         with contextlib.suppress(OSError):

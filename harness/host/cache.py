@@ -28,6 +28,7 @@ import msgspec
 
 from harness.errors import InfrastructureError
 from harness.host import home, inventory, stopping, temporary
+from harness.steps import step
 
 # Longer than any download that another run may be doing.
 LOCK_SECONDS = 1800
@@ -214,7 +215,7 @@ def _made(final: Path, make: Callable[[Path], None], vital: Sequence[str]) -> Pa
     name = _name(final)
     if os.path.lexists(final):
         _say(f"{name} is made anew: {fault}.")
-    with scratch(final.parent) as folder:
+    with step(f"make {name}"), scratch(final.parent) as folder:
         make(folder)
         inventory.write(folder, vital)
         # Other users may have permission to read the cache.

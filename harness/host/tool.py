@@ -9,9 +9,11 @@ what it does: make would take a KBUILD_OUTPUT from the environment, and git a GI
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -23,6 +25,7 @@ from typing import Any
 from harness.errors import InfrastructureError
 from harness.host import blame, stopping
 from harness.host.deadline import Deadline
+from harness.steps import step
 
 DOCTOR = blame.DOCTOR
 SECONDS = 120
@@ -71,6 +74,15 @@ def started(
     Its own children are ended with it, but not if it ended by itself.  Raises
     InfrastructureError when it cannot be run.
     """
+    what = f"run {shlex.join(map(str, command))}"
+    with step(what, logging.DEBUG), _started(command, environment, options) as process:
+        yield process
+
+
+@contextmanager
+def _started(
+    command: Sequence[str | Path], environment: Mapping[str, str] | None, options: dict[str, Any]
+) -> Iterator[subprocess.Popen[Any]]:
     with stopping.held():
         try:
             process = subprocess.Popen(

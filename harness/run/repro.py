@@ -20,6 +20,7 @@ from harness.run.logs import Run
 from harness.run.observer import Observer
 from harness.run.plan import BROKEN, INTERRUPTED, Outcome, Play, Result, ended_run
 from harness.run.session import DEFAULT_DEADLINES, Deadlines, Session
+from harness.steps import step
 from harness.vm.machine import DEFAULT_CONFIG, Config
 
 # Boots after the kernel died or hung, so that the other plays get a verdict.
@@ -87,8 +88,9 @@ class _Run:
         rest = self._plays[first:]
         session: Session | None = None
         splats: Sequence[Splat] = ()
+        boot = step(f"boot {self._boots} of {self._setup.kernel.spec}, to play {len(rest)}")
         try:
-            with start(self._setup, [play.line for play in rest]) as session:
+            with boot, start(self._setup, [play.line for play in rest]) as session:
                 on_boot()
                 try:
                     self._judge(session, rest)

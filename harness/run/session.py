@@ -26,6 +26,7 @@ from harness.guest.records import DamagedRecord, Introduction, Record
 from harness.host import blame
 from harness.host.deadline import Deadline
 from harness.run.logs import BootLog, see
+from harness.steps import LOG
 from harness.vm.console import Console
 from harness.vm.running import Running
 
@@ -123,8 +124,10 @@ class Session:
         for record in sound:
             if isinstance(record, Introduction):
                 self.guest = record
+                LOG.info("the guest of %s is up", record.release)
             else:
                 self.received += 1
+                LOG.debug("record %d has come", self.received)
         return sound
 
     def protocol_fault(self, sentence: str) -> HarnessError:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from harness.errors import InfrastructureError, MachineError, UnfitEmulator
 from harness.host import doctor, stopping, temporary, tool
+from harness.steps import LOG, step
 from harness.vm.machine import QEMU, Machine
 
 # QEMU greets on QMP before it starts the guest; on a loaded machine that takes seconds.
@@ -107,8 +108,10 @@ def running(machine: Machine, initrd: bytes) -> Iterator[Running]:
                 f"The guest's initrd cannot be written: {error}.",
                 f"Make room in {folder.parent}, or set TMPDIR.",
             ) from error
-        started = _start(machine, folder, resources)
-        _await_greeting(started)
+        with step("start QEMU"):
+            started = _start(machine, folder, resources)
+            _await_greeting(started)
+        LOG.debug("QEMU is %s", shlex.join(started.command))
         yield started
 
 
