@@ -184,10 +184,12 @@ def load_case(path: Path) -> Case:
 def load_variant(path: Path) -> Variant:
     """Read one variant file; raise ConfigError that names the file."""
     file = read(path, VariantFile)
-    rule = Rule(file.rule)
+    rule = file.rule
+    if rule is Rule.KERNEL:
+        raise ConfigError(f"{path}: rule: 'kernel' is what a tree's own jprobes do.", "See --set.")
     if rule.sized != (file.size is not None):
         has = "needs one, in bytes" if rule.sized else "has none"
-        raise ConfigError(f"{path}: size: rule '{file.rule}' {has}.")
+        raise ConfigError(f"{path}: size: rule '{rule.value}' {has}.")
     size = file.size or 0
     if not 0 <= size <= SAVE_MAX:
         raise ConfigError(f"{path}: size: give 0 to {SAVE_MAX} bytes.")

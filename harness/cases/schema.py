@@ -9,6 +9,7 @@ import msgspec
 
 from harness.model.case import Agent, Frame, ObjectKind
 from harness.model.context import Context
+from harness.model.policy import Rule
 
 
 class TypeFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -66,7 +67,8 @@ class CaseFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class VariantFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The content of configs/variants/NAME.yaml."""
 
-    rule: Literal["none", "fixed", "v15", "fp-delta", "thread-size"]
+    # Not that of a kernel, which needs no file.
+    rule: Rule
     saves: str
     origin: str
     # The size of the save buffer in bytes, for rules that have one.

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import enum
 import itertools
 import re
 import subprocess
 
+import pytest
+
 from harness import resources
 from harness.cases.catalog import Catalog
+from harness.model.context import Context
+from harness.model.policy import Rule
 from harness.modules import casegen
 from tests.unit.factory import case
 
@@ -129,3 +134,17 @@ def test_what_goes_by_number_has_one_order() -> None:
         )  # fmt: skip
         assert swapped != header
         assert not compiles(swapped)
+
+
+def words_in_c(table: str) -> list[str]:
+    """The words of a table in the module that reads plans, in its order."""
+    text = (resources.kernel_modules() / "probe-targets/core.c").read_text()
+    (rows,) = re.findall(rf"{table}\[\w+\] = \{{(.*?)^\}};", text, re.DOTALL | re.MULTILINE)
+    return re.findall(r"^\t\[\w+\] = \"([^\"]+)\",$", rows, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"), [("policy_names", Rule), ("probe_context_names", Context)], ids=str
+)
+def test_what_goes_by_word_has_the_same_words(table: str, words: type[enum.Enum]) -> None:
+    assert words_in_c(table) == [word.value for word in words]

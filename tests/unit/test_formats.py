@@ -16,11 +16,13 @@ import msgspec
 import pytest
 
 from harness.errors import InfrastructureError
+from harness.model.context import Context
 from harness.nightly import matrix, night
 from harness.nightly.compare import Sort
 from harness.nightly.outputs import formats, kcidb, mail, summary
 from harness.nightly.store import Store
 from harness.nightly.unit import HitCost, UnitKind, result
+from harness.report.formats import json_report
 from tests.unit.nights import FACTS, MATRIX, cell, done, written
 from tests.unit.test_reports import check_ktap
 
@@ -170,3 +172,9 @@ def test_a_mail_is_for_reading(report: night.Report) -> None:
         assert len(text) < 200_000
         assert "and 960 more; --json has all" in text
         assert "and 1,998,000 more characters" in " ".join(text.split())
+
+
+def test_the_schema_of_a_run_has_every_context() -> None:
+    schema = json.loads((Path(json_report.__file__).parent / "schema.json").read_text())
+    words = schema["$defs"]["verdict"]["properties"]["context"]["enum"]
+    assert words == [context.value for context in Context]

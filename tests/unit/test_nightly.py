@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
+from harness.commands import nightly_outputs
 from harness.errors import Exit
 from harness.nightly import night
 from tests.unit.nights import MATRIX, Works, cell, done, written
@@ -52,7 +53,7 @@ def test_the_command_writes_all_forms(
 ) -> None:
     Works(monkeypatch)
     file, url = str(written(tmp_path, MATRIX)), f"sqlite:///{tmp_path}/h.sqlite"
-    forms = ("json", "junit", "ktap", "kcidb", "mail", "annotations")
+    forms = [one.name for one in nightly_outputs.OUTPUTS]
     words = [word for form in forms for word in (f"--{form}", str(tmp_path / form))]
     assert main(["nightly", file, "--store", url, *words]) == Exit.AGREES
     assert "No regression" in capsys.readouterr().out

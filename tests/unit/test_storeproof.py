@@ -218,7 +218,7 @@ def test_a_proof_is_kept_for_the_placement_that_it_is_of(
         engine=Engine.PORT,
         variables=(),
         has=lambda option: False,
-        toolchain=lambda compiler: SimpleNamespace(stamp=""),
+        kbuild=SimpleNamespace(toolchain=lambda compiler: SimpleNamespace(stamp="")),
     )
     keys: list[str] = []
 

@@ -12,6 +12,7 @@ import pytest
 from harness.cases.schema import CaseFile, KernelFile, VariantFile
 from harness.errors import ConfigError, Exit
 from harness.host.yamlfile import read
+from harness.model.context import Context
 from harness.nightly.matrix import File
 from harness.settings import Settings
 
@@ -89,7 +90,7 @@ def test_a_merged_key_may_be_given_again(tmp_path: Path) -> None:
         (
             CaseFile,
             "context: softly",
-            ":3: context: give 'process' or 'deep' or 'kthread-top' or 'softirq' or 'hardirq', not"
+            f":3: context: give {' or '.join(repr(one.value) for one in Context)}, not"
             " 'softly'. The nearest: softirq.",
         ),
         (CaseFile, "frame_pointer: no", ":3: frame_pointer: give 'invalid' or 'valid', not false."),
