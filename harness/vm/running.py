@@ -108,14 +108,15 @@ def running(machine: Machine, initrd: bytes) -> Iterator[Running]:
                 f"The guest's initrd cannot be written: {error}.",
                 f"Make room in {folder.parent}, or set TMPDIR.",
             ) from error
-        with step("start QEMU"):
-            started = _start(machine, folder, resources)
-            _await_greeting(started)
+        with step("start QEMU"), socket.socket(socket.AF_UNIX) as greeted:
+            started = _start(machine, folder, greeted, resources)
+            _await_greeting(started, greeted)
         LOG.debug("QEMU is %s", shlex.join(started.command))
         yield started
 
 
-def _start(machine: Machine, folder: Path, resources: ExitStack) -> Running:
+def _start(machine: Machine, folder: Path, greeted: socket.socket, resources: ExitStack) -> Running:
+    """Start QEMU, with `greeted` as the first client of QMP."""
     # A socket's address has at most 107 bytes, too few for some paths of the user's.
     handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     resources.callback(os.close, handle)
@@ -130,6 +131,8 @@ def _start(machine: Machine, folder: Path, resources: ExitStack) -> Running:
         listener = passed.enter_context(socket.socket(socket.AF_UNIX))
         listener.bind(str(qmp))
         listener.listen(1)
+        # While it is there: QEMU may have ended before anybody else could connect.
+        greeted.connect(str(qmp))
         inherited = {name: theirs.fileno() for name, (_, theirs) in lines.items()}
         inherited["qmp"] = listener.fileno()
         # QEMU must not outlive this process, however that ends.
@@ -161,25 +164,20 @@ def _spawned(
         )
 
 
-def _await_greeting(started: Running) -> None:
+def _await_greeting(started: Running, greeted: socket.socket) -> None:
     """Wait until QEMU has made the machine; raise MachineError if it ends or is too slow."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(started.qmp))
-        poll = select.poll()
-        for number in (client.fileno(), started.pidfd):
-            poll.register(number, select.POLLIN)
-        ready = {number for number, _ in poll.poll(START_SECONDS * 1000)}
-        if not ready:
-            raise _failure(started, f"did not start within {START_SECONDS} s")
-        if client.fileno() not in ready or not _has_greeted(client):
-            raise _failure(started, f"ended with status {started.process.wait(EXIT_SECONDS)}")
-
-
-def _has_greeted(client: socket.socket) -> bool:
+    poll = select.poll()
+    for number in (greeted.fileno(), started.pidfd):
+        poll.register(number, select.POLLIN)
+    if not poll.poll(START_SECONDS * 1000):
+        raise _failure(started, f"did not start within {START_SECONDS} s")
     try:
-        return bool(client.recv(1))
-    except ConnectionResetError:
-        return False
+        if greeted.recv(1, socket.MSG_DONTWAIT):
+            return
+    except (BlockingIOError, ConnectionResetError):
+        # Only its end is there to be read.
+        pass
+    raise _failure(started, f"ended with status {started.process.wait(EXIT_SECONDS)}")
 
 
 def _failure(started: Running, what: str) -> MachineError:

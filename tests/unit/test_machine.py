@@ -375,3 +375,16 @@ for record in data[len(introduction):].split(b"play ")[1:]:
 """
     with qemu(body) as machine, pytest.raises(TestHung, match=r"of 9 plays took 0\.3 s together"):
         list(Session(machine, deadlines=PATIENT).records(9))
+
+
+def test_a_qemu_that_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anybody could have connected to it."""
+    program = tmp_path / "qemu-system-aarch64"
+    program.write_text("#!/bin/sh\necho no such machine >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    vm.version.cache_clear()
+    for _ in range(20):
+        machine = running(Machine(tmp_path / "Image"), b"initrd")
+        with pytest.raises(MachineError, match="status 1: no such machine"), machine:
+            pass
