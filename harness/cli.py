@@ -45,14 +45,14 @@ EPILOG = (
 
 NOTHING_JUDGED = Stopped(
     "nothing was judged yet.",
-    "What was fetched and built until then is kept; the same command goes on from there.",
+    "What was fetched and built until then is kept; the same command continues from there.",
 )
 
 
 class Command(Protocol):
     """A module of harness.commands."""
 
-    # One sentence, and a line that works.
+    # A phrase for the help, and a command line that works.
     SUMMARY: str
     EXAMPLE: str
 
@@ -60,7 +60,7 @@ class Command(Protocol):
         """Add the command's options and arguments."""
 
     def run(self, options: argparse.Namespace) -> int:
-        """Do it; returns the exit status, or raises HarnessError."""
+        """Run the command; returns the exit status, or raises HarnessError."""
 
 
 COMMANDS: Mapping[str, Command] = {
@@ -87,9 +87,9 @@ COMMANDS: Mapping[str, Command] = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """Ends with one sentence, which names what is nearest to a misspelt word, and status 2."""
+    """A parser that exits with status 2 after one sentence, which names the nearest valid word."""
 
-    # Python 3.14 would have its help in colours, whose escapes are shown here as any.
+    # Python 3.14 prints help in colours, whose escapes our guarded streams would show as text.
     color = property(lambda self: False, lambda self, value: None)
 
     def error(self, message: str) -> NoReturn:
@@ -108,7 +108,7 @@ class _Parser(argparse.ArgumentParser):
         )
 
     def unknown(self, words: Sequence[str]) -> NoReturn:
-        """End with what is wrong with words that nothing takes."""
+        """Exit with an error for words that no option or argument takes."""
         options = [word.partition("=")[0] for word in words if word.startswith("-")]
         if not options:
             self.error(f"there is no place for '{words[0]}'")
@@ -116,16 +116,16 @@ class _Parser(argparse.ArgumentParser):
         self.error(f"there is no option '{options[0]}'.{nearest(options[0], known)}")
 
     def takes(self, word: str) -> bool:
-        """Whether it is no long option, or one that is known, maybe cut short."""
+        """Return False if `word` is a long option that is not known, abbreviated or not."""
         name = word.partition("=")[0]
-        # A word with a blank is somebody's value, and "--" ends the options.
+        # A word with a blank is the value of an option, and "--" ends the options.
         return not re.fullmatch(r"--\S+", word) or any(
             known.startswith(name) for known in self._option_string_actions
         )
 
 
 def parser() -> _Parser:
-    """The command line."""
+    """Return the parser of the whole command line."""
     top = _Parser(
         prog="jprobe-harness",
         description="Measures which arguments a jprobe's stack policy leaves corrupt.",
@@ -181,7 +181,7 @@ def _main(words: Sequence[str]) -> int:
             raise SystemExit(repro.for_git(int(error.code or 0))) from None
         raise
     except KeyboardInterrupt as interrupt:
-        # Before the command was begun, or after its end.
+        # The signal came before the command began, or after its end.
         _complain(f"{stopping.how()}.", "", interrupt)
         return Exit.INFRASTRUCTURE
     finally:
@@ -264,7 +264,7 @@ def _own_fault(error: Exception) -> OwnFault:
 
 
 def _complain(sentence: str, hint: str, raised: BaseException) -> None:
-    """Write a sentence, its hint, and what failed after what was raised."""
+    """Write a sentence, its hint, and the notes of the exception to standard error."""
     notes = (f"jprobe-harness: {note}" for note in getattr(raised, "__notes__", ()))
     output.complain(f"jprobe-harness: {sentence}", *([f"  {hint}"] if hint else []), *notes)
 

@@ -2,9 +2,8 @@
 """
 Errors that a caller handles differently, and the exit status each leads to.
 
-A kernel that dies or hangs is a result, KernelFault, and never tried again;
-when our own tools fail, that is an InfrastructureError, and when this program does,
-an OwnFault.
+A kernel that dies or hangs is a result, KernelFault, and never retried; a failure of our
+own tools is an InfrastructureError, and an error in this program an OwnFault.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from harness.printable import shown
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence with the nearest names, for the end of an error."""
+    """Return a sentence with the nearest names, to end an error with, or ""."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
     return f" The nearest: {', '.join(close)}." if close else ""
 
@@ -41,7 +40,7 @@ class Exit(enum.IntEnum):
 
 
 class HarnessError(Exception):
-    """One clear sentence, and what to do next; either may quote what came from outside."""
+    """An error with a sentence and a hint at what to do next; either may quote outside text."""
 
     exit_status = Exit.INFRASTRUCTURE
 
@@ -55,7 +54,7 @@ class HarnessError(Exception):
 
 
 class ConfigError(HarnessError):
-    """What the user asked for does not exist or cannot be."""
+    """What the user asked for does not exist or is not possible."""
 
     exit_status = Exit.USAGE
 
@@ -65,11 +64,11 @@ class InfrastructureError(HarnessError):
 
 
 class ArchiveError(InfrastructureError):
-    """The package archive does not give what is needed."""
+    """The package archive does not have what is needed."""
 
 
 class UntrustedArchiveError(ArchiveError):
-    """What the archive gave does not match its signature or checksum."""
+    """A file from the archive does not match its signature or checksum."""
 
 
 class BuildError(HarnessError):
@@ -85,7 +84,7 @@ class UnfitTree(HarnessError):
 
 
 class UnprovedStore(BuildError):
-    """A handler's store is not where the model puts it; so says the disassembly."""
+    """The disassembly shows a handler's store in another place than the model has it."""
 
     def __init__(self, case: str, sentence: str, hint: str) -> None:
         super().__init__(f"case '{case}': {sentence}", hint)
@@ -93,15 +92,15 @@ class UnprovedStore(BuildError):
 
 
 class MachineError(InfrastructureError):
-    """QEMU did not start, or ended without the guest's doing."""
+    """QEMU did not start, or ended without the guest powering off."""
 
 
 class UnfitEmulator(MachineError):
-    """QEMU is too old, or cannot have its sandbox; trying again does not help."""
+    """QEMU is too old, or cannot use its sandbox; trying again does not help."""
 
 
 class KernelFault(HarnessError):
-    """The kernel died or does not go on."""
+    """The kernel died or hangs."""
 
     exit_status = Exit.DIFFERS
 
@@ -115,24 +114,24 @@ class KernelHung(KernelFault):
 
 
 class TestHung(KernelFault):
-    """A case or a command does not end, the rest of the guest lives."""
+    """A case or a command does not end, while the rest of the guest still runs."""
 
     __test__ = False  # not for pytest to collect
 
 
 class OwnFault(HarnessError):
-    """Our code met what it does not foresee; `__cause__` is where."""
+    """An unforeseen error in our own code; `__cause__` is the error."""
 
     exit_status = Exit.OWN_FAULT
 
 
 def is_foreseen(error: BaseException) -> bool:
-    """Whether an exception says what is wrong around the program, not in it."""
+    """Return whether an exception is about the program's surroundings, not a fault of its own."""
     return isinstance(error, HarnessError | OSError | MemoryError)
 
 
 class Stopped(KeyboardInterrupt):
-    """The user ended a command: what of it is kept, in one sentence, and how to go on."""
+    """The user ended a command; a sentence says what is kept of it, a hint how to continue."""
 
     def __init__(
         self, sentence: str, hint: str = "", exit_status: Exit = Exit.INFRASTRUCTURE

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is kept of a fault of this program's own: what its authors would ask for."""
+"""Reports on faults of this program's own, with what its authors would ask for."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def reported(error: Exception, logs: Sequence[Path] = ()) -> OwnFault:
     """
     Write the report on an unexpected error; the sentence returned names its file.
 
-    `logs` are the folders of the runs that it came in.  Without a place for the report,
-    the traceback goes to standard error.
+    `logs` are the folders of the runs in which it happened.  If the file cannot be written,
+    the report goes to standard error.
     """
     what = f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(".: ")
     sentence = f"{_BEGIN}: {what}."
@@ -42,7 +42,7 @@ def reported(error: Exception, logs: Sequence[Path] = ()) -> OwnFault:
     except (OSError, HarnessError):
         with contextlib.suppress(OSError):
             print(text, file=sys.stderr, flush=True)
-        return OwnFault(sentence, "Report it with what stands above; no file could be written.")
+        return OwnFault(sentence, "Report it with the text above; no file could be written.")
     return OwnFault(f"{sentence} A report is in {file}.", _HINT)
 
 
@@ -52,7 +52,7 @@ def is_reported_in(text: str) -> bool:
 
 
 def foreseen(error: BaseException) -> HarnessError | None:
-    """The error in a sentence, where it is none of this program's own."""
+    """Return the error as a HarnessError, or None if it is a fault of this program's own."""
     if isinstance(error, MemoryError):
         error = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
     if isinstance(error, OSError):

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 r"""
-Text from outside, as it may be shown: every character is seen, and none is obeyed.
+Text from outside, escaped so that every character is visible and none acts on the output.
 
-What a kernel prints, how a patch is called and what git complains of may have characters in
-it that a terminal, a browser or a mail program acts upon: escapes, bidirectional overrides,
-blanks of no width.  They are shown as \x1b and \u202e; text without them is left as it is.
+A kernel's output, a patch's file name or an error of git's may contain characters that a
+terminal, a browser or a mail program acts upon: escapes, bidirectional overrides, blanks of no
+width.  They are shown as \x1b and \u202e; other text is left as it is.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-# Of Unicode's Default_Ignorable_Code_Point, what isprintable() takes for a letter or a mark.
+# Invisible characters (Default_Ignorable_Code_Point) that isprintable() takes for printable.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-# What takes a closer look; the rest is ASCII that is seen.
+# Characters to check one by one; all others are printable ASCII.
 _UNUSUAL = re.compile("[^\x20-\x7e]")
 _UNUSUAL_IN_LINES = re.compile("[^\x20-\x7e\n\t]")
 _BREAK = re.compile("\r?\n|\t")
 
 
 def is_seen(character: str) -> bool:
-    """Whether a character takes place where it stands, and does nothing else."""
+    """Return whether a character is visible, or a plain blank, and has no other effect."""
     if _UNSEEN.match(character):
         return False
     return character.isprintable() or unicodedata.category(character) == "Zs"
@@ -39,22 +39,22 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def shown(text: str) -> str:
-    """Text that may have lines and tabs."""
+    """Return the text with unsafe characters escaped; newlines and tabs stay."""
     return _UNUSUAL_IN_LINES.sub(_escaped, text.replace("\r\n", "\n"))
 
 
 def line(text: str) -> str:
-    """Text that stays in its line: for a line's end or a tab, it has a blank."""
+    """Return the text escaped and on one line: newlines and tabs become blanks."""
     return _UNUSUAL.sub(_escaped, _BREAK.sub(" ", text))
 
 
 def lines(texts: Iterable[str]) -> str:
-    """A file of lines, each of which stays one."""
+    """Return the texts as the lines of a file, each escaped and on one line."""
     return "".join(f"{line(text)}\n" for text in texts)
 
 
 def strings(value: Any) -> Any:
-    """A value of dicts and lists with each string in it shown()."""
+    """Return a copy of nested dicts and lists with shown() applied to each string."""
     match value:
         case str():
             return shown(value)
@@ -66,12 +66,12 @@ def strings(value: Any) -> Any:
 
 
 def as_json(document: str) -> str:
-    """A JSON document that says the same, in characters that are seen."""
+    """Return an equal JSON document in which unsafe characters are escaped."""
 
     def escaped(match: re.Match[str]) -> str:
         if is_seen(match[0]):
             return match[0]
-        # As JSON has them, and so one or two for a character.
+        # JSON escapes UTF-16 units, of which a character has one or two.
         units = match[0].encode("utf-16-be").hex()
         return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
 
@@ -79,7 +79,7 @@ def as_json(document: str) -> str:
 
 
 class _Stream:
-    """A stream of text that is shown."""
+    """A text stream that applies shown() to all that is written."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -96,16 +96,16 @@ class _Stream:
 
 
 def unguarded(stream: TextIO) -> TextIO:
-    """What a guarded stream writes to, for text with escapes of our own."""
+    """Return the stream below a guarded one, for text with our own escapes."""
     return stream.stream if isinstance(stream, _Stream) else stream
 
 
 @contextmanager
 def guarded_streams() -> Iterator[None]:
-    """Have all that is printed shown(), whoever prints it; bytes go past it."""
+    """Apply shown() to all text on standard output and error; bytes are not changed."""
     stdout, stderr = sys.stdout, sys.stderr
     for name, stream in (("stdout", stdout), ("stderr", stderr)):
-        # It is None where a program was started without it.
+        # A stream is None if the program was started without it.
         if stream is not None:
             setattr(sys, name, _Stream(unguarded(stream)))
     try:

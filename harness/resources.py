@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where the data that travels with the package lies."""
+"""The location of the data files that are installed with the package."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def own_sources(names: Iterable[str]) -> list[bytes]:
-    """Modules of the package, by path: part of the key of what they make."""
+    """Return the sources of modules of the package, for the cache key of what they make."""
     return [(PACKAGE / name).read_bytes() for name in names]
 
 
 @functools.cache
 def data_root() -> Path:
-    """The folder with configs, kernel-modules and images."""
+    """Return the folder that contains configs, kernel-modules and images."""
     installed = PACKAGE / "data"
     return installed if installed.is_dir() else PACKAGE.parent
 

@@ -11,7 +11,7 @@ from harness.host import home
 
 
 class Source(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """An archive to use in place of the machine's own."""
+    """An archive to use in place of those of the machine's apt configuration."""
 
     uri: str
     suites: list[str]
@@ -19,9 +19,9 @@ class Source(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Archive(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Where Debian's packages come from."""
+    """The archives that Debian's packages come from."""
 
-    # Empty: the Debian archives of the machine's own apt set-up.
+    # If empty, the Debian archives of the machine's own apt configuration.
     sources: list[Source] = []
     # Accept a Release file past its date, as a frozen snapshot has; its
     # signature is checked all the same.
@@ -41,7 +41,7 @@ def path() -> Path:
 
 
 def load() -> Settings:
-    """The user's settings, or the defaults where there is no such file."""
+    """Return the user's settings, or the defaults if there is no such file."""
     from harness.host import yamlfile
 
     return yamlfile.read(path(), Settings) if path().exists() else Settings()

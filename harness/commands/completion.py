@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Prints what a shell completes the command with."""
+"""Prints a completion script for a shell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 
-SUMMARY = "print what makes your shell complete this command"
+SUMMARY = "print a script with which your shell completes this command"
 EXAMPLE = (
     "jprobe-harness completion bash >~/.local/share/bash-completion/completions/jprobe-harness"
 )
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """All of a parser's, and of its commands'."""
+    """Yield all actions of a parser and of its subcommands."""
     for action in parser._actions:
         yield action
         if isinstance(action, argparse._SubParsersAction):
@@ -47,7 +47,7 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 
 def _describe(action: argparse.Action, names: Mapping[str, Iterable[str]]) -> None:
-    """Say what an option takes, for this parser that parses nothing; `names` are by its name."""
+    """Set the choices or file type that shtab completes for an option; `names` is by option."""
     import shtab
 
     if action.dest in names:

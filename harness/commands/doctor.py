@@ -21,10 +21,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--extra",
         action="store_true",
-        help="also what only some jobs need: source trees, a second compiler, newer kernels",
+        help="also check what only some jobs need: source trees, a second compiler, newer kernels",
     )
     parser.add_argument(
-        "--tests", action="store_true", help="also what only the project's own tests need"
+        "--tests", action="store_true", help="also check what only the project's own tests need"
     )
     add_json(parser, "the findings")
 
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
         )
         if missing:
             command = examination.install_command(missing)
-            print(f"\nInstall what is missing or will not do with: {' '.join(command)}")
+            print(f"\nInstall what is missing or too old with: {' '.join(command)}")
 
     report_json(options, lambda: {"programs": rows, "missing_packages": missing}, show)
     return Exit.INFRASTRUCTURE if missing else Exit.AGREES

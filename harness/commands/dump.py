@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a run's name, a part of it, or 'last' (default)",
     )
     parser.add_argument(
-        "--drgn", action="store_true", help="give drgn's prompt on it, with the modules loaded"
+        "--drgn", action="store_true", help="open drgn's prompt on it, with the modules loaded"
     )
     add_case_dir(parser)
     add_json(parser, "what it shows")
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     if options.drgn:
         from drgn.cli import run_interactive
 
-        # Its prompt takes Ctrl-C for a line that is given up.
+        # drgn handles Ctrl-C itself: it abandons the line.
         stopping.leave_to_others()
         run_interactive(crash.opened(folder, boot))
         return Exit.AGREES

@@ -32,7 +32,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_cc(parser)
     add_variants(parser)
     parser.add_argument(
-        "--seed", type=int, default=1, metavar="S", help="what is drawn (default: 1)"
+        "--seed",
+        type=int,
+        default=1,
+        metavar="S",
+        help="seed of the random signatures (default: 1)",
     )
     parser.add_argument(
         "--count", type=count, default=2000, metavar="N", help="signatures (default: 2000)"
@@ -41,14 +45,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--compiled",
         type=int,
         metavar="N",
-        help="the first so many are compiled, the others carried as data (default: 50)",
+        help="how many signatures are compiled, the others being played as data (default: 50)",
     )
     parser.add_argument(
         "--out",
         type=Path,
         default=Path(),
         metavar="DIR",
-        help="where the case file of a failure is written (default: here)",
+        help="where to write the case file of a failure (default: the current directory)",
     )
     add_all(parser)
     add_json(parser, "the result")

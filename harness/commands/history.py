@@ -34,7 +34,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     for name, metavar in (("kernel", "SPEC"), ("variant", "NAME"), ("case", "NAME")):
         parser.add_argument(
-            f"--{name}", default="*", metavar=metavar, help=f"of this {name} alone, or a pattern"
+            f"--{name}",
+            default="*",
+            metavar=metavar,
+            help=f"only this {name}, or a pattern of names",
         )
     parser.add_argument(
         "--last",
@@ -79,7 +82,7 @@ def _nights(store: Store, options: argparse.Namespace) -> Answer:
     rows = []
     for night in store.nights()[: options.last]:
         done = store.stored(night)
-        took = f"{night.ended - night.started:.0f} s" if night.ended else "not brought to its end"
+        took = f"{night.ended - night.started:.0f} s" if night.ended else "did not finish"
         units = f"{len(done)} of {len(store.units(night))}"
         rows.append((str(night.id), night.name, _when(night.started), units, took, night.shows))
     header = ("night", "matrix", "started", "units", "took", "shows")
@@ -91,7 +94,7 @@ def _baselines(store: Store, options: argparse.Namespace) -> Answer:
         (str(one.night), _when(one.accepted), one.who, one.why)
         for one in store.baselines()[: options.last]
     ]
-    return "what was accepted, the newest first", ("night", "accepted", "who", "why"), rows
+    return "accepted runs, the newest first", ("night", "accepted", "who", "why"), rows
 
 
 def _matches(place: Place, options: argparse.Namespace) -> bool:
@@ -144,7 +147,7 @@ def _time(store: Store, options: argparse.Namespace) -> Answer:
         if fnmatchcase(done.kernel, options.kernel)
     ]
     rows.sort(key=lambda row: (row[0], int(row[1])))
-    return "what units took, in seconds", ("unit", "night", "seconds", "boots"), rows
+    return "how long units took, in seconds", ("unit", "night", "seconds", "boots"), rows
 
 
 def _cost(store: Store, options: argparse.Namespace) -> Answer:
@@ -158,12 +161,12 @@ def _cost(store: Store, options: argparse.Namespace) -> Answer:
     ]
     rows.sort(key=lambda row: (*row[:3], int(row[3])))
     header = ("kernel", "compiler", "variant", "night", "instructions")
-    return "what a hit cost", header, rows
+    return "instructions a hit", header, rows
 
 
 def _prune(store: Store, options: argparse.Namespace) -> Answer:
     gone = store.prune(options.keep)
-    return "nights", ("forgotten", "kept"), [(str(gone), str(len(store.nights())))]
+    return "nightly runs", ("forgotten", "kept"), [(str(gone), str(len(store.nights())))]
 
 
 QUESTIONS = {

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SUMMARY = "show what a run was, and what its guest said"
 EXAMPLE = "jprobe-harness log last"
 
-# By what is asked for: a run's files that have it.
+# The file names of each part, as a glob pattern.
 PARTS = {
     "console": "console-*.log",
     "records": "records-*[0-9]",
@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--part",
         choices=tuple(PARTS),
-        help="one part of it alone, of all boots; as it was written, but on a terminal",
+        help="only this part of it, of all boots; unchanged except on a terminal",
     )
     add_json(parser, "what the run was")
 

@@ -38,12 +38,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=max(1, (os.cpu_count() or 1) // 2),
         metavar="N",
-        help="so many units at once (default: one for every two CPUs)",
+        help="how many units to run at once (default: one for every two CPUs)",
     )
     parser.add_argument(
         "--cluster",
         metavar="ADDRESS",
-        help="have the workers of a Dask scheduler do the units, such as tcp://127.0.0.1:8786",
+        help="run the units on the workers of a Dask scheduler, such as tcp://127.0.0.1:8786",
     )
     parser.add_argument(
         "--resume",
@@ -58,13 +58,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bisect",
         action="store_true",
-        help="of each regression on a series of Debian's kernels, name the first bad release that"
-        " the archive has",
+        help="for each regression on a series of Debian's kernels, find the first bad release in"
+        " the archive",
     )
     parser.add_argument(
         "--notify",
         metavar="COMMAND",
-        help="run this shell command where the status is not 0, with the mail as its input and the"
+        help="run this shell command if the status is not 0, with the mail as its input and the"
         " status in NIGHT_STATUS",
     )
     add_formats(parser)
@@ -167,7 +167,7 @@ def _alarm(
     """
     Notify the user of a nightly run that does not end with status 0.
 
-    Raises InfrastructureError: an alarm that nobody hears is none.
+    Raises InfrastructureError if that command fails, as the user may not have been notified.
     """
     from harness.nightly.outputs import mail
 
@@ -190,7 +190,7 @@ def _alarm(
 def _accept(store: Store, wanted: Matrix, why: str) -> int:
     nights = [night for night in store.nights() if night.matrix == wanted.digest]
     if not why.strip():
-        raise ConfigError("--accept: say why.", "It stands in the history beside your name.")
+        raise ConfigError("--accept: say why.", "The reason is stored with your name.")
     if not nights:
         raise ConfigError("No nightly run over this matrix is remembered.", "Play one first.")
     if len(store.stored(nights[0])) < len(wanted.units):

@@ -28,7 +28,7 @@ class Contents:
 
     report: Report
     past: Past
-    # For KCIDB, the CI system that this is; "" for this program itself.
+    # The origin for KCIDB, the name of a CI system; "" for this program itself.
     origin: str
 
 
@@ -92,7 +92,7 @@ def _origin(text: str) -> str:
 
 
 def add_formats(parser: argparse.ArgumentParser) -> None:
-    """An option for each format, and what they need."""
+    """Add an option for each format, and the options that they need."""
     add_all(parser)
     for one in OUTPUTS:
         one.add(parser)
@@ -100,7 +100,7 @@ def add_formats(parser: argparse.ArgumentParser) -> None:
         "--origin",
         type=_origin,
         metavar="NAME",
-        help="for KCIDB, the CI system that this is, in small letters, digits and underscores"
+        help="the CI system's name for KCIDB, in lower-case letters, digits and underscores"
         " (default: jprobe_harness)",
     )
 

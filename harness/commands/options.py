@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Options that commands share, and the kernel that they name."""
+"""Options that several commands have, and the kernel that the options name."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def add_kernel(parser: argparse.ArgumentParser, several: bool = False) -> None:
         "--modules-build",
         type=Path,
         metavar="DIR",
-        help="where modules for a kernel image are built: its output tree or its headers",
+        help="where to build modules for a kernel image: its output tree or its headers",
     )
     parser.add_argument(
         "--kconfig",
@@ -90,7 +90,7 @@ def add_kernel(parser: argparse.ArgumentParser, several: bool = False) -> None:
         default=[],
         type=Path,
         metavar="FILE",
-        help="a Kconfig fragment for a source tree; 'bench' is what ssh and --share need;"
+        help="a Kconfig fragment for a source tree; 'bench' has what ssh and --share need;"
         " repeatable",
     )
     parser.add_argument(
@@ -110,7 +110,7 @@ def add_kernel(parser: argparse.ArgumentParser, several: bool = False) -> None:
         "--memory",
         type=mebibytes,
         metavar="MIB",
-        help="the guest's memory (default: what the kernel looks like to need, 256 or more)",
+        help="the guest's memory (default: an estimate from the kernel, 256 or more)",
     )
     parser.add_argument(
         "--boot-deadline",
@@ -125,8 +125,8 @@ def add_cc(parser: argparse.ArgumentParser) -> None:
         "--cc",
         default="gcc",
         metavar="COMPILER",
-        help="what compiles the test modules, and a source tree: gcc, clang, one with a version or"
-        " a path (default: gcc)",
+        help="the compiler of the test modules and of a source tree: gcc, clang, one with a version"
+        " or a path (default: gcc)",
     )
 
 
@@ -137,7 +137,7 @@ def add_share(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=Path,
         metavar="DIR",
-        help="a folder that the guest sees, as it is now and read-only, at /mnt/NAME; repeatable",
+        help="a folder to copy to the guest, read-only, at /mnt/NAME; repeatable",
     )
 
 
@@ -179,7 +179,7 @@ def _number(text: str, kind: Callable[[str], N], least: N, most: N) -> N:
 
 
 def kernel_options(options: argparse.Namespace, patches: Sequence[str] = ()) -> Options:
-    """What was said of the kernel beside its spec."""
+    """Return the options for a kernel that are not in its spec."""
     cc = getattr(options, "cc", "gcc")
     return Options(
         refresh=options.refresh,
@@ -200,7 +200,7 @@ def resolve(
     progress: Progress,
     compilers: Sequence[Compiler],
 ) -> Kernel:
-    """The kernel, once it is known that modules for it may be built by some compilers."""
+    """Return the kernel; raises ConfigError first if a compiler cannot build modules for it."""
     given, loaded = kernel_options(options), settings.load()
     for compiler in compilers:
         spec.check(options.kernel, catalog, loaded, options=replace(given, compiler=compiler))
@@ -210,7 +210,7 @@ def resolve(
 def prepare(
     options: argparse.Namespace, catalog: Catalog, progress: Progress
 ) -> tuple[Kernel, Modules]:
-    """The kernel, and modules with all cases."""
+    """Return the kernel, and the modules built for it with all cases."""
     from harness.run import job
 
     return job.prepare(
@@ -225,5 +225,5 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store",
         metavar="URL",
-        help="the database, as SQLAlchemy has it (default: SQLite in the user's state folder)",
+        help="the database, as an SQLAlchemy URL (default: SQLite in the user's state folder)",
     )

@@ -24,12 +24,12 @@ from harness.host import blame, stopping
 T = TypeVar("T")
 
 STDOUT = "-"
-# Its descriptor, and standard error's.
+# The file descriptors of standard output and standard error.
 _STDOUT, _STDERR = 1, 2
-# Options that may name a file, and are no Path.
+# Options that may name an input file, and whose values are not of type Path.
 _READ = ("kernel", "patch", "store")
 CLOSED = InfrastructureError(
-    "Standard output was closed before all was written.", "Give --json FILE, or read to its end."
+    "Standard output was closed before all was written.", "Give --json FILE, or read it to its end."
 )
 
 
@@ -41,11 +41,11 @@ class Target(str):
 
 @dataclass(frozen=True)
 class Output(Generic[T]):
-    """A form that a result can be written in."""
+    """A format that a result can be written in."""
 
-    # The option --NAME gives the file.
+    # The option --NAME names the file to write.
     name: str
-    # For its help.
+    # What the file contains, for the option's help.
     shows: str
     make: Callable[[T], bytes]
 
@@ -63,10 +63,10 @@ def report(
     options: argparse.Namespace, outputs: Sequence[Output[T]], result: T, show: Callable[[T], None]
 ) -> None:
     """
-    Write the forms that were asked for; show the result too, unless that is in their way.
+    Write the formats that were asked for; show the result too, unless one goes to standard output.
 
-    What fails does not stop the rest, and is raised at the end, as is what a signal asks
-    for meanwhile.
+    A failure does not stop the rest, and is raised at the end.  A signal that comes meanwhile
+    is raised as Stopped, at the end too.
     """
     asked = {one: target for one in outputs if (target := getattr(options, one.name)) is not None}
     steps = [] if STDOUT in asked.values() else [functools.partial(_shown, show, result)]
@@ -83,13 +83,13 @@ def report(
 def report_json(
     options: argparse.Namespace, document: Callable[[], object], show: Callable[[], None]
 ) -> None:
-    """The same for a command with no form but --json."""
+    """Do as report() for a command whose only format is --json."""
     json = Output[None]("json", "", lambda _: as_json(document()))
     report(options, (json,), None, lambda _: show())
 
 
 def each(*steps: Callable[[], None]) -> None:
-    """Take all steps, whatever becomes of one; raises the first failure, with notes of others."""
+    """Call all steps, even if one fails; raises the first failure, with the others as notes."""
     failures = []
     for step in steps:
         try:
@@ -97,7 +97,7 @@ def each(*steps: Callable[[], None]) -> None:
         except Exception as error:
             failures.append(error)
     if failures:
-        # A fault of our own is not to be lost behind a full disk.
+        # Raise an error in our own code first: it must not be hidden by one such as a full disk.
         first, *others = sorted(failures, key=is_foreseen)
         for other in others:
             first.add_note(_sentence(other))
@@ -105,7 +105,7 @@ def each(*steps: Callable[[], None]) -> None:
 
 
 def each_then(end: BaseException | None, *steps: Callable[[], None]) -> None:
-    """Take all steps; then raise what had ended the command, with notes of what failed."""
+    """Call all steps; then raise `end`, which ended the command, with failures as notes."""
     try:
         each(*steps)
     except Exception as error:
@@ -125,7 +125,7 @@ def _sentence(error: Exception) -> str:
 def _shown(show: Callable[[T], None], result: T) -> None:
     try:
         show(result)
-        # A full disk, or a reader that is gone, is known now.
+        # A full disk or a closed pipe is noticed only when the buffer is written.
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -138,7 +138,7 @@ def _made(target: str, output: Output[T], result: T) -> None:
 
 
 def write(path: str, data: bytes) -> None:
-    """Write a report, to standard output for "-"."""
+    """Write a report to a file, or to standard output if `path` is "-"."""
     try:
         if path == STDOUT:
             sys.stdout.flush()
@@ -158,16 +158,16 @@ def _unwritten(name: str, error: OSError) -> InfrastructureError:
 
 def settle() -> None:
     """
-    Put something in the place of a standard stream that is closed.
+    Open something in place of each standard stream that is closed.
 
-    What is opened first would else be taken for it.
+    Otherwise the next file that is opened would get its descriptor.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest number that is free is this one.  Writing to standard output fails,
-            # as it is to be noticed; nobody would hear of standard error's.
+            # This is the lowest free descriptor, so open() returns it.  Writing to standard output
+            # has to fail, or lost results would go unnoticed; standard error may be lost.
             os.open(os.devnull, os.O_WRONLY if number == _STDERR else os.O_RDONLY)
             os.set_inheritable(number, True)
     if sys.stdin is None:
@@ -177,13 +177,13 @@ def settle() -> None:
     if sys.stderr is None:
         sys.stderr = os.fdopen(2, "w", closefd=False)
     for stream in (sys.stdout, sys.stderr):
-        # A terminal of another encoding gets a question mark, not a traceback.
+        # On a terminal of another encoding, print question marks rather than fail.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def let_go() -> None:
-    """Keep the interpreter from writing at its end what cannot be written."""
+    """Keep the interpreter from a failing flush of the standard streams when it exits."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -194,7 +194,7 @@ def let_go() -> None:
 
 
 def complain(*lines: str) -> None:
-    """Write to standard error, if anybody is there to read it."""
+    """Write lines to standard error; errors are ignored."""
     with contextlib.suppress(OSError):
         for line in lines:
             print(line, file=sys.stderr)
@@ -246,9 +246,9 @@ def as_json(document: object) -> bytes:
 
 def check_writable(options: argparse.Namespace) -> None:
     """
-    Find out before a long run, not after it, what cannot be written; raises ConfigError.
+    Raise ConfigError if an output cannot be written, before a long run rather than after it.
 
-    What names standard output in another way, such as /dev/stdout, is "-" then.
+    An output that is standard output by another name, such as /dev/stdout, becomes "-".
     """
     targets = {name: one for name, one in vars(options).items() if isinstance(one, Target)}
     for name, target in targets.items():
@@ -261,7 +261,7 @@ def check_writable(options: argparse.Namespace) -> None:
 
 
 def _check_inputs(options: argparse.Namespace, places: Mapping[object, str]) -> None:
-    """Refuse to write over what is to be read, such as a matrix or a patch."""
+    """Raise ConfigError if an output would overwrite an input, such as a matrix or a patch."""
     for path in _inputs(options):
         target = places.get(_place(str(path)))
         if target is not None and path.is_file():
@@ -269,7 +269,7 @@ def _check_inputs(options: argparse.Namespace, places: Mapping[object, str]) -> 
 
 
 def _inputs(options: argparse.Namespace) -> Iterator[Path]:
-    """What options name that may be a file."""
+    """Yield the option values that may be input files."""
     for name, value in vars(options).items():
         for given in value if isinstance(value, list) else [value]:
             if isinstance(given, Path) or (name in _READ and isinstance(given, str)):
@@ -277,7 +277,7 @@ def _inputs(options: argparse.Namespace) -> Iterator[Path]:
 
 
 def check_files(targets: Sequence[str]) -> None:
-    """Refuse what cannot be written, or would be written over by another."""
+    """Raise ConfigError for an output that cannot be written or that another would overwrite."""
     seen: dict[object, str] = {}
     for target in targets:
         if target != STDOUT and (why := _unwritable(target)):
@@ -292,7 +292,7 @@ def check_files(targets: Sequence[str]) -> None:
 
 
 def _unwritable(path: str) -> str:
-    """Why nothing can be written to a file, which is left as it is; or nothing."""
+    """Return why a file cannot be written, or ""; does not touch the file."""
     try:
         if stat.S_ISDIR(Path(path).stat().st_mode):
             return "it is a directory"
@@ -304,7 +304,7 @@ def _unwritable(path: str) -> str:
 
 
 def unwritable_folder(path: str | Path) -> str:
-    """Why no file can be made in a folder; or nothing."""
+    """Return why no file can be created in a folder, or ""."""
     if not Path(path).is_dir():
         return "there is no such directory"
     if not os.access(path, os.W_OK | os.X_OK):
@@ -313,7 +313,7 @@ def unwritable_folder(path: str | Path) -> str:
 
 
 def _place(target: str) -> object:
-    """The same for all names of one file; None for what loses any output."""
+    """Return a key that is the same for all names of one file; None for /dev/null."""
     if target == STDOUT:
         return STDOUT
     try:
@@ -323,14 +323,14 @@ def _place(target: str) -> object:
     if os.path.samestat(status, Path(os.devnull).stat()):
         return None
     with contextlib.suppress(OSError):
-        # Closed, it is nobody's.
+        # Standard output may be closed.
         if os.path.samestat(status, os.fstat(_STDOUT)):
             return STDOUT
     return status.st_dev, status.st_ino
 
 
 class Progress:
-    """Progress bars, one for each thing that takes long."""
+    """Progress bars on standard error, one for each long task."""
 
     has_bars = True
 
@@ -342,7 +342,7 @@ class Progress:
     def _update(self, what: str, total: float, completed: float) -> None:
         if not (self.has_bars and sys.stderr.isatty()):
             return
-        # A terminal that is gone needs none.
+        # The terminal may have been closed.
         with contextlib.suppress(OSError):
             if self._bars is None:
                 from harness.report import terminal
@@ -359,7 +359,7 @@ class Progress:
             self._bars.stop()
 
     def say(self, line: str) -> None:
-        """A line for who has no bars to look at, such as a log of a CI system."""
+        """Print a line where there are no bars, such as in the log of a CI system."""
         if not sys.stderr.isatty():
             complain(line)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Says what a variant does to a case, without a guest."""
+"""Predicts what a variant does to a case, without a guest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.model.case import Case
     from harness.model.policy import Variant
 
-SUMMARY = "say what a variant does to a case, without a guest"
+SUMMARY = "predict what a variant does to a case, without a guest"
 EXAMPLE = "jprobe-harness predict --variant fixed-128 --case stack-25"
 
 
@@ -47,8 +47,8 @@ def run(options: argparse.Namespace) -> int:
     for variant in variants:
         if variant.expected.rule is Rule.KERNEL:
             raise ConfigError(
-                f"Nothing is predicted of '{variant.name}': what a tree's jprobes do is found"
-                " in the tree.",
+                f"'{variant.name}' cannot be predicted: what a tree's jprobes do is known only from"
+                " the tree.",
                 "Play it: jprobe-harness repro --kernel TREE",
             )
     if options.svg:
@@ -79,6 +79,8 @@ def _draw(file: str, cases: list[Case], variants: list[Variant], frame: RecordPo
     from harness.report.stack_picture import svg
 
     if len(cases) != 1:
-        raise ConfigError(f"A picture is of one case, and these are {len(cases)}.", "Give --case.")
+        raise ConfigError(
+            f"A picture is of one case, and {len(cases)} are selected.", "Give --case."
+        )
     (case,) = cases
     write(file, svg(case, variants, *lay_out(case, frame)).encode())

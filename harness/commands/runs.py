@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Lists the runs that logs are kept of."""
+"""Lists the runs whose logs are kept."""
 
 from __future__ import annotations
 

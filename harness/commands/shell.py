@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Gives the user a guest's prompt."""
+"""Opens a shell in a guest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from harness.run.plan import Result
     from harness.vm.machine import Disk
 
-SUMMARY = "boot a kernel with the modules loaded, and give a prompt in it"
+SUMMARY = "boot a kernel with the modules loaded, and open a shell in it"
 EXAMPLE = "jprobe-harness shell --kernel debian:6.12 --share ~/tests"
 WITHOUT = "Without one, run a command in a guest: jprobe-harness ssh -- COMMAND"
 GREETING = (
@@ -57,7 +57,7 @@ def prompt(
     folders: Sequence[Path],
     report: Callable[[Result], None] = lambda result: None,
 ) -> Result:
-    """Play in a guest, report it, and hand the guest to the user."""
+    """Run the plays in a guest, report them, and connect the user's terminal to the guest."""
     from harness.guest import share
     from harness.inspect.guest import Guest
     from harness.inspect.shell import RECIPE, Host, interact, play_all, tables
@@ -130,5 +130,5 @@ def disks(resources: ExitStack, shares: Sequence[Share], progress: Progress) -> 
 
 
 def terminal_type() -> str:
-    """For the kernel's command line, which takes no word with a blank."""
+    """Return $TERM without characters that the kernel's command line cannot have."""
     return re.sub(r"[^\w.+-]", "", os.environ.get("TERM", "")) or "linux"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs a command in a guest, or gives a terminal in it, by SSH."""
+"""Runs a command in a guest by SSH, or opens a terminal there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.vm.ssh import Ssh
     from harness.vm.terminal import Terminal
 
-SUMMARY = "boot a kernel and run a command in it by SSH, or give a terminal there"
+SUMMARY = "boot a kernel and run a command in it by SSH, or open a terminal there"
 EXAMPLE = "jprobe-harness ssh --put test.sh --get /root/out -- sh test.sh"
 WITHOUT = "Without one, give a command: jprobe-harness ssh -- COMMAND"
 
@@ -54,13 +54,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         action="store_true",
-        help="print what your own ssh, scp and sftp need, and keep the guest until Ctrl-C",
+        help="print a configuration for your own ssh, scp and sftp; keep the guest until Ctrl-C",
     )
     parser.add_argument(
         "remote",
         nargs="*",
         metavar="COMMAND",
-        help="a command line of the guest's shell; its status is this one's (128 + N for signal N)",
+        help="a command for the guest's shell, whose status is this one's (128 + N for signal N)",
     )
 
 
@@ -137,10 +137,10 @@ def _converse(ssh: Ssh, terminal: Terminal | None, command: str) -> int:
 
 
 def _hold(guest: Reached) -> int:
-    """Keep the guest for the user's own client."""
+    """Keep the guest running for the user's own client, until Ctrl-C."""
     print(guest.config.read_text(), flush=True)
     print(f"In another terminal: ssh -F {shlex.quote(str(guest.config))} guest", file=sys.stderr)
-    print("The guest is there until Ctrl-C.", file=sys.stderr)
+    print("The guest runs until Ctrl-C.", file=sys.stderr)
     with suppress(KeyboardInterrupt):
         while True:
             signal.pause()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Has all CPUs hit one jprobe at once."""
+"""Makes all CPUs hit one jprobe at once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from harness.cases.catalog import Catalog
 from harness.commands.options import add_cc, add_json, add_kernel, add_variants, prepare, seconds
 from harness.commands.output import Progress, each_then, report_json
 
-# As many as QEMU's virt machine has room for with its default interrupt controller.
+# The most that QEMU's virt machine has with its default interrupt controller.
 CPUS_MAX = 8
 
-SUMMARY = "have all CPUs hit one jprobe at once, and account for every hit"
+SUMMARY = "make all CPUs hit one jprobe at once, and account for every hit"
 EXAMPLE = "jprobe-harness storm --seconds 10 --cpus 4 --variant fixed-128"
 
 
@@ -22,7 +22,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_cc(parser)
     add_variants(parser)
     parser.add_argument(
-        "--seconds", type=seconds, default=10, metavar="S", help="of each variant (default: 10)"
+        "--seconds",
+        type=seconds,
+        default=10,
+        metavar="S",
+        help="time for each variant (default: 10)",
     )
     parser.add_argument(
         "--cpus",
@@ -30,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=range(2, CPUS_MAX + 1),
         default=4,
         metavar="N",
-        help=f"the guest's, 2 to {CPUS_MAX} (default: 4)",
+        help=f"how many CPUs the guest has, 2 to {CPUS_MAX} (default: 4)",
     )
     add_json(parser, "the counts")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Somebody who listens to a guest: one that nobody listens to blocks, and QEMU with it."""
+"""A thread that reads a guest's output, as a guest and its QEMU block without a reader."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.run.session import Session
 
 
 class ConsolePump:
-    """Attends to a guest in a thread of its own, while this one does something else."""
+    """Reads a guest's output in a thread of its own, while the caller does something else."""
 
     def __init__(self, session: Session, attend: Callable[[], object]) -> None:
         self._session = session
@@ -43,9 +43,9 @@ class ConsolePump:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Raises what the guest died of in place of what followed from that."""
+        """Raise the guest's fault in place of an error that followed from it."""
         if isinstance(value, InfrastructureError):
-            # QEMU may be about to end, which explains it.
+            # The error may have come because QEMU is ending, so wait for that.
             self._thread.join(self._session.deadlines.end if self._session.console.dead else 0)
         os.write(self._stopping, b".")
         self._thread.join()

@@ -2,8 +2,8 @@
 """
 Reads a dump of a guest with drgn, without debug information of the kernel.
 
-A stock kernel comes without, so all that is read are the structures of our own
-modules, whose files have theirs.
+A stock kernel has none, so only the structures of our own modules are read, which have
+debug information.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ _ADR_PREL_PG_HI21, _ADD_ABS_LO12_NC, _LDST64_ABS_LO12_NC = 275, 277, 286
 _ADRP_MASK, _ADRP = 0x9F000000, 0x90000000
 _PAGE = 4096
 _NOTE = struct.Struct("<III")
-# A kernel's stack, and CPUs, as arm64's largest configurations have them.
+# The largest stack, and the most CPUs, that arm64 can be configured with.
 _STACK_MAX, _CPUS_MAX = 1 << 18, 4096
 
 
 @dataclass(frozen=True)
 class Cpu:
-    """What the port was at on a CPU."""
+    """The port's state on a CPU."""
 
     number: int
-    # A word of enum jprobe_phase.
+    # The name of a value of enum jprobe_phase.
     phase: str
-    # Bytes that were saved, and the stack from SP at the hit to its top as it is in the
-    # dump; of a CPU that is not idle.
+    # On a CPU that is not idle: how many bytes were saved, and the dump's stack contents from SP
+    # at the hit to the stack's top.
     saved: int = 0
     sp: int = 0
     pc: int = 0
@@ -67,13 +67,13 @@ class Cpu:
 class Crash:
     """A vmcore, opened with drgn's view of the kernel and its modules."""
 
-    # The case that was played last.
+    # The name of the case that was played last; empty if there was none.
     case: str
     cpus: tuple[Cpu, ...]
 
 
 def find(folder: Path) -> int:
-    """The first boot of a run that left a dump; raises ConfigError where none did."""
+    """Return the first boot of a run that left a dump; raises ConfigError if none did."""
     boots = sorted(int(path.name.partition("-")[2]) for path in folder.glob("vmcore-*"))
     if not boots:
         raise ConfigError(
@@ -120,10 +120,10 @@ def _opened(folder: Path, boot: int) -> Program:
 
 def address_ranges(module: Path, sections: Mapping[str, int]) -> list[tuple[int, int]]:
     """
-    Where a module's sections lie, from their addresses: each start, and what follows the end.
+    Return the [start, end) ranges of a module's sections from their addresses.
 
-    Without those for its start and its symbols: their memory is free again, and may be another
-    module's.
+    The sections for initialisation are left out: their memory was freed, and may belong to
+    another module.
     """
     with module.open("rb") as file:
         sizes = {
@@ -143,7 +143,7 @@ def _places(folder: Path, boot: int) -> Any:
 
 
 def _vmcoreinfo(dump: Path, place: str) -> bytes:
-    """The content of the note that /sys/kernel/vmcoreinfo names: physical address and size."""
+    """Return the contents of the note at `place`, the text of /sys/kernel/vmcoreinfo."""
     address, size = (int(word, 16) for word in place.split())
     with dump.open("rb") as file:
         for segment in ELFFile(file).iter_segments("PT_LOAD"):
@@ -204,13 +204,13 @@ def _cpu(program: Program, number: int, state: Object) -> Cpu:
 
 
 def loaded_file(places: Any, name: str) -> Path:
-    """A module's file, with debug information."""
+    """Return the path of a module's file, which has debug information."""
     return Path(places["modules"]) / f"{name}.ko"
 
 
 def _per_cpu_offsets(program: Program, file: Path, sections: Mapping[str, int]) -> Iterator[int]:
     """
-    What the kernel adds to a per-CPU address, CPU by CPU.
+    Yield the kernel's per-CPU offsets, CPU by CPU.
 
     Without debug information nothing says where its table is; but the kernel recorded
     our module, when it resolved the module's own references to it.
@@ -224,7 +224,7 @@ def _per_cpu_offsets(program: Program, file: Path, sections: Mapping[str, int]) 
 
 
 def _references(file: Path, sections: Mapping[str, int]) -> list[tuple[int, int]]:
-    """Where the module's code refers to OFFSETS, and by which type of relocation."""
+    """Return the address and relocation type of each reference to OFFSETS in the module."""
     found = []
     with file.open("rb") as opened_file:
         elf = ELFFile(opened_file)
@@ -232,7 +232,7 @@ def _references(file: Path, sections: Mapping[str, int]) -> list[tuple[int, int]
         assert isinstance(symbols, SymbolTableSection)
         for section in elf.iter_sections():
             name = section.name.removeprefix(".rela")
-            # What initialised the module is gone.
+            # The sections for initialisation have been freed.
             if not isinstance(section, RelocationSection) or ".init" in name:
                 continue
             for one in section.iter_relocations() if name in sections else ():
@@ -242,7 +242,7 @@ def _references(file: Path, sections: Mapping[str, int]) -> list[tuple[int, int]
 
 
 def _resolved(program: Program, references: list[tuple[int, int]]) -> int | None:
-    """The address that code computes: ADRP gives its page, another one the low 12 bits."""
+    """Return the address that code computes with ADRP for the page, and the low 12 bits."""
     page = low = None
     for at, kind in references:
         instruction = program.read_u32(at)
@@ -251,7 +251,7 @@ def _resolved(program: Program, references: list[tuple[int, int]]) -> int | None
             low = immediate
         elif kind == _LDST64_ABS_LO12_NC:
             low = immediate * 8
-        # Where an erratum is worked around, there may be something else.
+        # With the workaround for an erratum, the instruction may be another one.
         elif kind == _ADR_PREL_PG_HI21 and instruction & _ADRP_MASK == _ADRP:
             pages = (instruction >> 5 & 0x7FFFF) << 2 | instruction >> 29 & 3
             signed = pages - (1 << 21) if pages >> 20 else pages
@@ -260,14 +260,14 @@ def _resolved(program: Program, references: list[tuple[int, int]]) -> int | None
 
 
 def damage(case: Case, cpu: Cpu) -> list[tuple[int, list[tuple[int, int]]]]:
-    """The stacked arguments that are not as they were passed: index and byte ranges."""
+    """Return the stacked arguments that are not as passed: each index, and byte ranges."""
     found = []
     for index, (argument, placement) in enumerate(zip(case.arguments, case.layout.placements)):
         if placement.stack is None or placement.by_reference:
             continue
         now = cpu.stack[placement.stack : placement.stack + argument.type.size]
         if len(now) < argument.type.size:
-            # It was passed where no stack is.
+            # The argument would lie above the stack's top.
             continue
         changed = [i for i in sorted(value_bytes(argument.type)) if now[i] != argument.value[i]]
         if changed:

@@ -38,20 +38,20 @@ from harness.vm.stub import LOOPBACK, Door
 
 TARGETS = "probe-targets"
 STATE = "jprobe_ctl"
-# It runs in GDB, and cannot be imported here.
+# This module runs in GDB, and cannot be imported here.
 COMMANDS = Path(qmp.__file__).with_name("jp.py")
-# Sections of a module's that GDB has use for, and that stay.
+# The sections of a module that GDB needs and that stay in memory.
 _SECTIONS = (".text", ".text.unlikely", ".rodata", ".data", ".bss")
 _THIS_MODULE = ".gnu.linkonce.this_module"
-# Functions that every kernel of ours has.
+# Functions that every supported kernel has.
 _KNOWN = ("_stext", "register_kprobe")
-# QEMU's last words when a debugger ends it.
+# QEMU's last output when a debugger ends it.
 _BY_DEBUGGER = "Terminated via GDBstub"
 
 
 class Debugged:
     """
-    A guest whose plays wait for a debugger to let them go.
+    A guest whose plays wait for a debugger to continue them.
 
     The debugger comes through a `door`, or by QEMU's own socket, which is in a folder of this
     user's alone: who can reach it can do all that QEMU's monitor can, and there is no filter.
@@ -82,7 +82,7 @@ class Debugged:
         return ran.output
 
     def _symbols(self, vmlinux: Path | None) -> tuple[Path, int]:
-        """The file of the kernel's own symbols, and how far from there the kernel lies."""
+        """Return a file with the kernel's symbols, and the offset of the kernel from it."""
         kernel = symbols.parse(self._ask("cat /proc/kallsyms"))
         if not kernel:
             raise GdbError("The guest does not report its kernel's symbols.")
@@ -94,9 +94,9 @@ class Debugged:
 
     def stage(self, play: Play) -> Path:
         """
-        Stop the guest with a play on its way; returns the script for gdb -x.
+        Stop the guest and send it a play; return the path of the script for gdb -x.
 
-        The guest goes on when GDB lets it.
+        The guest continues when GDB continues it.
         """
         self._play, self.outcome = play, None
         (self._folder / "play.json").write_text(json.dumps(self._describe(play), indent=1))
@@ -142,7 +142,7 @@ class Debugged:
         return str(self._guest.session.machine.gdb)
 
     def _settings(self, play: Play) -> list[str]:
-        """What GDB has to know before it connects."""
+        """Return the GDB commands to run before it connects."""
         return [
             f"# {play} on {self._guest.kernel.spec}",
             "set confirm off",
@@ -151,7 +151,7 @@ class Debugged:
         ]
 
     def _hit(self, play: Play) -> list[str]:
-        """What it has to know before the guest goes on."""
+        """Return the GDB commands to run before the guest continues."""
         handler = symbol(play.case, "handler")
         return [
             *(self._add_module(name) for name in self._files),
@@ -164,7 +164,7 @@ class Debugged:
         ]
 
     def _cppdbg(self, play: Play, before: Path, after: Path) -> dict[str, Any]:
-        """A configuration for VS Code's C++ debugger."""
+        """Return a launch configuration for VS Code's C++ debugger."""
         return {
             "name": str(play),
             "type": "cppdbg",
@@ -184,8 +184,8 @@ class Debugged:
 
     def _add_module(self, name: str) -> str:
         places = self._places[name]
-        kept = [one for one in self._files[name].sections if one in _SECTIONS and one in places]
-        words = " ".join(f"-s {one} {places[one]:#x}" for one in kept)
+        sections = [one for one in self._files[name].sections if one in _SECTIONS and one in places]
+        words = " ".join(f"-s {one} {places[one]:#x}" for one in sections)
         return f"add-symbol-file {word(self._guest.modules.folder / name)}.ko {words}"
 
     def _attend(self) -> None:
@@ -196,12 +196,12 @@ class Debugged:
                 self.outcome = judge_record(self._play, record, self._guest.modules)
 
     def run_gdb(self, script: Path) -> None:
-        """GDB in the user's terminal, until it ends."""
+        """Run GDB in the user's terminal, until it ends."""
         with ConsolePump(self._guest.session, self._attend):
-            # Ctrl-C is GDB's.
+            # Ctrl-C is for GDB.
             previous = signal.signal(signal.SIGINT, lambda number, frame: None)
             try:
-                # In the user's own environment, as anything that is started in a terminal.
+                # GDB gets the user's own environment, as if it was started in the terminal.
                 subprocess.run(
                     ["setpriv", "--pdeathsig", "KILL", GDB, "--nx", "--quiet", "-x", script]
                 )
@@ -210,9 +210,9 @@ class Debugged:
 
     def wait(self, on_outcome: Callable[[], object]) -> None:
         """
-        For a debugger elsewhere to come and go, and with it the guest, or for Ctrl-C.
+        Wait until a debugger elsewhere has ended the guest, or for Ctrl-C.
 
-        `on_outcome` is called once the play is over, after which the guest stays.
+        `on_outcome` is called once the play is over; the guest runs on after that.
         """
         session, door = self._guest.session, self._door
         sources: list[HasFileno] = [session, *([door] if door else [])]
@@ -228,9 +228,9 @@ class Debugged:
 
     def check(self) -> None:
         """
-        Raise for a play that has no outcome, and for what the guest or QEMU died of.
+        Raise if the guest or QEMU died, or if the play has no outcome.
 
-        That is Stopped where a debugger ended the guest, or was left, or Ctrl-C came.
+        Raises Stopped if a debugger ended the guest or was quit, or after Ctrl-C.
         """
         session = self._guest.session
         if session.ended and _BY_DEBUGGER not in session.machine.output:
@@ -280,10 +280,10 @@ def vmlinux_of(kernel: Bootable) -> Path | None:
 
 def _offset(kernel: list[Symbol], vmlinux: Path, spec: str) -> int:
     """
-    How far the kernel lies from where it was linked to (KASLR).
+    Return how far the kernel is from the address that it was linked to (KASLR).
 
-    Raises ConfigError where the file is not this kernel's: two functions then lie
-    at another distance from each other.
+    Raises ConfigError if the file is of another kernel, in which the distance between two
+    functions differs.
     """
     running = {one.name: one.address for one in kernel if one.name in _KNOWN}
     try:
@@ -297,6 +297,7 @@ def _offset(kernel: list[Symbol], vmlinux: Path, spec: str) -> int:
     offsets = {running[name] - one["st_value"] for name in running for one in linked[name]}
     if len(offsets) != 1:
         raise ConfigError(
-            f"{vmlinux} is not of the kernel that runs, {spec}.", "Give the one of this very build."
+            f"{vmlinux} is not of the kernel that runs, {spec}.",
+            "Give that of the same build.",
         )
     return int(offsets.pop())

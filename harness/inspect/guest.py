@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A guest that stays up and does one thing after another."""
+"""A guest that stays up and executes one command after another."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from harness.vm.running import running
 
 class Guest:
     """
-    Boots on entry and is gone on exit.
+    A guest that boots on entry and ends on exit.
 
     Methods raise KernelDied, KernelHung or TestHung for the kernel's fault, and
     KernelFault for a complaint of the kernel's that no play's outcome has.
@@ -46,9 +46,9 @@ class Guest:
         channel: Channel | None = None,
     ) -> None:
         """
-        `recipes` are folders of images/, `added` a further archive for the initrd.
+        `recipes` are folders of images/, `added` is another archive for the initrd.
 
-        Without a `channel`, the guest's records come the best way that it has.
+        Without a `channel`, the best one that the guest has is used.
         """
         self.kernel = kernel
         self.modules = modules
@@ -68,7 +68,7 @@ class Guest:
                 self.kernel, self.modules, self._recipe, self._channel
             )
             initrd += self._added
-            # Whether it hears more than what is typed on its console.
+            # Whether the guest reads commands from a channel besides its console.
             self.listens = channel is Channel.VIRTIO
             self.logs = Run(self.kernel, self.modules)
             resources.callback(self.logs.finish)
@@ -97,11 +97,11 @@ class Guest:
 
     @property
     def lives(self) -> bool:
-        """Whether it has not yet died or hung."""
+        """Whether it has not died or hung yet."""
         return self._fault is None
 
     def _ask(self, line: str, what: str, seconds: float, hint: str = "") -> Record:
-        """The answer to a line; after a fault that fault again, for ever."""
+        """Send a line and return the answer; after a fault, every call raises that fault again."""
         if self._fault:
             raise self._fault
         self.check_quiet()
@@ -139,10 +139,10 @@ class Guest:
 
     def dump(self) -> Path:
         """
-        Write a dump of it as it is now; jprobe-harness dump reads it.
+        Write a dump of the running guest, for jprobe-harness dump; return its path.
 
-        Raises ConfigError for a kernel of which nobody could read one, DumpError where
-        it cannot be written.
+        Raises ConfigError for a kernel whose dumps cannot be read, DumpError if the dump
+        cannot be written.
         """
         from harness.inspect import postmortem
 
@@ -151,7 +151,7 @@ class Guest:
         return postmortem.write(self.session, self._log)
 
     def result(self, outcomes: Sequence[Outcome], planned: int) -> Result:
-        """What was played here, as a run."""
+        """Return the plays in this guest as the result of a run."""
         return Result(
             spec=self.kernel.spec,
             release=self.kernel.release,
@@ -167,14 +167,14 @@ class Guest:
 
     def run(self, command: str, seconds: float | None = None) -> Ran:
         """
-        Run a command line of the guest's shell (busybox): status and output.
+        Run a command line in the guest's shell (busybox); return its status and output.
 
-        After `seconds`, or those of the deadline of a play, it raises TestHung.
+        Raises TestHung after `seconds`, by default the deadline of a play.
         """
         if "\n" in command:
             raise ValueError("one line at a time")
         limit = self._deadlines.play if seconds is None else seconds
-        hint = "Where it needs longer: run(command, seconds=...)."
+        hint = "If it needs longer: run(command, seconds=...)."
         record = self._ask(f"run {command}", f"'{command}'", limit, hint)
         if not isinstance(record, Ran):
             raise self.session.protocol_fault("The guest answered something else.")
@@ -183,7 +183,7 @@ class Guest:
 
 
 def _named(fault: KernelFault, what: str, seconds: float, hint: str) -> KernelFault:
-    """A fault that says what did not end, and how long that was waited for."""
+    """Return the fault with a sentence that says what did not end within how many seconds."""
     late = f"{what} did not end within {seconds:g} s"
     if isinstance(fault, TestHung):
         return TestHung(f"{late}; the guest still answers.", hint or fault.hint)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A crash dump of a guest: taken through QMP, with what it takes to read it."""
+"""Takes a crash dump of a guest through QMP, and records what is needed to read it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from harness.run.session import Session
 from harness.vm import qmp
 from harness.vm.machine import Config
 
-# After a panic the guest stays as it is, in place of a reboot that would end QEMU.
+# After a panic the guest halts; a reboot would end QEMU.
 STAYS = "panic=0"
-# After these the kernel says no more.
+# The kernel's last output after a panic.
 LAST_WORDS = "---[ end Kernel panic"
 LAST_SECONDS = 5
 DUMP_SECONDS = 120
-# The guest plays all of a plan, and powers off where nobody wants a dump of it.
+# The guest plays a whole plan; {then} powers it off, unless a dump is taken at the end.
 PLAY = (
     "run b=/bin/busybox; $b cat {plan} >/proc/jprobe-cases; $b cat /proc/jprobe-cases >&3; {then}"
 )
@@ -57,8 +57,8 @@ def check(kernel: Bootable) -> None:
     """Raise ConfigError for a kernel of which nobody could read a dump."""
     if not kernel.has("CONFIG_KEXEC_CORE"):
         raise ConfigError(
-            f"The kernel {kernel.spec} was built without CONFIG_KEXEC, so nobody could read a dump"
-            " of it.",
+            f"The kernel {kernel.spec} was built without CONFIG_KEXEC, so a dump of it could not be"
+            " read.",
             "Build a source tree with it: --kconfig FILE",
         )
 
@@ -104,13 +104,13 @@ def write(session: Session, log: BootLog) -> Path:
             raise DumpError(
                 f"The dump cannot be written: {error}.", f"Make room in {file.parent}."
             ) from error
-    # Most of the memory is zero.  A file system that cannot keep holes keeps all of it.
+    # Most of the memory is zero, so make the file sparse if the file system supports it.
     tool.run(["fallocate", "--dig-holes", file])
     return file
 
 
 class Recorder:
-    """Takes a dump of the guest: of one that dies, and with `at_end`, of one that has played."""
+    """Takes a dump of a guest that dies, or with `at_end`, also of one that has played all."""
 
     testifies = False
 
@@ -122,7 +122,7 @@ class Recorder:
         check(kernel)
 
     def prepare(self, config: Config) -> Config:
-        """With a kernel that stays as it is after a panic."""
+        """Have the kernel halt after a panic."""
         return dataclasses.replace(config, append=f"{config.append} {STAYS}".strip())
 
     def records(
@@ -141,7 +141,7 @@ class Recorder:
 
 @dataclass(frozen=True)
 class _Recorded:
-    """One boot of a guest that a dump is taken of."""
+    """One boot of a guest, of which a dump is taken."""
 
     session: Session
     modules: Modules

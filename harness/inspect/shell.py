@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A guest's prompt in the user's terminal."""
+"""A guest's shell in the user's terminal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Render = Callable[[Outcome], Sequence[str]]
 
 
 def tables(catalog: Catalog) -> bytes:
-    """A further archive for the initrd: what jprobe-case lists and looks names up in."""
+    """Return an archive for the initrd with the tables of cases and variants for jprobe-case."""
     variants = [
         f"{printable.line(v.name)}\t{v.policy.rule.value} {v.policy.size}\t{v.saves}"
         for v in catalog.variants.values()
@@ -47,9 +47,9 @@ def _table(name: str, lines: Iterable[str]) -> cpio.Entry:
 
 def play_all(guest: Guest, plays: Sequence[Play], on_played: Callable[[int], None]) -> Result:
     """
-    Play a plan in a guest that stays up, unless the kernel dies or hangs of a play.
+    Play a plan in a guest that stays up, until the kernel dies or hangs.
 
-    Raises one of plan.ENDED with what there is.
+    Raises one of plan.ENDED with the result so far.
     """
     outcomes: list[Outcome] = []
     for play in plays:
@@ -69,7 +69,7 @@ def play_all(guest: Guest, plays: Sequence[Play], on_played: Callable[[int], Non
 
 
 class Host:
-    """The host's side of a guest with a prompt: it hears, and judges what is played there."""
+    """The host's side of a guest with a shell: it judges the plays that are run there."""
 
     def __init__(self, guest: Guest, catalog: Catalog, render: Render) -> None:
         self._guest = guest
@@ -78,13 +78,13 @@ class Host:
         self._render = render
 
     def attend(self) -> None:
-        """Hear what the guest has said."""
+        """Read and answer the guest's records."""
         self._session.look()
         for record in self._session.take():
             self._answer(record)
 
     def resize(self, rows: int, columns: int) -> None:
-        """The window that shows the guest's console has another size."""
+        """Pass the size of the window that shows the guest's console to the guest."""
         if self._guest.listens:
             self._session.send(f"size {rows} {columns}")
 
@@ -109,12 +109,12 @@ class Host:
         try:
             play = self._play(record.line)
         except (HarnessError, KeyError, ValueError):
-            return [f"'{record.line}' is none of the cases."], 2
+            return [f"'{record.line}' is not one of the cases."], 2
         outcome = judge_record(play, record, self._guest.modules)
         return self._render(outcome), 0 if outcome.agrees else 1
 
     def _play(self, line: str) -> Play:
-        """The play that the guest's line stands for."""
+        """Return the play that a guest's line describes."""
         name, rule, size = line.split()
         for variant in self._catalog.variants.values():
             if (variant.policy.rule.value, variant.policy.size) == (rule, int(size)):
@@ -124,11 +124,11 @@ class Host:
 
 
 def interact(guest: Guest, terminal: Terminal, host: Host) -> None:
-    """The guest's console in the user's terminal, until either ends; raises KernelDied."""
+    """Connect the guest's console to the user's terminal until either ends; raises KernelDied."""
     session = guest.session
     session.console.echo = terminal.write
     host.resize(*terminal.size)
-    # The prompt may have come before anybody looked at it.
+    # The prompt may have been printed before it could be shown; this prints another.
     session.console.send("\n")
     poll = select.poll()
     for source in (terminal.fileno(), terminal.resized, session.fileno()):

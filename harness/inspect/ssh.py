@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     import paramiko
 
 RECIPE = "ssh"
-# From the end of a command's output to its status.
+# How long a command's status may take after the end of its output.
 STATUS_SECONDS = 30
 
 
 @dataclass(frozen=True)
 class Reached:
-    """A guest, the connection to it, and the file that leads the user's own ssh there."""
+    """A guest, the connection to it, and a configuration file for the user's own ssh."""
 
     guest: Guest
     ssh: Ssh
@@ -54,7 +54,7 @@ class Reached:
         return self.guest.lives
 
     def check(self) -> None:
-        """Raise SshError where it does not answer, KernelFault for a complaint of the kernel's."""
+        """Raise SshError if it does not answer, KernelFault for a complaint of the kernel's."""
         self.ssh.run(":")
         self.guest.check_quiet()
 
@@ -70,7 +70,7 @@ def reached(
     recipes: tuple[str, ...] = (),
 ) -> Iterator[Reached]:
     """
-    Boot a guest with further `recipes` and connect; all is gone on exit.
+    Boot a guest with further `recipes` and connect; close both on exit.
 
     Raises ConfigError for a kernel that has no network, SshError, and whatever
     Guest raises.
@@ -93,7 +93,7 @@ def reached(
         channel=Channel.VIRTIO,
     )
     with guest:
-        # It came on a line that nobody else can write to, so it is to be trusted.
+        # The key can be trusted: only the guest can write to this channel.
         host_key = guest.session.await_record(guest.session.deadlines.boot)
         if not isinstance(host_key, HostKey):
             raise guest.session.protocol_fault("The guest did not report its host key.")
@@ -110,7 +110,7 @@ def reached(
 
 
 class _OnTerminal:
-    """A stream of the user's terminal, which a guest's bytes are for."""
+    """The user's terminal, with a guest's output filtered for unsafe escape sequences."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -126,7 +126,7 @@ class _OnTerminal:
 
 
 def _output(stream: TextIO) -> BinaryIO | _OnTerminal:
-    """Takes a guest's bytes: as they are, but on a terminal."""
+    """Return a stream for a guest's output, which is filtered only on a terminal."""
     return _OnTerminal(stream.buffer) if stream.isatty() else stream.buffer
 
 
@@ -157,7 +157,7 @@ def stream(channel: paramiko.Channel, source: int | None) -> int:
 
 
 def interact(channel: paramiko.Channel, terminal: Terminal) -> int:
-    """A remote terminal in the user's; the status, or 0 where the user left."""
+    """Connect a remote terminal to the user's; return its status, or 0 if the user left."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     poll = select.poll()
     for source in (channel.fileno(), terminal.fileno(), terminal.resized):

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Plays a plan while GDB looks on, and trusts nothing in the guest.
+Plays a plan while GDB watches, and trusts nothing in the guest.
 
-The probed function's entry is reached first before the handler.  After it, the
-port's engine comes by the entry once more, a native one executes the first
-instruction elsewhere: both come to the second instruction.
+The first stop at the probed function's entry is before the handler.  After the handler,
+the port's engine passes the entry again, while a native one executes the first instruction
+elsewhere; both reach the second instruction.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from harness.vm.machine import Config
 
 MODULE = "probe-targets"
 INSTRUCTION = 4
-# Called at the end of each record.
+# The module calls this function at the end of each record.
 END = "put_end"
-# The guest plays all of a plan and powers off.
+# The guest plays a whole plan and powers off.
 PLAY = (
     "run b=/bin/busybox; $b cat {plan} >/proc/jprobe-cases;"
     " $b cat /proc/jprobe-cases >&3; $b poweroff -f"
@@ -48,9 +48,9 @@ class Witness:
         """Raise ConfigError for a kernel whose probed functions go another way."""
         if kernel.engine is not Engine.PORT:
             raise ConfigError(
-                "The witness stops where the port sends a probed function on its way; a kernel's"
-                " own jprobes single-step it elsewhere.",
-                "Leave --witness to kernels that the port is for.",
+                "The witness stops where the port resumes a probed function; a kernel's own jprobes"
+                " single-step its first instruction elsewhere.",
+                "Use --witness with kernels that need the port.",
             )
 
     def prepare(self, config: Config) -> Config:
@@ -70,7 +70,7 @@ class Witness:
 
 
 class _Sighted:
-    """One boot, with GDB on it."""
+    """One boot under GDB."""
 
     def __init__(self, session: Session, modules: Modules) -> None:
         self._session = session
@@ -104,7 +104,7 @@ class _Sighted:
         return log.gdb() if log else nullcontext()
 
     def _load_addresses(self) -> dict[str, int]:
-        """Where the guest's kernel put the module's sections."""
+        """Return the addresses of the module's sections in the guest, by name."""
         self._session.send(f"run {module_elf.command(MODULE)}")
         ran = self._session.await_record(self._session.deadlines.play)
         if not isinstance(ran, Ran) or ran.status:
@@ -112,17 +112,17 @@ class _Sighted:
         return module_elf.addresses(ran.output)
 
     def _check_module(self, address: int) -> None:
-        """The module's constants must be in the guest's memory at `address`."""
+        """Raise GdbError unless the module's constants are in the guest's memory at `address`."""
         data, relocated = self._module.constants
         found = self._gdb.memory(address, len(data))
         if any(data[i] != found[i] for i in range(len(data)) if i not in relocated):
             raise GdbError(
                 f"The guest's memory at {address:#x} does not hold {MODULE}.",
-                "The guest runs another build of the module, or hides where it is.",
+                "The guest runs another build of the module, or hides its address.",
             )
 
     def _watch(self, case: Case) -> None:
-        """Stop at the entry of a case's probed function, and no longer at another's."""
+        """Move the breakpoints to the entry of this case's probed function."""
         if self._breakpoints:
             self._gdb.delete(self._breakpoints)
         self._entry = self._text + self._module.functions[symbol(case, "target")]
@@ -131,7 +131,7 @@ class _Sighted:
         ]
 
     def _play(self, play: Play, following: Play | None) -> tuple[Record, Sighting | None]:
-        """One play, from a running guest to a running guest."""
+        """Sight one play; the guest runs before and after the call."""
         session = self._session
         try:
             sighting = self._sight(play.case)
@@ -143,7 +143,7 @@ class _Sighted:
             session.wait(0)
             raise
         except GdbError:
-            # The guest's end is the guest's doing, not GDB's.
+            # If the guest ended, that is the error to raise, not GDB's.
             session.wait(session.deadlines.end)
             if session.ended:
                 session.check_end()
@@ -151,7 +151,7 @@ class _Sighted:
         return session.await_record(session.deadlines.play), sighting
 
     def _sight(self, case: Case) -> Sighting | None:
-        """Wait until the play is over; the guest is stopped then."""
+        """Wait until the play is over, and leave the guest stopped; return the sighting or None."""
         before: _Entry | None = None
         sighting = None
         while True:
@@ -167,7 +167,7 @@ class _Sighted:
 
 
 class _Entry:
-    """A probed function's entry before the handler."""
+    """The registers and stack at a probed function's entry, before the handler."""
 
     def __init__(self, gdb: Gdb, case: Case, registers: Mapping[int, int], stack_size: int) -> None:
         self._registers = _general(registers)
@@ -183,7 +183,7 @@ class _Entry:
                 self._copies[index] = at, gdb.memory(at, size)
 
     def sighting(self, gdb: Gdb, registers: Mapping[int, int]) -> Sighting:
-        """With what is there after the handler."""
+        """Return the sighting, with the registers and stack after the handler."""
         return Sighting(
             sp=self._sp,
             fp=self._fp,

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What many plays show together: fuzzed cases, storms, costs, layouts, times."""
+"""Measurements over many plays: fuzzed cases, storms, costs, layouts, times."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-The whole job against a bare boot of the same kernel, in pairs.
+Measures the whole job against a bare boot of the same kernel, in pairs.
 
-Absolute times on a shared machine are noise; the ratio of two runs made one
-right after the other is not.
+Absolute times on a shared machine are noise; the ratio of two runs, one right after
+the other, is not.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class Row:
     name: str
     # Median wall time.
     seconds: float
-    # Median over the pairs of this run's time over the bare boot's.
+    # Median over the pairs of this run's time divided by the bare boot's.
     ratio_to_bare: float
-    # Largest resident set of the harness process; none takes part in a bare boot.
+    # Largest resident set of the harness process; None for a bare boot, which has none.
     peak_mib: float | None
 
 
@@ -68,7 +68,7 @@ def bare(kernel: Bootable) -> float:
 
 
 def repro(kernel_spec: str) -> tuple[float, float]:
-    """All cases and variants, as the command runs them: seconds, own peak in MiB."""
+    """Run all cases and variants by the command; return seconds, and its own peak in MiB."""
     with tempfile.NamedTemporaryFile("r") as peak:
         start = time.perf_counter()
         done = tool.run(
@@ -76,7 +76,7 @@ def repro(kernel_spec: str) -> tuple[float, float]:
                 sys.executable, "-c", _CHILD, peak.name,
                 "repro", "--kernel", kernel_spec, "--json", "/dev/null",
             ],
-            # This program again, in the same environment.
+            # The child is this program, so it inherits the environment.
             environment=os.environ,
             seconds=RUN_SECONDS,
         )  # fmt: skip

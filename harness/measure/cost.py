@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a hit costs under each policy, on a machine that counts instructions."""
+"""Measures what a hit costs under each policy, on a machine that counts instructions."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from harness.run.plan import ended
 from harness.run.session import DEFAULT_DEADLINES
 from harness.vm.machine import DEFAULT_CONFIG
 
-# Enough for a part of an instruction: a tick is 16 of them on QEMU's virt machine.
+# Enough to resolve a fraction of an instruction: on QEMU's virt machine, a tick is 16 of them.
 CALLS = 1000
-# Further tries when our own tools failed.
+# How often the measurement is retried after our own tools failed.
 RETRIES = 1
 
 
@@ -33,17 +33,17 @@ class CostOutcome:
     variant: Variant
     # None if the guest recorded nothing; `reasons` says why.
     cost: CostRecord | None
-    # Why it is not as it must be, in sentences.
+    # Sentences that say what is wrong; empty if nothing is.
     reasons: tuple[str, ...]
 
     @property
     def instructions(self) -> float | None:
-        """What a hit costs; None where the calls were not as they must be."""
+        """How many instructions a hit costs; None if the measurement is not valid."""
         return self.cost.per_hit if self.cost and not self.reasons else None
 
     @property
     def saved(self) -> int:
-        """Bytes copied at the hit, and put back."""
+        """How many bytes were copied at the hit, and put back."""
         found = save(self.variant.policy, self.cost.hit) if self.cost else None
         return found.window if found else 0
 
@@ -74,9 +74,9 @@ class CostResult:
 
 def run(kernel: Bootable, modules: Modules, variants: Sequence[Variant]) -> CostResult:
     """
-    One boot for all variants; only failures of our own tools are retried.
+    Measure all variants in one boot; only failures of our own tools are retried.
 
-    Raises one of plan.ENDED with what there is.
+    Raises one of plan.ENDED with the result so far.
     """
     config = replace(DEFAULT_CONFIG, cpus=1, icount=True)
     setup = Setup(kernel, modules, config, DEFAULT_DEADLINES, Run(kernel, modules))
@@ -153,6 +153,6 @@ def _outcome(variant: Variant, record: CostRecord | Refusal) -> CostOutcome:
         raise InfrastructureError(
             f"{record.instructions} instructions took {record.ticks} ticks of"
             f" {record.frequency} Hz: the guest's counter does not count them.",
-            "QEMU's -icount must be at work.",
+            "QEMU must run with -icount.",
         )
     return CostOutcome(variant, record, judge(variant.policy, record, CALLS))

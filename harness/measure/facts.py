@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where a compiler laid out a call, as it was measured at the hit."""
+"""How a compiler laid out a call, as measured at the hit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.model.policy import Hit
 
 @dataclass(frozen=True)
 class CopyPlace:
-    """A by-reference argument's copy (rule B.4); distances in bytes, of its first one."""
+    """A by-reference argument's copy (rule B.4); distances are of its first byte, in bytes."""
 
     argument: int
     size: int
@@ -20,7 +20,7 @@ class CopyPlace:
     from_fp: int
 
     def within(self, size: int) -> bool:
-        """Whether it lies within so many bytes from SP."""
+        """Return whether the copy lies within `size` bytes from SP."""
         return self.from_sp >= 0 and self.from_sp + self.size <= size
 
 
@@ -29,7 +29,7 @@ class FrameLayout:
     """The frame of a probed function's caller."""
 
     hit: Hit
-    # Bytes of stacked arguments, from SP.
+    # How many bytes of stacked arguments there are, from SP.
     area: int
     copies: tuple[CopyPlace, ...]
 
@@ -38,12 +38,12 @@ class FrameLayout:
         return self.hit.fp - self.hit.sp
 
     def covers(self, copy: CopyPlace) -> bool:
-        """Whether the copy lies between SP and FP."""
+        """Return whether the copy lies between SP and FP."""
         return copy.from_sp >= 0 and copy.from_fp + copy.size <= 0
 
 
 def measured(case: Case, observation: Observation) -> FrameLayout:
-    """The facts of a play; a copy that nobody looked at is left out."""
+    """Return the frame layout of a play; a copy that was not recorded is left out."""
     hit = observation.hit
     addresses = {index: look.at for index, look in observation.arguments.items() if look.at}
     copies = [

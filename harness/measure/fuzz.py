@@ -2,8 +2,8 @@
 """
 Random signatures on one kernel: drawn by seed, played, judged, and shrunk.
 
-The first signatures are compiled, so that a real compiler stands behind their
-placement; the others are carried to the guest as data.
+The first signatures are compiled, so that a real compiler decides their placement; the
+others are sent to the guest as data.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ from harness.modules.build import Modules
 from harness.run import repro
 from harness.run.plan import ENDED, Broken, Interrupted, Outcome, Play, ended
 
-# Plays in one boot: enough that booting is noise, few enough to be kept in memory.
+# Plays in one boot: enough to make the boot's time negligible, few enough for memory.
 BATCH = 2000
-# Signatures that go through a compiler.
+# How many signatures go through a compiler.
 COMPILED = 50
-# Boots spent on making one failure simpler, and candidates in each.
+# How many boots to spend on simplifying a failure, and how many candidates in each.
 SHRINK_ROUNDS = 40
 CANDIDATES = 40
 
 
 @dataclass
 class Campaign:
-    """What came of a fuzz run, as it grows."""
+    """The result of a fuzz run, updated while it runs."""
 
     seed: int
     count: int
     release: str
     compiler: str = ""
     played: int = 0
-    # Of these, through a compiler.
+    # How many of the played signatures were compiled.
     compiled: int = 0
-    # Of those that agree, by class.
+    # How many signatures agree, by class.
     classes: Counter[str] = field(default_factory=Counter)
     failures: list[Outcome] = field(default_factory=list)
     # The kernel's faults and complaints that belong to no single play.
@@ -73,7 +73,7 @@ class Campaign:
 def plays(
     seed: int, indices: Sequence[int], variants: Sequence[Variant], compiled: int
 ) -> list[Play]:
-    """One play for each signature, under a variant that the seed picks."""
+    """Return one play for each signature, under a variant chosen by the seed."""
     made = []
     for index in indices:
         case = draw(seed, index)
@@ -100,7 +100,7 @@ def run(
     Play `count` signatures of `seed`, or those up to the first batch with a failure.
 
     `build` makes modules with the cases compiled in.  Raises one of plan.ENDED with
-    what there is.
+    the result so far.
     """
     campaign = Campaign(seed, count, kernel.release)
     digest = hashlib.sha256()
@@ -119,7 +119,7 @@ def run(
         on_played(campaign.played)
 
     def play(indices: Sequence[int]) -> Interrupted | Broken | None:
-        """One batch, of which what agrees is not kept; what ended it, if anything did."""
+        """Play a batch and keep its failures; return the exception that ended it, if any."""
         chosen = plays(seed, indices, variants, compiled)
         stopped: Interrupted | Broken | None = None
         try:
@@ -145,14 +145,14 @@ def run(
 
 
 def _unproved(error: UnprovedStore, plays: Sequence[Play]) -> Outcome:
-    """A compiler that disagrees with the model, found before anything was played."""
+    """Return a failure for a compiler that disagrees with the model, found before any play."""
     play = next(play for play in plays if play.case.name == error.case)
     return Outcome(play, None, (error.sentence,))
 
 
 def fingerprint(outcome: Outcome) -> str:
     """
-    All that a play showed, the same in every boot.
+    Return everything observed in a play that is the same in every boot.
 
     Addresses count as distances from SP.  What is left out are the bytes that
     hold addresses, the stack's height and what follows from it.
@@ -196,10 +196,10 @@ def shrink(
     on_round: Callable[[int], None] = lambda rounds: None,
 ) -> Outcome:
     """
-    The simplest play found that fails too, however it fails.
+    Return the simplest play found that fails too, for whatever reason.
 
-    Each round plays many simpler cases in one boot and goes on from the first
-    that fails.  A user who will not wait gets the simplest one so far.
+    Each round plays many simpler cases in one boot and continues with the first
+    that fails.  On Ctrl-C, the simplest one so far is returned.
     """
     data = failure.play.image is not None
     original = failure.play.case.name
@@ -207,7 +207,7 @@ def shrink(
         on_round(number)
         chosen: list[Play] = []
         for candidate in itertools.islice(_candidates(failure.play.case), CANDIDATES):
-            # Compiled ones share a module, so each needs names of its own.
+            # Compiled cases share a module, so each needs a name of its own.
             name = original if data else f"{original}-{len(chosen)}"
             case = dataclasses.replace(candidate, name=name)
             chosen.append(_play(failure.play.variant, case, data=data))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How compilers lay out the same calls, from what was measured at the hits."""
+"""How compilers lay out the same calls, from measurements at the hits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.measure.facts import FrameLayout, measured
 from harness.model.case import Case
 from harness.run.plan import Outcome, Result
 
-# Bytes, as the series has it.
+# The MAX_STACK_SIZE of the patch series, in bytes.
 MAX_STACK_SIZE = 128
 
 
@@ -25,7 +25,7 @@ class CallLayout:
 
 
 def frames(result: Result) -> list[CallLayout]:
-    """One for each case that was played; its first play stands for all."""
+    """Return a layout for each case that was played, from its first play."""
     by_case: dict[str, CallLayout] = {}
     for outcome in result.outcomes:
         verdict, case = outcome.verdict, outcome.play.case
@@ -40,7 +40,7 @@ class Copied:
     """How many bytes a variant copied."""
 
     variant: str
-    # Of the hits that it did not skip.
+    # The fewest and the most bytes at the hits that were not skipped.
     least: int
     most: int
     hits: int
@@ -48,7 +48,7 @@ class Copied:
 
 
 def copied(outcomes: Sequence[Outcome]) -> list[Copied]:
-    """By variant, in the order of the plays."""
+    """Return how many bytes each variant copied, in the order of the plays."""
     saved: dict[str, list[int]] = {}
     for outcome in outcomes:
         if outcome.verdict and outcome.verdict.observation.saved is not None:
@@ -65,7 +65,7 @@ def copied(outcomes: Sequence[Outcome]) -> list[Copied]:
 
 
 def findings(frames: Sequence[CallLayout]) -> list[str]:
-    """What the review argued about, in sentences; frames without a valid FP are left out."""
+    """Return sentences on what the review discussed; frames without a valid FP are left out."""
     valid = [frame for frame in frames if frame.case.valid_fp]
     deltas = [frame.facts.fp_minus_sp for frame in valid]
     stacked = [frame for frame in valid if frame.facts.area]

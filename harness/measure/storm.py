@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One jprobe hit on all CPUs at once, under one policy after the other."""
+"""Hits one jprobe on all CPUs at once, under one policy after the other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.run.plan import ended
 from harness.run.session import DEFAULT_DEADLINES
 from harness.vm.machine import DEFAULT_CONFIG
 
-# Further tries when our own tools failed.
+# How often a storm is retried after our own tools failed.
 RETRIES = 1
 
 
@@ -30,7 +30,7 @@ class StormOutcome:
     variant: Variant
     # None if the guest recorded nothing; `reasons` says why.
     storm: Storm | None
-    # Why it is not as it must be, in sentences.
+    # Sentences that say what is wrong; empty if nothing is.
     reasons: tuple[str, ...]
 
 
@@ -41,7 +41,7 @@ class StormResult:
     release: str
     compiler: str
     cpus: int
-    # Of each storm.
+    # How long each storm takes, in seconds.
     seconds: float
     planned: int
     outcomes: tuple[StormOutcome, ...]
@@ -49,7 +49,7 @@ class StormResult:
     harness_errors: tuple[str, ...]
     # Folder with the console logs.
     logs: str
-    # Logs that could not be written, in sentences.
+    # Sentences about logs that could not be written.
     unwritten: tuple[str, ...] = ()
 
     @property
@@ -70,15 +70,15 @@ def run(
     on_outcome: Callable[[StormOutcome], None] = lambda outcome: None,
 ) -> StormResult:
     """
-    A boot and a storm for each variant; only failures of our own tools are retried.
+    Boot and run a storm for each variant; only failures of our own tools are retried.
 
-    Raises one of plan.ENDED with what there is.
+    Raises one of plan.ENDED with the result so far.
     """
     if kernel.engine is not Engine.PORT:
         raise ConfigError(
             "A kernel's own jprobes count what they miss without a lock, so that a storm's"
             " hits cannot be accounted for.",
-            "Give a kernel that the port is for.",
+            "Give a kernel without jprobes of its own.",
         )
     deadlines = replace(DEFAULT_DEADLINES, play=DEFAULT_DEADLINES.play + seconds)
     config = replace(DEFAULT_CONFIG, cpus=cpus)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The regression job: kernels x variants x cases, remembered and compared."""
+"""The regression job: kernels x variants x cases, stored and compared."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which release of a series was the first with a regression."""
+"""Finds the first release of a series that has a regression."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from harness.nightly.compare import Place, Regression, Sort, regressions
 from harness.nightly.night import Report
 from harness.nightly.unit import Done, Unit, UnitEnvironment, UnitKind
 
-# Does a unit, here or elsewhere.
+# Runs a unit, on this machine or another.
 Work = Callable[[Unit], Done]
-# Whether the n-th release has it; None: it cannot be judged.
+# Whether the n-th release has the regression; None if it cannot be judged.
 IsBad = Callable[[int], bool | None]
-# A series' releases that the archive has, the oldest first; none for any other kernel.
+# The releases of a kernel's series in the archive, the oldest first; empty without a series.
 Releases = Callable[[str], list[str]]
 
 
@@ -26,7 +26,7 @@ Releases = Callable[[str], list[str]]
 class Turn:
     """The two releases between which something changed."""
 
-    # None: the oldest that there is has it too.
+    # None if the oldest release is bad too.
     good: int | None
     bad: int
     # Releases between these two that cannot be judged.
@@ -35,10 +35,10 @@ class Turn:
 
 def turn(count: int, is_bad: IsBad, *, good: int | None = None) -> Turn:
     """
-    Where `count` releases, of which the last is bad, go from good to bad.
+    Find where `count` releases, of which the last is bad, turn from good to bad.
 
-    `good` is one that is known to be so.  Each release is asked for at most once, about
-    log2(count) of them where all can be judged.
+    `good` is a release known to be good, if any.  `is_bad` is called at most once for each
+    release, and about log2(count) times if all can be judged.
     """
     bad = count - 1
     unjudged: set[int] = set()
@@ -60,10 +60,10 @@ def turn(count: int, is_bad: IsBad, *, good: int | None = None) -> Turn:
 class Series:
     """Releases of one series, the oldest first; the last is the one that was played."""
 
-    # As the matrix names it, and each release as --kernel takes it.
+    # The spec in the matrix, and the spec of each release.
     spec: str
     specs: Sequence[str]
-    # Of the release that was accepted; None: it is not among them.
+    # The index of the accepted release, or None if it is not in `specs`.
     good: int | None
 
 
@@ -72,15 +72,15 @@ class _Tried:
     """The regressions of one release, and whether all of it could be played."""
 
     signs: frozenset[tuple[Sort, Place]]
-    # All of it could be had and played.
+    # Whether the release could be fetched and all of it was played.
     whole: bool
 
 
 class Search:
     """
-    Tries the releases of a series, each at most once for all regressions.
+    Plays the releases of a series, each at most once for all regressions.
 
-    What was `played` already is not played again.
+    Units that are in `played` are not run again.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Search:
         return turn(len(self._series.specs), is_bad, good=self._series.good)
 
     def _try(self, number: int) -> _Tried:
-        """Play a release, and hold it against what was accepted of the series."""
+        """Play a release, and compare it with the accepted results of the series."""
         spec = self._series.specs[number]
         wanted = [replace(unit, kernel=spec) for unit in self._units]
         played = {done.unit: done for done in self._played}
@@ -126,12 +126,12 @@ class Search:
 
 
 def _sign(regression: Regression) -> tuple[Sort, Place]:
-    """What the same regression of two releases has in common."""
+    """Return what is equal in the same regression of two releases."""
     return regression.sort, regression.place
 
 
 def _kind(regression: Regression) -> UnitKind:
-    """Of the units that it shows in."""
+    """Return the kind of the units that show a regression."""
     if regression.sort is Sort.FUZZ:
         return UnitKind.FUZZ
     place = regression.place
@@ -163,7 +163,7 @@ def _explained(regression: Regression, origins: Mapping[Regression, str]) -> Reg
 def _first_bad(
     report: Report, found: Sequence[Regression], releases: Releases, work: Work
 ) -> dict[Regression, str]:
-    """Where those of one kernel and compiler came in; nothing where there is no series."""
+    """Find where regressions of one kernel and compiler appeared; empty without a series."""
     place = found[0].place
     now = _facts(report.results, place)
     before = _facts(report.accepted or (), place)
@@ -195,7 +195,7 @@ def _facts(results: Sequence[Done], place: Place) -> UnitEnvironment | None:
 
 
 def _same(before: UnitEnvironment, now: UnitEnvironment) -> str:
-    """What else changed, where the kernel did not."""
+    """Return a sentence about what else changed, as the kernel did not."""
     changed = [
         f"{name} {getattr(before, name)} -> {getattr(now, name)}"
         for name in ("version", "build_id", "compiler", "qemu", "harness")
@@ -208,7 +208,7 @@ def sentence(series: Series, found: Turn) -> str:
     """Return a turn in one sentence."""
     name = series.specs[found.bad].removeprefix("debian:")
     if found.good is None:
-        first = f"{name} is the oldest release that the archive has whole, and is bad"
+        first = f"{name}, the oldest release that the archive has whole, is bad"
     else:
         good = series.specs[found.good].removeprefix("debian:")
         first = (

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-What a boot needs of a kernel and its test modules, for a machine that has neither.
+The files of a kernel and its test modules that a boot needs, for a machine without them.
 
-Files travel by the SHA-256 of their content, and are kept by it: what is there is
-never fetched again, whichever kernel, night or process it came for.
+Files are sent and cached under the SHA-256 of their content: a file in the cache is never
+fetched again, whichever kernel, nightly run or process it came for.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.modules.build import Modules
 from harness.nightly.unit import Bundle
 from harness.run.boot import MINIMAL
 
-# Bundles, and files, that a worker keeps; a file is a kernel's image at the most.
+# How many bundles, and how many files, a worker keeps; the largest file is a kernel's image.
 KEPT = 200
 _BLOB = "blob"
 
@@ -67,12 +67,12 @@ def _digest(data: bytes) -> str:
 
 
 def lacks(bundle: Bundle) -> list[str]:
-    """Digests of the files that this machine does not have yet."""
+    """Return the digests of the files that this machine does not have yet."""
     return [digest for digest in bundle.files.values() if not cache.has("blobs", digest)]
 
 
 def keep(digest: str, data: bytes) -> None:
-    """Put a file where unpack() finds it; raises InfrastructureError for a damaged one."""
+    """Store a file for unpack(); raises InfrastructureError if it is damaged."""
     if _digest(data) != digest:
         raise InfrastructureError(
             f"A file was damaged on its way: it is not {digest[:12]}.",

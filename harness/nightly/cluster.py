@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 # Tries of a unit whose worker was lost.
 RETRIES = 2
-# Times that a file may be lost with the worker that held it.
+# How often a unit's files may be lost with the worker that held them.
 LOST = 3
-# Units that are on their way; a scheduler with more workers has none to wait for.
+# How many units are submitted at once, and so the most workers that can be used.
 AT_ONCE = 256
-# For one file; whether any worker still has it is asked so often.
+# How long fetching a file may take, and how often to ask whether a worker still has it.
 FETCH_SECONDS, ASK_SECONDS = 300, 5
-# What decides on a unit's bundles: kernel, compiler, kind and variants.
+# What a unit's bundles depend on: kernel, compiler, kind and variants.
 _Key = tuple[str | UnitKind, ...]
 
 
 class Sender(Executor):
-    """Sends units, and what they are played on, to a scheduler's workers."""
+    """Sends units, and the kernels that they run on, to a scheduler's workers."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -71,7 +71,7 @@ class Sender(Executor):
     def _played(
         self, function: Callable[[Unit], Done], unit: Unit, sources: Mapping[str, Path]
     ) -> Done:
-        """What a worker makes of a unit; raises InfrastructureError."""
+        """Run a unit on a worker; raises InfrastructureError."""
         for _ in range(LOST):
             # The same unit of another nightly run is not the same: nothing is taken from a memory.
             task = self._client.submit(_work, function, unit, pure=False, retries=RETRIES)
@@ -81,11 +81,13 @@ class Sender(Executor):
             except LostFileError as error:
                 self._give(error.digest, sources[error.digest])
             except CancelledError as error:
-                raise InfrastructureError("The scheduler is gone.", "Go on: --resume") from error
-        raise InfrastructureError("The workers lose what they hold.", "Look at their memory.")
+                raise InfrastructureError(
+                    "The scheduler is gone.", "Continue with --resume."
+                ) from error
+        raise InfrastructureError("The workers lose the files they hold.", "Check their memory.")
 
     def _pack(self, unit: Unit) -> list[tuple[Bundle, dict[str, Path]]]:
-        """The bundles of a unit, made once for all that need the same."""
+        """Return the bundles of a unit, made once for all units that need the same."""
         key: _Key = (unit.kernel, unit.compiler, unit.kind, *unit.variants)
         with self._lock:
             packing = self._packing.setdefault(key, threading.Lock())
@@ -96,7 +98,7 @@ class Sender(Executor):
 
     @contextmanager
     def _held(self, sources: Mapping[str, Path]) -> Iterator[None]:
-        """Have some worker hold files, for whichever lacks them, while a unit needs them."""
+        """Keep files on some worker, for those that lack them, while a unit needs them."""
         with self._lock:
             new = [digest for digest in sources if not self._users[digest]]
             self._users.update(sources.keys())
@@ -117,7 +119,7 @@ class Sender(Executor):
 
 
 class LostFileError(Exception):
-    """A worker that held a file is gone."""
+    """The worker that held a file is gone."""
 
     def __init__(self, digest: str) -> None:
         super().__init__(digest)
@@ -129,7 +131,7 @@ def _key(digest: str) -> str:
 
 
 def _work(function: Callable[[Unit], Done], unit: Unit) -> Done:
-    """On a worker: fetch what its machine lacks, and do the unit."""
+    """Fetch the files that this worker's machine lacks, and run the unit."""
     started = time.time()
     try:
         for one in unit.bundles:
@@ -145,14 +147,14 @@ def _work(function: Callable[[Unit], Done], unit: Unit) -> Done:
 
 
 def _is_wanted() -> bool:
-    """Whether the client that asked for the task of this thread still waits for it."""
+    """Return whether the client that submitted this thread's task still waits for it."""
     from distributed import get_worker
 
     try:
         worker = get_worker()
         task = worker.state.tasks.get(worker.get_current_task())
     except ValueError:
-        # Nobody's task.
+        # This thread runs no task.
         return True
     return task is not None and task.state != "cancelled"
 
@@ -179,10 +181,10 @@ def _fetch(digest: str) -> bytes:
 @contextmanager
 def executor(address: str | None, jobs: int) -> Iterator[Executor]:
     """
-    So many units at once on this machine, or what a scheduler's workers make of them.
+    Yield an executor that runs `jobs` units at once here, or one that uses a scheduler.
 
-    Each unit is a process of its own in either case.  Raises ConfigError where
-    Dask is not installed, InfrastructureError where no scheduler answers.
+    Each unit is a process of its own in either case.  Raises ConfigError if Dask is not
+    installed, InfrastructureError if no scheduler answers.
     """
     if address is None:
         with ThreadPoolExecutor(jobs) as threads:
@@ -201,6 +203,6 @@ def executor(address: str | None, jobs: int) -> Iterator[Executor]:
         raise InfrastructureError(
             f"No scheduler answers at {address}: {error}.", "Start one: dask scheduler"
         ) from error
-    # The client ends first, and with it whatever the sender waits for.
+    # Close the client first, so that the sender's threads stop waiting.
     with Sender(client) as sender, client:
         yield sender

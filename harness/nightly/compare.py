@@ -2,8 +2,8 @@
 """
 A nightly run against the accepted one: what is a regression.  Pure.
 
-A verdict that differs, a new complaint of the kernel's, a cell that is gone, and a hit
-that costs more than it may.
+A regression is a verdict that differs, a new complaint of the kernel's, a cell that is gone,
+or a hit that costs more than it may.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Regression:
-    """One thing that is not as it was accepted."""
+    """A difference from the accepted results."""
 
     sort: Sort
     place: Place
-    # In a few words.
+    # The two results in a few words; `was` is empty where there was none.
     was: str
     is_: str
     # Further sentences: the bytes, or the reasons.
@@ -70,7 +70,7 @@ class _Seen:
 
     @property
     def judged(self) -> str:
-        """The same, and whether it was predicted."""
+        """`words`, and whether the results were predicted."""
         words = (f"{c.seen}, {'' if c.agrees else 'not '}as predicted" for c in self.cells)
         return " or ".join(sorted(set(words)))
 
@@ -106,7 +106,7 @@ def _cells(night: Sequence[Done]) -> dict[Place, _Seen]:
 
 
 def _complaints(night: Sequence[Done]) -> dict[tuple[str, str], tuple[Done, Complaint]]:
-    """By kernel and finger print, one of each."""
+    """Return one complaint for each kernel and fingerprint, with its unit."""
     return {
         (done.kernel, complaint.fingerprint): (done, complaint)
         for done in night
@@ -120,8 +120,7 @@ def regressions(
     """
     What of a nightly run is not as in the accepted one; without one, as predicted.
 
-    Kernels that either of them did not try are not compared; a hit may cost `growth` per
-    cent more.
+    Only kernels that both runs have are compared; a hit may cost `growth` percent more.
     """
     found = [*_kernel_errors(night, accepted), *_fuzz(night)]
     if accepted is None:
@@ -177,7 +176,7 @@ def _verdicts(night: Sequence[Done], accepted: Sequence[Done]) -> Iterator[Regre
         elif not seen.signs <= before.signs:
             was, is_ = before.beside(seen), seen.beside(before)
             yield Regression(Sort.VERDICT, place, was, is_, tuple(_details(before, seen)))
-    # A cell that is new is held against its prediction.
+    # A cell that is new is compared with its prediction.
     for place, seen in now.items():
         if not all(cell.agrees for cell in seen.cells):
             reasons = tuple(dict.fromkeys(text for c in seen.cells for text in c.reasons))

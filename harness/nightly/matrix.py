@@ -32,32 +32,32 @@ class Fuzz(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Costs(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What a hit costs under each variant, for each kernel and compiler."""
+    """Measurements of what a hit costs under each variant, for each kernel and compiler."""
 
-    # The percentage by which one may grow.
+    # By how many percent a cost may grow.
     growth: float = 2
 
 
 class File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A matrix as it is written down."""
+    """The contents of a matrix file."""
 
-    # In a sentence.
+    # A sentence that describes the matrix.
     shows: str
-    # As --kernel takes them.
+    # Specs as for --kernel.
     kernels: list[str]
-    # As --cc takes them.
+    # Compilers as for --cc.
     compilers: list[str] = msgspec.field(default_factory=lambda: ["gcc"])
-    # Names or patterns; none: all.
+    # Names or patterns; empty for all.
     variants: list[str] = []
     cases: list[str] = []
-    # Folders as --case-dir takes them; fragments as --kconfig does; variables as --make does.
+    # Folders as for --case-dir, fragments as for --kconfig, and variables as for --make.
     case_dirs: list[str] = []
     kconfig: list[str] = []
     make: list[str] = []
-    # So often each cell is played, each time in a boot of its own.
+    # How often each cell is played, each time in a boot of its own.
     repetitions: int = 1
     fuzz: Fuzz = Fuzz()
-    # None: they are not measured.
+    # None if costs are not measured.
     cost: Costs | None = None
     # Minutes that one kernel may take with one compiler, builds included.
     deadline: float = 60
@@ -79,7 +79,7 @@ class Matrix:
 
 
 def load(path: Path) -> Matrix:
-    """Read a matrix; raises ConfigError for one that nobody could play."""
+    """Read a matrix; raises ConfigError if it cannot be played."""
     file = read(path, File)
     if not file.kernels:
         raise ConfigError(f"{path}: kernels: name at least one.", LIST)
@@ -89,7 +89,7 @@ def load(path: Path) -> Matrix:
         raise ConfigError(f"{path}: cost: growth: give a percentage.")
     if file.deadline <= 0:
         raise ConfigError(f"{path}: deadline: give minutes.")
-    # A misspelt name is known now, not at midnight.
+    # Find misspelt names before the run starts.
     with _of(path):
         checked(file.make)
         catalog = Catalog([Path(folder) for folder in file.case_dirs])
@@ -100,9 +100,9 @@ def load(path: Path) -> Matrix:
 
 def check(path: Path, matrix: Matrix) -> None:
     """
-    Raise ConfigError for a kernel, compiler, patch or fragment of a matrix that is none.
+    Raise ConfigError for a kernel, compiler, patch or fragment that does not exist.
 
-    It names the matrix.  What was checked of a kernel with a compiler is not again.
+    The error names the matrix.  Each pair of a kernel and a compiler is checked once.
     """
     from harness.nightly import unit_runner
 
@@ -114,7 +114,7 @@ def check(path: Path, matrix: Matrix) -> None:
 
 @contextmanager
 def _of(path: Path) -> Iterator[None]:
-    """Have what is refused name the matrix that asks for it."""
+    """Add the matrix's path to any ConfigError."""
     try:
         yield
     except ConfigError as error:

@@ -26,7 +26,7 @@ class Report:
     night: NightlyRun
     planned: tuple[Unit, ...]
     results: Sequence[Done]
-    # None: nothing was accepted yet, so it is held against its predictions.
+    # None if no run was accepted yet; then the predictions are what is compared with.
     baseline: Baseline | None
     accepted: Sequence[Done] | None
     # The percentage by which a hit may cost more.
@@ -36,9 +36,9 @@ class Report:
     @property
     def complete(self) -> bool:
         """
-        Nothing is missing for a reason of ours.
+        Whether nothing is missing through a failure of our own.
 
-        What a kernel's fault keeps from being played is a regression.
+        Cells that were not played through a kernel's fault are regressions.
         """
         done = {one.unit for one in self.results}
         return all(unit.name in done for unit in self.planned) and not any(
@@ -59,7 +59,7 @@ class Report:
 class Step:
     """A nightly run that is at work."""
 
-    # The unit that has just ended; None: it only begins.
+    # The unit that has just ended, or None at the beginning.
     came: Done | None
     planned: int
     # Names of the units that have not ended, in their order.
@@ -122,7 +122,7 @@ def _end(executor: Executor) -> None:
 
 
 def _came(unit: Unit, future: Future[Done]) -> Done:
-    """What came of a unit, be it that whoever was to do it failed."""
+    """Return a unit's result; if running it failed, one with the error."""
     try:
         return future.result()
     except Exception as error:

@@ -2,8 +2,7 @@
 """
 What nightly runs brought, in a database: SQLite, or what else an SQLAlchemy URL names.
 
-A unit's result is stored in one transaction, once: whoever stores it again
-changes nothing.
+A unit's result is stored in one transaction; storing it again changes nothing.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ class NightlyRun:
     name: str
     matrix: str
     shows: str
-    # Seconds since the epoch; no end while it is at work, or was interrupted.
+    # Seconds since the epoch; `ended` is None during the run, and if it was interrupted.
     started: float
     ended: float | None
 
@@ -80,7 +79,7 @@ class Baseline:
     accepted: float
 
 
-# Fields of Done that are a column as they are.
+# Fields of Done that are stored in a column as they are.
 _PLAIN = (
     "kernel", "compiler", "repetition", "planned", "played", "kernel_errors", "harness_errors",
     "retried", "boots", "started", "ended", "logs",
@@ -88,21 +87,20 @@ _PLAIN = (
 
 
 def default_url() -> str:
-    """Where results are kept unless the user says otherwise."""
+    """Return the URL of the default database."""
     return f"sqlite:///{home.state() / 'history.sqlite'}"
 
 
 _HIDDEN = "***"
-# It raises what ends the program while a connection is closed, and would print it, too.
+# It logs exceptions that end the program while a connection is closed, and raises them too.
 logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())
 _URL_HINT = (
-    "Give a URL as SQLAlchemy has it, such as sqlite:///history.sqlite;"
-    " an @ of a password is written %40."
+    "Give an SQLAlchemy URL, such as sqlite:///history.sqlite; write an @ in a password as %40."
 )
 
 
 class Store:
-    """The database; raises InfrastructureError where it does not do what it should."""
+    """The database; methods raise InfrastructureError if it fails."""
 
     def __init__(self, url: str) -> None:
         parsed = _parsed(url)
@@ -170,15 +168,15 @@ class Store:
 
     def add(self, night: NightlyRun, done: Done) -> None:
         """
-        Store what came of a unit, unless it was done before.
+        Store the result of a unit, unless it is stored already.
 
-        It takes the place of an attempt that failed for a reason of ours.
+        It replaces an attempt that failed through our own tools.
         """
         try:
             with self._transaction() as connection:
                 self._add(connection, night, done)
         except IntegrityError:
-            # Somebody else stored it, as when a lost worker was not lost, or the same bytes.
+            # Another process stored the unit (a worker that only seemed lost), or equal looks.
             if done.unit not in self.stored(night):
                 with self._transaction() as connection:
                     self._add(connection, night, done)
@@ -212,8 +210,8 @@ class Store:
             connection.execute(insert(tables.CELLS), [_cell_row(unit, cell) for cell in done.cells])
         for table, found in ((tables.COMPLAINTS, done.complaints), (tables.COSTS, done.costs)):
             if found:
-                brought = [{"unit": unit, **msgspec.to_builtins(one)} for one in found]
-                connection.execute(insert(table), brought)
+                entries = [{"unit": unit, **msgspec.to_builtins(one)} for one in found]
+                connection.execute(insert(table), entries)
 
     def stored(self, night: NightlyRun) -> set[str]:
         """The names of its units that are done; our own failures do not count."""
@@ -265,7 +263,7 @@ class Store:
         """
         Forget all nightly runs but the last so many, and those that were accepted; how many went.
 
-        Their logs go with them, where they are this machine's.
+        Their logs on this machine are removed too.
         """
         newest = select(tables.NIGHTS.c.id).order_by(tables.NIGHTS.c.id.desc()).limit(keep)
         kept = [newest, select(tables.BASELINES.c.night)]
@@ -300,10 +298,10 @@ class Store:
 
 
 def _parsed(url: str) -> URL:
-    """Raises ConfigError, which shows nothing of a URL whose password nobody can find."""
+    """Parse a URL; raises ConfigError without quoting it, as it may contain a password."""
     with contextlib.suppress(SQLAlchemyError, ValueError):
         parsed = make_url(url)
-        # One in a host is of a password, of which the rest would pass for the host.
+        # An @ in the host is part of a password, the rest of which was taken for the host.
         if "@" not in (parsed.host or ""):
             return parsed
     raise ConfigError("The database cannot be used: its URL cannot be read.", _URL_HINT)
@@ -313,7 +311,7 @@ def _engine(url: URL) -> Engine:
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
         if file := engine.url.database:
-            # If it cannot be made, SQLite says so.
+            # If this fails, SQLite reports the error.
             with contextlib.suppress(OSError):
                 Path(file).parent.mkdir(parents=True, exist_ok=True)
 
@@ -342,7 +340,7 @@ def _explaining() -> Iterator[None]:
 
 
 def _shown(url: URL) -> str:
-    """Without its password, and its query, which may hold another."""
+    """Return the URL without its password, and without its query, which may contain another."""
     return url.set(query={}).render_as_string(hide_password=True)
 
 
@@ -350,7 +348,7 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0].rstrip(".")
 
 
-# A NUL, which a console may bring and PostgreSQL's text cannot hold, as JSON writes it.
+# JSON's escape of NUL, which a console may print and PostgreSQL cannot store in text.
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
@@ -364,7 +362,7 @@ def _storable(done: Done) -> Done:
 
 
 class _Look(msgspec.Struct):
-    """What takes much room of a cell."""
+    """The large part of a cell, which is stored once for equal cells."""
 
     looks: dict[str, dict[str, str]] = {}
     picture: Picture | None = None

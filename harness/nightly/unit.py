@@ -2,7 +2,7 @@
 """
 A part of a nightly run's work, and what came of it.
 
-Plain data, so that it travels between processes and machines as JSON.
+These are plain data, to be sent between processes and machines as JSON.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     engine: str
     jprobes: str
     own_policy: Policy | None
-    # NAME=VALUE that make was given.
+    # Variables that make was given, as NAME=VALUE.
     make: list[str] = []
-    # Digests by path.
+    # The digest of each file, by path.
     files: dict[str, str]
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True):
-    """What is done in one process, on one kernel."""
+    """Work that is done in one process, on one kernel."""
 
     kernel: str
     compiler: str
@@ -51,21 +51,21 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     # From 1.
     repetition: int = 1
     variants: list[str]
-    # Of cells; and the folders with the user's own.
+    # The cases to play, and the folders with the user's own cases.
     cases: list[str] = []
     case_dirs: list[str] = []
     # Kconfig fragments of a source tree.
     kconfig: list[str] = []
     # NAME=VALUE for make.
     make: list[str] = []
-    # Of a fuzz run.
+    # The seed and the number of random signatures.
     seed: int = 0
     count: int = 0
-    # Of a cost: the percentage by which a hit may cost more than it did.
+    # By how many percent a hit may cost more than in the accepted run.
     growth: float = 0
-    # The images that it is played on; none: whoever plays it fetches and builds them.
+    # The images that it runs on; if empty, they are fetched and built where it runs.
     bundles: list[Bundle] = []
-    # Seconds that it may take, builds included.
+    # How many seconds it may take, builds included.
     deadline: float
 
     @property
@@ -78,7 +78,7 @@ class UnitEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     """The kernel and the tools that took part in a unit."""
 
     release: str
-    # Of the package or tree.
+    # The version of the package or tree.
     version: str
     # The harness's key of the kernel, and its linker's build ID.
     key: str
@@ -90,9 +90,9 @@ class UnitEnvironment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """The stack at the hit; all numbers are bytes from SP."""
+    """A picture of the stack at the hit; all numbers are bytes from SP."""
 
-    # Start, end and name of what lies there.
+    # Start, end and name of each part.
     parts: list[tuple[int, int, str]]
     # Up to here it was saved; -1 if the handler was skipped, None if it is not known.
     saved: int | None
@@ -120,7 +120,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     classes: dict[str, int] = {}
     agrees: bool
     reasons: list[str]
-    # Byte ranges that are corrupt, by what they are of: see harness/model/expected.py.
+    # Byte ranges that are corrupt, by the names in harness/model/expected.py.
     damage: dict[str, list[list[int]]]
     # Bytes in hexadecimal, by place and moment: before, after, seen, predicted.
     looks: dict[str, dict[str, str]] = {}
@@ -135,12 +135,12 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HitCost(msgspec.Struct, frozen=True, kw_only=True):
-    """What a jprobe adds to a call under a variant."""
+    """The cost that a jprobe adds to a call under a variant."""
 
     variant: str
-    # Per hit.
+    # How many instructions, per hit.
     instructions: float
-    # Bytes.
+    # How many bytes were saved.
     saved: int
 
 
@@ -149,10 +149,10 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str
     title: str
-    # The same for the same complaint of another boot, or kernel.
+    # Equal for the same complaint in another boot or kernel.
     fingerprint: str
     text: str
-    # Of the cell that it came in; empty for none.
+    # The cell during which it came; empty if there was none.
     variant: str = ""
     case: str = ""
 
@@ -170,7 +170,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     cells: list[Cell] = []
     complaints: list[Complaint] = []
     costs: list[HitCost] = []
-    # Cells, signatures or costs that were to be had.
+    # How many cells, signatures or costs were planned.
     planned: int = 0
     played: int = 0
     # The kernel's faults that belong to no cell.
@@ -187,7 +187,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def complete(self) -> bool:
-        """All was played; random signatures end with the first batch that has a failure."""
+        """Whether all was played; random signatures end with the first batch that has a failure."""
         stopped = self.kind is UnitKind.FUZZ and bool(self.cells)
         return (stopped or self.played == self.planned > 0) and not self.harness_errors
 
@@ -210,7 +210,7 @@ def again(failed: Done, done: Done) -> Done:
     """
     Return the results of a unit that was done again, as our own tools had failed.
 
-    What the kernel did in the first attempt stands, whatever it did in the second.
+    The kernel's failures in the first attempt are kept, whatever happened in the second.
     """
     stands = {(cell.variant, cell.case): cell for cell in failed.cells if not cell.agrees}
     cells = {(cell.variant, cell.case): cell for cell in done.cells} | stands

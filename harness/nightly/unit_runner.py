@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Does a unit of work in this process."""
+"""Runs a unit in this process."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def perform(unit: Unit) -> Done:
     return result(unit, started, time.time(), **found)
 
 
-def _as_far_as_it_came(run: Callable[[], T]) -> tuple[T, list[str]]:
-    """What there is of a run, and what the report on it says where our own code ended it."""
+def _until_broken(run: Callable[[], T]) -> tuple[T, list[str]]:
+    """Return a run's result; if a fault of ours ended it, also a sentence about that."""
     try:
         return run(), []
     except Broken as broken:
@@ -76,14 +76,14 @@ def _as_far_as_it_came(run: Callable[[], T]) -> tuple[T, list[str]]:
 
 
 def check(unit: Unit) -> None:
-    """Raise ConfigError for a unit that nobody could do, before any is begun."""
+    """Raise ConfigError for a unit that cannot be run, before any is started."""
     catalog = _catalog(unit)
     variants = catalog.select_variants(unit.variants)
     job.check(unit.kernel, catalog, variants, options=_options(unit))
 
 
 def failed(unit: Unit, error: HarnessError, started: float) -> Done:
-    """What came of a unit that could not be begun."""
+    """Return the result of a unit that could not be started."""
     # A kernel that cannot be built is the kernel's fault.
     whose = "kernel_errors" if error.exit_status is Exit.UNJUDGED else "harness_errors"
     return result(unit, started, time.time(), **{whose: [str(error)]})
@@ -91,9 +91,9 @@ def failed(unit: Unit, error: HarnessError, started: float) -> Done:
 
 def prepared(unit: Unit) -> list[tuple[Bootable, Modules]]:
     """
-    The images that a unit is played on, one for each of job.images().
+    Return the images that a unit runs on, one for each of job.images().
 
-    None for random signatures: they are compiled as they are played.
+    Empty for random signatures, which are compiled while they are played.
     """
     if unit.kind is UnitKind.FUZZ:
         return []
@@ -106,7 +106,7 @@ def prepared(unit: Unit) -> list[tuple[Bootable, Modules]]:
 
 
 def _prepare(unit: Unit) -> job.Prepare:
-    """What brings the images: from bundles, where the unit has them."""
+    """Return the function that prepares the images: from the unit's bundles if it has any."""
     bundles = iter(unit.bundles)
 
     def unpacked(
@@ -142,7 +142,7 @@ def _cells(unit: Unit) -> dict[str, Any]:
         kernels.append(kernel)
         return repro.run(kernel, built, chosen)
 
-    judged, faults = _as_far_as_it_came(
+    judged, faults = _until_broken(
         lambda: job.judge(
             unit.kernel, catalog, plan, run, options=_options(unit), prepare=_prepare(unit)
         )
@@ -166,7 +166,7 @@ def _cells(unit: Unit) -> dict[str, Any]:
 def _fuzz(unit: Unit) -> dict[str, Any]:
     catalog = _catalog(unit)
     kernel = spec.resolve(unit.kernel, catalog, settings.load(), options=_options(unit))
-    campaign, faults = _as_far_as_it_came(
+    campaign, faults = _until_broken(
         lambda: fuzz.run(
             kernel,
             unit.seed,
@@ -177,7 +177,7 @@ def _fuzz(unit: Unit) -> dict[str, Any]:
     )
     return {
         "facts": _facts(kernel, campaign.compiler),
-        # What agrees is nothing to remember.
+        # Signatures that agree are not stored.
         "cells": [_cell(outcome) for outcome in campaign.failures],
         "planned": campaign.count,
         "played": campaign.played,
@@ -195,7 +195,7 @@ def _cost(unit: Unit) -> dict[str, Any]:
     faults: list[str] = []
     for image, carried in job.images(variants, _options(unit), exact=False):
         kernel, built = prepare(unit.kernel, catalog, options=image, report=_quietly)
-        made, ended = _as_far_as_it_came(functools.partial(cost.run, kernel, built, carried))
+        made, ended = _until_broken(functools.partial(cost.run, kernel, built, carried))
         measured.append((kernel, made))
         faults += ended
     outcomes = [outcome for _, result in measured for outcome in result.outcomes]

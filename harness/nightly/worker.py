@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-A process for each unit of work, so that whatever ends one ends nothing else.
+Runs each unit in a process of its own, so that a crash of one ends no other.
 
-As a program, it reads a unit from its standard input and writes what came of it.
+As a program, it reads a unit from standard input and writes its result to standard output.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from harness.nightly.unit import Done, Unit, result
 _RUNNING: set[subprocess.Popen[bytes]] = set()
 _STOPPING = threading.Event()
 
-# Tries after a process that was ended from outside.
+# How often a unit is retried after its process failed.
 RETRIES = 1
 LAST_WORDS = 300
-# Between two looks at whether the unit is still wanted.
+# How often to check whether the unit's result is still wanted.
 LOOK_SECONDS = 1.0
 # Asks that; a cluster's worker has no other way to know that the nightly run was ended.
 WANTED: ContextVar[Callable[[], bool]] = ContextVar("wanted", default=lambda: True)
 
 
 def work(unit: Unit) -> Done:
-    """Do a unit in a process of its own, which ends with this one, or at its deadline."""
+    """Run a unit in a process of its own, which ends with this one, or at its deadline."""
     retried: list[str] = []
     while True:
         done = _try(unit, retried)
@@ -46,16 +46,16 @@ def work(unit: Unit) -> Done:
 
 
 def _try(unit: Unit, retried: list[str]) -> Done | str:
-    """What came of it, or what became of the process."""
+    """Return the unit's result, or a sentence on how its process failed."""
     started = time.time()
-    # This program again, in the same environment; each tool of its gets a stated one.
+    # The child is this program, so it inherits the environment; its tools get a fixed one.
     process = subprocess.Popen(
         # It gets a signal, so that it leaves nothing behind.
         ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", __name__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # Ctrl-C is for who waits for it, and a deadline for all that it started.
+        # Keep Ctrl-C from it, and let a deadline end all processes that it started.
         process_group=0,
     )
     _RUNNING.add(process)
@@ -83,14 +83,14 @@ def _communicate(process: subprocess.Popen[bytes], unit: Unit) -> tuple[bytes, b
         try:
             return process.communicate(data, timeout=min(left, LOOK_SECONDS))
         except subprocess.TimeoutExpired:
-            # It is on its way, and not to be sent again.
+            # The input has been passed to communicate(), which keeps it.
             data = None
             if left <= LOOK_SECONDS or not WANTED.get()():
                 raise
 
 
 def stop() -> None:
-    """End all that are at work in this process, for good."""
+    """End all processes that this one has started, and prevent retries."""
     _STOPPING.set()
     tool.end(list(_RUNNING))
 

@@ -3,9 +3,9 @@
 The pytest plugin: `pytest --kernel=SPEC [--variant=V] [--case=C]`.
 
 Without a path on the command line there is one item for each kernel x variant
-x case, played in one boot a kernel, and whatever the ini file's testpaths name.
-With a path, those tests run.  Tests find the fixtures `kernel`, `guest`, `ssh`,
-`variant` and `case`.  Nothing is done where neither options nor fixtures are used.
+x case, with one boot for each kernel, besides the tests that the ini file's testpaths
+name.  With a path, the tests of that path run.  Tests can use the fixtures `kernel`,
+`guest`, `ssh`, `variant` and `case`.  Without options or fixtures the plugin does nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="Checked")
 
-# Options on the command line that have the name of one of ours, and are somebody else's.
+# Our options' short names that were given, but are options of another plugin or a conftest.py.
 _FOREIGN = pytest.StashKey[list[str]]()
 
 
@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> Generator[None, object, object]:
-    """Take the short names that are typed and that no plugin or conftest.py has."""
+    """Add the short names that were given and that no plugin or conftest.py has."""
     typed = options.typed(args)
     options.forget_values(typed, early_config, args)
     result = yield
@@ -52,14 +52,14 @@ def pytest_load_initial_conftests(
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     return [
-        f"jprobe-harness: --{name} is another plugin's here, or a conftest.py's; the harness's is"
+        f"jprobe-harness: --{name} is an option of another plugin or a conftest.py here; use"
         f" --jprobe-{name}"
         for name in config.stash.get(_FOREIGN, [])
     ]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have items where the command line names some, or --kernel and no path."""
+    """Create items if the command line has IDs of them, or has --kernel and no path."""
     ids = [argument for argument in config.args if options.is_id(argument)]
     if not ids and not options.is_given(config):
         return
@@ -71,7 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
     with as_usage_error():
         chosen = cells(matrix, ids)
     if ids:
-        # pytest would look for files of that name.
+        # pytest would look for files with these names.
         config.args = [argument for argument in config.args if argument not in ids]
     elif not chosen or config.args_source is pytest.Config.ArgsSource.ARGS:
         return
@@ -81,9 +81,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _is_ours(metafunc: pytest.Metafunc, name: str) -> bool:
-    """The test means our fixture, and no parameter or fixture of its own."""
-    # pytest has no public way to ask which names have got their parameters, nor which
-    # fixture a name stands for.
+    """Whether `name` is our fixture in the test, not a parameter or fixture of its own."""
+    # pytest has no public function for the names that are parametrized already, nor for the
+    # fixture that a name refers to.
     if any(name in call.params for call in metafunc._calls):
         return False
     definitions = metafunc.definition._fixtureinfo.name2fixturedefs.get(name, ())
@@ -115,21 +115,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def variant(request: pytest.FixtureRequest) -> Variant:
-    """Each variant that --variant selects, or each there is."""
+    """Each variant that --variant selects; all of them without --variant."""
     chosen: Variant = request.param
     return chosen
 
 
 @pytest.fixture
 def case(request: pytest.FixtureRequest) -> Case:
-    """Each case that --case selects, or each there is."""
+    """Each case that --case selects; all of them without --case."""
     chosen: Case = request.param
     return chosen
 
 
 @pytest.fixture(scope="session")
 def kernel(request: pytest.FixtureRequest) -> Kernel:
-    """The kernel under test, fetched if need be; --kernel, or the default one."""
+    """The kernel under test, fetched if need be: that of --kernel, or the default one."""
     from harness import settings
     from harness.kernel import spec
     from harness.plugin.errors import as_failure

@@ -24,7 +24,7 @@ Cell = tuple[str, Play]
 
 
 def _named(text: str, matrix: Matrix) -> Iterator[Cell]:
-    """The cells that an item's ID stands for; raises ConfigError for what there is not."""
+    """Yield the cells that an item's ID names; raises ConfigError if there are none."""
     words = text.partition("::")[2].rsplit("::", 2)
     if len(words) != 3:
         raise ConfigError(
@@ -51,23 +51,23 @@ def cells(matrix: Matrix, ids: Sequence[str]) -> list[Cell]:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What became of one item."""
+    """The outcome of one item's play."""
 
     result: Result | HarnessError | None
-    # None: it was not played.
+    # None if it was not played.
     outcome: Outcome | None
-    # Of the harness itself, which kept it from being played.
+    # The error in the harness itself because of which it was not played.
     fault: BaseException | None = None
 
 
 class Items:
-    """The items of a session, and what became of them."""
+    """The items of a session, and how their plays ended."""
 
     def __init__(self, matrix: Matrix, cells: Sequence[Cell]) -> None:
         self._matrix = matrix
         self.cells = cells
         self._answers: dict[VerdictItem, _Answer] = {}
-        # Kernels that were played on, by spec.
+        # The specs of the kernels that have had their first boot.
         self._played: set[str] = set()
 
     @pytest.hookimpl(tryfirst=True)
@@ -77,18 +77,18 @@ class Items:
         collector = _Collector.from_parent(session, name=PARENT, nodeid=PARENT, items=self)
         collected = collector.collect()
         items += collected
-        # The terminal counts what is reported.
+        # The terminal reporter counts items from collection reports.
         report = pytest.CollectReport(collector.nodeid, "passed", None, [*collected])
         config.hook.pytest_collectreport(report=report)
 
     def take(self, item: VerdictItem) -> _Answer:
-        """What became of it; an item that runs once more is played once more."""
+        """Return how the item's play ended; an item that runs again is played again."""
         if item not in self._answers:
             self._play(item.kernel, self._due(item))
         return self._answers.pop(item)
 
     def _due(self, item: VerdictItem) -> list[VerdictItem]:
-        """What to play in one boot: all on that kernel at first, later one alone."""
+        """Return the items to play in this boot: all of the kernel at first, later only `item`."""
         if item.kernel in self._played:
             return [item]
         self._played.add(item.kernel)
@@ -122,11 +122,11 @@ class Items:
 
 
 class VerdictFailed(Exception):
-    """A play that did not come out as predicted."""
+    """A play that did not end as predicted."""
 
 
 class VerdictItem(pytest.Item):
-    """One kernel x variant x case."""
+    """An item for one kernel x variant x case."""
 
     def __init__(self, *, kernel: str, play: Play, items: Items, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -135,7 +135,7 @@ class VerdictItem(pytest.Item):
         self._items = items
 
     def setup(self) -> None:
-        """Play it; a fault of the harness is an error, as a fixture's is, and no failure."""
+        """Run the play; an error in the harness is reported as an error, not as a failure."""
         self._answer = self._items.take(self)
         if self._answer.fault and self._answer.outcome is None:
             raise self._answer.fault
@@ -147,7 +147,7 @@ class VerdictItem(pytest.Item):
         if isinstance(result, HarnessError):
             raise VerdictFailed(str(result))
         if result.kernel_errors:
-            # It belongs to no single play, so it leaves none of them green.
+            # It belongs to no single play, so none of them passes.
             text = "\n".join(result.kernel_errors)
             raise VerdictFailed(f"{text}\n{see(result.logs)}")
         if outcome is None:

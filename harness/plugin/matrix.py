@@ -24,7 +24,7 @@ from harness.toolchain.make import checked
 
 
 class Matrix:
-    """What the options select."""
+    """The kernels, variants and cases that the options select."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -39,7 +39,7 @@ class Matrix:
         self.cases()
 
     def check_kernels(self, kernels: Sequence[str]) -> None:
-        """Raise ConfigError for a spec that names none."""
+        """Raise ConfigError for a spec that names no kernel."""
         for kernel in kernels:
             spec.check(kernel, self.catalog, settings.load(), options=self.options)
 
@@ -73,7 +73,7 @@ class Matrix:
         return self.catalog.select_cases(self._option("case"))
 
     def modules(self, kernel: Kernel) -> Modules:
-        """With every case, so that the choice of cases does not lead to another build."""
+        """Build modules with every case, so that another choice of cases needs no new build."""
         cases = list(self.catalog.cases.values())
         return modules.build(kernel, cases, compiler=self.options.compiler)
 

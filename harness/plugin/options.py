@@ -10,27 +10,27 @@ from typing import Any
 
 import pytest
 
-# Of all verdict items; what their IDs begin with.
+# The parent node of all verdict items: their IDs begin with it.
 PARENT = "jprobe"
 
-# --NAME, and --jprobe-NAME whoever else has the other.
+# Each is --jprobe-NAME, and --NAME too unless another plugin or a conftest.py has that option.
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "kernel": {"action": "append", "default": [], "metavar": "SPEC",
                "help": "play on this kernel; repeatable"},
     "variant": {"action": "append", "default": [], "metavar": "NAME",
-                "help": "a stack policy or a pattern; repeatable"},
+                "help": "a stack policy, or a pattern of names; repeatable"},
     "case": {"action": "append", "default": [], "metavar": "NAME",
-             "help": "a case or a pattern; repeatable"},
+             "help": "a case, or a pattern of names; repeatable"},
     "case-dir": {"action": "append", "default": [], "type": Path, "metavar": "DIR",
                  "help": "further cases, variants and kernels; repeatable"},
     "cc": {"default": "gcc", "metavar": "COMPILER",
-           "help": "what compiles the test modules, and a source tree"},
+           "help": "the compiler of the test modules, and of a source tree"},
     "modules-build": {"type": Path, "metavar": "DIR",
-                      "help": "where modules for a kernel image are built"},
+                      "help": "the tree to build modules for a kernel image against"},
     "kconfig": {"action": "append", "default": [], "type": Path, "metavar": "FILE",
                 "help": "a Kconfig fragment for a source tree; repeatable"},
     "defconfig": {"default": "", "metavar": "NAME",
-                  "help": "what a source tree's configuration starts from"},
+                  "help": "the defconfig that a source tree's configuration starts from"},
     "memory": {"type": int, "metavar": "MIB", "help": "the guest's memory"},
     "boot-deadline": {"type": float, "metavar": "SECONDS",
                       "help": "how long the guest may take to boot"},

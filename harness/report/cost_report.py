@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What hits cost, for people and as JSON."""
+"""Reports what hits cost, for people and as JSON."""
 
 from __future__ import annotations
 

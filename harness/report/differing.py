@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is not as predicted, the same together and the worst first.  Pure."""
+"""Groups plays that are not as predicted, the worst first; no I/O."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from harness.run.plan import Outcome
 
 T = TypeVar("T")
 
-# What tells sentences of one kind apart: numbers, bytes, and a type in brackets.
+# The parts in which sentences of one kind differ: numbers, bytes, and a type in brackets.
 _NUMBERS = r"(?:0x)?\b[\da-f]*\d[\da-f]*\b"
 _LOOKED_AT = 2000
 _DETAIL = re.compile(rf"{_NUMBERS}(?:(?:-|, ){_NUMBERS})*|\([^)]*\)")
 
 
 def kind(sentence: str) -> str:
-    """The same for sentences that differ in numbers alone."""
-    # What follows in a longer one is the guest's, and _DETAIL is not for that much.
+    """Return a key that is the same for sentences that differ only in numbers."""
+    # A longer sentence quotes the guest, and would take _DETAIL too long.
     return _DETAIL.sub("#", sentence[:_LOOKED_AT])
 
 
 def sorted_groups(
     items: Iterable[T], key: Callable[[T], Hashable], rank: Callable[[T], int]
 ) -> list[list[T]]:
-    """Items with the same key together; by the least rank, then the largest group first."""
+    """Return items grouped by key, ordered by lowest rank, then the largest group first."""
     found: dict[Hashable, list[T]] = {}
     for item in sorted(items, key=rank):
         found.setdefault(key(item), []).append(item)
@@ -36,7 +36,7 @@ def sorted_groups(
 
 @dataclass(frozen=True)
 class Group:
-    """Plays of one variant that differ for the same reasons; one at least."""
+    """One or more plays of a variant that differ for the same reasons."""
 
     outcomes: Sequence[Outcome]
 
@@ -50,7 +50,7 @@ def _reasons(outcome: Outcome) -> tuple[str, ...]:
 
 
 def _rank(outcome: Outcome) -> int:
-    """0 where the kernel died or complained, 1 for corruption that nobody predicted."""
+    """Return 0 if the kernel died or complained, 1 for corruption not predicted, else 2."""
     verdict = outcome.verdict
     if verdict is None or outcome.splats:
         return 0

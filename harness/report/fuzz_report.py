@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What came of a fuzz run, for people and as JSON."""
+"""Reports on a fuzz run, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def document(campaign: Campaign) -> dict[str, Any]:
 def print_campaign(
     campaign: Campaign, shrunk: Outcome | None, command: str, everything: bool = False
 ) -> None:
-    """The failures, the simplest one with the command that plays it, and one sentence."""
+    """Print the failures, the simplest one with the command that plays it, and a summary."""
     out = console()
     print_differing(campaign.failures, everything)
     for error in summaries.few(campaign.errors):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Several kernels in one table, and where they differ from each other."""
+"""Reports on several kernels in one table, and where they differ from each other."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ SCHEMA = 2
 
 @dataclass(frozen=True)
 class Difference:
-    """Cases that a variant leaves corrupt in another way on some kernels than on others."""
+    """Cases in which a variant's corruption has different classes on different kernels."""
 
     variant: str
-    # By class of corruption: the kernels, as the user named them.
+    # The specs of the kernels, by class of corruption.
     classes: dict[str, list[str]]
     cases: list[str]
 
 
 def differences(results: Sequence[Result]) -> list[Difference]:
-    """Alike ones together, by variant in the plan's order."""
+    """Return the differences, equal ones merged, by variant in the plan's order."""
     cells: dict[tuple[str, str], dict[str, list[str]]] = {}
     for result in results:
         for outcome in result.outcomes:
@@ -60,7 +60,7 @@ def _row(result: Result, variants: Sequence[str]) -> Iterator[Text]:
 
 
 def print_comparison(comparison: Comparison, everything: bool = False) -> None:
-    """Kernels down, variants across; then what differs, and what went wrong."""
+    """Print a table of kernels and variants; then what differs, and what went wrong."""
     out = terminal.console()
     names = (o.play.variant.name for result in comparison.results for o in result.outcomes)
     variants = list(dict.fromkeys(names))
@@ -108,7 +108,7 @@ def _classes(difference: Difference) -> str:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """Each run as repro has it for one kernel, and what differs between them."""
+    """Return each run as in the JSON for one kernel, and where the kernels differ."""
     return {
         "schema": SCHEMA,
         "runs": [json_report.document(result) for result in comparison.results],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How compilers lay out the same calls, side by side, for people and as JSON."""
+"""Reports how compilers lay out the same calls, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _copied(row: Copied | None) -> str:
 
 
 def print_layouts(results: Mapping[str, Result]) -> None:
-    """The frames and what was copied, then what follows, each by compiler."""
+    """Print the frames and the bytes copied, then findings, each by compiler."""
     by_compiler = {
         name: {frame.case.name: frame for frame in frames(result)}
         for name, result in results.items()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a patch changes: each cell with it beside the same one without."""
+"""Reports what a patch changes: each cell with and without it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Effect(enum.Enum):
 
 @dataclass(frozen=True)
 class Change:
-    """One cell before and after; None where it was not played."""
+    """A cell before and after the patch; None if it was not played."""
 
     variant: str
     case: str
@@ -44,7 +44,7 @@ def _effect(before: Outcome | None, after: Outcome | None) -> Effect:
     one, other = before.damage, after.damage
     signs = set()
     for damage in {*one, *other}:
-        # What has no bytes, such as a handler that was skipped, is there or not.
+        # Damage without bytes, such as a skipped handler, either occurs or does not.
         less = (damage in one, one.get(damage, 0))
         more = (damage in other, other.get(damage, 0))
         signs.add((more > less) - (more < less))
@@ -67,7 +67,7 @@ def changes(before: Result, after: Result) -> list[Change]:
 
 
 def exit_status(comparison: Comparison) -> Exit:
-    """A patch that makes something worse is no good, though all was as predicted."""
+    """Return DIFFERS also if all is as predicted but the patch makes something worse."""
     if comparison.exit_status is Exit.AGREES and any(
         change.effect in (Effect.WORSE, Effect.OTHER) for change in changes(*comparison.results)
     ):
@@ -97,7 +97,7 @@ def _rows(found: list[Change]) -> Iterator[tuple[str | Text, ...]]:
 
 
 def print_patch(comparison: Comparison, everything: bool = False) -> None:
-    """The table of both, then what is wrong with either run."""
+    """Print a table of both runs, then what is wrong with either."""
     if len(comparison.results) < 2:
         kernels_report.print_comparison(comparison, everything)
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The caller's stack at the hit, as a picture: what each policy saves and leaves corrupt."""
+"""Draws the caller's stack at the hit: what each policy saves and leaves corrupt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.model.case import Case
 from harness.model.policy import Hit, Variant
 from harness.model.predict import MeasuredFrame, predict
 
-# In pixels.
+# Sizes in pixels.
 COLUMN, BAR, MARGIN, HEAD, FOOT = 150, 96, 90, 44, 40
 HEIGHT, WORD_MAX = 420, 18
 
@@ -32,9 +32,9 @@ _HATCH = (
 
 def svg(case: Case, variants: Sequence[Variant], hit: Hit, places: MeasuredFrame) -> str:
     """
-    One column for each variant, SP at the bottom.
+    Return an SVG with one column for each variant, and SP at the bottom.
 
-    A frame shows what is saved and put back, a hatch what stays corrupt.
+    A frame marks what is saved and put back, hatching what stays corrupt.
     """
     found = sorted(parts(case, hit, places), key=lambda part: part.start)
     extent = max([part.end for part in found], default=WORD) + WORD

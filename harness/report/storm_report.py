@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What came of storms, for people and as JSON."""
+"""Reports on storms, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _cells(storm: Storm | None) -> list[str]:
 
 
 def print_storms(result: StormResult) -> None:
-    """The table, what differs, and the run in one sentence."""
+    """Print the table, what differs, and a summary."""
     out = console()
     print_rows(
         f"{result.release}: one jprobe on {result.cpus} CPUs at once",

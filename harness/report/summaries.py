@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Words and numbers that all reports share."""
+"""Phrases and numbers that several reports use."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ ALL = "--json has all"
 
 
 def few(sentences: Sequence[str]) -> Iterator[str]:
-    """The first of them, and how many more there are."""
+    """Yield the first sentences, and one that says how many more there are."""
     yield from sentences[:SENTENCES]
     if (more := len(sentences) - SENTENCES) > 0:
         yield f"and {more:,} more; {ALL}"
 
 
 def short(text: str) -> str:
-    """The begin of a text that nobody would read to its end, and how much more there is."""
+    """Return the beginning of a long text, and how much more there is."""
     more = len(text) - CHARACTERS
     return text if more <= 0 else f"{text[:CHARACTERS]} ... and {more:,} more characters; {ALL}"
 
@@ -50,18 +50,18 @@ def cell(outcome: Outcome) -> str:
 
 
 def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
-    """How many of the cells that agree are of each class."""
+    """Return how many of the cells that agree have each class, the most frequent first."""
     labels = Counter(label(outcome) for outcome in outcomes if outcome.agrees)
     return dict(sorted(labels.items(), key=lambda item: (-item[1], item[0])))
 
 
 def span(least: int, most: int) -> str:
-    """The fewest and the most of something."""
+    """Return a range as text, or one number if both ends are equal."""
     return str(most) if least == most else f"{least} to {most}"
 
 
 def frame_row(facts: FrameLayout) -> dict[str, Any]:
-    """The caller's frame at a hit, for JSON."""
+    """Return the caller's frame at a hit for JSON."""
     hit = facts.hit
     return {
         "stack": {
@@ -78,7 +78,7 @@ def frame_row(facts: FrameLayout) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Price:
-    """What putting the stack back costs under one variant."""
+    """The legitimate writes that are undone by putting the stack back under one variant."""
 
     variant: str
     # Bytes put back at a hit: the fewest and the most of all plays.
@@ -90,7 +90,7 @@ class Price:
 
 
 def prices(outcomes: Sequence[Outcome]) -> list[Price]:
-    """By variant; empty where no play had a write that could be undone."""
+    """Return the price of each variant; empty if no play had a write that could be undone."""
     by_variant: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         by_variant.setdefault(outcome.play.variant.name, []).append(outcome)
@@ -121,7 +121,7 @@ def private_copies(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def run_complaints(result: Result) -> list[str]:
-    """What is wrong with the run as a whole."""
+    """Return sentences about what is wrong with the run as a whole."""
     missing = result.planned - len(result.outcomes)
     return [*result.errors, *([f"{missing} plays were not reached"] if missing else [])]
 
@@ -143,13 +143,13 @@ def summary(result: Result) -> str:
 
 
 def classes(numbers: Mapping[str, int]) -> str:
-    """How many there are of each class, in brackets behind their sum."""
+    """Return the number of each class in brackets, to follow their sum, or ""."""
     listed = ", ".join(f"{count} {name}" for name, count in numbers.items())
     return f" ({listed})" if listed else ""
 
 
 def prediction_row(case: Case, variant: Variant, prediction: Prediction) -> dict[str, Any]:
-    """A prediction, for JSON and for a table."""
+    """Return a prediction for JSON; `text` is for a table."""
     arguments: list[dict[str, Any]] = [
         {
             "index": index,

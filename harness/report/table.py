@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Lays tables out so that each cell can be told from its neighbours at every width.
+Lays out tables that are readable at every width.
 
-Nothing is left out: lines are folded between words, and where the columns do not
-fit, each row becomes a paragraph that names them.
+Nothing is left out: lines are folded between words, and if the columns do not fit, each
+row becomes a paragraph that names them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from rich.text import Text
 
 HEAD = "bold"
 GAP = 2
-# Characters of a word that is never broken; a path may be longer.
+# Words of up to this many characters are never broken; a path may be longer.
 WORD = 32
-# Where the further lines of a name, and of a paragraph, begin.
+# The indentation of a name's further lines, of a field, and of a field's further lines.
 NAME_HANG, FIELD, FIELD_HANG = 1, 2, 4
 
-# A sign stays with the word that it stands before.
+# A sign is not separated from the word after it.
 _WORD = re.compile(r"(?:[^\w\s] )?\S+")
 _HYPHENED = re.compile(r"[^-]*-+(?=[^-])|.+")
 
@@ -34,17 +34,16 @@ def lay_out(
     alike: bool = False,
 ) -> list[Text]:
     """
-    The lines of a table for a terminal of that width; None: they are never folded.
+    Return the lines of a table for a terminal `columns` wide; with None, none is folded.
 
-    An empty name in the header means that the column needs none.  `alike` says that
-    all columns but the first hold the same sort of thing, so that a paragraph may
-    name those together that are equal.
+    A column may have an empty name in the header.  `alike` means that all columns but
+    the first contain the same sort of thing, so that a paragraph may merge equal ones.
     """
     head = [Text(name, HEAD) for name in header]
     table = [head, *rows] if any(header) else list(rows)
     widths = [max((row[i].cell_len for row in table), default=0) for i in range(len(header))]
     if columns is None:
-        # A reader such as grep is not to see the blanks that a long text leaves.
+        # Do not pad columns to the width of a long text: a program such as grep may read this.
         return [_line(row, [width if width <= WORD else 0 for width in widths]) for row in table]
     if _total(widths) <= columns:
         return [_line(row, widths) for row in table]
@@ -60,10 +59,10 @@ def folded(
     text: Text, width: int, *, name: bool = False, first: int = 0, hang: int = 0
 ) -> Iterator[Text]:
     """
-    Lines of at most that width, broken between words.
+    Yield lines of at most `width` columns, broken between words.
 
-    The first and the others begin so far from the left; a `name` may be broken after
-    a hyphen.
+    `first` and `hang` are the indentation of the first line and of the others; a `name`
+    may be broken after a hyphen.
     """
     plain, indent = text.plain, first
     if cell_len(plain) + indent <= width:
@@ -89,12 +88,12 @@ def _total(widths: Sequence[int]) -> int:
 
 
 def _are_names(index: int, table: Sequence[Sequence[Text]]) -> list[bool]:
-    """Of a column's cells, which are names: those of the first, and the header's."""
+    """Return which cells of a column are names: all of the first column, and the header."""
     return [index == 0 or row == 0 for row in range(len(table))]
 
 
 def _widened(least: Sequence[int], natural: Sequence[int], columns: int) -> list[int]:
-    """What is left over goes to the names, then to the others by what they would take."""
+    """Give spare width to the names first, then to the other columns in proportion."""
     widths = list(least)
     widths[0] += min(natural[0] - least[0], columns - _total(widths))
     spare = columns - _total(widths)
@@ -105,7 +104,7 @@ def _widened(least: Sequence[int], natural: Sequence[int], columns: int) -> list
 
 
 def _pieces(text: str, name: bool) -> list[tuple[int, int]]:
-    """Where its unbreakable parts start and end; a name may be broken after a hyphen."""
+    """Return start and end of the unbreakable parts; a name may be broken after a hyphen."""
     found = []
     for word in _WORD.finditer(text):
         parts = _HYPHENED.finditer(word[0]) if name else [re.match(".*", word[0])]
@@ -114,7 +113,7 @@ def _pieces(text: str, name: bool) -> list[tuple[int, int]]:
 
 
 def _least(text: Text, name: bool) -> int:
-    """The width below which something that must not be broken would be."""
+    """Return the least width at which no unbreakable part has to be broken."""
     pieces = _pieces(text.plain, name)
     hang = NAME_HANG if name and len(pieces) > 1 else 0
     sizes = (min(WORD, cell_len(text.plain[start:end])) for start, end in pieces)
@@ -122,7 +121,7 @@ def _least(text: Text, name: bool) -> int:
 
 
 def _fitting(word: str, width: int) -> int:
-    """So many of its characters stand in that width; one always does."""
+    """Return how many of the text's characters fit in a width, but at least one."""
     return next((n for n in range(len(word), 1, -1) if cell_len(word[:n]) <= width), 1)
 
 
@@ -149,7 +148,7 @@ def _line(cells: Sequence[Text], widths: Sequence[int]) -> Text:
 def _turned(
     header: Sequence[str], rows: Sequence[Sequence[Text]], columns: int, alike: bool
 ) -> Iterator[Text]:
-    """A row as a paragraph: its first cell, then each other with its column's name."""
+    """Yield each row as a paragraph: its first cell, then the others with their columns' names."""
     for row in rows:
         title = row[0].copy()
         title.stylize(HEAD)

@@ -32,7 +32,7 @@ from harness.run.plan import Outcome, Result
 # No line is that long: what is not a terminal is read by line.
 PIPE_WIDTH = 1_000_000
 MISMATCH = "\N{NOT EQUAL TO} "
-# Of what is not as predicted: a cell, and a sentence.
+# The styles of a cell, and of a sentence, that is not as predicted.
 DIFFERS, COMPLAINT = "bold red reverse", "bold red"
 INTACT = "green"
 # Of corruption that was predicted: the hues of the page, see harness/nightly/outputs/page.
@@ -63,20 +63,20 @@ class _Console(Console):
     ) -> Iterator[Segment]:
         for text, style, control in super().render(renderable, options):
             if style and style.link:
-                # Of what others print while there are progress bars.
+                # Text that is printed while there are progress bars may contain a link.
                 style = style.update_link(None)
             yield Segment(text if control else printable.shown(text), style, control)
 
 
 def console(stderr: bool = False) -> Console:
-    """A console that never folds a line in a pipe."""
+    """Return a console that never folds a line in a pipe."""
     file = printable.unguarded(sys.stderr if stderr else sys.stdout)
     width = None if file.isatty() else PIPE_WIDTH
     return _Console(file=file, stderr=stderr, highlight=False, width=width)
 
 
 def progress() -> Progress:
-    """Progress bars on the terminal; nothing at all in a pipe."""
+    """Return progress bars for the terminal; in a pipe they print nothing."""
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -89,7 +89,7 @@ def progress() -> Progress:
 
 
 def say(sentence: str | Text, style: str = "", *, depth: int = 0) -> None:
-    """A sentence so far from the left, folded where a terminal is too narrow for it."""
+    """Print a sentence indented by `depth`, folded if the terminal is too narrow for it."""
     out = console()
     text = Text(printable.shown(sentence), style) if isinstance(sentence, str) else sentence
     text = _cut(text)
@@ -106,7 +106,7 @@ def _cut(text: Text) -> Text:
 
 
 def classes(text: str) -> Text:
-    """The text with its classes of corruption coloured."""
+    """Return the text with its classes of corruption coloured."""
     made = Text(printable.shown(text))
     for match in _CLASS.finditer(made.plain):
         made.stylize(CLASSES[Damage(match[1])], *match.span())
@@ -114,7 +114,7 @@ def classes(text: str) -> Text:
 
 
 def cell(outcome: Outcome | None) -> Text:
-    """What came of a play, in a few words."""
+    """Return the outcome of a play in a few words."""
     if outcome is None:
         return Text("not played", style="bold magenta")
     text = summaries.cell(outcome)
@@ -135,7 +135,7 @@ def print_verdicts(title: str, result: Result) -> None:
 
 
 def print_result(result: Result, everything: bool = False) -> None:
-    """The table, what differs, and the run in one sentence."""
+    """Print the table, what differs, and a summary."""
     out = console()
     if result.outcomes:
         if result.jprobes:
@@ -192,7 +192,7 @@ def print_result(result: Result, everything: bool = False) -> None:
 
 def print_differing(outcomes: Sequence[Outcome], everything: bool = False, where: str = "") -> None:
     """
-    Plays that are not as predicted, the worst first.
+    Print plays that are not as predicted, the worst first.
 
     Those of a variant that differ in the same way are printed once, unless `everything`
     is; `where` is said of each.
@@ -219,13 +219,13 @@ def print_differing(outcomes: Sequence[Outcome], everything: bool = False, where
 
 
 def some(names: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
+    """Return the first names, and how many more there are."""
     more = f" and {len(names) - ALIKE} more" if len(names) > ALIKE else ""
     return ", ".join(names[:ALIKE]) + more
 
 
 def lines(outcome: Outcome, columns: int, colour: bool = True) -> list[str]:
-    """What there is to say of one play, for a terminal of that width or a pipe."""
+    """Return the report on one play for a terminal `columns` wide or a pipe."""
     out = _Console(file=io.StringIO(), width=columns, force_terminal=colour, highlight=False)
     with out.capture() as captured:
         print_dump(outcome, out)
@@ -237,7 +237,7 @@ def lines(outcome: Outcome, columns: int, colour: bool = True) -> list[str]:
 
 
 def print_dump(outcome: Outcome, out: Console | None = None) -> None:
-    """The argument area and the by-reference copies at three moments."""
+    """Print the argument area and the by-reference copies at three moments."""
     out = out or console()
     verdict = outcome.verdict
     if verdict is None:
@@ -274,7 +274,7 @@ def print_dump(outcome: Outcome, out: Console | None = None) -> None:
 
 
 def _octets_per_row(columns: int) -> int:
-    """So many that three moments, four columns an octet, stand beside offset and name."""
+    """Return how many octets fit: three moments, 4 columns an octet, beside offset and name."""
     return next((octets for octets in (8, 4) if 3 * (4 * octets + 2) + 26 <= columns), 2)
 
 
@@ -308,7 +308,7 @@ def _print_dump(
 def _octets(data: bytes, reference: bytes) -> Text:
     text = Text()
     for octet, before in zip(data, reference):
-        # Not by colour alone: a changed byte is in brackets.
+        # A changed byte is in brackets too, for readers without colour.
         if octet == before:
             text.append(f" {octet:02x} ")
         else:
@@ -324,9 +324,9 @@ def print_rows(
     alike: bool = False,
     out: Console | None = None,
 ) -> None:
-    """A table below its title; see table.lay_out()."""
+    """Print a table below its title; see table.lay_out()."""
     out = out or console()
-    # A cell of a user's file may have lines, or tabs, of its own.
+    # Text from a user's file may contain newlines or tabs.
     cells = [
         [_cut(Text(printable.line(c)) if isinstance(c, str) else c) for c in row] for row in rows
     ]

@@ -22,23 +22,23 @@ from harness.vm.running import running
 
 MINIMAL = "minimal"
 HELD_PLAN = "plan.held"
-# The default model has pages of 4 and 64 KiB only.
+# The default CPU model supports pages of 4 and 64 KiB only.
 CPU_16K_PAGES = "neoverse-n1"
-# Kernels as old as to have jprobes print a page of registers on a system call that they do
-# not know, and busybox's C library tries one at each start.
+# Kernels old enough to have jprobes dump all registers on an unknown system call, and
+# busybox's C library tries rseq() at each start.
 NO_RSEQ = "GLIBC_TUNABLES=glibc.pthread.rseq=0"
 _MIB = 1 << 20
-# What is left of a guest's memory beside the kernel and its initrd.
+# Memory that a guest needs besides the kernel and its initrd.
 _REST_MIB = 128
 _STEP_MIB = 64
-# Options of kernels that need twice as much: a shadow and what is not freed at once, records of
-# each page or object, larger pages.
+# Each of these doubles the memory that a kernel needs: KASAN's shadow and quarantine, records
+# of each page or object, larger pages.
 _HUNGRY = ("CONFIG_KASAN", "CONFIG_DEBUG_KMEMLEAK", "CONFIG_PAGE_OWNER", "CONFIG_ARM64_64K_PAGES")
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What all boots of a run have in common."""
+    """The settings that all boots of a run have in common."""
 
     kernel: Bootable
     modules: Modules
@@ -51,7 +51,7 @@ class Setup:
 def memory_mib(kernel: Bootable, initrd: bytes) -> int:
     """The memory that a guest needs, from what the kernel and its configuration look like."""
     image = image_size(kernel.image)
-    # The initrd lies there packed and unpacked, the modules beside that.
+    # The initrd is in memory packed and unpacked, and the modules once more.
     needed = _REST_MIB + (2 * image + 4 * len(initrd)) / _MIB
     for option in _HUNGRY:
         if kernel.has(option):
@@ -78,7 +78,7 @@ def machine(kernel: Bootable, initrd: bytes, config: Config = DEFAULT_CONFIG) ->
 
 @contextmanager
 def start(setup: Setup, lines: Sequence[str]) -> Iterator[Session]:
-    """Start a boot of a run with a plan's lines; the guest is gone on exit."""
+    """Start a boot of a run with a plan's lines; the guest is ended on exit."""
     kernel, modules = setup.kernel, setup.modules
     initrd, channel = initramfs.cached(kernel, modules, recipe.load(MINIMAL))
     config = setup.config
@@ -89,7 +89,7 @@ def start(setup: Setup, lines: Sequence[str]) -> Iterator[Session]:
     else:
         initrd += initramfs.plan(lines)
     with (
-        # What is tried again, and does not take with it what was judged.
+        # An OSError here becomes an InfrastructureError, which is retried: no verdict is lost.
         blame.explaining(),
         running(machine(kernel, initrd, config), initrd) as started,
         setup.logs.boot(started.machine, started.command, initrd, lines) as log,

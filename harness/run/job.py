@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a run needs, from what the user named."""
+"""Prepares what a run needs from the names that the user gave, and runs it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def prepare(
     report: Progress = lambda what, percent: None,
 ) -> tuple[Kernel, Modules]:
     """
-    The kernel and the modules, from the cache if they are there.
+    Return the kernel and the modules, from the cache if they are there.
 
     The modules carry every case of the catalog, so that the choice of cases
     does not lead to another build.
@@ -44,7 +44,7 @@ def prepare(
 
 
 class Prepare(Protocol):
-    """prepare(), or what stands in for it."""
+    """The type of prepare(), and of what tests put in its place."""
 
     def __call__(
         self, kernel_spec: str, catalog: Catalog, *, options: Options, report: Progress
@@ -55,10 +55,10 @@ def images(
     variants: Sequence[Variant], options: Options, *, exact: bool
 ) -> list[tuple[Options, list[Variant]]]:
     """
-    The images that variants need, and which of them each one carries.
+    Return the images that variants need, each with the variants it is for.
 
-    All that the modules can choose between share one; a kernel's own policy, or
-    with `exact` each policy, has one to itself.
+    All policies that the modules implement share an image; a kernel's own policy, or
+    with `exact` each policy, has an image to itself.
     """
     needed: dict[Options, list[Variant]] = {}
     for variant in variants:
@@ -82,14 +82,14 @@ def check(
     options: Options = DEFAULTS,
     exact: bool = False,
 ) -> None:
-    """Raise ConfigError for what spec.check() finds of any image that variants need."""
+    """Raise ConfigError if spec.check() does so for any image that the variants need."""
     for image, _ in images(variants, options, exact=exact):
         spec.check(kernel_spec, catalog, settings.load(), options=image)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """One image of a kernel's, with what is to be played on it."""
+    """One image of a kernel, the modules for it, and the plays to run on it."""
 
     kernel: Bootable
     modules: Modules
@@ -108,7 +108,7 @@ def prepare_plan(
     prepare: Prepare = prepare,
 ) -> list[Prepared]:
     """
-    As many images of one kernel as a plan's variants need.
+    Prepare as many images of one kernel as a plan's variants need.
 
     `expect` is what a kernel's own policy has to be, whatever its tree says.
     Raises whatever prepare() raises.
@@ -137,9 +137,9 @@ def judge(
     """
     Prepare a plan as prepare_plan() does, and play it.
 
-    Raises one of plan.ENDED with what there is, and whatever prepare() raises.
+    Raises one of plan.ENDED with the result so far, and whatever prepare() raises.
     """
-    # Build first: a tree that does not build is known before the first boot.
+    # Build all images first, so that a build that fails does so before the first boot.
     prepared = prepare_plan(
         kernel_spec,
         catalog,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Files of what a guest says, as it says it."""
+"""Log files that are written while a guest runs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, AnyStr, Generic
 
-# Of each file of a boot's, more than any guest of ours has to say.
+# The largest size of a boot's log file; guests normally write far less.
 MAX = 64 << 20
 CUT = f"\n[what came after {MAX >> 20} MiB was left out]\n"
 
 
 class LogFile(Generic[AnyStr]):
     """
-    A log that is written as far as it can be.
+    A log whose write errors do not end the run.
 
     A disk that is full takes no verdict with it: `on_failure` is called, once, and what
     comes later is left out.  So is what a guest without end writes, with `cut` in its place.
@@ -31,7 +31,7 @@ class LogFile(Generic[AnyStr]):
     ) -> None:
         self._on_failure: Callable[[OSError], None] = on_failure
         self._cut: AnyStr = cut
-        self._room: int = MAX
+        self._left: int = MAX
         self._file: IO[AnyStr] | None = None
         with self._forgiven():
             self._file = open_()
@@ -51,18 +51,18 @@ class LogFile(Generic[AnyStr]):
         except OSError as error:
             file, self._file = self._file, None
             self._on_failure(error)
-            # What is still to be written fails once more.
+            # Closing flushes the buffer, which fails again.
             with contextlib.suppress(OSError):
                 if file:
                     file.close()
 
     def write(self, data: AnyStr) -> None:
-        if not self._file or self._room < 0:
+        if not self._file or self._left < 0:
             return
         with self._forgiven():
-            self._file.write(data[: self._room])
-            self._room -= len(data)
-            if self._room < 0:
+            self._file.write(data[: self._left])
+            self._left -= len(data)
+            if self._left < 0:
                 self._file.write(self._cut)
 
     def flush(self) -> None:
@@ -72,7 +72,7 @@ class LogFile(Generic[AnyStr]):
 
 
 class Stamped:
-    """Writes lines with the host's time before each."""
+    """Writes each line with the host's time before it."""
 
     def __init__(self, file: LogFile[bytes] | IO[bytes]) -> None:
         self._file = file
@@ -85,7 +85,7 @@ class Stamped:
                 stamp = f"{now:%H:%M:%S}.{now.microsecond // 1000:03} "
                 self._file.write(stamp.encode())
             self._at_start = line.endswith(b"\n")
-            # A console has one carriage return or two at the end of a line.
+            # A console line ends with one or two carriage returns.
             self._file.write(line.rstrip(b"\r\n") + b"\n" * self._at_start)
 
     def flush(self) -> None:

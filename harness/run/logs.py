@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One folder for each run: what was run, on what, and all that the guest said."""
+"""One folder for each run: what was run, on which kernel, and all output of the guest."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from harness.vm.running import version
 
 KEPT = 20
 _ABOUT = "run.json"
-# Its presence keeps the folder.
+# A folder with this file is never removed.
 _KEEP = "keep"
 # The same, for as long as a nightly run names it and such folders take no more room than this:
 # some ten nightly runs of the default matrix.
 _NIGHT = "night"
 NIGHTS_BYTES = 2 << 30
 _LIBRARIES = ("paramiko", "pexpect", "pygdbmi", "qemu.qmp")
-# The newest run, for a user who names one.
+# The name of the newest run on the command line.
 LAST = "last"
 LIST = "See: jprobe-harness runs"
-# The folders of the runs that this process has begun.
+# The folders of the runs that this process has started.
 begun: list[Path] = []
 
 
@@ -54,7 +54,7 @@ class About(msgspec.Struct, kw_only=True):
     schema: int = 1
     # As the user typed it.
     command: list[str]
-    # Seconds since the epoch; the end is missing while a run is at work, or was killed.
+    # Seconds since the epoch; `ended` is None during the run, and if the run was killed.
     started: float
     ended: float | None = None
     harness: str
@@ -67,13 +67,13 @@ class About(msgspec.Struct, kw_only=True):
     engine: str
     compiler: str
     modules_key: str
-    # What else took part, as it names itself: make, which built the modules, the debugger
-    # where there was one, Python and libraries of ours.
+    # The version strings of other programs: make, which built the modules, the debugger if
+    # there was one, Python, and the libraries that we use.
     versions: dict[str, str] = {}
     # Variables that make was given.
     make: list[str] = []
     boots: int = 0
-    # Of the plays: how many there were to be, and are as predicted.
+    # How many plays were planned, and how many of them are as predicted.
     planned: int = 0
     agree: int = 0
     status: int | None = None
@@ -81,26 +81,26 @@ class About(msgspec.Struct, kw_only=True):
 
 @dataclass(frozen=True)
 class BootLog:
-    """What one boot's guest says, as it says it."""
+    """The open log files of one boot."""
 
     run: Path
     # From 1.
     number: int
     console: Stamped
-    # As they come, untouched.
+    # The bytes of the records, as received.
     records: LogFile[bytes]
     # Opens the file for what GDB is sent and prints.
     gdb: Callable[[], LogFile[str]]
 
 
 class Run:
-    """A run's folder while the run is at work."""
+    """A run's folder, during the run."""
 
     def __init__(self, kernel: Bootable, modules: Modules) -> None:
         self.folder = _new_folder()
         self._hold = temporary.hold(self.folder)
         begun.append(self.folder)
-        # What could not be written, in sentences.
+        # Sentences about logs that could not be written.
         self.unwritten: list[str] = []
         self.about = About(
             command=[Path(sys.argv[0]).name, *sys.argv[1:]],
@@ -126,14 +126,14 @@ class Run:
         self._keep(self.folder / _ABOUT, data + b"\n")
 
     def _keep(self, file: Path, data: bytes) -> None:
-        with self._kept_bytes(file) as kept:
-            kept.write(data)
+        with self._bytes(file) as log:
+            log.write(data)
 
-    def _kept_bytes(self, file: Path) -> LogFile[bytes]:
+    def _bytes(self, file: Path) -> LogFile[bytes]:
         on_failure = functools.partial(self._note, file)
         return LogFile(lambda: file.open("wb"), on_failure, logfile.CUT.encode())
 
-    def _kept_text(self, file: Path) -> LogFile[str]:
+    def _text(self, file: Path) -> LogFile[str]:
         on_failure = functools.partial(self._note, file)
         return LogFile(lambda: file.open("w", encoding="utf-8"), on_failure, logfile.CUT)
 
@@ -143,7 +143,7 @@ class Run:
             self.unwritten.append(sentence)
 
     def finish(self, **fields: Any) -> None:
-        """Note how it ended: planned, agree, status."""
+        """Record how the run ended; `fields` are planned, agree and status of About."""
         self.about = msgspec.structs.replace(self.about, ended=time.time(), **fields)
         self._write()
         if self._hold is not None:
@@ -160,20 +160,20 @@ class Run:
     ) -> Iterator[BootLog]:
         """Keep of a boot its command and what that takes, and give files for what it says."""
         self.about.boots += 1
-        # While the guest boots, which takes longer.
+        # The guest boots meanwhile, which takes longer than finding the versions.
         self.about.qemu = version()
         self.about.versions |= _versions()
         if machine.config.gdb:
             self.about.versions[gdb.GDB] = gdb.version()
         self._write()
         number = self.about.boots
-        kept = self.folder / f"initrd-{number}"
-        self._keep(kept, initrd)
+        copy = self.folder / f"initrd-{number}"
+        self._keep(copy, initrd)
         if plan:
             lines = "".join(f"{line}\n" for line in plan)
             self._keep(self.folder / f"plan-{number}", lines.encode())
         script = self.folder / f"qemu-{number}.sh"
-        standalone = machine.standalone(kept, self.folder / f"records-{number}.again")
+        standalone = machine.standalone(copy, self.folder / f"records-{number}.again")
         # A word may have several lines, all of which are this comment's.
         as_run = shlex.join(command).replace("\n", "\n#   ")
         text = (
@@ -187,16 +187,16 @@ class Run:
         with contextlib.suppress(OSError):
             script.chmod(0o755)
         with (
-            self._kept_bytes(self.folder / f"console-{number}.log") as console,
-            self._kept_bytes(self.folder / f"records-{number}") as records,
+            self._bytes(self.folder / f"console-{number}.log") as console,
+            self._bytes(self.folder / f"records-{number}") as records,
         ):
-            trace = functools.partial(self._kept_text, self.folder / f"gdb-{number}.log")
+            trace = functools.partial(self._text, self.folder / f"gdb-{number}.log")
             yield BootLog(self.folder, number, Stamped(console), records, trace)
 
 
 @functools.cache
 def _versions() -> dict[str, str]:
-    """Of the interpreter, and of the libraries that speak to guests."""
+    """Return the versions of Python and of the libraries that communicate with guests."""
     from importlib import metadata
 
     libraries = {name: metadata.version(name) for name in _LIBRARIES}
@@ -208,7 +208,7 @@ def _root() -> Path:
 
 
 def _new_folder() -> Path:
-    """A folder for one run; the oldest ones are removed."""
+    """Create a folder for a run, and remove the oldest ones."""
     runs = _root()
     try:
         runs.mkdir(parents=True, exist_ok=True)
@@ -227,13 +227,13 @@ def _new_folder() -> Path:
 
 def _outlived() -> Iterator[Path]:
     """Return what is to be removed: all but the last runs, and the last ones of nightly runs."""
-    others, room = KEPT, NIGHTS_BYTES
+    others, left = KEPT, NIGHTS_BYTES
     for folder in sorted(_root().iterdir(), key=_started, reverse=True):
         if is_kept(folder):
             continue
         if is_held(folder):
-            room -= _size(folder)
-            if room < 0:
+            left -= _size(folder)
+            if left < 0:
                 yield folder
         else:
             others -= 1
@@ -242,11 +242,11 @@ def _outlived() -> Iterator[Path]:
 
 
 def _started(folder: Path) -> float:
-    """When a run began; names are in UTC today, and may be in any time zone."""
+    """Return when a run began; the name is no help, as older ones have local time."""
     about = _about(folder)
     if about:
         return about.started
-    # Another run may remove it meanwhile.
+    # Another run may have removed the folder meanwhile.
     with contextlib.suppress(OSError):
         return folder.stat().st_mtime
     return 0.0
@@ -261,7 +261,7 @@ def _about(folder: Path) -> About | None:
 
 
 def _size(folder: Path) -> int:
-    """The room that a folder's files take; a dump has holes."""
+    """Return the disk space of a folder's files, in bytes; a dump is a sparse file."""
     size = 0
     with contextlib.suppress(OSError):
         for file in folder.iterdir():
@@ -270,7 +270,7 @@ def _size(folder: Path) -> int:
 
 
 def _is_running(folder: Path) -> bool:
-    """The process that the folder is named after may still write to it."""
+    """Return whether the process whose ID is in the folder's name still exists."""
     words = folder.name.split("-")
     return len(words) > 2 and Path("/proc", words[2]).exists()
 
@@ -310,18 +310,18 @@ def is_kept(folder: Path) -> bool:
 
 
 def is_running(folder: Path, about: About) -> bool:
-    """Whether it is still at work; one that was killed is not, though another has its number."""
+    """Return whether the run is still going on; handles a process ID that was reused."""
     return about.ended is None and _is_running(folder) and temporary.is_held(folder)
 
 
 def runs() -> Iterator[tuple[Path, About]]:
-    """All folders that there are, the newest first; what is no run's is passed over."""
+    """Return all folders of runs, the newest first, each with its run.json."""
     found = [(folder, about) for folder in _root().glob("*/") if (about := _about(folder))]
     return iter(sorted(found, key=lambda run: (run[1].started, run[0]), reverse=True))
 
 
 def find(name: str) -> tuple[Path, About]:
-    """The run of that name, or of the only one that has `name` in its name."""
+    """Return the run with that name, or the only one whose name contains `name`."""
     found = list(runs())
     if name == LAST:
         found = found[:1]
@@ -338,6 +338,6 @@ def find(name: str) -> tuple[Path, About]:
 
 
 def see(logs: str) -> str:
-    """What to do next with the folders that a result names."""
+    """Return a hint with the commands that show the logs of a result."""
     commands = (f"jprobe-harness log {folder.name}" for folder in named(logs))
     return f"See: {'; '.join(commands)}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What may look on while a plan is played; the caller of a run plugs it in."""
+"""The interface of a program that watches the guest while a plan is played."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from harness.vm.machine import Config
 
 class Observer(Protocol):
     """
-    Looks on at each boot of a run.
+    Watches the guest in each boot of a run, and takes part in it.
 
-    The guest does not play before the observer has it do so.
+    The guest waits until the observer starts the plays.
     """
 
     @property
     def testifies(self) -> bool:
-        """Whether it sights each play, to be compared with what the guest records."""
+        """Whether it yields a sighting of each play, to compare with the guest's record."""
 
     def check(self, kernel: Bootable) -> None:
         """Raise ConfigError for a kernel that cannot be observed."""
 
     def prepare(self, config: Config) -> Config:
-        """The machine's configuration with what observing takes."""
+        """Return the machine's configuration with what the observer needs."""
 
     def records(
         self,
@@ -43,6 +43,6 @@ class Observer(Protocol):
         """
         Yield the guest's introduction, then each play's record with its sighting.
 
-        `plan` is the path of the plays' lines in the guest; `on_failure` takes a sentence
-        for what could not be observed.  Raises as Session.records() does.
+        `plan` is the path of the plan in the guest; `on_failure` is called with a sentence
+        when something could not be observed.  Raises as Session.records() does.
         """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is to be played, and what came of it."""
+"""Plans of plays, and their results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Play:
 
     variant: Variant
     case: Case
-    # The case as data; None: it was compiled into the guest's module.
+    # The case as data, or None if it was compiled into the guest's module.
     image: FrameImage | None = None
 
     @property
@@ -90,7 +90,7 @@ class Outcome:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why it does not agree, in sentences."""
+        """Sentences that say why it does not agree; empty if it does."""
         mismatches = self.verdict.mismatches if self.verdict else ()
         witness = (f"the witness disagrees: {text}" for text in self.witness or ())
         return (*self.errors, *mismatches, *witness)
@@ -98,12 +98,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Result:
-    """A run over one kernel."""
+    """The result of a run on one kernel."""
 
-    # As the user named it, and uname -r.
+    # The spec as the user gave it, and uname -r.
     spec: str
     release: str
-    # What implements jprobes: "port" or "native".
+    # The engine that implements jprobes: "port" or "native".
     engine: str
     compiler: str
     # In the plan's order; plays that were never reached are missing.
@@ -116,11 +116,11 @@ class Result:
     # Failures of our own tools after which the rest was played again.
     retried: tuple[str, ...] = ()
     boots: int = 1
-    # The program's own code ended it.
+    # Whether a fault of this program's own ended the run.
     broken: bool = False
-    # A debugger looked on.
+    # Whether a debugger watched the plays.
     witness: bool = False
-    # What the tree's own jprobes do, in words; empty for the port.
+    # A description of what the tree's own jprobes do; empty for the port.
     jprobes: str = ""
     # Variables that make was given.
     make: tuple[str, ...] = ()
@@ -152,7 +152,7 @@ class Result:
 
 
 def merged(results: Sequence[Result], plan: Sequence[Play]) -> Result:
-    """Runs of one kernel's images as one, with the outcomes in the plan's order."""
+    """Merge the runs of one kernel's images, with the outcomes in the plan's order."""
     first = results[0]
     if len(results) == 1:
         return replace(first, planned=len(plan))
@@ -174,7 +174,7 @@ def merged(results: Sequence[Result], plan: Sequence[Play]) -> Result:
 
 @dataclass(frozen=True)
 class Unjudged:
-    """A kernel that there was no run over: it cannot be had, or modules not be built."""
+    """A kernel without a run, because it or modules for it could not be fetched or built."""
 
     spec: str
     sentence: str
@@ -184,11 +184,11 @@ class Unjudged:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs over several kernels."""
+    """The results of runs on several kernels."""
 
     results: tuple[Result, ...]
     unjudged: tuple[Unjudged, ...] = ()
-    # What ended it in the last of the runs.
+    # The exception that ended the last run and so the comparison.
     ended: Stopped | OwnFault | None = None
 
     @property
@@ -207,46 +207,46 @@ class Comparison:
         return Exit.AGREES
 
 
-# Of a result that is not complete.
+# Entries of `own_trouble` in a result that is not complete.
 INTERRUPTED = "Interrupted."
 BROKEN = "A fault of the program's own ended the run."
 
 
 class Interrupted(Stopped):
-    """The user ended a run; `result` is what there is."""
+    """The user ended a run; `result` is its result so far."""
 
     def __init__(self, result: Any, judged: int, planned: int, what: str) -> None:
         super().__init__(
             f"{judged} of {planned} {what} were judged, and the logs of them are kept.",
-            f"{see(result.logs)}.  The same command begins again with the first.",
+            f"{see(result.logs)}.  The same command starts again from the beginning.",
             result.exit_status,
         )
         self.result = result
 
 
 class Broken(OwnFault):
-    """The program's own code ended a run by its `__cause__`; `result` is what there is."""
+    """A fault of this program's own, `__cause__`, ended a run; `result` is its result so far."""
 
     def __init__(self, result: Any, judged: int, planned: int, what: str) -> None:
         super().__init__(f"{judged} of {planned} {what} were judged.", f"{see(result.logs)}.")
         self.result = result
         if result.exit_status is Exit.DIFFERS:
-            # What was judged is true.
+            # The verdicts before the fault are valid.
             self.exit_status = Exit.DIFFERS
 
 
-# What a run that has judged something raises in place of what ended it.
+# A run raises one of these, with its result so far, in place of what ended it.
 ENDED = (Interrupted, Broken)
 
 
 def ended(
     by: BaseException, result: Any, judged: int, planned: int, what: str
 ) -> Interrupted | Broken:
-    """One of ENDED, to be raised from `by`."""
+    """Return one of ENDED, to be raised from `by`."""
     kind = Interrupted if isinstance(by, KeyboardInterrupt) else Broken
     return kind(result, judged, planned, what)
 
 
 def ended_run(by: BaseException, result: Result) -> Interrupted | Broken:
-    """The same for a run of plays."""
+    """Call ended() for a run of plays."""
     return ended(by, result, len(result.outcomes), result.planned, f"plays on {result.spec}")

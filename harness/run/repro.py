@@ -23,14 +23,14 @@ from harness.run.session import DEFAULT_DEADLINES, Deadlines, Session
 from harness.steps import step
 from harness.vm.machine import DEFAULT_CONFIG, Config
 
-# Boots after the kernel died or hung, so that the other plays get a verdict.
+# How many times the kernel may die or hang before the rest of the plan is given up.
 FAULTS_MAX = 5
-# Further tries when our own tools failed.
+# How often a boot is retried after our own tools failed.
 RETRIES = 1
 
 
 class _Run:
-    """A run as it grows."""
+    """The state of a run in progress."""
 
     def __init__(
         self, setup: Setup, plays: Sequence[Play], on_outcome: Callable[[Outcome], None]
@@ -71,7 +71,7 @@ class _Run:
         return bool(self._setup.observer and self._setup.observer.testifies)
 
     def play(self, on_boot: Callable[[], None]) -> None:
-        """Boot until all is played or a further boot would not help."""
+        """Boot until all is played or another boot would not help."""
         while len(self._outcomes) < len(self._plays):
             if self._faults == FAULTS_MAX:
                 self._harness_errors.append(
@@ -82,7 +82,7 @@ class _Run:
                 return
 
     def _boot(self, on_boot: Callable[[], None]) -> bool:
-        """Play what is left in one boot; False where a further one would not help."""
+        """Play what is left in one boot; return False if another boot would not help."""
         self._boots += 1
         first = len(self._outcomes)
         rest = self._plays[first:]
@@ -111,14 +111,14 @@ class _Run:
         return True
 
     def end(self, by: BaseException) -> None:
-        """Note what ended it that is neither the kernel's fault nor foreseen."""
+        """Record that a signal or a fault of this program's own ended the run."""
         self._broken = not isinstance(by, KeyboardInterrupt)
         self._harness_errors.append(BROKEN if self._broken else INTERRUPTED)
 
     def _records(
         self, session: Session, plays: Sequence[Play]
     ) -> Iterator[tuple[Record, Sighting | None]]:
-        """The guest's introduction, then each play's record, and what a witness saw."""
+        """Return the guest's introduction, then each play's record with a witness's sighting."""
         observer = self._setup.observer
         if observer is None:
             return ((record, None) for record in session.records(len(plays)))
@@ -126,7 +126,7 @@ class _Run:
         return observer.records(session, self._setup.modules, plays, f"/{HELD_PLAN}", on_failure)
 
     def _judge(self, session: Session, plays: Sequence[Play]) -> None:
-        """Judge each record as it comes; it must be the next one of the plan."""
+        """Judge each record as it arrives; it must be that of the plan's next play."""
         expected = 1
         for record, sighting in self._records(session, plays):
             if isinstance(record, Introduction):
@@ -154,7 +154,7 @@ class _Run:
         self._on_outcome(outcome)
 
     def _judge_fault(self, fault: KernelFault, session: Session) -> bool:
-        """Put a fault where it belongs; False where a further boot would not help."""
+        """Add a fault to its play or the run; return False if another boot would not help."""
         text = f"{type(fault).__name__}: {fault.sentence}"
         judged = len(self._outcomes)
         if session.guest and judged < len(self._plays):
@@ -164,7 +164,7 @@ class _Run:
         return bool(session.guest)
 
     def _pin(self, splats: Sequence[Splat], first: int) -> None:
-        """Pin each complaint of the kernel's on the play that it came in, if there is one."""
+        """Add each complaint of the kernel's to the play during which it came, if there is one."""
         for splat in splats:
             index = first + splat.seq - 1
             if splat.seq == 0 or index >= len(self._outcomes):
@@ -192,10 +192,10 @@ def run(
     """
     Play `plays` in as few boots as possible: one, unless the kernel dies.
 
-    The play during which the kernel dies is judged as that, never retried; the
-    rest is played in a further boot.  An `observer` looks on at all of them.
-    `on_boot` is called while a guest boots, to do what else is to be done.  Raises
-    one of plan.ENDED with what there is.
+    A play during which the kernel dies differs and is never retried; the rest is
+    played in another boot.  An `observer` watches all boots.  `on_boot` is called
+    while a guest boots, for work that can be done meanwhile.  Raises one of
+    plan.ENDED with the result so far.
     """
     if observer:
         observer.check(kernel)
@@ -220,7 +220,7 @@ def run(
 
 
 def heard(outcome: Outcome, sighting: Sighting | None) -> Outcome:
-    """The outcome with what a witness says of it."""
+    """Return the outcome with the disagreements between the guest and a witness."""
     if outcome.verdict is None:
         return outcome
     observation = outcome.verdict.observation

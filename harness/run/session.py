@@ -45,22 +45,22 @@ class Deadlines:
     end: float = 30
 
     def whole(self, planned: int) -> float:
-        """For a boot with so many plays: a few may take long, all of them may not."""
+        """Return the limit for a whole boot, in seconds: a few plays may take long, not all."""
         return self.boot + self.end + LONG_PLAYS * self.play + planned * USUAL_SECONDS
 
 
 DEFAULT_DEADLINES = Deadlines()
-# In a boot, plays that may take as long as one may.
+# How many plays of a boot may take the whole of their deadline.
 LONG_PLAYS = 10
-# What the others take; on a quiet machine it is a hundredth of that.
+# Time for each play beside these, a hundred times what it takes on an idle machine.
 USUAL_SECONDS = 1
-# Reads of a console that never falls silent.
+# How often to read a console that never becomes silent.
 LAST_READS = 16
-SHARED_LINE = "On a serial line shared with printk this happens: run again."
+SHARED_LINE = "This happens on a serial line shared with printk: run again."
 
 
 class Session:
-    """Waits for whatever a running machine does next."""
+    """Waits for what a running machine does next."""
 
     def __init__(
         self,
@@ -79,15 +79,15 @@ class Session:
         # A guest that does not take what it is sent must not be waited for, either (socket(7)).
         patience = struct.pack("ll", *divmod(round(deadlines.play * 10**6), 10**6))
         machine.records.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
-        # Records received, but for the guest's introduction.
+        # Records received, not counting the guest's introduction.
         self.received = 0
         self.ended = False
-        # Called once, when the kernel has said what it dies of.
+        # Called once, when the kernel has printed why it dies.
         self.on_death: Callable[[], None] | None = None
         self._examined = False
         self._channel = channel
         self._parser = Parser(shared=channel is Channel.SERIAL)
-        # Records that came while somebody else was waited for.
+        # Records read by look() and not yet returned by take().
         self._early: list[Record] = []
         self._poll = select.epoll()
         for source in (machine.records.fileno(), self.console.fileno(), machine.pidfd):
@@ -99,19 +99,19 @@ class Session:
 
     def look(self) -> bool:
         """
-        Read what has come, and keep its records for wait(); False once QEMU has ended.
+        Read what has arrived, and keep its records for wait(); return False once QEMU has ended.
 
-        Whoever waits for something else of the guest's calls this meanwhile: a guest
-        that nobody listens to blocks.
+        To be called while waiting for something else: a guest whose output is not read
+        blocks.
         """
         self._read(0)
         return not self.ended
 
     def take(self) -> list[Record]:
         """
-        The records that look() has read; raises protocol_fault() for a damaged one.
+        Return the records that look() has read; raises protocol_fault() for a damaged one.
 
-        Those before it are taken first, whatever came with them.
+        Valid records before a damaged one are returned first; the next call raises.
         """
         sound = list(
             itertools.takewhile(lambda one: not isinstance(one, DamagedRecord), self._early)
@@ -132,9 +132,10 @@ class Session:
 
     def protocol_fault(self, sentence: str) -> HarnessError:
         """
-        Whose fault a record is that the guest's module cannot have written.
+        Return the error for a record that the guest's module cannot have written.
 
-        Nobody else writes to a channel of the guest's own: its memory is damaged.
+        On a channel that only the module writes to, the guest's memory must be damaged,
+        which is the kernel's fault.
         """
         if self._channel is Channel.SERIAL:
             return ProtocolError(sentence, SHARED_LINE)
@@ -142,10 +143,10 @@ class Session:
 
     def records(self, planned: int) -> Iterator[Record]:
         """
-        Records as they come, until the guest has powered off.
+        Yield records as they arrive, until the guest has powered off.
 
-        Raises a KernelFault for the kernel's fault, and InfrastructureError when
-        QEMU failed or the guest did not come as far as introducing itself.
+        Raises KernelFault for the kernel's fault, and InfrastructureError if QEMU
+        failed or the guest ended before its introduction.
         """
         seconds = self.deadlines.boot
         whole = self.deadlines.whole(planned)
@@ -168,7 +169,7 @@ class Session:
             )
 
     def check_end(self) -> None:
-        """Raise unless the guest ended by powering off, without a complaint before."""
+        """Raise unless the guest powered off, and its kernel did not die before."""
         if self.console.dead:
             raise self._dead()
         status = self.machine.process.wait(self.deadlines.end)
@@ -180,15 +181,16 @@ class Session:
         if self.console.watcher.powered_off:
             return
         if self.machine.ended_by_signal:
-            raise MachineError(self._said("Somebody ended QEMU."), self._hint)
-        raise KernelDied(self._said("The guest was gone without a word."), self._hint)
+            raise MachineError(self._said("QEMU was ended by a signal."), self._hint)
+        raise KernelDied(self._said("The guest ended without powering off."), self._hint)
 
     def wait(self, seconds: float) -> list[Record]:
         """
-        The next records, one or more; none once QEMU has ended.
+        Return the next records, one or more; an empty list once QEMU has ended.
 
-        Raises KernelDied, KernelHung or TestHung when none comes in time, whatever
-        else comes meanwhile, MachineError when that is QEMU's doing, and as take().
+        Raises KernelDied, KernelHung or TestHung if none arrives within `seconds`,
+        whatever the console prints meanwhile, MachineError if QEMU is the cause, and
+        as take().
         """
         deadline = Deadline(seconds)
         dying = False
@@ -209,7 +211,7 @@ class Session:
         return self.take()
 
     def _read(self, seconds: float) -> bool:
-        """Keep the records in what comes next; False when nothing comes in time."""
+        """Read and keep the next records; return False if nothing arrives in time."""
         events = self._poll.poll(seconds)
         sources = {number for number, _ in events}
         self.ended = self.ended or self.machine.pidfd in sources
@@ -220,13 +222,13 @@ class Session:
         return bool(events)
 
     def hear_out(self) -> None:
-        """Read what the kernel said last, as far as it has come by now."""
+        """Read the kernel's last output, as far as it has arrived."""
         for _ in range(LAST_READS):
             if not self.console.read():
                 return
 
     def await_record(self, seconds: float) -> Record:
-        """The answer to what was sent; raises as wait(), and KernelDied without one."""
+        """Return the answer to send(); raises as wait(), and KernelDied without one."""
         records = self.wait(seconds)
         if not records:
             self.check_end()
@@ -260,7 +262,7 @@ class Session:
                 return
 
     def send(self, line: str) -> None:
-        """Give a guest without a plan something to do; raises KernelDied or KernelHung."""
+        """Send a command to a guest without a plan; raises KernelDied or KernelHung."""
         try:
             if self._channel is Channel.SERIAL:
                 self.console.send_line(line)
@@ -272,7 +274,7 @@ class Session:
             raise KernelDied(self._said("The guest is gone."), self._hint) from error
 
     def _hung(self) -> NoReturn:
-        """Tell a hung test from a hung kernel, and both from a QEMU that does nothing."""
+        """Raise TestHung, KernelHung or, if QEMU itself does nothing, MachineError."""
         last = f"record {self.received}"
         if self.console.dead:
             raise self._dead()
@@ -289,8 +291,8 @@ class Session:
         if standing is None:
             raise MachineError(self._said("QEMU itself does not answer."), self._hint)
         if standing.state != qmp.RUNNING:
-            said = f"QEMU has stopped the guest, whose state is '{standing.state}'."
-            raise MachineError(self._said(said), self._hint)
+            text = f"QEMU has stopped the guest, whose state is '{standing.state}'."
+            raise MachineError(self._said(text), self._hint)
         what = f"The guest hangs after {last}."
         if not self.guest:
             what = (
@@ -302,7 +304,7 @@ class Session:
 
     @property
     def starved(self) -> bool:
-        """The guest had too little memory to begin with, which is no kernel's fault."""
+        """Whether the guest ran out of memory while it booted, which is no kernel's fault."""
         return self.guest is None and bool(self._shortage)
 
     def _dead(self) -> HarnessError:
@@ -312,7 +314,7 @@ class Session:
 
     @property
     def _shortage(self) -> str:
-        """A sentence where the guest ran out of memory."""
+        """A sentence if the guest ran out of memory, or ""."""
         if not (self.console.watcher.starved or self.machine.too_small):
             return ""
         mib = self.machine.machine.config.memory_mib

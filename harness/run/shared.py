@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One guest for many users, one after another; whoever would find it dead gets another."""
+"""One guest for many users, one after another; a new one is booted where it died."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.errors import HarnessError
 
 
 class Checked(Protocol):
-    """A guest that can be asked how it is."""
+    """A guest whose health can be checked."""
 
     @property
     def lives(self) -> bool:
@@ -26,7 +26,7 @@ T = TypeVar("T", bound=Checked)
 
 
 class Shared(Generic[T]):
-    """Boots on entry, and again where the guest was lost; the guest is gone on exit."""
+    """Boots a guest on entry, and again when it was lost; ends it on exit."""
 
     def __init__(self, boot: Callable[[], AbstractContextManager[T]]) -> None:
         self._boot = boot
@@ -47,8 +47,8 @@ class Shared(Generic[T]):
         self._resources.__exit__(kind, value, traceback)
 
     def take(self) -> T:
-        """A guest that answers; raises whatever booting one raises."""
-        # What it is lost of by now is no fault of who takes it.
+        """Return a guest that answers; raises whatever booting one raises."""
+        # What it died of is not the fault of this user.
         with suppress(HarnessError):
             self.release()
         if self._guest is None:

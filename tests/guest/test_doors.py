@@ -152,7 +152,7 @@ CELL = ("--case", "stack-9", "--variant", "none")
 # What is run, what it says when its guest is there, and how many ports it has then.
 RUNNING = {
     "shell": (("shell",), r"guest:\S+# ", 0),
-    "ssh": (("ssh", "--config"), "The guest is there until Ctrl-C", 1),
+    "ssh": (("ssh", "--config"), "The guest runs until Ctrl-C", 1),
     "--gdb": (("repro", *CELL, "--gdb"), r"\(gdb\) $", 0),
     "--gdb-wait": (("repro", *CELL, "--gdb-wait"), "The guest waits for it", 0),
     "--gdb-wait PORT": (("repro", *CELL, "--gdb-wait", "PORT"), "The guest waits for it", 1),

@@ -169,7 +169,7 @@ def test_without_a_terminal(kernel: Kernel) -> None:
 
 def test_several_guests_are_one_too_many(user: User) -> None:
     child = user("repro", "--shell", "--kernel", "debian:5.10")
-    child.expect("Only one guest can be handed to you")
+    child.expect("Only one guest can have a shell")
     assert ended(child) == Exit.USAGE
 
 

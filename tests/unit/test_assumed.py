@@ -83,4 +83,4 @@ def test_nothing_is_predicted_of_a_trees_own(
 ) -> None:
     arguments = ["predict", "--variant", "tree", "--case", "stack-9", *more]
     assert cli.main(arguments) == Exit.USAGE
-    assert "Nothing is predicted of 'tree'" in capsys.readouterr().err
+    assert "'tree' cannot be predicted" in capsys.readouterr().err

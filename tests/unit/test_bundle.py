@@ -180,7 +180,7 @@ def test_a_file_that_is_lost_with_its_worker_is_sent_again(
         if losses < cluster.LOST:
             assert future.result().complete
         else:
-            with pytest.raises(InfrastructureError, match="lose what they hold"):
+            with pytest.raises(InfrastructureError, match="lose the files they hold"):
                 future.result()
     # Each file once, and what was lost once more each time.
     assert len(scheduler.published) == len(files) + losses

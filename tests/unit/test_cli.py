@@ -265,7 +265,7 @@ def test_a_mistake_of_ours_with_no_place_for_a_report(
     assert cli.main(["repro"]) == Exit.OWN_FAULT
     error = capsys.readouterr().err
     assert "lambda options: [][0]" in error
-    assert "IndexError: list index out of range.\n  Report it with what stands above" in error
+    assert "IndexError: list index out of range.\n  Report it with the text above" in error
 
 
 def test_no_memory_is_none_of_our_faults(

@@ -308,7 +308,7 @@ signal.pause()
         (
             "sys.exit(print('qemu: terminating on signal 15 from pid 1 (init)', file=sys.stderr))",
             PATIENT,
-            r"Somebody ended QEMU\. qemu: terminating on signal 15 from pid 1",
+            r"QEMU was ended by a signal\. qemu: terminating on signal 15 from pid 1",
         ),
     ],
 )

@@ -246,7 +246,7 @@ def test_other_peoples_options_stay_theirs(pytester: pytest.Pytester, place: str
     result = pytester.runpytest_inprocess(*words, "--kernel=mine", "--case")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
-        ["jprobe-harness: --kernel is another plugin's*; the harness's is --jprobe-kernel"]
+        ["jprobe-harness: --kernel is an option of another plugin*; use --jprobe-kernel"]
     )
     result.stdout.no_fnmatch_line("*--jprobe-cc*")
     ours = pytester.runpytest_inprocess(

@@ -180,7 +180,7 @@ def test_a_night(
     _, err = reported(capsys, words, 3)
     assert err.splitlines()[-2:] == [
         "jprobe-harness: interrupted; 2 of 3 units of nightly run 1 are stored.",
-        f"  Go on: jprobe-harness nightly {file} --resume",
+        f"  Continue with: jprobe-harness nightly {file} --resume",
     ]
     Works(monkeypatch)
     assert main([*words, "--resume"]) == Exit.AGREES

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.run.plan import Comparison
 
 
-# git bisect run takes this for the end, and 1 to 127 for a bad revision.
+# git bisect run aborts at this status, and takes 1 to 127 (but 125) for a bad revision.
 BISECT_STOP = 128
 
 SUMMARY = "boot a kernel, play the cases under the variants, judge every byte"
@@ -42,12 +42,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         dest="exact",
         default=False,
-        help="from a tree with jprobes of its own, one image that carries every policy (default)",
+        help="from a tree with jprobes of its own, build one image with every policy (default)",
     )
     images.add_argument(
         "--exact",
         action="store_true",
-        help="from such a tree, an image for each policy, with nothing else in it",
+        help="from such a tree, build an image for each policy, with no other policy in it",
     )
     parser.add_argument(
         "--bisect",
@@ -55,20 +55,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         dest="ends",
         const=for_git,
         default=int,
-        help=f"end with {BISECT_STOP} in place of 2, 3 and 4, which is no kernel's fault and stops"
-        " git bisect run",
+        help=f"exit with {BISECT_STOP} in place of 2, 3 and 4, which are not the kernel's fault;"
+        " git bisect run stops there",
     )
     parser.add_argument(
         "--patch",
         action="append",
         default=[],
         metavar="FILE",
-        help="judge the tree with this patch beside the tree without; repeatable, in order",
+        help="compare the tree with this patch to the tree without; repeatable, applied in order",
     )
     parser.add_argument(
         "--expect",
         metavar="NAME",
-        help="the variant that a tree's own jprobes have to follow, whatever its files say",
+        help="the variant that a tree's own jprobes have to follow, whatever its source says",
     )
     parser.add_argument(
         "--set",
@@ -96,14 +96,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shell",
         action="store_true",
-        help="then give a prompt in the guest that it was played in",
+        help="then open a shell in the guest that ran the plays",
     )
     add_share(parser)
     debugger = parser.add_mutually_exclusive_group()
     debugger.add_argument(
         "--gdb",
         action="store_true",
-        help="play one cell under GDB, stopped as the probed function is called",
+        help="run one play under GDB, stopped as the probed function is called",
     )
     debugger.add_argument(
         "--gdb-wait",
@@ -111,8 +111,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=0,
         metavar="PORT",
-        help="the same for a debugger elsewhere: print how to attach, through a socket (default) or"
-        " a port of the loopback, where only debuggers of this user are let in",
+        help="the same for a debugger of your own: print how to attach to a socket (default) or to"
+        " a port on the loopback, where only this user's debuggers may connect",
     )
     parser.add_argument(
         "--vmlinux",
@@ -128,7 +128,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=("panic", "end"),
         nargs="?",
         const="panic",
-        help="write a dump of the guest when its kernel panics (default), or when all is played;"
+        help="write a dump of the guest when its kernel panics (default), or after all plays;"
         " see: jprobe-harness dump",
     )
     parser.add_argument(
@@ -178,7 +178,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _end(comparison: Comparison) -> Stopped | OwnFault | None:
-    """What ended it, with the status of all of it, to be raised once all is reported."""
+    """Return what ended the comparison, to be raised with its exit status after the report."""
     if comparison.ended:
         comparison.ended.exit_status = comparison.exit_status
     return comparison.ended

@@ -26,7 +26,7 @@ def judge(request: Request, kernel: str, options: Options) -> Result:
         progress = Progress(resources)
 
         def on_boot() -> None:
-            # The guest needs a second to boot; load what comes after it now.
+            # Import this while the guest boots, which takes a second anyway.
             from harness.report import terminal  # noqa: F401
 
             progress.step(what, len(request.plan), played)
@@ -73,7 +73,7 @@ def patched(request: Request) -> Comparison:
 
 
 def _comparison(runs: Mapping[str, Callable[[], Result]]) -> Comparison:
-    """Runs by name, one after the other; a kernel that cannot be had does not stop the rest."""
+    """Call each run, by its kernel's spec; one that cannot be judged does not stop the others."""
     results: list[Result] = []
     unjudged: list[Unjudged] = []
     ended: Stopped | OwnFault | None = None

@@ -20,7 +20,7 @@ Report = Callable[[Result], None]
 
 
 def prompted(request: Request, report: Report) -> Result:
-    """Play in a guest that the user then gets a prompt of."""
+    """Run the plays in a guest, and then open a shell in it."""
 
     def prepared(progress: Progress) -> Prepared:
         return _image(request, progress)
@@ -39,7 +39,7 @@ def debugged(request: Request, debugging: Debugging, report: Report) -> bool:
     with ExitStack() as resources:
         with ExitStack() as preparing:
             progress = Progress(preparing)
-            # A port that cannot be had is known before anything is built.
+            # Open the port first: if it is taken, nothing is built in vain.
             door = Door(debugging.port, _warn) if debugging.port else None
             resources.enter_context(door or nullcontext())
             image = _image(request, progress)
@@ -72,8 +72,8 @@ def _image(request: Request, progress: Progress) -> Prepared:
     needed = job.images(request.variants, request.kernel, exact=request.exact)
     if len(needed) > 1:
         raise ConfigError(
-            f"These variants need {len(needed)} images of the kernel, and only one guest can be"
-            " handed to you.",
+            f"These variants need {len(needed)} images of the kernel, and only one guest can have"
+            " a shell or a debugger.",
             "Choose among them with --variant.",
         )
     (image,) = job.prepare_plan(

@@ -128,11 +128,11 @@ def _check_combination(
     options: argparse.Namespace, specs: Sequence[str], *, debugged: bool
 ) -> None:
     if options.share and not options.shell:
-        raise ConfigError("--share is for a guest that you get a prompt of.", "Give --shell too.")
+        raise ConfigError("--share needs a guest with a shell.", "Give --shell too.")
     if options.vmlinux and not options.vmlinux.is_file():
         raise ConfigError(f"--vmlinux: there is no file {options.vmlinux}.")
     if len(specs) > 1 and (options.shell or debugged):
-        raise ConfigError("Only one guest can be handed to you.", "Give --kernel once.")
+        raise ConfigError("Only one guest can have a shell or a debugger.", "Give --kernel once.")
     if len(specs) > 1 and options.patch:
         raise ConfigError("--patch is for one kernel at a time.", "Give --kernel once.")
 
@@ -142,14 +142,14 @@ def _check_debugger(plan: Sequence[Play]) -> None:
 
     if len(plan) != 1:
         raise ConfigError(
-            f"A debugger is for one play, and these are {len(plan)}.",
+            f"A debugger is for one play, and {len(plan)} are selected.",
             "Choose one with --case and --variant.",
         )
     debug.check_installed()
 
 
 def _variants(catalog: Catalog, names: Sequence[str], macros: Sequence[str]) -> list[Variant]:
-    """What --variant and --set ask for."""
+    """Return the variants that --variant and --set name."""
     variants = catalog.select_variants(names)
     if macros:
         changes = Changes(settings=tuple(macros))
@@ -158,7 +158,7 @@ def _variants(catalog: Catalog, names: Sequence[str], macros: Sequence[str]) -> 
 
 
 def _expected(name: str | None, catalog: Catalog) -> Policy | None:
-    """The policy of the variant that --expect names."""
+    """Return the policy of the variant that --expect names, or None without --expect."""
     if not name:
         return None
     variants = catalog.select_variants([name])

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A nightly run in the forms that people and programs read."""
+"""Reports on a nightly run, in formats for people and for programs."""

@@ -19,12 +19,12 @@ from harness.report.formats import junit, ktap
 class Test:
     """A cell of one unit, or what else is held against the accepted run."""
 
-    # One word, and what was seen.
+    # A name of one word, and the result in a few words.
     name: str
     seen: str
-    # Why it fails, in lines; none: it passes.
+    # The reasons why it fails; empty if it passes.
     reasons: tuple[str, ...]
-    # Nothing can be said of it, for no fault of a kernel's.
+    # Whether it could not be judged, through no fault of the kernel's.
     error: bool = False
 
 
@@ -32,7 +32,7 @@ Groups = list[tuple[str, list[Test]]]
 
 
 def tests(report: Report) -> list[tuple[Done, Groups]]:
-    """By unit, by variant: what passes and fails.  What belongs to no cell comes last."""
+    """Return the tests by unit and by variant; those that belong to no cell come last."""
     by_place: dict[Place, list[Regression]] = {}
     for one in report.regressions:
         by_place.setdefault(one.place, []).append(one)
@@ -97,7 +97,7 @@ def _reasons(found: Sequence[Regression]) -> tuple[str, ...]:
 
 
 def as_ktap(report: Report) -> str:
-    """Documentation/dev-tools/ktap.rst of the kernel: units, in them variants, in them cases."""
+    """Return KTAP (the kernel's Documentation/dev-tools/ktap.rst): units, variants, cases."""
     return printable.lines(_ktap(report))
 
 
@@ -156,7 +156,7 @@ def as_junit(report: Report) -> str:
 
 
 def as_annotations(report: Report) -> str:
-    """Workflow commands, as GitHub's runner takes them from the output of a step."""
+    """Return workflow commands, which GitHub's runner reads from the output of a step."""
     lines = []
     for one in report.regressions:
         change = f"{one.was} -> {one.is_}" if one.was else one.is_

@@ -21,13 +21,13 @@ from harness.nightly.outputs import summary
 from harness.nightly.store import NightlyRun
 from harness.nightly.unit import Cell, Complaint, Done, UnitKind
 
-# What stands between the names of classes.
+# The numbers and blanks between the names of classes.
 _NUMBERS = re.compile(r"[\s\d,+]+")
-# In pixels.
+# Sizes in pixels.
 SPARK_WIDTH, SPARK_HEIGHT = 120, 24
-# Of a number, so much is drawn as the full height at least.
+# The smallest relative change of a number that is drawn at full height.
 FLAT = 0.1
-# Regressions that are in sight at once.
+# How many regressions are shown at first.
 SHOWN = 25
 
 
@@ -48,10 +48,10 @@ class Line:
 
     @property
     def points(self) -> list[tuple[float, float]]:
-        """In pixels from the upper left corner."""
+        """The points to draw, in pixels from the upper left corner."""
         known = [value for value in self.values if value is not None]
         low, high = min(known, default=0), max(known, default=0)
-        # What hardly changes looks like it.
+        # Draw small changes flat.
         span = max(high - low, FLAT * high) or 1
         step = SPARK_WIDTH / max(1, len(self.values) - 1)
         return [
@@ -67,7 +67,7 @@ class KernelRow:
 
     column: str
     release: str
-    # By variant: intact, all, and those that are not as predicted.
+    # By variant: how many cells are intact, all cells, and those not as predicted.
     counts: dict[str, tuple[int, int, int]]
 
 
@@ -78,7 +78,7 @@ class Spent:
     variant: str
     instructions: float
     saved: int
-    # Of the dearest on this kernel, in per cent.
+    # The percentage of the highest cost on this kernel.
     share: float
     past: Line
 
@@ -92,7 +92,7 @@ class _Page:
 
     @cached_property
     def cells(self) -> dict[Place, Cell]:
-        """One for each place: of several repetitions, one that is not as predicted."""
+        """A cell for each place: of several repetitions, preferably one not as predicted."""
         found: dict[Place, Cell] = {}
         for done in self.report.results:
             cells = done.cells if done.kind is UnitKind.CELLS else []
@@ -175,7 +175,7 @@ class _Page:
 
     @property
     def complaints(self) -> Iterator[tuple[Done, Complaint]]:
-        """One of each sort on each kernel."""
+        """One complaint for each kernel and fingerprint, with its unit."""
         seen = set()
         for done in self.report.results:
             for complaint in done.complaints:
@@ -197,7 +197,7 @@ def _column(kernel: str, compiler: str) -> str:
 
 
 def kind(seen: str) -> str:
-    """What was seen without its numbers: "leak+rollback" of "leak 8 rollback 1"."""
+    """Return a result without its numbers: "leak+rollback" for "leak 8 rollback 1"."""
     return "+".join(word for word in _NUMBERS.split(seen) if word)
 
 
@@ -259,12 +259,12 @@ def _data(page: _Page) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> Any:
-    """What stands in the page; the template's own markup is left alone."""
+    """Escape a value for the page; the template's own markup is left alone."""
     return value if hasattr(value, "__html__") else printable.shown(str(value))
 
 
 def document(report: Report, past: Past) -> str:
-    """The file; the report's cells come with their bytes."""
+    """Return the HTML; the report's cells must have their bytes (`looks`)."""
     environment = Environment(
         loader=PackageLoader("harness.nightly.outputs", "page"),
         autoescape=True,

@@ -26,7 +26,7 @@ def document(report: Report, origin: str = ORIGIN) -> bytes:
     """
     The nightly run in the schema that kcidb_io holds for the latest.
 
-    `origin` names the CI system, in small letters, digits and underscores.
+    `origin` names the CI system, in lower-case letters, digits and underscores.
     """
     found: dict[str, dict[str, Any]] = {"checkouts": {}, "builds": {}, "tests": {}}
     for done, groups in tests(report):

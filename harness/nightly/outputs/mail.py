@@ -16,7 +16,7 @@ from harness.nightly.unit import UnitKind
 from harness.report import summaries
 
 COLUMNS = 78
-# Regressions that a mail names; JSON has all.
+# How many regressions a mail lists; JSON has all.
 NAMED = 50
 
 
@@ -78,7 +78,7 @@ _COMMANDS = {Sort.COST: "cost"}
 
 
 def _again(report: Report) -> str:
-    """What plays the first regression, or the random signatures, if there is no other."""
+    """Return the command that reproduces the first regression, random signatures last."""
     one = next((r for r in report.regressions if r.sort is not Sort.FUZZ), report.regressions[0])
     place = one.place
     compiler = ["--cc", place.compiler] if place.compiler != "gcc" else []
@@ -96,7 +96,7 @@ def _again(report: Report) -> str:
 
 
 def _wrapped(line: str, indent: str = "") -> list[str]:
-    """Lines of at most 78 columns; a longer word, such as a path, stays whole."""
+    """Return lines of at most 78 columns; a longer word, such as a path, is not broken."""
     wrapper = textwrap.TextWrapper(
         COLUMNS, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )

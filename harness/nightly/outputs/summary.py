@@ -25,7 +25,7 @@ DETAILS = 3
 
 
 def document(report: Report) -> dict[str, Any]:
-    """All of it but the cells that are as they were."""
+    """Return a nightly run for JSON, without the cells that did not change."""
     return {
         "schema": SCHEMA,
         "night": report.night.id,
@@ -75,13 +75,13 @@ def _agree(done: Done) -> int:
     return done.played - sum(not cell.agrees for cell in done.cells)
 
 
-# Regressions from the worst sort to the least; a random signature only repeats what a
-# cell shows better.
+# Sorts of regressions, the worst first; a random signature only repeats what a cell shows
+# better.
 _ORDER = (Sort.KERNEL, Sort.SPLAT, Sort.VERDICT, Sort.GONE, Sort.COST, Sort.FUZZ)
 
 
 def alike(regressions: Sequence[Regression]) -> list[list[Regression]]:
-    """Those of a kernel and a variant that differ in numbers alone together, the worst first."""
+    """Group regressions of a kernel and a variant that differ only in numbers, worst first."""
 
     def key(one: Regression) -> Hashable:
         sentences = tuple(dict.fromkeys(map(kind, (_change(one), *one.details))))
@@ -95,7 +95,7 @@ def _change(one: Regression) -> str:
 
 
 def show(report: Report, everything: bool = False) -> None:
-    """Units, then regressions with their bytes, then one sentence."""
+    """Print the units, then regressions with their bytes, then one sentence."""
     out = terminal.console()
     terminal.print_rows(
         f"nightly run {report.night.id}: {report.night.shows}",
@@ -126,7 +126,7 @@ def show(report: Report, everything: bool = False) -> None:
 
 
 def row(done: Done) -> tuple[str, ...]:
-    """A unit, its kernel's release, what agrees, and what it took."""
+    """Return a unit's row: name, kernel's release, how many agree, time, and a note."""
     release = done.facts.release if done.facts else "-"
     judged = f"{_agree(done)} of {done.planned}" if done.planned else "-"
     again = "again after a failure of our tools" if done.retried else ""
@@ -134,7 +134,7 @@ def row(done: Done) -> tuple[str, ...]:
 
 
 def ended(done: Done) -> str:
-    """A unit that has just ended, in a line."""
+    """Return a line about a unit that has just ended."""
     unit, _, judged, took, again = row(done)
     errors = [text.partition("\n")[0] for text in (*done.kernel_errors, *done.harness_errors)]
     parts = [f"{judged} as predicted" if done.planned else "nothing judged", took, again, *errors]
@@ -153,16 +153,16 @@ def stoppable(store: Store, night: NightlyRun, matrix: Path, *, elsewhere: bool)
     """
     Let a user who ends a nightly run know what is stored of it, and how to go on.
 
-    `elsewhere` is said where the store is not the default one.
+    `elsewhere` means that the store is not the default one.
     """
     try:
         yield
     except KeyboardInterrupt as stop:
         done, planned = len(store.stored(night)), len(store.units(night))
-        next_ = f"Go on: jprobe-harness {shlex.join(['nightly', str(matrix), '--resume'])}"
+        next_ = f"Continue with: jprobe-harness {shlex.join(['nightly', str(matrix), '--resume'])}"
         if done == planned:
             next_ = "See: jprobe-harness report"
-        # Its URL may have a password.
+        # Do not print the URL, which may contain a password.
         same = " and the same --store" if elsewhere else ""
         stopped = Stopped(
             f"{done} of {planned} units of nightly run {night.id} are stored.", f"{next_}{same}"
@@ -173,7 +173,7 @@ def stoppable(store: Store, night: NightlyRun, matrix: Path, *, elsewhere: bool)
 
 
 def missing(report: Report) -> Iterator[str]:
-    """What was not done, and why, in lines."""
+    """Yield a line for each unit that was not done, and why."""
     stored = {done.unit for done in report.results}
     for unit in report.planned:
         if unit.name not in stored:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A result in the forms that programs read."""
+"""Results in the formats that programs read."""

@@ -2,7 +2,7 @@
 """
 The machine-readable result; its schema is harness/report/formats/schema.json.
 
-`schema` is raised whenever a reader of the older form would go wrong.
+`schema` is increased with every change that breaks readers of the older form.
 """
 
 from __future__ import annotations

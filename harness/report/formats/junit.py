@@ -11,7 +11,7 @@ from harness.run.plan import Result
 
 
 def suite(result: Result) -> ElementTree.Element:
-    """One test case for each verdict; what was not played is an error."""
+    """Return a test suite with a case for each verdict; plays that were not reached are errors."""
     errors = summaries.run_complaints(result)
     top = ElementTree.Element(
         "testsuite",
@@ -44,7 +44,7 @@ def suite(result: Result) -> ElementTree.Element:
 
 
 def text(top: ElementTree.Element) -> str:
-    """An element as a file; of what it has, some is none that XML 1.0 knows."""
+    """Return an element as a file, with characters escaped that XML 1.0 does not allow."""
     for element in top.iter():
         element.text = element.text and printable.shown(element.text)
         element.attrib.update(printable.strings(element.attrib))

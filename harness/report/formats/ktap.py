@@ -11,7 +11,7 @@ from harness.run.plan import Outcome, Result
 
 
 def name(text: str) -> str:
-    """A test's name; "#" would begin a directive."""
+    """Return a test's name without "#", which would begin a directive."""
     return text.replace("#", "")
 
 
@@ -24,7 +24,7 @@ def _subtest(number: int, outcome: Outcome) -> Iterator[str]:
 
 
 def lines(result: Result) -> Iterator[str]:
-    """One subtest a variant, and in it one a case."""
+    """Yield KTAP lines, with a subtest for each variant, and in it a test for each case."""
     by_variant: dict[str, list[Outcome]] = {}
     for outcome in result.outcomes:
         by_variant.setdefault(outcome.play.variant.name, []).append(outcome)

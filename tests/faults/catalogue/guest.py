@@ -118,7 +118,7 @@ FAULTS = (
     _unsound(
         "a guest that is gone without a word",
         broken_off(ends()),
-        "gone without a word",
+        "ended without powering off",
         full=True,
     ),
     _unsound(

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 "use strict";
 
-// In pixels; page.css has the same.
+// Sizes in pixels, as in page.css.
 const ROW = 24, COLUMN = 30, NAMES = 190, HEAD = 120;
-// Rows and columns that are drawn beyond what is seen.
+// How many rows and columns to draw beyond the visible ones.
 const MARGIN = 4;
-// Cells that are laid out for a printer.
+// How many cells to lay out for a printer.
 const PRINTED = 5000;
 const KINDS = ["intact", "leak", "by-ref", "rollback", "overflow", "skipped", "missed"];
 
@@ -13,7 +13,7 @@ const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
 const map = byId("map"), sizer = byId("sizer"), panel = byId("cell");
 
-/** An element with attributes and children; strings become text. */
+/** Create an element with attributes and children; strings become text. */
 function make(name, attributes = {}, ...children) {
   const svg = ["svg", "rect", "text", "title", "line", "pattern", "defs"].includes(name);
   const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
@@ -24,7 +24,7 @@ function make(name, attributes = {}, ...children) {
   return made;
 }
 
-// The number of the cell of a column and a case, or -1.
+// The number of the cell for each column and case, or -1.
 const grid = new Int32Array(data.columns.length * data.cases.length).fill(-1);
 data.cells.forEach(([column, row], number) => { grid[column * data.cases.length + row] = number; });
 const cellAt = (column, row) => grid[column * data.cases.length + row];
@@ -50,7 +50,7 @@ function nameOf(number) {
 
 const numberOf = new Map(data.cells.map((_, number) => [nameOf(number), number]));
 
-// What is shown: columns and rows by number, and where the keyboard is.
+// The visible columns and rows, by number, and the cell with the keyboard's focus.
 const shown = { columns: [], rows: [], row: 0, column: 0, open: -1 };
 
 const filters = { text: byId("text"), kernel: byId("kernel"), variant: byId("variant"), kind: byId("kind"), odd: byId("odd") };
@@ -71,7 +71,7 @@ function fillFilters() {
   byId("legend").append(make("li", {}, make("i", { style: "box-shadow: inset 0 0 0 2px var(--bad)" }), "not as predicted, or changed"));
 }
 
-/** Whether a cell is one that class and mark ask for. */
+/** Return whether a cell passes the filters for class and mark. */
 function fits(number) {
   return (!filters.kind.value || detailOf(number).kind === filters.kind.value) && (!filters.odd.checked || isMarked(number));
 }
@@ -150,7 +150,7 @@ function square(at, row) {
   return make("span", { ...attributes, class: words.join(" "), "aria-label": label, title: `${nameOf(number).replaceAll("|", ", ")}: ${label}`, "data-cell": number }, signOf(detail.kind));
 }
 
-/** Draw what can be seen of the map, or all of it. */
+/** Draw the visible part of the map, or all of it. */
 function draw(all = false) {
   const held = map.contains(document.activeElement) && document.activeElement !== map;
   const within = (start, size, unit, count) => all ? [0, count] : [
@@ -174,7 +174,7 @@ function draw(all = false) {
     drawn.push(line);
   }
   sizer.replaceChildren(...drawn);
-  // Whoever comes by keyboard finds the way in, wherever the map was scrolled to.
+  // Keyboard users can enter the map wherever it was scrolled to.
   map.tabIndex = current ? -1 : 0;
   if (held && current) {
     current.focus({ preventScroll: true });
@@ -190,7 +190,7 @@ map.addEventListener("scroll", () => {
 }, { passive: true });
 addEventListener("resize", () => draw());
 
-/** Move to a row and a column, and bring them into sight. */
+/** Move the focus to a row and a column, and scroll them into view. */
 function go(row, column) {
   shown.row = Math.max(0, Math.min(shown.rows.length - 1, row));
   shown.column = Math.max(0, Math.min(shown.columns.length - 1, column));
@@ -217,7 +217,7 @@ map.addEventListener("keydown", (event) => {
     event.preventDefault();
     const number = cellAt(shown.columns[shown.column], shown.rows[shown.row]);
     if (number >= 0) {
-      tellHash(number);
+      writeHash(number);
     }
   }
 });
@@ -227,11 +227,11 @@ map.addEventListener("click", (event) => {
   if (number !== undefined) {
     shown.row = shown.rows.indexOf(data.cells[number][1]);
     shown.column = shown.columns.indexOf(data.cells[number][0]);
-    tellHash(Number(number));
+    writeHash(Number(number));
   }
 });
 
-/** The address of this view: filters, and the open cell. */
+/** Return the URL fragment for the filters and the open cell. */
 function hash(open) {
   const words = new URLSearchParams();
   for (const name of ["text", "kernel", "variant", "kind"]) {
@@ -248,7 +248,7 @@ function hash(open) {
   return `#${words}`;
 }
 
-function tellHash(open) {
+function writeHash(open) {
   location.hash = hash(open);
   if (shown.open === open) {
     byId("cell-title")?.focus();
@@ -284,7 +284,7 @@ byId("filters").addEventListener("reset", () => setTimeout(() => {
 
 const octets = (text) => (text ? text.match(/../g) : []);
 
-/** Bytes of one place at each moment, sixteen in a row. */
+/** Draw the bytes of one place at each moment, sixteen in a row. */
 function dump(place, looks) {
   const moments = ["before", "after", "seen", "predicted"].filter((moment) => looks[moment]);
   const labels = { before: "before", after: "handler left", seen: "arrived", predicted: "predicted" };
@@ -307,7 +307,7 @@ function dump(place, looks) {
   return make("div", { class: "wide" }, table);
 }
 
-/** The stack at the hit as it was found, SP at the bottom. */
+/** Draw the stack at the hit, with SP at the bottom. */
 function picture(found) {
   const saved = found.saved === null ? "saved: not known" : found.saved < 0 ? "handler skipped" : `saved ${found.saved} bytes`;
   const extent = Math.max(8, ...found.parts.map(([, end]) => end)) + 8;
@@ -333,7 +333,7 @@ function picture(found) {
   return drawn;
 }
 
-/** What a cell was, night by night. */
+/** Draw what a cell was in each nightly run. */
 function past(name, detail) {
   const turns = data.history[name];
   if (!turns) {
@@ -388,7 +388,7 @@ function report() {
     ...list("Why", detail.reasons),
     ...list("Corrupt", spans),
     ...(detail.console.length ? [make("h3", {}, "Console"), ...detail.console.map((text) => make("pre", {}, text))] : []),
-    make("h3", {}, "Nights"), past(nameOf(shown.open), detail),
+    make("h3", {}, "Nightly runs"), past(nameOf(shown.open), detail),
     make("h3", {}, "Again"), make("pre", {}, again(column, row)));
   title.focus();
 }
