@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Another disk in the place of a folder, which only one command sees."""
+"""Mounts in place of a folder, which only one command sees."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _RUN = '|| exit; folder=$2; shift 2; "$@"; status=$?; umount --lazy "$folder"; e
 
 def under_a_small_disk(folder: Path, size: str) -> list[str]:
     """
-    A command that runs the command behind it with a disk of that size in `folder`.
+    Return a command that runs the command behind it with a disk of that size at `folder`.
 
-    Its status is that of the command.
+    Its exit status is that of the command behind it.
     """
     return _mounted(_SMALL, size, folder)
 
 
 def read_only(folder: Path) -> list[str]:
-    """A command that runs the command behind it with a folder that can only be read."""
+    """Return a command that runs the command behind it with `folder` mounted read-only."""
     return _mounted(_READ_ONLY, "", folder)
 
 
 def _mounted(mount: str, size: str, folder: Path) -> list[str]:
     namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     if subprocess.run([*namespace, "true"], capture_output=True).returncode:
-        # In a chroot, whose root directory is no mount.
+        # This also works in a chroot, whose root directory is no mount point.
         namespace += ["--propagation", "unchanged"]
     return [*namespace, "sh", "-c", f"{mount} {_RUN}", "sh", size, str(folder)]

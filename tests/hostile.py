@@ -24,7 +24,7 @@ from harness.run.session import Deadlines, Session
 from tests.records import numbered, sealed, split
 
 RAW = (Path(__file__).parent / "unit/data/records.txt").read_bytes()
-# The plays of the recorded boot that are a variant and a case of the catalog's.
+# The recorded plays of a variant and a case that the catalog has.
 PLAYED = (
     ("none", "stack-9"),
     ("fixed-128", "by-ref-256"),
@@ -38,7 +38,7 @@ INTRODUCTION, *RECORDS = split(RAW)[:8]
 POWERED_OFF = b"reboot: Power down\n"
 
 
-# What a field may hold that no field of a guest's holds.
+# Values that a guest's module does not write.
 VALUES = (
     b"", b"-1", b"0", b"1", b"9" * 5000, b"f" * 16, b"f" * 17, b"zz", b"0x10", b"1 ", b" ", b"=",
     b"\x1b]52;c;AAAA\x07", "\u202e".encode(), b"\xff\xfe", b"\0", b"unknown", b"process",
@@ -110,7 +110,7 @@ def _cut(random: Random, record: bytes) -> bytes:
 
 
 def _half(random: Random, record: bytes) -> bytes:
-    """Hexadecimal of another length."""
+    """Cut the hexadecimal of a field short, to any length."""
     found = list(re.finditer(rb"=((?:[0-9a-f]{2}){4,})\b", record))
     if not found:
         return record
@@ -130,7 +130,7 @@ MUTATIONS: Sequence[Callable[[Random, bytes], bytes]] = (
 class Mutated:
     """A boot in which one record is not as the guest's module wrote it."""
 
-    # From 0.
+    # The changed record, counted from 0.
     index: int
     records: tuple[bytes, ...]
     # The checksum is right, so that only what the record says can be wrong.
@@ -142,7 +142,7 @@ class Mutated:
 
 
 def draw(random: Random) -> Mutated:
-    """One of the boots."""
+    """Draw a boot with a random change in a random record."""
     index = random.randrange(len(RECORDS))
     record = RECORDS[index]
     for _ in range(random.choice((1, 1, 1, 2, 3))):
@@ -154,7 +154,7 @@ def draw(random: Random) -> Mutated:
 
 
 class _Channel:
-    """Gives what is said in pieces, and then ends."""
+    """A socket that receives given pieces, and then ends."""
 
     def __init__(self, pieces: Sequence[bytes], at_end: Callable[[], None]) -> None:
         self._pieces = list(pieces)
@@ -179,7 +179,7 @@ class _Channel:
 
 
 class _Machine:
-    """A QEMU that has said all that it will, and has ended well."""
+    """A QEMU that has sent everything, and has ended well."""
 
     too_small = ended_by_signal = suspended = False
     output = ""
@@ -212,13 +212,13 @@ def _pieces(random: Random, data: bytes) -> list[bytes]:
 
 @functools.cache
 def plan() -> list[Play]:
-    """What is played."""
+    """Return the plays of the recorded boot."""
     catalog = Catalog()
     return [Play(catalog.variants[variant], catalog.cases[case]) for variant, case in PLAYED]
 
 
 def played(mutated: Mutated, random: Random) -> Result:
-    """The run whose first boot is that one; the guests of further boots are honest."""
+    """Run with that boot as the first one; the guests of further boots send sound records."""
     lines = [play.line for play in plan()]
     boots = 0
 
@@ -258,11 +258,11 @@ def check(mutated: Mutated, result: Result) -> None:
     assert result.complete, result.errors
     assert not result.harness_errors
     assert not result.retried
-    # After the last play there is none to blame.
+    # Damage after the last play belongs to no play, and is the kernel's.
     last = mutated.index == len(RECORDS) - 1
     assert last or not result.kernel_errors, result.kernel_errors
     wrong = result.differing
-    # A record that came twice, or in two parts, stands in the place of the next one.
+    # A record that came twice, or in two parts, takes the place of the next one.
     places = {mutated.index, mutated.index + 1}
     for outcome in wrong:
         assert plan().index(outcome.play) in places, (str(outcome.play), outcome.reasons)

@@ -2,7 +2,7 @@
 """
 Tries what may lead to a guest, and reports by door what it got: nothing, where it was refused.
 
-Run by whoever tries it, so it takes nothing but Python's own library.
+Another user runs this file alone, so it imports only the standard library.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 SECONDS = 10
-# What a debugger asks first: the registers.
+# A debugger's first request: the registers.
 ASK = b"+$g#67"
 
 
@@ -48,13 +48,13 @@ def connect(path: str) -> str:
 
 
 def signal(pid: int) -> str:
-    # Which only asks whether one could be sent.
+    # Signal 0 only checks whether a signal could be sent.
     os.kill(pid, 0)
     return "signalled"
 
 
 def ask(port: int, key: str) -> str:
-    """The answer of a debugger's stub, or of a command by SSH."""
+    """Return the answer of a debugger's stub, or of a command by SSH."""
     with socket.create_connection(("127.0.0.1", port), SECONDS) as client:
         client.sendall(ASK)
         answer = b""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-What the model predicts of each case under each variant: python -m tests.predictions
+Write what the model predicts of each case under each variant: python -m tests.predictions
 
 The file that it writes is compared with the model by tests/unit/test_predictions.py.  A line in
 it changes for a reason that the commit gives, never because the model said so.
@@ -65,7 +65,7 @@ def _context(context: Context) -> str:
 
 
 def lines(catalog: Catalog) -> Iterator[str]:
-    """The lines of the file."""
+    """Yield the lines of the file."""
     yield from map(_context, Context)
     for case in catalog.cases.values():
         below, above = (_rows(case, catalog, position) for position in RecordPosition)
@@ -76,7 +76,7 @@ def lines(catalog: Catalog) -> Iterator[str]:
 
 
 def text() -> str:
-    """The whole file."""
+    """Return the whole file."""
     return _HEAD + "".join(f"{line}\n" for line in lines(Catalog()))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The folders of the program as a table of the documentation: python -m tests.tower"""
+"""Write the program's folders as a table of the documentation: python -m tests.tower"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _END = "<!-- end of the tower -->\n"
 
 
 def layers() -> list[list[str]]:
-    """Names below the package, from the top down; those of one layer stand side by side."""
+    """Return the names in each layer of the package, from the top down."""
     (contract,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
         "contracts"
     ]
@@ -26,7 +26,7 @@ def layers() -> list[list[str]]:
 
 
 def files(name: str) -> list[Path]:
-    """The modules of a layer, which is a folder or one module."""
+    """Return the modules of a name in a layer, which is a folder or one module."""
     folder = ROOT / "harness" / name
     if not folder.is_dir():
         return [folder.with_suffix(".py")]
@@ -48,7 +48,7 @@ def _rows() -> Iterator[str]:
 
 
 def page(old: str) -> str:
-    """The page with the table as the contract has it."""
+    """Return the page with the table made from the contract."""
     before, _, rest = old.partition(_BEGIN)
     return before + _BEGIN + "".join(_rows()) + _END + rest.partition(_END)[2]
 

@@ -10,10 +10,10 @@ NOBODY = 65534
 
 
 def another() -> list[str]:
-    """What runs a command as somebody else, for the kernel too."""
+    """Return a command prefix that runs a command as another user."""
     if os.geteuid() == 0:
         return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    # Of an ordinary user's further UIDs (subuid(5)), which newuidmap gives.
+    # An ordinary user has further UIDs (subuid(5)), which newuidmap maps.
     return [
         "unshare", "--user", "--map-auto", "--map-root-user",
         "setpriv", "--reuid=1", "--regid=1", "--clear-groups",
@@ -21,7 +21,7 @@ def another() -> list[str]:
 
 
 def python() -> str:
-    """An interpreter that anybody can run."""
+    """Return a Python interpreter that every user can run."""
     found = shutil.which("python3", path="/usr/bin:/bin")
     assert found, "install python3"
     return found

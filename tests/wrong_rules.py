@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Placement rules that are wrong on purpose; what they break must be found."""
+"""Placement rules that are wrong on purpose, which tests must find."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.abi import aapcs64, ctype
 
 
 def split_a_struct(monkeypatch: pytest.MonkeyPatch) -> None:
-    """C.13: a struct that finds only x7 left is split between it and the stack."""
+    """Break C.13: split a struct that finds only x7 left between it and the stack."""
     place = aapcs64._Allocator._place_composite
 
     def split(self: aapcs64._Allocator, type_: ctype.Composite) -> aapcs64.Placement:
@@ -22,7 +22,7 @@ def split_a_struct(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def slots_of_four_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """C.16: what is passed on the stack takes four bytes."""
+    """Break C.16: what is passed on the stack takes four bytes."""
 
     def narrow(self: aapcs64._Allocator, size: int, align: int) -> int:
         start = ctype.align_up(self.nsaa, 4)

@@ -99,7 +99,7 @@ def _cell(variant: str, number: int, seen: str) -> Cell:
 def browser() -> Iterator[Browser]:
     path = shutil.which("chromium")
     assert path, "jprobe-harness doctor --install --tests"
-    # Chromium's own sandbox is not for root.
+    # Chromium's own sandbox does not run as root.
     words = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=path, args=words)
@@ -108,7 +108,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Watched:
-    """A page, and what went wrong in it."""
+    """A page in the browser, and the errors that were seen in it."""
 
     def __init__(self, page: Page, file: Path) -> None:
         self.page = page
@@ -136,7 +136,7 @@ Opener = Callable[..., Watched]
 
 @pytest.fixture
 def watched(browser: Browser) -> Iterator[Opener]:
-    """Opens files; at its end nothing may have gone wrong in any of them."""
+    """Yield a function that opens files; fail at the end if any of them had an error."""
     opened: list[Watched] = []
 
     def make(

@@ -13,13 +13,13 @@ from tests.browser.conftest import CASES, KERNELS, VARIANTS, Opener
 
 CELL = "#cell=debian%3A6.1+gcc%7Cfixed-128%7Cstack-25"
 TITLE = "debian:6.1 gcc: fixed-128 x stack-25"
-# Milliseconds that a user takes for at once, with room for a slow machine.
+# Milliseconds within which a page seems to respond at once, with a margin for slow machines.
 FIRST, AT_ONCE = 10_000, 1_000
 ELEMENTS_MAX = 4_000
-# Of text, by WCAG 2.1's 1.4.3.
+# The least contrast that WCAG 2.1 (1.4.3) requires of text.
 CONTRAST = 4.5
 
-# The least contrast of any text in sight, and what it is of.
+# Finds the least contrast of any visible text, and that text.
 LEAST_CONTRAST = """() => {
   const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
   const light = (colour) => {
@@ -83,7 +83,7 @@ def test_a_cell_is_opened_by_mouse(night_page: Page) -> None:
     expect(panel).to_contain_text("64 bytes were saved, predicted 128")
     for moment in ("before 0", "handler left 0", "arrived 0", "predicted 0"):
         expect(panel.get_by_role("rowheader", name=moment, exact=True).first).to_be_visible()
-    # Eight words are as the handler left them, which nobody predicted.
+    # Eight words are as the handler left them, which was not predicted.
     assert panel.locator("mark.wrong").count() == 64
     picture = panel.get_by_role("img", name="The stack at the hit")
     expect(picture).to_have_accessible_name("The stack at the hit: saved 64 bytes")
@@ -154,7 +154,7 @@ def test_it_can_be_read(watched: Opener, night: Path, scheme: str) -> None:
     page = watched(night, scheme=scheme).open(CELL)
     contrast, where = page.evaluate(LEAST_CONTRAST)
     assert contrast >= CONTRAST, where
-    # What is too pale is seen.
+    # Text that is too pale is found.
     page.add_style_tag(content=".product { color: #888 !important; background: #777 !important }")
     contrast, where = page.evaluate(LEAST_CONTRAST)
     assert contrast < CONTRAST
@@ -188,7 +188,7 @@ def test_a_hundred_thousand_cells(watched: Opener, large: Path) -> None:
     assert first < FIRST
 
     def took(script: str) -> float:
-        """Milliseconds until the next picture after it."""
+        """Run a script, and return the milliseconds until the next frame is drawn."""
         found: float = page.evaluate(
             f"""() => new Promise((done) => {{
               const start = performance.now();
@@ -208,7 +208,7 @@ def test_a_hundred_thousand_cells(watched: Opener, large: Path) -> None:
     assert took("byId('odd').click();") < AT_ONCE
     assert took("location.hash = '#cell=debian:9+gcc|variant-9|case-0999';") < AT_ONCE
     expect(page.locator("#cell-title")).to_have_text("debian:9 gcc: variant-9 x case-0999")
-    # A slow page is seen as such.
+    # A slow page is found to be slow.
     assert took(f"const end = performance.now() + {AT_ONCE}; while (performance.now() < end);") >= (
         AT_ONCE
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How many signatures, and which."""
+"""Options that say how many signatures are drawn, and from which seed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Asks a compiled function where it finds its parameters.
+Ask a compiled function where it finds its parameters.
 
 A machine is set up as the model places the arguments, everything else in
 registers and memory is garbage, and the function runs in the Unicorn emulator.
@@ -28,7 +28,7 @@ from harness.abi.aapcs64 import place
 from harness.abi.ctype import CType, enumeration, homogeneous, value_bytes
 from harness.modules.casegen import declare, define, named_types
 
-# Its own annotations do not fit what it exports.
+# unicorn's own annotations do not fit what it exports.
 _unicorn: Any = unicorn
 
 CODE = 0x10000
@@ -108,7 +108,7 @@ class Signature:
 
 
 def _offsets(signature: Signature) -> list[int]:
-    """Where each parameter is copied to."""
+    """Return the offset to which each parameter is copied."""
     offsets, cursor = [], 0
     for type_ in signature.types:
         offsets.append(cursor)
@@ -136,14 +136,14 @@ def _function(index: int, signature: Signature) -> str:
 
 
 def source(signatures: Sequence[Signature]) -> str:
-    """A C file with one function for each signature."""
+    """Return a C file with one function for each signature."""
     types = dict.fromkeys(c for s in signatures for c in named_types(s.types))
     functions = [_function(index, s) for index, s in enumerate(signatures)]
     return "\n".join([_HEAD, *(define(t) for t in types), *functions])
 
 
 def compile_(compiler: str, signatures: Sequence[Signature], folder: Path) -> ELFFile:
-    """Compile and link; nothing of a C library is in it."""
+    """Compile and link the functions without a C library."""
     path = folder / f"{compiler}.c"
     path.write_text(source(signatures))
     # clang looks for its own headers only.
@@ -163,7 +163,7 @@ def compile_(compiler: str, signatures: Sequence[Signature], folder: Path) -> EL
 
 
 class Emulator:
-    """Runs the functions of one linked file."""
+    """An emulator that runs the functions of one linked file."""
 
     def __init__(self, elf: ELFFile) -> None:
         self._machine = _unicorn.Uc(_unicorn.UC_ARCH_ARM64, _unicorn.UC_MODE_ARM)
@@ -184,7 +184,7 @@ class Emulator:
         self._symbols = {symbol.name: symbol["st_value"] for symbol in table.iter_symbols()}
 
     def differences(self, index: int, signature: Signature) -> list[int]:
-        """The arguments that function `index` does not find where the model puts them."""
+        """Return the arguments that function `index` does not find where the model puts them."""
         random_ = random.Random(index)
         layout = place(signature.types)
         values = [_value(random_, type_) for type_ in signature.types]
@@ -239,13 +239,13 @@ def _page(size: int) -> int:
 
 
 def _low(register: int, value: bytes) -> int:
-    """A register whose low bytes are `value`, and whose others stay garbage."""
+    """Return a register whose low bytes are `value`, and whose others stay garbage."""
     bits = 8 * len(value)
     return register >> bits << bits | int.from_bytes(value, "little")
 
 
 def _value(random_: random.Random, type_: CType) -> bytes:
-    """Bytes that differ from zero; a bool is one."""
+    """Return bytes other than zero for a type; a bool is 1."""
     if type_.spelling == "bool":
         return b"\x01"
     return bytes(random_.randrange(1, 256) for _ in range(type_.size))

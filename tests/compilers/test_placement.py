@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-The model's placement against gcc and clang, on random signatures.
+Compare the model's placement with that of gcc and clang, on random signatures.
 
     tox -e compilers                        a sample
     tox -e compilers -- --signatures 10000  as many as you like, for each compiler
@@ -24,7 +24,7 @@ from harness.abi.ctype import BitField, Composite, CType, Scalar, composite
 from tests.compilers.emulator import COMPILERS, ENUMS, Emulator, Signature, available, compile_
 from tests.wrong_rules import WRONG_RULES
 
-# One compiler run for so many functions.
+# How many functions one compiler run compiles.
 BATCH = 100
 QUICK = settings(
     max_examples=5000,
@@ -46,13 +46,13 @@ _numbers = itertools.count()
 
 
 def _named(keyword: str, members: list[CType | BitField], packed: bool, aligned: int) -> CType:
-    # A tag of its own, as all functions of a batch share one file.
+    # Each has a tag of its own, as all functions of a batch share one file.
     tag = f"s{next(_numbers)}"
     return composite(keyword, tag, members, packed=packed, aligned=aligned)
 
 
 def _member(type_: CType, named: bool, counts: list[int]) -> CType:
-    """A struct or union by name or written out; an array, or an array of arrays."""
+    """Return a member: a type by name or, for a struct or union, written out, or an array of it."""
     if isinstance(type_, Composite) and not named:
         type_ = dataclasses.replace(type_, tag="")
     for count in counts:
@@ -115,7 +115,7 @@ def signatures(draw: st.DrawFn) -> Signature:
 
 
 def wrong(compiler: str, batch: list[Signature]) -> list[tuple[Signature, list[int]]]:
-    """The signatures of a batch that a compiler sees otherwise, with the arguments."""
+    """Return the signatures on which a compiler differs from the model, with the arguments."""
     with tempfile.TemporaryDirectory() as folder:
         emulator = Emulator(compile_(compiler, batch, Path(folder)))
     found = [(s, emulator.differences(index, s)) for index, s in enumerate(batch)]
@@ -130,7 +130,7 @@ def compiler(request: pytest.FixtureRequest) -> str:
 
 
 def generate(count: int, number: int) -> list[Signature]:
-    """`count` signatures, the same ones for the same seed."""
+    """Return `count` signatures, the same ones for the same seed."""
     made: list[Signature] = []
 
     @seed(number)
@@ -144,7 +144,7 @@ def generate(count: int, number: int) -> list[Signature]:
 
 
 def shrink(compiler: str) -> Signature:
-    """The smallest signature on which a compiler and the model differ."""
+    """Return the smallest signature on which a compiler and the model differ."""
     return find(signatures(), lambda s: bool(wrong(compiler, [s])), settings=QUICK)
 
 
@@ -159,7 +159,7 @@ def test_compilers_agree_with_the_model(compiler: str, request: pytest.FixtureRe
 
 @pytest.mark.parametrize("rule", WRONG_RULES)
 def test_a_wrong_rule_is_found(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Positive control: a struct that is split, a stack slot of four bytes."""
+    """The positive control: a struct that is split, and a stack slot of four bytes."""
     WRONG_RULES[rule](monkeypatch)
     pair = composite("struct", "pair", [ctype.LONG, ctype.LONG])
     batch = [Signature((*[ctype.LONG] * 7, pair, ctype.INT, ctype.INT), 10)]

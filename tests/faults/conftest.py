@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A place for each fault, from one run with nothing wrong."""
+"""A place for each fault, made from one run in which nothing is wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from harness.host import cache
 from tests.faults.place import Place, adopt_orphans
 
-# The command that every fault meets, unless a fault says otherwise: three cells.
+# The command that runs with each fault, unless the fault names another: three cells.
 COMMAND = (
     "repro", "--case", "stack-9",
     "--variant", "none", "--variant", "fixed-64", "--variant", "fixed-128",
@@ -26,7 +26,7 @@ def orphans() -> None:
 
 @pytest.fixture(scope="session")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The logs of a run with nothing wrong, which has filled the user's cache."""
+    """Return the logs of a run in which nothing is wrong; it has filled the user's cache."""
     state = tmp_path_factory.mktemp("sound")
     done = subprocess.run(
         ["jprobe-harness", *COMMAND],
@@ -42,7 +42,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def ready(tmp_path_factory: pytest.TempPathFactory, sound: Path) -> Path:
-    """A cache of the session's, as that run left it."""
+    """Return a cache for this session, as that run left it."""
     place = Place(tmp_path_factory.mktemp("ready"), cache.root(), [])
     place.have_own_cache()
     place.have_modules()

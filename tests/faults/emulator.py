@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Stands in for QEMU: sends what a script says on the guest's two lines, and ends as it says.
+A stand-in for QEMU, which sends on the guest's two lines what a script says, and ends as it says.
 
-Run as `-m tests.faults.emulator SCRIPT QEMU ARGUMENT...`; what is no boot is left to the
-real QEMU.  In boots after the script's, what was recorded of each line of the plan is said
-again.
+Run as `-m tests.faults.emulator SCRIPT QEMU ARGUMENT...`. A command line that boots no guest
+is passed to the real QEMU. In boots after the script's, the recorded answer to each line of the
+plan is sent again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Script(TypedDict):
 
     boots: int
     steps: list[Step]
-    # Of a sound boot, in hexadecimal: the introduction, and a record for each line of a plan.
+    # What a sound boot sent, in hexadecimal: its introduction, and a record by line of the plan.
     introduction: str
     records: dict[str, str]
 
@@ -89,20 +89,20 @@ def serve_qmp(listener: socket.socket, state: str = "running") -> None:
 
 
 def _drain(connections: dict[str, socket.socket]) -> None:
-    """A guest that goes away has been heard, but not answered."""
+    """Close the guest's side of the lines, so that all that was sent arrives."""
     for connection in connections.values():
         connection.shutdown(socket.SHUT_WR)
 
 
 def _is_due(path: Path, boots: int) -> bool:
-    """Whether this boot is one of the script's; counts it."""
+    """Count this boot, and return whether it is one of the script's."""
     with path.with_suffix(".boots").open("a+b") as file:
         file.write(b".")
         return file.tell() <= boots
 
 
 def _say_again(script: Script, words: list[str]) -> None:
-    """All that the plan asks for, which is the last file of the initrd."""
+    """Send the record of each line of the plan, which is the last file of the initrd."""
     initrd = Path(words[words.index("-initrd") + 1]).read_bytes()
     plan = re.findall(rb"(?:[\w-]+ [\w-]+ \d+\n)+", initrd)[-1].decode().splitlines()
     connections = {name: connect(words, name) for name in ("console", "records")}

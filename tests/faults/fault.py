@@ -13,9 +13,9 @@ Inject = Callable[[Place], None]
 
 
 class Blame(enum.Enum):
-    """Whose a fault is, with the exit status that says so."""
+    """Who is to blame for a fault, with the exit status that says so."""
 
-    # Nothing is wrong for the command.
+    # The command works all the same.
     NOBODY = 0
     KERNEL = 1
     # What was asked for does not exist or cannot be.
@@ -33,19 +33,19 @@ class Fault:
     name: str
     inject: Inject
     blame: Blame = Blame.NOBODY
-    # A regular expression that the command's output has.
+    # A regular expression that matches in the command's output.
     says: str = ""
-    # Exit status, where it is not the blame's own.
+    # The exit status, if it is not the one of `blame`.
     status: int | None = None
-    # It is mended by the command, so that the next run says nothing of it.
+    # Whether the command mends it, so that the next run says nothing of it.
     heals: bool = False
     # Verdicts that are reported although the command failed.
     kept: int = 0
-    # Something is left behind, as nobody was there to remove it, until the next run.
+    # Whether something is left behind until the next run, because the command was killed.
     leaves: bool = False
-    # Looks at what else is there afterwards.
+    # A further check afterwards.
     also: Callable[[Place], None] = lambda place: None
-    # It takes too long for each change; see the label `full` in tox.ini.
+    # Whether it takes too long to run for each change; see the label `full` in tox.ini.
     full: bool = False
 
     @property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What puts a fault into a place; what only one kind of fault needs stands with its rows."""
+"""Injections of faults into a place; those that one part of the catalogue needs are there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.unit.standin import source_tree
 
 
 def environment(**variables: str | None) -> Inject:
-    """Variables that a user's shell may have."""
+    """Set environment variables; None unsets one."""
 
     def inject(place: Place) -> None:
         place.environment |= variables
@@ -24,7 +24,7 @@ def environment(**variables: str | None) -> Inject:
 
 
 def arguments(*words: str) -> Inject:
-    """Further words of the command's."""
+    """Add arguments to the command."""
 
     def inject(place: Place) -> None:
         place.words += words
@@ -33,7 +33,7 @@ def arguments(*words: str) -> Inject:
 
 
 def command(*words: str) -> Inject:
-    """Another command."""
+    """Run another command of jprobe-harness."""
 
     def inject(place: Place) -> None:
         place.words = list(words)
@@ -42,7 +42,7 @@ def command(*words: str) -> Inject:
 
 
 def under(*prefix: str) -> Inject:
-    """A command that runs the command."""
+    """Run the command behind `prefix`, which is a command that runs another one."""
 
     def inject(place: Place) -> None:
         place.prefix = list(prefix)
@@ -51,7 +51,7 @@ def under(*prefix: str) -> Inject:
 
 
 def both(*injects: Inject) -> Inject:
-    """Several things at once, in their order."""
+    """Do several injections, in order."""
 
     def inject(place: Place) -> None:
         for one in injects:
@@ -61,12 +61,12 @@ def both(*injects: Inject) -> Inject:
 
 
 def built(place: Place) -> None:
-    """The modules were built before; the fault comes after."""
+    """Have the modules built before the fault."""
     place.have_modules()
 
 
 def temporary(name: str) -> Inject:
-    """A TMPDIR of that name."""
+    """Set TMPDIR to a new folder of that name."""
 
     def inject(place: Place) -> None:
         folder = place.folder / name
@@ -77,7 +77,7 @@ def temporary(name: str) -> Inject:
 
 
 def cache(name: str) -> Inject:
-    """A cache folder of that name, in which nothing was built yet."""
+    """Set the cache to a folder of that name, in which nothing was built yet."""
 
     def inject(place: Place) -> None:
         place.have_cache(place.folder / name)
@@ -86,7 +86,7 @@ def cache(name: str) -> Inject:
 
 
 def case(name: str, text: str) -> Inject:
-    """A case of the user's, which is played alone."""
+    """Play nothing but a case of the user's."""
 
     def inject(place: Place) -> None:
         place.write(f"cases/{name}.yaml", f"shows: a case of the user's\n{text}\n")
@@ -96,7 +96,7 @@ def case(name: str, text: str) -> Inject:
 
 
 def matrix(text: str) -> Inject:
-    """A nightly run over a matrix of the user's."""
+    """Run nightly with a matrix of the user's."""
 
     def inject(place: Place) -> None:
         path = place.write("matrix.yaml", f"shows: a matrix of the user's\n{text}\n")
@@ -106,7 +106,7 @@ def matrix(text: str) -> Inject:
 
 
 def file(name: str, text: str) -> Inject:
-    """A file in the folder that the command runs in."""
+    """Write a file below the folder that the command runs in."""
 
     def inject(place: Place) -> None:
         place.write(name, text)
@@ -115,12 +115,12 @@ def file(name: str, text: str) -> Inject:
 
 
 def tree(place: Place) -> None:
-    """A source tree as far as it is looked at before anything is built."""
+    """Add a source tree that has what is checked before anything is built."""
     place.words += ["--kernel", str(source_tree(place.work / "linux", "6.1"))]
 
 
 def program(name: str, script: str) -> Inject:
-    """A program of that name, found before the machine's own."""
+    """Put a program of that name first on PATH."""
 
     def inject(place: Place) -> None:
         place.program(name, script)
@@ -129,7 +129,7 @@ def program(name: str, script: str) -> Inject:
 
 
 def without(name: str) -> Inject:
-    """A machine on which a program is not installed."""
+    """Take a program off PATH."""
 
     def inject(place: Place) -> None:
         folder = place.folder / "others"
@@ -146,7 +146,7 @@ def without(name: str) -> Inject:
 
 
 def patched(code: str) -> Inject:
-    """This program, of which `code` changes something before it runs."""
+    """Run `code` in each process of jprobe-harness before the program's own."""
 
     def inject(place: Place) -> None:
         patch = place.folder / "patch"

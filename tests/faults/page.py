@@ -10,7 +10,7 @@ from tests.faults.catalogue import FAULTS, GROUPS
 from tests.faults.fault import Blame, Fault
 
 PAGE = Path(__file__).parents[2] / "docs/reliability.md"
-# What the tables follow.
+# The tables follow this line.
 _BEGIN = "<!-- Below: python -m tests.faults.page -->\n"
 _WHOSE = {
     Blame.NOBODY: "nobody's",
@@ -35,7 +35,7 @@ def _tables() -> Iterator[str]:
 
 
 def page(old: str) -> str:
-    """The page with its tables as the catalogue has them."""
+    """Return the page with the tables made from the catalogue."""
     return old.partition(_BEGIN)[0] + _BEGIN + "".join(_tables())
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where one command runs with something wrong around it, and what it leaves behind."""
+"""The place where one command runs with a fault, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KERNEL = "debian:6.1"
 
 @dataclass(frozen=True)
 class Ran:
-    """How a command ended."""
+    """The exit status and output of a command."""
 
     status: int
     output: str
@@ -34,19 +34,19 @@ class Ran:
 
 @dataclass
 class Place:
-    """A folder for one command, with what the command is given."""
+    """A folder for one command, with the command's arguments and environment."""
 
     folder: Path
     # The cache that this machine's tests share.
     shared: Path
     words: list[str] = field(default_factory=list)
-    # The logs of a run with nothing wrong.
+    # The logs of a run in which nothing was wrong.
     sound: Path = Path()
-    # A cache with all that the run took, for who does not change it; none: there is no such.
+    # A cache with all that such a run uses, for commands that do not change it.
     ready: Path | None = None
-    # Set beside the test's own environment; None takes a variable away.
+    # Changes to the test's own environment; None unsets a variable.
     environment: dict[str, str | None] = field(default_factory=dict)
-    # A command that runs the command.
+    # Words before the command, of a command that runs it.
     prefix: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -54,7 +54,7 @@ class Place:
             (self.folder / name).mkdir(parents=True)
         self.environment |= {
             "XDG_STATE_HOME": str(self.folder / "state"),
-            # The user's own archives are where the shared cache came from.
+            # The shared cache was filled from the archives of the user's own configuration.
             "XDG_CONFIG_HOME": str(home.config().parent),
             "TMPDIR": str(self.folder / "temporary"),
         }
@@ -75,29 +75,29 @@ class Place:
         return Path(self.environment["XDG_CACHE_HOME"] or "") / "jprobe-harness"
 
     def have_own_cache(self) -> None:
-        """One that may be changed, and in which nothing was built."""
+        """Have a cache that may be changed, and in which nothing was built."""
         self.have_cache(self.folder / "cache")
 
     def have_cache(self, folder: Path, kernel: str = KERNEL) -> None:
-        """A cache of its own that has a kernel already, and nothing that is built for it."""
+        """Have a cache in `folder` that has a kernel, and nothing that is built for it."""
         self.environment["XDG_CACHE_HOME"] = str(folder)
         pointer = self.shared / "resolved" / f"{kernel.replace(':', '-')}.json"
         key = json.loads(pointer.read_text())["key"]
         self.link(pointer, self.shared / "debian" / key, *self._entries("programs"))
 
     def have_modules(self) -> None:
-        """The modules of a run with nothing wrong."""
+        """Have the modules of a run in which nothing was wrong."""
         if self.ready and "XDG_CACHE_HOME" not in self.environment:
             self.environment["XDG_CACHE_HOME"] = str(self.ready)
             return
         self.link(*self._entries("modules"), *self._entries("initramfs"))
 
     def have_build_roots(self) -> None:
-        """The roots that build modules for kernels which are newer than this machine."""
+        """Have the build roots for kernels that are newer than this machine."""
         self.link(*self._entries("buildroots"))
 
     def _entries(self, kind: str) -> list[Path]:
-        # What another run is making is no entry yet, and its lock is that run's.
+        # Leave out what another run is still making, and its lock.
         found = (self.shared / kind).glob("[!.]*")
         return [entry for entry in found if entry.suffix != ".lock"]
 
@@ -111,14 +111,14 @@ class Place:
                 subprocess.run(["cp", "--archive", "--link", *pair], check=True)
 
     def write(self, name: str, text: str) -> Path:
-        """A file below the folder that the command runs in."""
+        """Write a file below the folder that the command runs in, and return its path."""
         path = self.work / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         return path
 
     def program(self, name: str, script: str) -> None:
-        """A program of that name, found before the machine's own."""
+        """Put a program of that name, a shell script, first on PATH."""
         path = self.folder / "programs" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"#!/bin/sh\n{script}\n")
@@ -134,7 +134,7 @@ class Place:
         return {name: value for name, value in variables.items() if value is not None}
 
     def on_terminal(self, columns: int) -> pexpect.spawn[str]:
-        """The command at work on a terminal that is so wide."""
+        """Start the command on a terminal of so many columns."""
         program, *words = self._command()
         return pexpect.spawn(
             program,
@@ -148,7 +148,7 @@ class Place:
         )
 
     def run_on_terminal(self, columns: int) -> Ran:
-        """Run the command there, to its end."""
+        """Run the command on such a terminal, and wait for its end."""
         terminal = self.on_terminal(columns)
         terminal.expect(pexpect.EOF)
         terminal.close()
@@ -156,7 +156,7 @@ class Place:
         return Ran(terminal.exitstatus, terminal.before or "")
 
     def started(self, words: Sequence[str] = ()) -> subprocess.Popen[str]:
-        """The command, or another one in the same place, at work."""
+        """Start the command, or another one in the same place."""
         return subprocess.Popen(
             self._command(words),
             cwd=self.work,
@@ -169,7 +169,7 @@ class Place:
         )
 
     def run(self, words: Sequence[str] = ()) -> Ran:
-        """The same, to its end."""
+        """Run the command, or another one, and wait for its end."""
         with self.started(words) as process:
             try:
                 output, _ = process.communicate(timeout=SECONDS)
@@ -178,7 +178,7 @@ class Place:
         return Ran(process.returncode, output)
 
     def left(self) -> list[str]:
-        """What a command that has ended left behind: processes, files, locks."""
+        """Return what the command left behind: a description of each process, file and lock."""
         return [
             *(f"process {Path(f'/proc/{pid}/comm').read_text().strip()}" for pid in orphans()),
             *(f"file {path}" for path in self.temporary.glob("*")),
@@ -188,13 +188,13 @@ class Place:
 
 
 def end(pid: int) -> None:
-    """End a process that was left, and wait for it."""
+    """Kill a process that was left behind, and wait for it."""
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
 
 
 def adopt_orphans() -> None:
-    """Become the parent of whatever outlives its own."""
+    """Make this process the parent of descendants that outlive their own parents."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a real guest said, said again with something wrong in it."""
+"""Boots that send again what a real guest sent, with something wrong in it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests.faults.place import Place
 from tests.records import sealed, split
 
 QEMU = "qemu-system-aarch64"
-# From where the tests are imported.
+# The folder that the tests are imported from.
 _ROOT = Path(tests.__file__).parent.parent
-# Before each line of a console log.
+# Stands before each line of a console log.
 _STAMP = re.compile(rb"^\d\d:\d\d:\d\d\.\d{3} ", re.MULTILINE)
 
 
@@ -40,7 +40,7 @@ class Recording:
 
 
 def recorded(folder: Path) -> Recording:
-    """The first boot of a run, from its logs."""
+    """Return the first boot of a run, from its logs."""
     introduction, *records = split((folder / "records-1").read_bytes())
     console = _STAMP.sub(b"", (folder / "console-1.log").read_bytes())
     begin = re.split(rb"^.*jp#1\n", console, maxsplit=1, flags=re.MULTILINE)[0]
@@ -48,7 +48,7 @@ def recorded(folder: Path) -> Recording:
 
 
 def _line(record: bytes) -> str:
-    """Of the plan, to which a record is the answer."""
+    """Return the line of the plan that a record answers."""
     first, _, _ = record.partition(b"\n")
     return first.partition(b" line=")[2].decode()
 
@@ -56,7 +56,7 @@ def _line(record: bytes) -> str:
 def changed(
     number: int, old: bytes, new: bytes, seal: Callable[[bytes], bytes] = sealed
 ) -> Callable[[Recording], bytes]:
-    """The record of a play, from 1, with a pattern replaced, and its checksum right."""
+    """Replace a pattern in the record of play `number`, from 1, and correct its checksum."""
 
     def change(recording: Recording) -> bytes:
         records = list(recording.records)
@@ -69,52 +69,52 @@ def changed(
 
 
 def send(line: str, data: bytes) -> Step:
-    """Bytes on one of the guest's lines."""
+    """Send bytes on one of the guest's lines."""
     return {"do": "send", "line": line, "data": data.hex(), "number": 0}
 
 
 def flood(line: str, data: bytes) -> Step:
-    """The same bytes without end."""
+    """Send the same bytes without end."""
     return {"do": "flood", "line": line, "data": data.hex(), "number": 0}
 
 
 def say(text: str) -> Step:
-    """Words of QEMU's own."""
+    """Print words on QEMU's standard error."""
     return {"do": "say", "line": "", "data": text.encode().hex(), "number": 0}
 
 
 def qmp(state: str = "running") -> Step:
-    """QEMU answers from then on, and says that of its guest."""
+    """Answer QMP from then on, with the guest in that state."""
     return {"do": "qmp", "line": "", "data": state.encode().hex(), "number": 0}
 
 
 def wait() -> Step:
-    """Nothing more comes."""
+    """Send nothing more, until QEMU is ended."""
     return {"do": "wait", "line": "", "data": "", "number": 0}
 
 
 def killed(number: signal.Signals) -> Step:
-    """A signal to QEMU."""
+    """Send QEMU a signal."""
     return {"do": "signal", "line": "", "data": "", "number": number}
 
 
 def ends(status: int = 0) -> Step:
-    """QEMU's end."""
+    """End QEMU with that status."""
     return {"do": "exit", "line": "", "data": "", "number": status}
 
 
 POWERED_OFF = send("console", b"\nreboot: Power down\n")
 
 
-# More than any command boots.
+# More boots than any command has.
 EACH_BOOT = 100
 
 
 def emulated(make: Callable[[Recording], list[Step]], boots: int = 1) -> Inject:
     """
-    A QEMU that does the steps that are made from what a sound boot said.
+    Put a QEMU first that does the steps that `make` returns for a sound boot.
 
-    After so many boots it says what the sound one said.
+    After `boots` boots it sends what the sound boot sent.
     """
 
     def inject(place: Place) -> None:
@@ -136,15 +136,15 @@ def emulated(make: Callable[[Recording], list[Step]], boots: int = 1) -> Inject:
 
 
 def as_said(recording: Recording) -> bytes:
-    """All records."""
+    """Return all that the guest sent, unchanged."""
     return recording.all
 
 
 def replayed(change: Callable[[Recording], bytes] = as_said, *, console: bytes = b"") -> Inject:
     """
-    A boot that ends well, with something else in the guest's records.
+    Have a boot that ends well, with `change` made to the guest's records.
 
-    `console` is what the kernel says beside what it said.
+    `console` is printed on the console after what the kernel printed.
     """
 
     def steps(recording: Recording) -> list[Step]:
@@ -155,7 +155,7 @@ def replayed(change: Callable[[Recording], bytes] = as_said, *, console: bytes =
 
 
 def broken_off(*last: Step, records: int = 1, console: bytes = b"") -> Inject:
-    """A boot in which so many records came before something happened."""
+    """Have a boot that sends so many records, and then does the steps `last`."""
 
     def steps(recording: Recording) -> list[Step]:
         begin = recording.introduction + b"".join(recording.records[:records])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every cell agrees where much is unusual at once, on an old kernel and on a new one."""
+"""Every cell agrees where many things are unusual at once, on an old kernel and a new one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNUSUAL: tuple[Inject, ...] = (
 
 @pytest.fixture(params=["debian:6.1", "debian:7.2"])
 def kernel(request: pytest.FixtureRequest) -> str:
-    """A kernel that the shared cache has, with what builds for it."""
+    """Return a kernel that the shared cache has, with what is needed to build for it."""
     words = ["jprobe-harness", "repro", "--kernel", request.param, "--case", "stack-9"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -17,11 +17,11 @@ VERDICTS = re.compile(r"^(\d+) of (\d+) verdicts as predicted", re.MULTILINE)
 
 
 def check(fault: Fault, place: Place, ran: Ran) -> None:
-    """The status and the sentence of a fault, what is kept, and nothing left behind."""
+    """Check the status, sentence and verdicts of a fault, and that nothing is left behind."""
     assert ran.status == fault.ends, ran.output
     assert re.search(fault.says, ran.output), ran.output
     assert "Traceback" not in ran.output
-    # However hostile, a text is never obeyed.
+    # No control sequence reaches the terminal.
     assert ran.output == printable.shown(ran.output)
     reported = VERDICTS.search(ran.output)
     if fault.ends == 0:

@@ -11,7 +11,7 @@ import pytest
 from tests.hostile import check, draw, played
 
 ROUNDS = 20_000
-# What is needed once, such as what is imported late, is there by then.
+# By then, memory that is needed once, such as for late imports, is allocated.
 SETTLED = 5_000
 GROWTH_MAX_KIB = 4096
 
@@ -22,7 +22,7 @@ def _peak_kib() -> int:
 
 @pytest.mark.full
 def test_mutated_records() -> None:
-    """No exception, no lost neighbour, no wrong blame; memory does not grow."""
+    """No mutated record raises, costs another play its verdict, or lets memory grow."""
     seed = SystemRandom().randrange(1 << 32)
     print("seed", seed)
     random = Random(seed)

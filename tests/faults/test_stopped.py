@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-A run that is ended at any moment: what was judged is there, and nothing is left behind.
+A run that is ended at any moment: what was judged is written, and nothing is left behind.
 
-JPROBE_MOMENTS says at how many, JPROBE_SEED at which; without it they are drawn anew.
+JPROBE_MOMENTS is the number of moments, JPROBE_SEED the seed that they are drawn from; without
+a seed they differ each time.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from tests.unit.standin import source_tree
 
 MOMENTS = int(os.environ.get("JPROBE_MOMENTS", "10"))
 SEED = int(os.environ.get("JPROBE_SEED", random.randrange(1 << 32)))
-TOLD = re.compile(r"(\d+) of \d+ (?:plays on \S+ were judged|units of night \d+ are stored)")
-# For a build, which would else go on for a minute.
+SUMMARY = re.compile(
+    r"(\d+) of \d+ (?:plays on \S+ were judged|units of nightly run \d+ are stored)"
+)
+# Within these a build is ended; it would take a minute.
 BUILD_SECONDS = 8.0
 _CONFIGURED = "\t@echo CONFIG_ARM64=y >>$(O)/.config\n"
 _SLOW = """\
@@ -38,7 +41,7 @@ _SLOW = """\
 
 
 def slow_build(place: Place) -> None:
-    """A tree whose compiler takes long, and leaves half an object meanwhile."""
+    """Have a tree whose compiler takes long, and leaves half an object meanwhile."""
     tree = source_tree(place.work / "linux", "6.1")
     text = (tree / "Makefile").read_text()
     configured = "> $(O)/.config\n\n# A"
@@ -49,7 +52,7 @@ def slow_build(place: Place) -> None:
 
 
 def ended(place: Place, seconds: float) -> Ran:
-    """The command, ended by SIGTERM so long after its start."""
+    """Run the command, and end it by SIGTERM so many seconds after its start."""
     with place.started() as process:
         try:
             output, _ = process.communicate(timeout=seconds)
@@ -62,11 +65,11 @@ def ended(place: Place, seconds: float) -> Ran:
 def check(place: Place, ran: Ran) -> None:
     """What is reported is written, and nothing is left."""
     out = place.work / "out.json"
-    # Before it heeds signals it has made nothing, and after that it has nothing left to do.
+    # Before and after it handles signals, it may die of one: it has nothing to write or remove.
     assert ran.status in (0, 3, -signal.SIGTERM), ran.output
     assert "Traceback" not in ran.output
     if ran.status != -signal.SIGTERM:
-        reported = TOLD.search(ran.output)
+        reported = SUMMARY.search(ran.output)
         assert ran.status == 0 or "ended by SIGTERM" in ran.output, ran.output
         assert bool(reported) <= out.exists(), ran.output
         if reported:
@@ -83,7 +86,7 @@ def check(place: Place, ran: Ran) -> None:
         (both(built, arguments("--json", "out.json")), "plays on", None),
         (
             both(built, matrix(NIGHT), arguments("--jobs", "1", "--json", "out.json")),
-            "units of night",
+            "units of nightly run",
             None,
         ),
         (
@@ -109,7 +112,7 @@ def test_at_random_moments(inject: Inject, says: str, seconds: float | None, pla
         ran = ended(place, dice.uniform(0, seconds))
         check(place, ran)
         said.append(ran.output)
-    # It was hit where something was at work.
+    # At least one moment fell into the work itself.
     assert any(says in output for output in said), said
 
 
@@ -130,7 +133,7 @@ def test_a_terminal_that_is_closed(place: Place) -> None:
 
 
 def _stopped_with(place: Place, further: str) -> Ran:
-    """A run that is ended while it plays, by a program with something broken in it."""
+    """End a run while it plays, with `further` code that breaks something in the program."""
     replayed()(place)
     patched(code(PLAYING, kills("SIGTERM")) + further)(place)
     arguments("--json", "out.json", "--junit", "out.xml")(place)

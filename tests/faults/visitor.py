@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Somebody at a guest that waits for a debugger.
+A visitor to a guest that waits for a debugger.
 
-Run as `visitor.py DEED COMMAND...`: starts the command, does the deed once the guest waits,
-passes on all that is said, and ends as the command does.
+Run as `visitor.py DEED COMMAND...`: start the command, do the deed once the guest waits, print
+what the command prints, and end with its status.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.users import another, python
 
 SECONDS = 30
 WAITS, OVER = "The guest waits", "The play is over"
-# As a debugger has it: an acknowledgement, and a packet with its checksum.
+# As a debugger sends it: an acknowledgement, and a packet with its checksum.
 DETACH = b"+$D#44"
 
 
@@ -36,7 +36,7 @@ def packet(text: bytes) -> bytes:
 
 
 def answer(client: socket.socket, data: bytes) -> bytes:
-    """The packet that comes back; empty where the connection is closed."""
+    """Send data, and return the packet that comes back; b"" if the connection is closed."""
     said = b""
     with suppress(ConnectionResetError):
         client.sendall(data)
@@ -51,7 +51,7 @@ def let_go(port: int) -> None:
 
 
 def post(port: int) -> None:
-    """As a page in a browser may have it: what it posts is for the stub."""
+    """Send an HTTP POST, as a page in a browser may, whose body is a packet for the stub."""
     body = packet(b"qRcmd,71756974")
     head = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body)
     with connected(port) as client:
@@ -60,7 +60,7 @@ def post(port: int) -> None:
 
 
 def stranger(port: int) -> None:
-    """Another user, with a debugger."""
+    """Connect as another user, with a debugger."""
     ask = (
         "import socket\n"
         f"with socket.create_connection(('127.0.0.1', {port})) as client:\n"
@@ -75,7 +75,7 @@ def stranger(port: int) -> None:
 
 
 def asking(*texts: bytes) -> Callable[[int], None]:
-    """A debugger of the user's own, that asks for more than the guest."""
+    """Connect with a debugger of the user's own that asks for more than the guest."""
 
     def deed(port: int) -> None:
         with connected(port) as client:
@@ -88,7 +88,7 @@ def asking(*texts: bytes) -> Callable[[int], None]:
 
 
 def second(port: int) -> None:
-    """Two debuggers at once."""
+    """Connect with two debuggers at once."""
     with connected(port) as first:
         assert answer(first, packet(b"?"))
         with connected(port) as client:
@@ -97,7 +97,7 @@ def second(port: int) -> None:
 
 
 def half(port: int) -> None:
-    """One that goes in the middle of a packet."""
+    """Disconnect in the middle of a packet."""
     with connected(port) as client:
         client.sendall(b"+$m")
     let_go(port)
@@ -110,7 +110,7 @@ DEEDS = {
     "half": half,
     "monitor": asking(b"qRcmd,71756974", b"?"),
     "memory": asking(b"Qqemu.PhyMemMode:1", b"qqemu.PhyMemMode", b"?"),
-    # The control: what is passed has QEMU's own answer.
+    # The control: what the port passes on gets QEMU's own answer.
     "features": asking(b"qAttached"),
 }
 

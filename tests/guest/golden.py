@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Records tests/unit/data/records.txt anew, from a real guest.
+Record tests/unit/data/records.txt anew, from a real guest.
 
     python -m tests.guest.golden
 
-Needed whenever the format of a record changes.
+This is needed whenever the format of a record changes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harness.kernel.spec import DEFAULT
 from harness.model.assembled import assemble
 from harness.run import job
 
-# A case as data, under "none".
+# A case that is sent as data, for the variant "none".
 ASSEMBLED = assemble(draw(2016, 9), Random(2016))
 RECORDS = Path(__file__).parents[1] / "unit/data/records.txt"
 PLAYS = (

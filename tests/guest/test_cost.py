@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a hit costs, in instructions: the same in each boot, and a slower engine is seen."""
+"""The cost of a hit in instructions: the same in each boot, and higher with a slower engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.guest.conftest import BrokenTree
 from tests.guest.test_repro import command
 
 PORT = "jprobe-port/jprobe_port.c"
-# Two instructions a turn, and what goes with it.
+# Two instructions per iteration, and the loop's own overhead.
 TURNS = 100
 SLOWER = f"""\
 	for (int i = 0; i < {TURNS}; i++)
@@ -48,7 +48,7 @@ def test_two_boots_count_the_same(
 ) -> None:
     first = per_hit(kernel, catalog)
     assert per_hit(kernel, catalog) == pytest.approx(first, abs=0.1)
-    # Each byte that is saved and put back takes its part.
+    # Each byte that is saved and put back costs something.
     assert first["none"] < first["fixed-64"] < first["fixed-128"] < first["thread-size"]
 
     root = broken_tree(PORT, "\tsaved = stack_policy_window(&jp->policy, &hit);\n", SLOWER)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A scripted user in GDB, at the hit of a jprobe."""
+"""A scripted user in GDB, at a jprobe's hit."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def debugged(guest: Guest) -> Debugged:
 
 
 def where(placement: Placement) -> str:
-    """As a person would write it."""
+    """Return a placement as `jp-args` prints it."""
     if placement.stack is not None:
         place = f"SP + {placement.stack}"
     else:
@@ -58,7 +58,7 @@ def where(placement: Placement) -> str:
 
 
 def gdb(script: Path, *commands: str) -> str:
-    """GDB from the hit on, which then lets the guest go."""
+    """Run GDB commands at the hit, then let the guest go on; return what GDB printed."""
     words = [word for command in (*commands, "detach") for word in ("-ex", command)]
     done = subprocess.run(
         [GDB, "--nx", "--batch", "-x", script, *words],
@@ -69,7 +69,7 @@ def gdb(script: Path, *commands: str) -> str:
 
 
 def various(catalog: Catalog) -> list[Case]:
-    """Cases with as many kinds of placement as there are, in process context."""
+    """Return cases in process context that have every kind of placement between them."""
     names = ("stack-*", "by-ref-*", "*struct*", "*pair*", "bool-*", "int128*", "overwrite-*")
     found = {c.name: c for c in catalog.cases.values() for n in names if Path(c.name).match(n)}
     return list(found.values())[:CASES]
@@ -138,7 +138,7 @@ def test_symbols_with_kaslr(kernel: Kernel, catalog: Catalog) -> None:
     assert re.search(r"#\d+ +(0x\w+ in )?jpcase_stack_9_call", shown)
     assert "in proc_reg_read ()" in shown
     assert "struct probe_case *pc;" in shown
-    # Where it would be linked to, of each stock kernel of this series.
+    # The address that each stock kernel of this series is linked to.
     assert "ffff800008010000" not in shown
 
 
@@ -168,7 +168,7 @@ def test_the_users_terminal(kernel: Kernel) -> None:
     child.sendline("detach")
     child.expect("detached")
     child.expect(prompt)
-    # Ctrl-C is GDB's, and ends neither the guest nor the command.
+    # Ctrl-C is handled by GDB, and ends neither the guest nor the command.
     child.sendintr()
     child.expect(prompt)
     child.sendline("quit")
@@ -180,7 +180,7 @@ def test_the_users_terminal(kernel: Kernel) -> None:
 
 @contextmanager
 def waiting(kernel: Kernel, *words: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """A guest that waits for a debugger, and the script for that."""
+    """Yield a command whose guest waits for a debugger, and the path of the GDB script."""
     with subprocess.Popen(
         command(kernel, "--gdb-wait", *words),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -195,7 +195,7 @@ def waiting(kernel: Kernel, *words: str) -> Iterator[tuple[subprocess.Popen[str]
 
 
 def heard(process: subprocess.Popen[str], words: str) -> None:
-    """Wait until a command has said something on its standard error."""
+    """Wait until a command has printed `words` on its standard error."""
     assert process.stderr
     for line in process.stderr:
         if words in line:
@@ -221,7 +221,7 @@ def test_what_was_judged_is_reported_after_ctrl_c(kernel: Kernel) -> None:
 
 
 def qemu_of(process: subprocess.Popen[str]) -> int:
-    """The process ID of a command's QEMU, which took the place of what started it."""
+    """Return the process ID of a command's QEMU, which replaced the process that executed it."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return next(int(pid) for pid in children if "qemu" in Path(f"/proc/{pid}/comm").read_text())
 
@@ -241,7 +241,7 @@ def test_a_qemu_that_is_killed(kernel: Kernel, judged: bool) -> None:
 
 
 def test_a_port_is_for_debugging_alone(kernel: Kernel, tmp_path: Path) -> None:
-    """Neither the monitor nor physical memory, though GDB's own commands ask for them."""
+    """A port gives neither the monitor nor physical memory, even if GDB asks for them."""
     taken = tmp_path / "taken"
     asked = (
         f'monitor pmemsave 0x40000000 16 "{taken}"',
@@ -256,9 +256,9 @@ def test_a_port_is_for_debugging_alone(kernel: Kernel, tmp_path: Path) -> None:
     assert "Target does not support this command" in through_the_port
     assert 'received: ""' in through_the_port
     assert 'received: "OK"' not in through_the_port
-    # It is a debugger's port all the same.
+    # A debugger can still use the port.
     assert "argument 8: long, 8 bytes, SP + 0: as passed" in through_the_port
-    # The same questions on the user's own socket are QEMU's to answer.
+    # On the user's own socket, QEMU answers the same requests.
     with waiting(kernel) as (process, script):
         by_the_socket = attached(script, *asked, "kill")
         assert process.wait(SECONDS) == Exit.INFRASTRUCTURE
@@ -282,14 +282,14 @@ def free_port() -> int:
 
 
 class Editor:
-    """GDB as an editor uses it."""
+    """GDB/MI as an editor uses it."""
 
     def __init__(self, debugger: str) -> None:
         self._gdb = GdbController([debugger, "--nx", "--interpreter=mi3"])
         self.said = ""
 
     def do(self, command: str, until: str = "result") -> dict[str, Any]:
-        """Send a command; returns the payload of the first record of that type or message."""
+        """Send a command, and return the payload of the first record of that type or message."""
         self._gdb.write(command, read_response=False)
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
@@ -310,7 +310,7 @@ class Editor:
 
 
 def test_an_editor(kernel: Kernel) -> None:
-    """What VS Code's debugger makes of its configuration, in its order."""
+    """The commands that VS Code's debugger makes of its configuration, in that order."""
     with waiting(kernel, str(free_port())) as (process, script):
         (launch,) = json.loads(script.with_name("launch.json").read_text())["configurations"]
         with closing(Editor(launch["miDebuggerPath"])) as editor:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Commands in the documentation do what it says of them."""
+"""The commands in the documentation do what it says of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness import cli
 from tests import pages
 
 SECONDS = 300
-# Builds kernels: tests/kernels/test_tutorial.py.
+# It builds kernels, and is followed in tests/kernels/test_tutorial.py.
 ELSEWHERE = {"tutorial"}
 # Measure, and play whole nightly runs.
 LONG = {"measuring", "nightly"}
@@ -28,7 +28,7 @@ CONSOLE = [
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Of a user who has run something: the last run is no one's that is at work beside it."""
+    """Return the environment of a user who has run something, for pages that show the last run."""
     environment = os.environ | {"XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
     command = ["jprobe-harness", "repro", "--case", "stack-9", "--variant", "none"]
     subprocess.run(command, env=environment, check=True, timeout=SECONDS)

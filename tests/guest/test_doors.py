@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The doors of guests that run: for another user of this machine, and for the guest."""
+"""What leads to a running guest from outside, and what leads out of it."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ LISTENS, ACCEPTS = "0A", 0x10000
 
 @dataclass(frozen=True)
 class Doors:
-    """All that may lead to a guest."""
+    """All ports, sockets, files and processes that may lead to a guest."""
 
     ports: list[int]
     sockets: list[str]
-    # To be read, and to be written.
+    # Those that an intruder tries to read, and to write.
     files: list[str]
     written: list[str]
     folders: list[str]
     processes: list[int]
-    # For SSH.
+    # The private key for SSH.
     key: str
 
 
 def descendants(pid: int) -> list[int]:
-    """A process and all that it started."""
+    """Return the PIDs of a process and of all that it started."""
     found = [pid]
     for task in Path(f"/proc/{pid}/task").glob("*"):
         with suppress(OSError):
@@ -59,10 +59,10 @@ def descendants(pid: int) -> list[int]:
 
 
 def inodes(processes: Sequence[int]) -> set[str]:
-    """Of the sockets that some processes have."""
+    """Return the inodes of the sockets that some processes have open."""
     found = set()
     for link in (link for pid in processes for link in Path(f"/proc/{pid}/fd").glob("*")):
-        # Some are gone by now.
+        # Some are closed by then.
         with suppress(OSError):
             kind, _, inode = str(link.readlink()).partition(":")
             if kind == "socket":
@@ -71,14 +71,14 @@ def inodes(processes: Sequence[int]) -> set[str]:
 
 
 def listening(inodes: set[str]) -> tuple[list[int], list[str]]:
-    """The ports and the paths that somebody answers at."""
+    """Return the ports and the paths that the sockets listen on."""
     ports, paths = [], []
     for name in ("tcp", "tcp6", "udp", "udp6"):
         for line in Path("/proc/net", name).read_text().splitlines()[1:]:
             fields = line.split()
             if fields[9] in inodes and (fields[3] == LISTENS or name.startswith("udp")):
                 address, _, port = fields[1].partition(":")
-                # The loopback, and nothing of another machine's.
+                # Nothing but the loopback, which no other machine reaches.
                 assert int.from_bytes(bytes.fromhex(address), "little") >> 24 == 127, line
                 ports.append(int(port, 16))
     for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
@@ -89,11 +89,11 @@ def listening(inodes: set[str]) -> tuple[list[int], list[str]]:
 
 
 def found(place: Path, pid: int) -> Doors:
-    """The doors of a command, whose files all lie below a place."""
-    # One that is asked for its version has no socket, and has ended in a moment.
+    """Return the doors of a command whose files all lie below `place`."""
+    # A QEMU that is asked for its version has no socket, and ends in a moment.
     processes = [one for one in descendants(pid) if one == pid or inodes([one])]
     ports, paths = listening(inodes(processes))
-    # By the name that they were made with, and by the name of the folder.
+    # Both the path that a socket was bound to, and the resolved one.
     paths += [str(Path(path).resolve()) for path in paths]
     private = [path for path in place.glob("*/jprobe-*/") if path.name != "jprobe-harness"]
     private += place.glob("state/jprobe-harness/runs/*/")
@@ -113,7 +113,7 @@ def found(place: Path, pid: int) -> Doors:
 
 
 def got(doors: Doors, user: Sequence[str]) -> dict[str, str]:
-    """By door, what somebody gets there."""
+    """Return by door what the intruder got there as `user`, a command prefix."""
     done = subprocess.run(
         [*user, python(), "-c", Path(intruder.__file__).read_text()],
         input=json.dumps(asdict(doors)),
@@ -125,7 +125,7 @@ def got(doors: Doors, user: Sequence[str]) -> dict[str, str]:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Folders that everybody may look into, as a user's own may be."""
+    """Yield a folder that everybody may look into, as a user's own may be."""
     with tempfile.TemporaryDirectory(prefix="jprobe-doors-") as folder:
         place = Path(folder)
         for path in (place, place / "state", place / "temporary"):
@@ -136,7 +136,7 @@ def place() -> Iterator[Path]:
 
 @contextmanager
 def started(place: Path, *words: str) -> Iterator[tuple[pexpect.spawn[str], int]]:
-    """A command in a terminal, and its process."""
+    """Start a command in a terminal, and yield the terminal and the command's PID."""
     child = pexpect.spawn(
         "jprobe-harness", [*words], encoding="utf-8", timeout=SECONDS, dimensions=(24, 80),
         env=os.environ | {"XDG_STATE_HOME": f"{place}/state", "TMPDIR": f"{place}/temporary"},
@@ -149,7 +149,7 @@ def started(place: Path, *words: str) -> Iterator[tuple[pexpect.spawn[str], int]
 
 
 CELL = ("--case", "stack-9", "--variant", "none")
-# What is run, what it says when its guest is there, and how many ports it has then.
+# The command, what it prints when its guest is up, and how many ports it has then.
 RUNNING = {
     "shell": (("shell",), r"guest:\S+# ", 0),
     "ssh": (("ssh", "--config"), "The guest runs until Ctrl-C", 1),
@@ -160,7 +160,7 @@ RUNNING = {
 
 
 def check(doors: Doors) -> None:
-    """Nothing for another user, and for the same one, who asks the same, everything."""
+    """Check that another user gets nothing, and that the user, asking the same, gets everything."""
     refused, given = got(doors, another()), got(doors, [])
     assert [door for door, what in refused.items() if what] == []
     assert [door for door, what in given.items() if not what] == []
@@ -182,7 +182,7 @@ def test_another_user_gets_nowhere(place: Path, kernel: Kernel, name: str) -> No
         assert child.isalive()
 
 
-def test_another_user_gets_nowhere_at_night(place: Path, kernel: Kernel) -> None:
+def test_another_user_gets_nowhere_in_a_nightly_run(place: Path, kernel: Kernel) -> None:
     matrix = place / "matrix.yaml"
     matrix.write_text(f"shows: what is there for others\nkernels: [{kernel.spec}]\n")
     with started(place, "nightly", str(matrix), "--jobs", "1") as (child, pid):
@@ -191,7 +191,7 @@ def test_another_user_gets_nowhere_at_night(place: Path, kernel: Kernel) -> None
             assert time.monotonic() < deadline, child.before
             # No event comes of what a command's own child starts.
             time.sleep(0.05)
-        # The guest stays as long as nobody hears it.
+        # The guest stays as long as its worker is stopped.
         os.kill(worker, signal.SIGSTOP)
         doors = found(place, pid)
         assert doors.ports == []
@@ -200,7 +200,7 @@ def test_another_user_gets_nowhere_at_night(place: Path, kernel: Kernel) -> None
 
 
 def worker_of(pid: int) -> int | None:
-    """The process below this one that has a guest, once QEMU has connected its lines."""
+    """Return the descendant that has a guest, or None until QEMU has connected its lines."""
     for child in descendants(pid):
         with suppress(OSError):
             if Path(f"/proc/{child}/comm").read_text().startswith("qemu"):
@@ -211,13 +211,13 @@ def worker_of(pid: int) -> int | None:
 
 
 def status(pid: int | str, field: str) -> int:
-    """A number in /proc/PID/status."""
+    """Return a number in /proc/PID/status."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
 
 
 def test_qemu_is_confined(kernel: Kernel, catalog: Catalog) -> None:
-    """Its own filter lies above those that this process has, in a container."""
+    """QEMU has a seccomp filter of its own, in addition to those of this process."""
     built = modules.build(kernel, catalog.select_cases(["stack-9"]))
     with Guest(kernel, built) as guest:
         qemu = guest.session.machine.process.pid
@@ -230,7 +230,7 @@ def test_qemu_is_confined(kernel: Kernel, catalog: Catalog) -> None:
 def test_a_guest_reaches_nothing_of_the_hosts(
     kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, restricted: bool
 ) -> None:
-    """In QEMU's user network the host's loopback is 10.0.2.2, unless that is restricted."""
+    """In QEMU's user network the host's loopback is 10.0.2.2, unless it is restricted."""
     if not restricted:
         words = [word.replace("restrict=on", "restrict=off") for word in machine._NETWORK]
         monkeypatch.setattr(machine, "_NETWORK", tuple(words))
@@ -245,7 +245,7 @@ def test_a_guest_reaches_nothing_of_the_hosts(
 
 
 def test_whatever_is_open_to_others_is_found(place: Path) -> None:
-    """The control of the check itself."""
+    """The positive control of the check itself."""
     (place / "open").write_text("for everybody")
     (place / "open").chmod(0o644)
     doors = Doors([], [], [str(place / "open")], [], [], [], "/no/key")

@@ -23,7 +23,7 @@ from tests.disks import under_a_small_disk
 from tests.guest.conftest import DEADLINES, BrokenTree
 
 SECONDS = 120
-# A handler ends here; by then it has assigned.
+# Each handler ends here, after it has assigned.
 ENDS = "void probe_handler_leave(void)\n{\n"
 DIES = ENDS + '\tif (!strcmp(play.pc->name, "stack-17"))\n\t\tBUG();\n'
 
@@ -59,7 +59,7 @@ def test_a_panic_in_a_handler(died: Result, catalog: Catalog) -> None:
 
 
 def test_a_guest_whose_memory_is_damaged(died: Result) -> None:
-    """The pointer to what was played leads nowhere."""
+    """The pointer to the current play leads nowhere."""
     folder = Path(died.logs)
     boot = crash.find(folder)
     program = crash.opened(folder, boot)

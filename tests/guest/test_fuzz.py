@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Random signatures: all as predicted, and whatever is broken is found."""
+"""Random signatures: all are as predicted, and each sabotage is found."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_wrong_policy_is_found(
     failure = campaign.failures[0]
     shrunk = fuzz.shrink(kernel, failure, build=build)
     assert len(shrunk.play.case.arguments) <= 2
-    # The file that is written shows the same in the main job.
+    # The file that is written shows the same difference with repro.
     path = tmp_path / f"{shrunk.play.case.name}.yaml"
     path.write_text(writer.text(shrunk.play.case))
     case = load_case(path)
@@ -104,7 +104,7 @@ def test_a_failure_is_written_to_a_file(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What the command prints is what shows the failure again."""
+    """The command line that is printed shows the failure again."""
 
     def shifted(case: Case, policy: Policy, hit: Hit, places: MeasuredFrame) -> Prediction:
         return predict(case, dataclasses.replace(policy, size=policy.size + 8), hit, places)

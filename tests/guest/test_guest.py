@@ -41,7 +41,7 @@ def test_a_command_that_does_not_end_on_the_only_line(kernel: Kernel) -> None:
         guest.run("sleep 200", seconds=1)
 
 
-def test_whoever_speaks_to_a_guest_that_is_gone_hears_what_of(kernel: Kernel) -> None:
+def test_speaking_to_a_dead_guest_raises_what_it_died_of(kernel: Kernel) -> None:
     with booted(kernel) as guest:
         guest.run("(usleep 100000; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &")
         while guest.session.look():

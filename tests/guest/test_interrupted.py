@@ -21,7 +21,7 @@ def children(pid: int) -> list[int]:
 
 
 def start(kernel: Kernel) -> tuple[subprocess.Popen[str], int]:
-    """The command, once it has started QEMU; and a descriptor of QEMU's process."""
+    """Start the command; return it once it has started QEMU, with a pidfd of QEMU."""
     process = subprocess.Popen(
         ["jprobe-harness", "repro", "--kernel", kernel.spec],
         stdout=subprocess.PIPE,

@@ -33,7 +33,7 @@ def test_two_compilers_side_by_side(tmp_path: Path, kernel: Kernel) -> None:
     frames = {
         (made["name"], frame["case"]): frame for made in (gcc, clang) for frame in made["frames"]
     }
-    # What the review argued about: FP - SP reaches a copy, or does not.
+    # gcc's copy lies above FP, out of reach of FP - SP bytes; clang's lies below.
     (below,), (above,) = (frames[name, "by-ref-256"]["copies"] for name in ("gcc", "clang"))
     assert below["from_fp"] >= 0
     assert above["from_fp"] + above["size"] <= 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a run leaves is enough to have it again."""
+"""The logs of a run are enough to boot its guest again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECONDS = 120
 
 @pytest.fixture
 def folder(tmp_path: Path, kernel: object, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a run that a user asked for."""
+    """Return the folder of a user's run."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     words = ["--case", "stack-9", "--case", "by-ref-24", "--variant", "none", "--keep"]
     subprocess.run(["jprobe-harness", "repro", *words], check=True, timeout=SECONDS)

@@ -19,10 +19,10 @@ TEXTS = {
     "storm": "{arguments: [9 x long], handler: {assign: all}, object: {kind: list, writer: cpu}}",
     "nested": "{arguments: [9 x long], handler: {assign: all}, nested: handler}",
     "assembled": "{arguments: [9 x long], handler: {assign: all}, frame_pointer: invalid}",
-    # Two whose words make the same tag.
+    # Two spellings that make the same tag.
     "a-b": "{types: {c: [long, char]}, arguments: [8 x long, c], handler: {assign: all}}",
     "a": "{types: {b_c: [char, long]}, arguments: [8 x long, b_c], handler: {assign: all}}",
-    # Of C, of the kernel's macros and of its structs.
+    # Names from C, from the kernel's macros and from its structs.
     "register": """
         types:
           current: [long, "int current", "u32 linux"]
@@ -100,7 +100,7 @@ ALL = [case(text, name) for name, text in TEXTS.items()] + [
 
 @pytest.mark.parametrize("cc", ["gcc", "clang"])
 def test_c_as_people_write_it(cc: str, kernel: Kernel) -> None:
-    """Placed, stored to and named as the model says, by either compiler."""
+    """Either compiler places and names the arguments as the model says."""
     built = modules.build(kernel, ALL, compiler=compiler.named(cc))
     variants = Catalog().select_variants(["none", "fixed-64"])
     result = repro.run(kernel, built, plays(variants, ALL))

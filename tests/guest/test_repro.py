@@ -126,7 +126,7 @@ def test_fp_delta_skips_on_an_invalid_fp(cell: Cell) -> None:
 
 
 def test_only_saving_nothing_undoes_nothing(full_run: dict[str, Any]) -> None:
-    """The larger the copy, the more of what others write it takes back."""
+    """The more bytes are put back, the more writes of others are undone."""
     prices = {price["variant"]: price for price in full_run["summary"]["prices"]}
     assert prices["none"]["undone"] == 0
     undone = [prices[name]["undone"] for name in ("none", "fixed-64", "fixed-128", "thread-size")]
@@ -259,7 +259,7 @@ def test_several_jprobes_are_in_place_at_once(guest: Guest, catalog: Catalog) ->
 def test_a_play_waits_for_its_thread(
     broken_tree: BrokenTree, kernel: Kernel, catalog: Catalog
 ) -> None:
-    # The module can go as soon as nothing is played.
+    # The module can be unloaded as soon as nothing is played.
     slow = "complete(done);\n\tschedule_timeout_uninterruptible(2 * HZ);"
     root = broken_tree("probe-targets/contexts.c", "complete(done);", slow)
     case = catalog.cases["top-read-only"]
@@ -276,6 +276,6 @@ def test_bench_reports_a_ratio_and_a_peak(tmp_path: Path, kernel: Kernel) -> Non
     assert done.returncode == 0, done.stderr
     bare, repro_row = json.loads(done.stdout)["rows"]
     assert (bare["name"], bare["ratio_to_bare"]) == ("bare", 1.0)
-    # How fast is no test's business; that it is slower than nothing at all is.
+    # How fast it is depends on the machine, but it is slower than no jprobe.
     assert repro_row["ratio_to_bare"] > 1
     assert 10 < repro_row["peak_mib"] < 150

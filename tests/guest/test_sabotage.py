@@ -166,7 +166,7 @@ def test_a_removed_store_turns_the_run_red_too(
     kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_proof(cases: Sequence[Case], functions: dict[str, list[str]]) -> dict[str, list[int]]:
-        """Nothing is proved."""
+        """Return no proof for any case."""
         return {}
 
     monkeypatch.setattr(casegen, "handler_stores", _without_first_store)

@@ -29,7 +29,7 @@ SECONDS = 60
 PROMPT = r"guest:\S+# "
 ESCAPE = "\x1d"
 
-# Writes to the clipboard, colours, and asks where the cursor is, also as C1 has it.
+# Writes to the clipboard, colours, and asks for the cursor's position, with ESC and with C1.
 HOSTILE = r"printf '\033]52;c;AA\007a\033[31mred\033[m\033[6n\302\2336nend\n'"
 HARMLESS = "a\x1b[31mred\x1b[m6nend\r\n"
 
@@ -38,7 +38,7 @@ User = Callable[..., "pexpect.spawn[str]"]
 
 @pytest.fixture
 def user(kernel: Kernel, tmp_path: Path) -> Iterator[User]:
-    """Starts the command in a terminal of 80 columns."""
+    """Yield a function that starts the command in a terminal of 80 columns."""
     started: list[pexpect.spawn[str]] = []
 
     def start(*words: str) -> pexpect.spawn[str]:
@@ -57,7 +57,7 @@ def user(kernel: Kernel, tmp_path: Path) -> Iterator[User]:
 
 
 def ended(child: pexpect.spawn[str]) -> int | None:
-    """Its status, once it has ended."""
+    """Wait for the end of a command, and return its exit status."""
     child.expect(pexpect.EOF)
     child.wait()
     return child.exitstatus
@@ -97,12 +97,12 @@ def test_a_prompt_to_work_at(user: User, tmp_path: Path) -> None:
     child.sendline("jprobe-case variants")
     child.expect("fixed-64 +min")
 
-    # It may colour what it writes, and do no more.
+    # Colours get through, and nothing else does.
     child.sendline(HOSTILE)
     child.expect_exact(HARMLESS)
     assert not re.search(r"\x1b\]|\x1b\[\d*n", (tmp_path / "terminal-0").read_text())
 
-    # Keys are the guest's, Ctrl-C among them, and so is the window's size.
+    # The guest gets all keys, Ctrl-C among them, and the window's size.
     child.sendline("cat")
     child.sendline("hello")
     child.expect("hello\r\nhello\r\n")

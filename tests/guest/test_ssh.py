@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""SSH into a guest; and that a guest does the same whichever line leads to it."""
+"""SSH into a guest, and commands that do the same over any line to it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from tests.guest.test_shell import HARMLESS, HOSTILE
 
 SECONDS = 120
 SIZE = 50 << 20
-# A file of 1 TiB that takes no room.
+# A sparse file of 1 TiB.
 HOLE = "/bin/busybox dd if=/dev/null bs=1M seek=1M count=0"
-# The name of an ELF note of the linker's.
+# The name of the ELF note that holds the build ID.
 GNU = b"GNU\0".hex()
 
 pytest_plugins = ["pytester"]
@@ -50,7 +50,7 @@ def guest_by_ssh(kernel: Kernel, catalog: Catalog) -> Iterator[Reached]:
 
 @pytest.fixture(scope="module", params=["virtio-serial", "serial", "ssh"])
 def line(request: pytest.FixtureRequest, kernel: Kernel, catalog: Catalog) -> Iterator[Line]:
-    """Runs a command line in a guest."""
+    """Return a function that runs a command line in a guest."""
     if request.param == "ssh":
         yield request.getfixturevalue("guest_by_ssh").ssh.run
         return
@@ -60,7 +60,7 @@ def line(request: pytest.FixtureRequest, kernel: Kernel, catalog: Catalog) -> It
         yield guest.run
 
 
-# Whoever talks to a guest may rely on this, whichever line it takes.
+# All of this holds for every line to a guest.
 
 
 @pytest.mark.parametrize("status", [0, 1, 42, 255])
@@ -94,7 +94,7 @@ def test_a_play_is_recorded(line: Line) -> None:
     assert re.search(r"^end seq=\d+ crc=[0-9a-f]{8}$", ran.output, re.MULTILINE)
 
 
-# SSH alone.
+# The rest is for SSH alone.
 
 
 @pytest.mark.full
@@ -241,14 +241,14 @@ def test_the_command(kernel: Kernel, tmp_path: Path) -> None:
 def test_what_is_reported_of_a_play_is_the_commands_output(kernel: Kernel) -> None:
     done = subprocess.run(
         ["jprobe-harness", "ssh", "--kernel", kernel.spec, "--",
-         "jprobe-case run stack-9 none | sed 's/^/told: /'"],
+         "jprobe-case run stack-9 none | sed 's/^/guest: /'"],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS,
     )  # fmt: skip
     reported = done.stdout.splitlines()
-    assert all(line.startswith("told: ") for line in reported), done.stdout
-    assert reported[0] == "told: stack-9 under none"
-    assert "told: argument area, from SP" in reported
-    assert reported[-1] == "told: leak 8, as predicted"
+    assert all(line.startswith("guest: ") for line in reported), done.stdout
+    assert reported[0] == "guest: stack-9 under none"
+    assert "guest: argument area, from SP" in reported
+    assert reported[-1] == "guest: leak 8, as predicted"
 
 
 def test_a_terminal_by_ssh(kernel: Kernel) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One jprobe on four CPUs at once: every hit is accounted for, or it is seen."""
+"""One jprobe on four CPUs at once: a hit that is not accounted for makes the run red."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from tests.guest.test_repro import command
 from tests.guest.test_sabotage import DIES, HANGS
 
 CORE = "probe-targets/core.c"
-# One of each context and class.
+# One case of each context and class.
 SOME = [
     "stack-25", "by-ref-forwarded-stack", "va-list-stack", "irq-stack-9", "softirq-by-ref-256",
     "top-stack-9", "deep-by-ref-256", "deep-completion-cpu", "nested-interrupt-stack-9",
@@ -44,7 +44,7 @@ def test_the_witness_agrees(tmp_path: Path, kernel: Kernel) -> None:
 
 
 def test_a_change_that_the_guest_does_not_see(broken: Broken) -> None:
-    """A byte of the caller's stack far above the arguments: no argument, no object."""
+    """A byte far up the caller's stack is changed, in neither an argument nor the object."""
     result = broken(
         CORE,
         "	look_at_area(LOOK_AFTER);\n",
@@ -110,7 +110,7 @@ def test_a_hang_before_the_witness(broken: Broken) -> None:
 
 
 def test_a_probe_that_is_never_hit(broken: Broken) -> None:
-    """The function is not called: nothing is waited for, and nothing is green."""
+    """The function is not called: the witness does not wait, and the run is not green."""
     result = broken(
         CORE,
         "	probe_call_in(pc->context, pc->call);\n",
@@ -125,7 +125,7 @@ def test_a_probe_that_is_never_hit(broken: Broken) -> None:
 
 @dataclass(frozen=True)
 class _Mixed(Modules):
-    """One build in the guest, the file of another one for the witness."""
+    """Modules of one build for the guest, with the file of another one for the witness."""
 
     loaded: list[Path] = field(default_factory=list)
 
@@ -135,7 +135,7 @@ class _Mixed(Modules):
 
 
 def test_another_build_of_the_module(kernel: Kernel, catalog: Catalog) -> None:
-    """A witness that looks at the wrong place says so."""
+    """A witness whose module is not the guest's says so."""
     chosen = catalog.select_cases(["stack-9"])
     built = modules.build(kernel, list(catalog.cases.values()))
     other = modules.build(kernel, chosen)

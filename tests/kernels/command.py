@@ -13,7 +13,7 @@ REPRO_SECONDS = 3600
 
 
 def repro(folder: Path, *words: str | os.PathLike[str]) -> tuple[int, str, dict[str, Any]]:
-    """Status, output and document."""
+    """Run repro in `folder`; return its exit status, its output and the JSON document."""
     out = folder / "out.json"
     done = subprocess.run(
         ["jprobe-harness", "repro", "--json", out, *words],

@@ -17,12 +17,12 @@ UNPACK_SECONDS = 600
 
 
 def ignore(what: str, percent: float) -> None:
-    """No progress is shown in a test."""
+    """Show no progress in a test."""
 
 
 @pytest.fixture(scope="session")
 def linux() -> Path:
-    """The newest linux-source package of Debian 12, unpacked."""
+    """Return the newest linux-source package of Debian 12, unpacked."""
     archive = settings.load().archive
     apt = Apt(cache.root() / "apt/linux-source", in_suites(archive, ["bookworm"]), "arm64")
     apt.folder.mkdir(parents=True, exist_ok=True)

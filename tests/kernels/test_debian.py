@@ -22,5 +22,5 @@ def test_every_verdict_agrees_on_each(tmp_path: Path) -> None:
         assert summary["agree"] == summary["planned"] > 600
     # gcc 12 builds for the older ones here, the kernel's own compiler for the newer ones.
     assert len({summary["compiler"] for summary in runs.values()}) > 1
-    # The kernels and compilers do differ, so the table was not made of one of them.
+    # The kernels and compilers do differ, so the table does not show one of them under all names.
     assert document["differences"]

@@ -42,16 +42,16 @@ def test_every_verdict_agrees_and_a_second_run_builds_nothing(
     assert summary["complete"]
     assert summary["engine"] == "port"
     assert summary["agree"] == summary["planned"] > 600
-    kept = made()
+    entries = made()
     status, output, document = repro(tmp_path, "--kernel", linux, "--case", "stack-9")
     assert status == 0, output
-    assert made() == kept
+    assert made() == entries
     # The tree itself was never written to.
     assert tree.opened(linux, ignore).digest == before
     assert tree.opened(linux, ignore).clean
 
 
-# It looks for accesses out of bounds, and loads modules only that its own build signed.
+# A kernel with KASAN that loads only modules that its own build signed.
 SANITIZED = """\
 CONFIG_DEBUG_KERNEL=y
 CONFIG_KASAN=y
@@ -59,7 +59,7 @@ CONFIG_MODULE_SIG=y
 CONFIG_MODULE_SIG_FORCE=y
 CONFIG_MODULE_SIG_SHA256=y
 """
-# It calls functions only of the type that it means to call.
+# A kernel with control-flow integrity.
 CHECKED = "CONFIG_CFI_CLANG=y\n"
 
 
@@ -83,11 +83,11 @@ def test_a_kernel_that_is_hard_on_modules(
 def test_an_option_that_this_kernel_drops(linux: Path, tmp_path: Path) -> None:
     fragment = tmp_path / "mine.config"
     fragment.write_text("CONFIG_NO_SUCH_THING=y\n")
-    kept = made()
+    entries = made()
     status, output, _ = repro(tmp_path, "--kernel", linux, "--kconfig", str(fragment))
     assert status == 125
     assert "dropped CONFIG_NO_SUCH_THING=y" in output
-    assert made() == kept
+    assert made() == entries
 
 
 def test_a_kernel_of_its_own_policy(linux: Path, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def built(linux: Path) -> Path:
 
 
 def test_an_output_tree_and_its_image(built: Path, tmp_path: Path) -> None:
-    """What was built is a kernel by itself, and so is each form of its image."""
+    """An output tree can be given as a kernel, and so can each form of its image."""
     cells = ("--case", "stack-9", "--case", "irq-*")
     status, output, document = repro(tmp_path, "--kernel", built, *cells)
     assert status == 0, output
@@ -118,14 +118,14 @@ def test_an_output_tree_and_its_image(built: Path, tmp_path: Path) -> None:
     assert "--modules-build" in output
 
 
-# As a kernel's first instructions: power off, by PSCI.
+# Instructions that power off, by PSCI.
 _POWER_OFF = b"".join(word.to_bytes(4, "little") for word in (0x52B08000, 0x72800100, 0xD4000002))
-# The header's place for two instructions.
+# A branch to them, from the start of the image's header.
 _JUMP = (0x14000010).to_bytes(4, "little")
 
 
 def test_an_image_that_does_not_boot(built: Path, tmp_path: Path) -> None:
-    """Nothing can be judged, which is not green."""
+    """Nothing can be judged, and so the run is not green."""
     data = bytearray((built / "arch/arm64/boot/Image").read_bytes())
     data[0:4] = _JUMP
     data[64 : 64 + len(_POWER_OFF)] = _POWER_OFF
@@ -144,7 +144,7 @@ def test_a_debugger_knows_the_modules_of_a_kernel_without_debug_information(linu
         input="info symbol register_kprobe\nhbreak jprobe_return\ncontinue\njp-save\n",
         capture_output=True, text=True, timeout=REPRO_SECONDS,
     )  # fmt: skip
-    # The kernel's own symbols are those of its vmlinux.
+    # The kernel's own symbols come from its vmlinux.
     assert "register_kprobe in section .text of" in done.stdout
     assert "vmlinux" in done.stdout
     assert "phase JPROBE_HANDLER\nsaved 64 bytes" in done.stdout, done.stdout + done.stderr

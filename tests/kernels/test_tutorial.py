@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The tutorial, followed literally by somebody who has nothing yet."""
+"""The tutorial, followed literally from an empty folder."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A Dask scheduler and its workers, by Dask's own commands."""
+"""A Dask scheduler and its workers, started by Dask's own commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORKERS = 2
 
 
 class Cluster:
-    """Runs until its end; whatever of it dies is started again by revive()."""
+    """A running cluster; revive() starts again what has died of it."""
 
     def __init__(
         self, folder: Path, workers: int = WORKERS, environment: Mapping[str, str] | None = None
@@ -38,9 +38,9 @@ class Cluster:
         self._resources.close()
 
     def revive(self) -> None:
-        """As an operator would."""
+        """Start the scheduler and the workers that have died, as an operator would."""
         if self.scheduler.poll() is not None:
-            # They may wait for it for long.
+            # The workers may wait long for the scheduler that died.
             for worker in self.workers:
                 worker.kill()
                 worker.wait(SECONDS)
@@ -67,7 +67,7 @@ class Cluster:
         self.address = json.loads(file.read_text())["address"]
 
     def _start(self, *words: str, until: str) -> subprocess.Popen[str]:
-        """One of Dask's commands, once it says that it is ready."""
+        """Start one of Dask's commands, and return it once it has printed `until`."""
         log = self._folder / f"{words[0]}-{time.monotonic_ns()}.log"
         with log.open("w") as file:
             process = self._resources.enter_context(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Of a series' releases that the archive has, the first bad one is named."""
+"""Bisection names the first bad release of those that the archive has of a series."""
 
 from __future__ import annotations
 

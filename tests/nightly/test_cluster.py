@@ -38,7 +38,7 @@ def test_a_worker_that_dies_loses_nothing(cluster: Cluster, tmp_path: Path) -> N
     with subprocess.Popen(
         command(file, there, "--cluster", address), stdout=subprocess.PIPE, text=True
     ) as night:
-        # It has a unit at work as soon as it has a process.
+        # The worker has a unit as soon as it has a child process.
         deadline = time.monotonic() + SECONDS
         while not list(children(victim.pid)) and time.monotonic() < deadline:
             assert night.poll() is None
@@ -59,7 +59,7 @@ def test_a_worker_that_dies_loses_nothing(cluster: Cluster, tmp_path: Path) -> N
 
 @pytest.mark.full
 def test_a_worker_without_an_archive(tmp_path: Path) -> None:
-    """It has QEMU and an empty cache; what it boots is sent to it, once."""
+    """The worker has QEMU and an empty cache; what it boots is sent to it once."""
     programs, cache = tmp_path / "bin", tmp_path / "cache"
     programs.mkdir()
     for name in ("qemu-system-aarch64", "setpriv"):
@@ -108,7 +108,7 @@ def test_a_scheduler_that_dies_costs_what_was_at_work(cluster: Cluster, tmp_path
         assert len(store.stored(only)) == REPETITIONS
 
 
-def test_a_night_that_is_ended_ends_its_units(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_nightly_run_that_is_ended_ends_its_units(cluster: Cluster, tmp_path: Path) -> None:
     worker = cluster.workers[0]
     file = written(tmp_path, kernels=["debian:6.1"], repetitions=REPETITIONS)
     url = f"sqlite:///{tmp_path}/history.sqlite"
@@ -118,7 +118,7 @@ def test_a_night_that_is_ended_ends_its_units(cluster: Cluster, tmp_path: Path) 
         while not (work := list(children(worker.pid))) and time.monotonic() < deadline:
             assert night.poll() is None
             select.select([], [], [], 0.01)
-        # It is at work for ever.
+        # Such a unit does not end by itself.
         os.kill(work[0], signal.SIGSTOP)
         unit = os.pidfd_open(work[0])
         night.send_signal(signal.SIGTERM)

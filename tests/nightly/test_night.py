@@ -54,7 +54,7 @@ def play(
 
 
 def broken(folder: Path, name: str, *changes: tuple[str, str]) -> Path:
-    """A copy of the project, to be run from its folder, in which one file is changed."""
+    """Copy the project into `folder`, to be run from there, with changes to one file."""
     skip = shutil.ignore_patterns("__pycache__")
     shutil.copytree(resources.PACKAGE, folder / "harness", ignore=skip)
     if resources.data_root().parent != resources.PACKAGE:
@@ -122,7 +122,7 @@ def test_an_engine_that_got_slower(tmp_path: Path) -> None:
 
 
 def children(pid: int) -> Iterator[int]:
-    """All that a process has started, and what that has."""
+    """Yield the PIDs of all descendants of a process."""
     with suppress(FileNotFoundError, ProcessLookupError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             for word in (task / "children").read_text().split():
@@ -131,7 +131,7 @@ def children(pid: int) -> Iterator[int]:
 
 
 def stripped(results: list[Done]) -> list[Done]:
-    """What does not depend on when and how often something was done, nor on a tick of a clock."""
+    """Return results without what depends on the time, the number of tries and the clock."""
     found = [
         replace(done, started=0, ended=0, logs="", boots=0, retried=[], costs=[])
         for done in results

@@ -24,7 +24,7 @@ READY = "database system is ready to accept connections"
 
 
 def server_command(folder: Path, program: str, *words: str) -> list[str]:
-    """A program of the newest server; it refuses to be root's."""
+    """Return a command of the newest server, as another user if root, which it refuses."""
     newest = max(BINARIES.iterdir(), key=lambda version: int(version.name))
     command = [str(newest / "bin" / program), "-D", str(folder / "data"), *words]
     if os.geteuid():
@@ -35,7 +35,7 @@ def server_command(folder: Path, program: str, *words: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Path]:
-    """The folder of a server's socket."""
+    """Start a server, and yield the folder of its socket."""
     with tempfile.TemporaryDirectory(prefix="jprobe-") as name:
         folder = Path(name)
         make = server_command(folder, "initdb", "-A", "trust", "-U", USER)
@@ -47,14 +47,14 @@ def server() -> Iterator[Path]:
             assert process.stderr
             assert any(READY in line for line in process.stderr)
             yield folder
-            # Ends its sessions, and then itself.
+            # On SIGINT the server ends its sessions, and then itself.
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=60)
 
 
 @pytest.fixture
 def url(server: Path, request: pytest.FixtureRequest) -> str:
-    """A database of the test's own."""
+    """Return the URL of a new database for the test."""
     name = request.node.name[:60]
     subprocess.run(["createdb", "-h", server, "-U", USER, name], check=True)
     return f"postgresql+psycopg://{USER}@/{name}?host={server}"
@@ -70,7 +70,7 @@ class TestPostgresql(StoreContract):
     pass
 
 
-def test_a_night(url: str, tmp_path: Path) -> None:
+def test_a_nightly_run(url: str, tmp_path: Path) -> None:
     file = written(tmp_path, kernels=["debian:6.1"])
     status, reported, document = play(file, url)
     assert (status, document["complete"]) == (Exit.AGREES, True), reported

@@ -2,7 +2,7 @@
 """
 Nightly runs whose processes are killed at random: they end as any other.
 
-JPROBE_SHOTS says how often, JPROBE_SEED which.
+JPROBE_SHOTS is the number of kills, JPROBE_SEED the seed that they are drawn from.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ VICTIMS = ("nightly", "unit", "QEMU", "worker", "scheduler")
 
 
 def named(pids: Iterator[int]) -> dict[str, list[int]]:
-    """What a process has started: units of work, and QEMUs."""
+    """Return the PIDs of units of work and of QEMUs among `pids`."""
     found: dict[str, list[int]] = {"unit": [], "QEMU": []}
     for pid in pids:
         with suppress(OSError):
@@ -83,7 +83,7 @@ def test_a_night_that_is_shot_at_ends_as_any_other(tmp_path: Path) -> None:
     words: list[str] = []
     with Cluster(tmp_path) as cluster:
         while hits.total() < SHOTS or set(hits) != set(VICTIMS):
-            # On the cluster twice as often: it has more to hit.
+            # The cluster is used twice as often, as it has more processes to kill.
             there = dice.choice([True, True, False])
             where = ["--cluster", cluster.address] if there else []
             with subprocess.Popen(
@@ -96,7 +96,7 @@ def test_a_night_that_is_shot_at_ends_as_any_other(tmp_path: Path) -> None:
                 night.wait(SECONDS)
             cluster.revive()
             with Store(shot) as store:
-                # None, if it was hit before there was one.
+                # There is no run if it was killed before it began.
                 left = any(len(store.stored(one)) < REPETITIONS for one in store.nights())
             words = ["--resume"] if left else []
     if words:

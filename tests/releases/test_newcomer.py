@@ -19,9 +19,9 @@ from harness.archive.apt import accepts_expired, in_suites
 PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text()
 SECONDS = 1800
-# What a machine has before its user reads the README.
+# Packages of a machine before its user reads the README.
 PACKAGES = ("ca-certificates", "git", "python3", "sudo")
-# What this machine's own apt and pip need to reach their archives, where they need it.
+# Configuration that this machine's own apt and pip may need to reach their archives.
 HOST_FILES = ("etc/apt/apt.conf.d", "etc/pip.conf", "etc/xdg/pip", "etc/ssl/certs")
 HOST_VARIABLES = re.compile(r"pip_|\w+_proxy$", re.IGNORECASE)
 
@@ -30,13 +30,13 @@ OTHERS = sorted({*RELEASES} - {platform.freedesktop_os_release().get("VERSION_CO
 
 
 def first_command() -> str:
-    """As the README has it, without its comment."""
+    """Return the README's first command, without its comment."""
     block = README.partition("```sh\n")[2]
     return block.partition("\n")[0].partition("#")[0].strip()
 
 
 def fill(root: Path) -> None:
-    """What is copied into the new machine: the project, and the way to the archives."""
+    """Collect what is copied to the new machine: the project, and the archives' settings."""
     clone = ["git", "clone", "--quiet", "--no-hardlinks", str(PROJECT), str(root / "root/project")]
     subprocess.run(clone, check=True)
     for name in HOST_FILES:
@@ -49,7 +49,7 @@ def fill(root: Path) -> None:
 
 
 def on_a_new_machine(release: str, command: str, folder: Path) -> tuple[int, str]:
-    """The status and output of a command in the project's clone, on an empty `release`."""
+    """Run a command in the project's clone on an empty `release`; return status and output."""
     archive = settings.load().archive
     sources = in_suites(archive, [release]).sources
     fill(folder / "files")

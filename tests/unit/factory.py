@@ -24,7 +24,7 @@ HIT = Hit(sp=SP, fp=SP + 64, top=SP + 0x1000, irq=False, irq_stack_size=16384)
 
 
 def case(text: str, name: str = "made-up") -> Case:
-    """A case from the YAML of its file, without `shows`."""
+    """Return a case from the YAML of its file, without `shows`."""
     import msgspec
 
     return build_case(name, msgspec.convert({"shows": "a test", **yaml.safe_load(text)}, CaseFile))
@@ -35,7 +35,7 @@ def flip(data: bytes) -> bytes:
 
 
 def observe(made: Case, policy: Policy, hit: Hit = HIT, **changes: Any) -> Observation:
-    """What a guest sees in which all is as the model says; no va_list."""
+    """Return what a guest sees in which all is as the model says; no va_list is supported."""
     pointees, cursor = {}, hit.sp + 512
     for index, placement in enumerate(made.layout.placements):
         if placement.by_reference:

@@ -58,7 +58,7 @@ def done(*cells: Cell, kernel: str = "debian:6.1", repetition: int = 1, **fields
 
 
 class Works:
-    """In place of the process that does a unit."""
+    """A stand-in for the process that does a unit."""
 
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, dies_after: int = 1000, logs: str = ""

@@ -42,7 +42,7 @@ built:
 
 
 def source_tree(path: Path, version: str) -> Path:
-    """The least that counts as a tree of Linux for arm64."""
+    """Make the least that counts as a tree of Linux for arm64, and return its path."""
     major, minor = version.split(".")
     files = {
         "Makefile": _MAKEFILE.format(version=major, patchlevel=minor),
@@ -90,7 +90,7 @@ COPYING = """\
 #include <linux/kernel.h>
 #include <linux/kprobes.h>
 
-static inline unsigned long room(unsigned long sp)
+static inline unsigned long depth(unsigned long sp)
 {
 	return min_t(unsigned long, MAX_STACK_SIZE, stack_end() - sp);
 }
@@ -103,7 +103,7 @@ int __kprobes setjmp_pre_handler(struct kprobe *p, struct pt_regs *regs)
 
 	ctl->jprobe_saved_regs = *regs;
 	memcpy(ctl->jprobes_stack, (void *)sp,
-			room(sp));
+			depth(sp));
 	instruction_pointer_set(regs, (unsigned long)jp->entry);
 	preempt_disable();
 	return 1;
@@ -117,7 +117,7 @@ int __kprobes longjmp_break_handler(struct kprobe *p, struct pt_regs *regs)
 	if (instruction_pointer(regs) != (u64)return_break)
 		return 0;
 	*regs = ctl->jprobe_saved_regs;
-	memcpy((void *)sp, ctl->jprobes_stack, room(sp));
+	memcpy((void *)sp, ctl->jprobes_stack, depth(sp));
 	preempt_enable_no_resched();
 	return 1;
 }
@@ -127,7 +127,7 @@ EARLY = """\
 #include <linux/kernel.h>
 #include <linux/kprobes.h>
 
-#define ROOM(sp) min((unsigned long)MAX_STACK_SIZE, stack_end() - (sp))
+#define DEPTH(sp) min((unsigned long)MAX_STACK_SIZE, stack_end() - (sp))
 
 int __kprobes setjmp_pre_handler(struct kprobe *p, struct pt_regs *regs)
 {
@@ -136,7 +136,7 @@ int __kprobes setjmp_pre_handler(struct kprobe *p, struct pt_regs *regs)
 	long sp = kernel_stack_pointer(regs);
 
 	memcpy(&ctl->jprobe_saved_regs, regs, sizeof(struct pt_regs));
-	memcpy(ctl->jprobes_stack, (void *)sp, ROOM(sp));
+	memcpy(ctl->jprobes_stack, (void *)sp, DEPTH(sp));
 	instruction_pointer(regs) = (long)jp->entry;
 	preempt_disable();
 	return 1;
@@ -149,7 +149,7 @@ int __kprobes longjmp_break_handler(struct kprobe *p, struct pt_regs *regs)
 
 	if (regs->regs[0] == MAGIC) {
 		memcpy(regs, &ctl->jprobe_saved_regs, sizeof(*regs));
-		memcpy((void *)sp, ctl->jprobes_stack, ROOM(sp));
+		memcpy((void *)sp, ctl->jprobes_stack, DEPTH(sp));
 		preempt_enable_no_resched();
 		return 1;
 	}
@@ -165,7 +165,7 @@ OLD_LAYOUT = "arch/arm64/kernel/kprobes.c"
 def jprobe_tree(
     path: Path, version: str, kprobes: str, *, file: str = NEW_LAYOUT, header: str = ""
 ) -> Path:
-    """A tree with jprobes of its own."""
+    """Make a tree with jprobes of its own, and return its path."""
     source_tree(path, version)
     files = {
         "include/linux/kprobes.h": _DECLARED,
@@ -180,7 +180,7 @@ def jprobe_tree(
 
 
 def pipe(folder: Path, text: str) -> Path:
-    """What the shell makes of <(command): it can be read once."""
+    """Make a pipe that can be read once, like the shell's <(command), and return its path."""
     path = folder / "pipe"
     os.mkfifo(path)
     threading.Thread(target=path.write_text, args=(text,), daemon=True).start()

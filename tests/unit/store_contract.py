@@ -31,7 +31,7 @@ SCHEMA_1 = (
 
 
 class StoreContract:
-    """Its tests ask for `store`, a new and empty one."""
+    """The tests; a subclass has a fixture `store`, which is new and empty."""
 
     def test_what_is_stored_comes_back(self, store: Store, tmp_path: Path) -> None:
         now = store.begin(matrix.load(written(tmp_path, MATRIX)))
@@ -46,7 +46,7 @@ class StoreContract:
         assert key == sorted(key)
         assert replace(found, cells=[]) == replace(brought, cells=[])
         assert {one.case: one for one in found.cells} == {one.case: one for one in brought.cells}
-        # Without them, the bytes are left where they are.
+        # Without `looks`, the bytes are not read.
         assert store.results(now)[0].cells[0].looks == {}
 
     def test_a_store_of_schema_1_is_brought_up_to_date(self, store: Store, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ class StoreContract:
         store.accept(accepted, "me", "why not")
         other = store.begin(dataclasses.replace(wanted, name="other"))
         assert night.report(store, other).baseline is None
-        # The same one after it was changed is.
+        # A changed matrix of the same name is compared.
         changed = matrix.load(written(tmp_path, MATRIX + "repetitions: 2\n"))
         assert changed.digest != wanted.digest
         found = night.report(store, store.begin(changed)).baseline
@@ -163,7 +163,7 @@ class StoreContract:
             Works(monkeypatch, logs=", ".join(map(str, named)))
             spend(store, now)
         store.prune(1)
-        # The last one is no night's.
+        # The last folder belongs to no nightly run.
         assert [folder.exists() for folder in folders] == [False, True, True, True]
         assert [logs.is_held(folder) for folder in folders[1:]] == [True, True, False]
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Prints every table that the program has, each between two marks, from made-up results.
+Print every table that the program has, each between two marks, from made-up results.
 
 As a program: FOLDER VIEW..., where it may write, and for what the tables are printed one after
 the other: the width of a terminal that it is to have, or a variable NAME=VALUE that is set
@@ -72,7 +72,7 @@ COMMANDS = (
 
 
 def result(spec: str = "debian:6.1") -> Result:
-    """All cases that the factory can play; under v15 each is as if nothing had been saved."""
+    """Return all cases that the factory can play; under v15 each is as if nothing was saved."""
     outcomes = []
     for made in Catalog().cases.values():
         if {VA_LIST, BOOL} & {argument.type for argument in made.arguments}:
@@ -121,7 +121,7 @@ def _kernels(made: Result) -> None:
 
 
 def _patch(made: Result) -> None:
-    """With it, each variant leaves corrupt what another one did without."""
+    """Print what a patch changes that makes each variant do what another one does."""
     verdicts = {(o.play.case.name, o.play.variant.name): o.verdict for o in made.outcomes}
     names = list(Catalog().variants)
     other = dict(zip(names, [*names[1:], names[0]]))

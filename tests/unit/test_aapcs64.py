@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The placement rules, one by one and as laws."""
+"""The placement rules, one by one and as properties of any signature."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONG = ctype.LONG
 
 
 def where(layout: Layout) -> list[str]:
-    """x3, v1, +8 or, by reference, *x3, for each argument."""
+    """Return x3, v1, +8 or, by reference, *x3, for each argument."""
     words = []
     for p in layout.placements:
         star = "*" if p.by_reference else ""

@@ -19,7 +19,7 @@ from harness.settings import Archive, Source
 
 
 def ignore(what: str, percent: float) -> None:
-    """No progress is shown in a test."""
+    """Show no progress in a test."""
 
 
 class Repository:
@@ -72,7 +72,7 @@ class Repository:
 
 
 class Trusting(Apt):
-    """Takes the place of a signature, so that the checksums come to the test."""
+    """An apt that trusts an unsigned archive, so that its checksums are tested."""
 
     def _trust(self, source: Source) -> str:
         return "arch=arm64 trusted=yes"
@@ -135,7 +135,7 @@ def test_many_packages_at_once(repository: Repository, tmp_path: Path) -> None:
     assert apt.names("some-.*") == ["some-package"]
     assert apt.names("ome-package|other") == []
     apt.learn(["some-package", "other"])
-    # What was learnt is not asked for again.
+    # What is known is not asked for again.
     repository.folder.rename(tmp_path / "gone")
     (tmp_path / "apt").rename(tmp_path / "gone/apt")
     assert [package.version for package in apt.versions("some-package")] == ["1.0-1"]

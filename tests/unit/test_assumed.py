@@ -31,7 +31,7 @@ def test_a_hit_there_is_one_that_a_verdict_accepts(context: Context, frame: Reco
 @pytest.mark.parametrize(
     ("variant", "name", "label", "window"),
     [
-        # A task's stack, with little of it left.
+        # A task's stack, of which little is left.
         ("v15", "deep-stack-25", "leak", 128),
         ("v15", "deep-by-ref-256", "by-ref", 128),
         # Next to nothing lies between SP and the top.
@@ -39,7 +39,7 @@ def test_a_hit_there_is_one_that_a_verdict_accepts(context: Context, frame: Reco
         ("fixed-64", "top-stack-9", "intact", 32),
         ("thread-size", "top-stack-12", "intact", 48),
         ("fixed-128", "top-object-caller", "rollback", 48),
-        # An interrupt's.
+        # An interrupt's stack.
         ("v15", "irq-stack-9", "overflow", 352),
         ("v15", "softirq-stack-9", "overflow", 352),
         # What lies in the caller's caller is two frame records away.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The first bad release is found with few tries, whatever cannot be judged."""
+"""The first bad release is found with few tries, even if some cannot be judged."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def played(kernel: str, release: str, *, bad: bool) -> Done:
 
 
 class Archive:
-    """Releases of which those from one on are bad, and some cannot be had."""
+    """Releases that are bad from one on, some of which the archive does not have."""
 
     def __init__(self, first: int, missing: Sequence[int] = ()) -> None:
         self.first = first

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whose fault a failed build is, by what tools print of it."""
+"""Who is to blame for a failed build, by what its tools print."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.kernel import kconfig
 from harness.nightly import unit_runner
 from harness.nightly.unit import Unit, UnitKind
 
-# What programs of Debian 12 say, by what is wrong with the machine.
+# What programs of Debian 12 print, by what is wrong with the machine.
 OURS = {
     "a disk is full": (
         "closing dependency file /m/.core.o.d: No space left on device",
@@ -66,7 +66,7 @@ OURS = {
         "make[1]: bc: No such file or directory\nmake[1]: *** [Kbuild:24: a.h] Error 127",
         "/usr/bin/env: 'python3': No such file or directory\nmake: *** [Kbuild:2: a] Error 127",
         "/bin/sh: 1: /opt/gcc/bin/gcc: not found\nmake: *** [Kbuild:2: a] Error 127",
-        # The machine's to give: the interpreter of what is there, and a mount with exec.
+        # The script exists, but its interpreter is missing, or its mount has noexec.
         "/bin/sh: 1: scripts/runs.sh: not found\nmake: *** [Kbuild:2: a] Error 127",
         "/bin/sh: 1: scripts/runs.sh: Permission denied\nmake: *** [Kbuild:2: a] Error 126",
     ),
@@ -77,9 +77,9 @@ NOT_OURS = (
     "a.c:1:10: fatal error: linux/no-such.h: No such file or directory",
     "make[1]: *** No rule to make target 'a.o', needed by 'built-in.a'.  Stop.",
     "a.c:9:1: internal compiler error: Segmentation fault",
-    # Some trees look for what they can do without.
+    # Some trees look for programs that they can do without.
     "/bin/sh: 1: pahole: not found\na.c:1:1: error: x\nmake: *** [Makefile:3: a.o] Error 1",
-    # The tree's to give.
+    # What is missing here is for the tree to provide.
     "/bin/sh: 1: ./scripts/no-such.sh: not found\nmake: *** [Kbuild:2: a] Error 127",
     "/bin/sh: 1: scripts/plain.sh: Permission denied\nmake: *** [Kbuild:2: a] Error 126",
     "/bin/sh: 1: -x: not found\nmake: *** [Kbuild:2: a] Error 127",
@@ -88,7 +88,7 @@ NOT_OURS = (
 
 @pytest.fixture
 def given(tmp_path: Path) -> Path:
-    """A tree with two scripts, of which one may be run."""
+    """Return a tree with two scripts, of which one is executable."""
     (tmp_path / "scripts").mkdir()
     for name, mode in (("runs.sh", 0o755), ("plain.sh", 0o644)):
         (tmp_path / "scripts" / name).touch(mode=mode)
@@ -115,7 +115,7 @@ def test_what_is_no_sign_of_this_machine(given: Path, output: str) -> None:
 def test_a_status_that_stands_for_a_signal() -> None:
     with pytest.raises(InfrastructureError, match=r"^bwrap was killed by SIGKILL\."):
         blame.check("bwrap", 137, "")
-    # git's, for a fatal error and for its usage.
+    # 128 and 129 are git's, for a fatal error and for wrong usage.
     for status in (0, 1, 2, 125, 128, 129):
         blame.check("git", status, "")
 
@@ -126,7 +126,7 @@ def test_what_succeeded_has_no_signs() -> None:
 
 @contextmanager
 def no_more_files() -> Iterator[None]:
-    """The process can open nothing."""
+    """Let this process open no further file."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
     try:
@@ -177,7 +177,7 @@ def test_a_file_that_cannot_be_read_is_the_users_fault_unless_none_can(tmp_path:
     fragment = tmp_path / "my.config"
     with pytest.raises(ConfigError, match=r"my\.config: cannot be read: No such file"):
         kconfig.read(fragment)
-    # Of another name: a file is read once.
+    # It has another name, as each file is read once.
     fragment = tmp_path / "other.config"
     fragment.write_text("CONFIG_A=y\n")
     with no_more_files(), pytest.raises(InfrastructureError, match="read: Too many open files"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a guest gets, from what its kernel looks like and from what the user says."""
+"""What a guest gets, by its kernel and by the user's options."""
 
 from __future__ import annotations
 

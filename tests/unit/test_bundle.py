@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A bundle brings what a boot needs, once, and nothing that was damaged."""
+"""A bundle brings all that a boot needs, once, and no damaged file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UNIT = Unit(kernel="debian:6.1", compiler="gcc", kind=UnitKind.CELLS, variants=[
 
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Kernel, Modules]:
-    """On a machine whose cache has nothing to do with the one that is unpacked into."""
+    """Return a kernel and modules from another cache than the one that is unpacked into."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     here = tmp_path / "here"
     (here / "drivers").mkdir(parents=True)
@@ -53,7 +53,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Kernel, Modul
 
 
 def sent(made: tuple[Kernel, Modules]) -> tuple[Bundle, dict[str, bytes]]:
-    """A bundle as it comes, and the files as they travel."""
+    """Return a bundle, and its files by digest, as they are sent."""
     packed, files = bundle.pack(*made)
     came = msgspec.json.decode(msgspec.json.encode(packed), type=Bundle)
     return came, {digest: path.read_bytes() for digest, path in files.items()}
@@ -93,7 +93,7 @@ def test_a_file_that_is_damaged_on_the_worker(made: tuple[Kernel, Modules], kind
     path = kernel.image
     if kind == "blobs":
         (path,) = cache.root().glob(f"blobs/{came.files['kernel/Image']}/blob")
-    # It is one file under both names.
+    # Both names are links to one file.
     path.write_bytes(b"")
     lacking = bundle.lacks(came)
     assert lacking == [came.files["kernel/Image"]]
@@ -138,7 +138,7 @@ def test_a_file_comes_once(made: tuple[Kernel, Modules], monkeypatch: pytest.Mon
 
 
 class Scheduler:
-    """In place of a client: its workers lose a file so often, and then do the unit."""
+    """A stand-in for a Dask client whose workers lose a file so often, and then do the unit."""
 
     status = "running"
 
@@ -184,7 +184,7 @@ def test_a_file_that_is_lost_with_its_worker_is_sent_again(
                 future.result()
     # Each file once, and what was lost once more each time.
     assert len(scheduler.published) == len(files) + losses
-    # Nobody holds what nobody needs any more.
+    # What is not needed any more is not held.
     assert not scheduler.holds
 
 

@@ -93,7 +93,7 @@ def test_the_entries_that_were_used_longest_ago_go(monkeypatch: pytest.MonkeyPat
         past = entry.stat().st_mtime - (age + 1) * cache.IN_USE_SECONDS
         os.utime(entry, (past, past))
     cache.used(entries[0])
-    # What another run is making is no entry.
+    # What another run is still making is no entry.
     scratch = entries[0].with_name(".tmp-another")
     scratch.mkdir()
     os.utime(scratch, (0, 0))
@@ -110,7 +110,7 @@ def test_an_entry_that_may_be_in_use_stays() -> None:
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """One that was written to long enough ago to be remembered."""
+    """Return a file that was written long enough ago for its content to be remembered."""
     monkeypatch.setattr(inventory, "SETTLED_SECONDS", -1)
     (tmp_path / "file").write_text("one")
     return tmp_path / "file"
@@ -141,7 +141,7 @@ def test_a_file_with_the_size_and_times_of_another(file: Path, tmp_path: Path) -
 def test_what_was_just_written_is_not_remembered(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Within one tick of the clock, a second change would not show."""
+    """A second change within one tick of the clock would not be seen."""
     monkeypatch.setattr(inventory, "SETTLED_SECONDS", 3600)
     looks = [(str(file), file.stat())]
     assert cache.remembered(looks, lambda: "read") == "read"

@@ -34,7 +34,7 @@ def test_a_compilers_line_is_of_a_case() -> None:
 
 
 def test_no_case_has_a_name_of_ours() -> None:
-    """Whatever a case is called: after a function of ours, a keyword, a macro of the kernel's."""
+    """A case may have the name of a function of ours, a keyword or a macro of the kernel's."""
     for path in resources.kernel_modules().rglob("*.[chS]"):
         assert casegen.NAMESPACE not in path.read_text(), path
     for name in ("storm", "nested", "assembled", "int", "current", "case-count", "kernel"):
@@ -58,7 +58,7 @@ def test_no_two_cases_share_a_name() -> None:
 
 
 def test_no_two_types_share_a_tag() -> None:
-    """A case's words and a type's are kept apart."""
+    """The words of a case's name and of a type's are kept apart."""
     one = casegen.case_source(case("{types: {c: [long]}, arguments: [c]}", "a-b"))
     other = casegen.case_source(case("{types: {b_c: [char]}, arguments: [b_c]}", "a"))
     (tag,), (tag_of_other,) = (re.findall(r"^struct (\w+) \{", t, re.M) for t in (one, other))
@@ -66,7 +66,7 @@ def test_no_two_types_share_a_tag() -> None:
 
 
 def test_a_pointers_target_is_known_before() -> None:
-    """Else each parameter list has a struct of its own, and no two of them agree."""
+    """Otherwise each parameter list declares a struct of its own, and no two are compatible."""
     text = casegen.case_source(
         case(
             "{types: {node: ['struct node *next', 'union current *']},"
@@ -78,7 +78,7 @@ def test_a_pointers_target_is_known_before() -> None:
     for tag in ("struct {}__node", "union {}__current", "struct {}__path", "union {}__x"):
         assert f"{tag.format('jpcase_list')};\n" in first
     assert "struct jpcase_list__node *m0;" in text
-    # Whatever the kernel, or a macro of its, makes of the word.
+    # The name may be a macro of the kernel's.
     assert "union jpcase_list__current *m1;" in text
     assert "const struct jpcase_list__path *a1" in text
     assert "void (*a3)(union jpcase_list__x *)" in text
@@ -115,7 +115,7 @@ def test_c_of_types_as_people_write_them() -> None:
 
 
 def compiles(header: str) -> bool:
-    """Whether what C and Python share by number is the same in both."""
+    """Return whether what C and Python share by number is the same in both."""
     enums = re.findall(r"^enum probe_(?:context|agent) \{.*?^\};", header, re.DOTALL | re.MULTILINE)
     assert len(enums) == 2
     checks = re.findall(r"^static_assert\(PROBE_\w+ == \d+\);", casegen.source([]), re.MULTILINE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What YAML may say, and the sentence for what it may not."""
+"""What YAML may say, and the error for what it may not."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_bad_variant(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rule", ["none", "fixed", "v15", "fp-delta", "thread-size"])
 def test_a_rule_has_a_size_or_none(tmp_path: Path, rule: str) -> None:
-    """Without one, a save of 0 bytes would be predicted; where it means nothing, it is wrong."""
+    """A rule without its size would save 0 bytes; a size that a rule does not use is an error."""
     path = tmp_path / "mine.yaml"
     text = f"rule: {rule}\nsaves: x\norigin: x\n"
     sized, unsized = f"{text}size: 64\n", text

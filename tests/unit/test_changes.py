@@ -28,7 +28,7 @@ HEADER = "#define MAX_STACK_SIZE 128\n"
 
 
 def ignore(what: str, percent: float) -> None:
-    """No progress is shown in a test."""
+    """Show no progress in a test."""
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ PATCH = """\
 
 
 def patch(tmp_path: Path, text: str | bytes) -> Changes:
-    # Of a name of its own: a file is read once.
+    # Each has a name of its own, as each file is read once.
     file = Path(tempfile.mkdtemp(dir=tmp_path), "my.patch")
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     return Changes(patches=(str(file),))
@@ -110,7 +110,7 @@ def test_a_patch_that_is_none(tmp_path: Path, source: Tree) -> None:
 
 
 def test_a_patch_comes_through_a_pipe(tmp_path: Path, source: Tree) -> None:
-    """As of --patch <(git diff), for more than one image."""
+    """As with --patch <(git diff), for more than one image."""
     piped = Changes(patches=(str(pipe(tmp_path, PATCH)),))
     first = changed(source, piped, ignore)
     again = changed(source, Changes(piped.patches, ("MAX_STACK_SIZE=32",)), ignore)
@@ -237,7 +237,7 @@ def test_a_size_that_says_nothing_here(source: Tree) -> None:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """With two commits on main, the first of which has a tag."""
+    """Return a repository with two commits on main, the first of which has a tag."""
     path = source_tree(tmp_path / "linux", "4.8")
     git(path, "init", "--quiet", "--initial-branch=main")
     git(path, "add", "-A")
@@ -282,7 +282,7 @@ def test_git_says_itself_what_keeps_it_from_a_repository(
 ) -> None:
     with pytest.raises(ConfigError, match="git says: not a git repository"):
         at_revision(repository.parent, "HEAD", ignore)
-    # As if it were somebody else's.
+    # It appears to belong to another user.
     other = tmp_path / "bin/git"
     other.parent.mkdir()
     other.write_text(
@@ -297,7 +297,7 @@ def test_git_says_itself_what_keeps_it_from_a_repository(
 
 @pytest.fixture
 def checkouts_with_crlf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user's configuration that changes what git writes and reads."""
+    """Set a user's git configuration that changes what git writes and reads."""
     attributes = tmp_path / "attributes"
     attributes.write_text("* text eol=crlf\n")
     config = tmp_path / ".gitconfig"

@@ -68,7 +68,7 @@ def test_usage_is_status_2(arguments: list[str]) -> None:
         (["--hlp"], "there is no option '--hlp'. The nearest: --help."),
         (["repro", "--varient", "none"], "there is no option '--varient'. The nearest: --variant,"),
         (["repro", "--varient=none"], "there is no option '--varient'. The nearest: --variant,"),
-        # What is missing then is not what is wrong.
+        # The missing argument is not what is wrong there.
         (["nightly", "--resme"], "nightly: there is no option '--resme'. The nearest: --resume,"),
         (["list", "--jsn", "-"], "list: there is no option '--jsn'. The nearest: --json,"),
         (["list", "kases"], "argument what: there is no choice 'kases'. The nearest: cases,"),
@@ -164,7 +164,7 @@ def test_doctor_takes_each_program_as_debian_has_it() -> None:
     programs = (*doctor.PROGRAMS, *doctor.EXTRA_PROGRAMS, *doctor.TEST_PROGRAMS)
     findings = doctor.examine(programs)
     assert {f.program.name: f.flaw for f in findings if f.flaw} == {}
-    # At least what made the modules of other tests is here.
+    # At least the programs that made the modules of other tests are installed.
     assert any(f.version for f in findings)
 
 
@@ -186,7 +186,7 @@ def test_a_reader_that_stops_early_is_no_traceback() -> None:
         text=True,
     )
     assert process.stdout and process.stderr
-    # Nobody reads before the command writes its first line.
+    # The reader is gone before the command writes its first line.
     process.stdout.close()
     assert "Traceback" not in process.stderr.read()
     assert process.wait(30) == Exit.INFRASTRUCTURE

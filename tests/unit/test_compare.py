@@ -16,7 +16,7 @@ from tests.unit.nights import cell, done
 def test_nothing_changed() -> None:
     accepted = [done(cell(), cell("stack-8", size=0))]
     assert compare.regressions(accepted, accepted) == []
-    # Where a boot put things is no change.
+    # Other addresses of another boot are no change.
     moved = [done(cell(reasons=["at 0xffff0000"], looks={}), cell("stack-8", size=0))]
     assert compare.regressions(moved, accepted) == []
 
@@ -77,7 +77,7 @@ def test_what_differs_though_the_same_was_seen() -> None:
     ]  # fmt: skip
 
 
-def test_a_night_without_an_accepted_one_is_held_against_predictions() -> None:
+def test_without_an_accepted_run_cells_are_compared_with_predictions() -> None:
     (found,) = compare.regressions([done(cell(agrees=False, reasons=["x"]), cell("b"))], None)
     assert found.place == Place("debian:6.1", "gcc", "none", "stack-9")
     assert found.was == "as predicted"
@@ -99,7 +99,7 @@ def test_a_cell_that_flaps_is_never_green_by_luck() -> None:
     steady = [done(cell()), done(cell(), repetition=2)]
     flaps = [done(cell()), done(cell(size=16), repetition=2)]
     assert len(compare.regressions(flaps, steady)) == 1
-    # Who accepted that it flaps accepted each of both.
+    # If a flapping cell was accepted, each of its results was.
     assert compare.regressions(flaps, flaps) == []
     assert compare.regressions(steady, flaps) == []
 

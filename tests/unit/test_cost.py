@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Costs are instructions, and a measurement in which a hit is missing is none."""
+"""Costs are counted in instructions, and a measurement that misses a hit is rejected."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from harness.nightly.unit import HitCost as Spent
 from harness.nightly.unit import result as came
 from harness.report import cost_report
 
-# Of a guest under fixed-128.
+# What a guest sent under fixed-128.
 RAW = (Path(__file__).parent / "data/cost.txt").read_bytes()
 FIXED = Policy(Rule.FIXED, 128)
 

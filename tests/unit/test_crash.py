@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is known of a dump before it is read."""
+"""Dumps of dead guests: sections, errors and damaged arguments."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ int data = 3;
 
 
 def test_what_a_module_began_with_is_gone(tmp_path: Path) -> None:
-    """The kernel frees it, and puts the next module's sections there."""
+    """The kernel frees .init sections, and may load the next module there."""
     module = tmp_path / "module.ko"
     compiler = [GCC.program, "-x", "c", "-", "-c", "-o", str(module)]
     subprocess.run(compiler, input=SOURCE, text=True, check=True)

@@ -60,7 +60,7 @@ def test_what_is_read(text: str, type_: CType | BitField) -> None:
 def test_what_is_a_pointer(text: str, spelling: str) -> None:
     type_ = Reader().parameter(text)
     assert type_ == Scalar(spelling, 8, ctype.TypeKind.POINTER)
-    # What is written is read again.
+    # What is written can be read again.
     assert Reader().parameter(spelling) == type_
 
 

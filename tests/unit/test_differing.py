@@ -32,7 +32,7 @@ CASES = ["stack-9", "stack-10", "stack-12", "stack-16", "stack-17", "stack-24", 
 
 
 def played(variant: str, case: str, guest: Policy) -> Outcome:
-    """A play of which the guest followed another policy than it should have."""
+    """Return a play in which the guest followed another policy than the variant's."""
     catalog = Catalog()
     play = Play(catalog.variants[variant], catalog.cases[case])
     policy = play.variant.policy
@@ -144,7 +144,7 @@ def test_a_night_reports_cells_before_random_signatures() -> None:
 def test_what_nobody_would_read_is_not_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """A guest's megabytes: the first of each sort, how many more there are, and where."""
     (first, *_) = LESS
-    # No word's end follows the digits.
+    # The digits have no word boundary behind them.
     said = tuple(f"WARNING: {number} " + "1" * 100_000 + "x" for number in range(1000))
     flooded = dataclasses.replace(first, verdict=None, errors=said)
     terminal.print_differing([flooded], everything=True)

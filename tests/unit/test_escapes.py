@@ -11,7 +11,7 @@ import pytest
 
 from harness.vm.escapes import RESTORED, STRING_MAX, Escapes
 
-# What an editor writes as it opens a file, and colours of all sorts.
+# What an editor writes when it opens a file, and colours of all sorts.
 HARMLESS = (
     "\x1b[?1049h\x1b[?25l\x1b[2J\x1b[1;24r\x1b[H\x1b[7mtext\x1b[m\r\n\x1b[K~\b \t\x1b[?12;25h",
     "\x1b[38;5;208mcolour\x1b[48:2:1:2:3mcolour\x1b[0m",
@@ -19,7 +19,7 @@ HARMLESS = (
     "\x1b[4h\x1b[3@\x1b[2P\x1b[4lK\u00e4se \u4e2d\u6587 \u00a0 \u2014",
     RESTORED,
 )
-# With what of each is left.
+# Each with what is left of it.
 REFUSED = (
     ("\x1b]52;c;ZXZpbA==\x07a", "a"),
     ("\x1b]0;title\x1b\\a", "a"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is said to arrive is what a faithful guest sees."""
+"""The expected bytes are those that a faithful guest sees."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CASES = [
 
 
 def named(case: Case) -> set[int]:
-    """Offsets from SP of bytes of which each bit is an argument's."""
+    """Return the offsets from SP of the bytes that belong to an argument in all their bits."""
     return {
         placement.stack + offset
         for argument, placement in zip(case.arguments, case.layout.placements)
@@ -44,7 +44,7 @@ def test_every_byte_that_the_model_names(case: Case) -> None:
         arrived = found.get("area", b"")
         assert seen.area.seen is not None
         assert len(arrived) == len(seen.area.seen)
-        # What the stand-in's handler leaves in padding, no argument has.
+        # Padding, which the factory's handler also changes, is left out.
         for offset in named(case):
             assert arrived[offset] == seen.area.seen[offset]
         for place, data in found.items():

@@ -65,7 +65,7 @@ def test_a_mail_names_only_so_many(report: night.Report) -> None:
     assert f"and {len(many.regressions) - mail.NAMED} more." in mail.text(many)
 
 
-def test_ktap_of_a_night(report: night.Report) -> None:
+def test_ktap_of_a_nightly_run(report: night.Report) -> None:
     lines = formats.as_ktap(report).splitlines()
     check_ktap(lines)
     assert "    not ok 2 stack-9 - leak 16" in lines
@@ -88,7 +88,7 @@ def test_costs_are_reported_with_the_unit_that_measured_them(dearer: night.Repor
     assert costs[1] == [("none", [dear]), ("fixed-128", [gone])]
 
 
-def test_junit_of_a_night(report: night.Report) -> None:
+def test_junit_of_a_nightly_run(report: night.Report) -> None:
     top = ElementTree.fromstring(formats.as_junit(report))
     assert len(top) == 3
     for suite in top:
@@ -100,14 +100,14 @@ def test_junit_of_a_night(report: night.Report) -> None:
     assert top.find("testsuite/testcase[@name='stack-8']/failure") is not None
 
 
-def test_annotations_of_a_night(report: night.Report) -> None:
+def test_annotations_of_a_nightly_run(report: night.Report) -> None:
     lines = formats.as_annotations(report).splitlines()
     assert len(lines) == len(report.regressions) + 1
     assert all(re.match(r"::(error|warning) title=[^:,]+::\S", line) for line in lines)
     assert "::warning title=debian%3A5.10 gcc cells 1::No disk.%0AMake room." in lines
 
 
-def test_kcidb_of_a_night(report: night.Report) -> None:
+def test_kcidb_of_a_nightly_run(report: night.Report) -> None:
     found = json.loads(kcidb.document(report))
     by_path = {(one["path"], one["status"]) for one in found["tests"]}
     assert ("jprobe.stack.none.stack-9", "FAIL") in by_path
@@ -116,7 +116,7 @@ def test_kcidb_of_a_night(report: night.Report) -> None:
     builds = {one["id"] for one in found["builds"]}
     assert {one["build_id"] for one in found["tests"]} == builds
     assert {one["checkout_id"] for one in found["builds"]} == {o["id"] for o in found["checkouts"]}
-    # Its own schema is what holds it.
+    # KCIDB's own schema refuses it.
     with pytest.raises(InfrastructureError, match="KCIDB would not take"):
         kcidb.document(report, "Not An Origin")
 
@@ -130,7 +130,7 @@ def as_json(report: night.Report) -> Json:
     return found
 
 
-def test_json_of_a_night(report: night.Report, dearer: night.Report) -> None:
+def test_json_of_a_nightly_run(report: night.Report, dearer: night.Report) -> None:
     check = jsonschema.Draft202012Validator(SCHEMA)
     unheld = dataclasses.replace(report, baseline=None, accepted=None)
     unbuilt = dataclasses.replace(report, results=[done(kernel_errors=["no"], facts=None)])
@@ -140,7 +140,7 @@ def test_json_of_a_night(report: night.Report, dearer: night.Report) -> None:
     assert {sort.value for sort in Sort} == set(sorts)
 
 
-def test_json_that_is_no_night(dearer: night.Report) -> None:
+def test_json_that_is_no_nightly_run(dearer: night.Report) -> None:
     check = jsonschema.Draft202012Validator(SCHEMA)
     whole = as_json(dearer)
     unit, regression = whole["units"][-1], whole["regressions"][0]

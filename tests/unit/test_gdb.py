@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""GDB/MI is waited for by its tokens; a program of ours stands in for GDB."""
+"""Answers of GDB/MI are matched by token; a program of ours stands in for GDB."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Fake = Callable[..., Gdb]
 
 
 class Line:
-    """Stands in for a guest; what it says is read as it comes."""
+    """A stand-in for a guest, whose output is read as it comes."""
 
     def __init__(self) -> None:
         self.ours, self.theirs = socket.socketpair()
@@ -69,7 +69,7 @@ def fake(tmp_path: Path, line: Line) -> Fake:
 
 
 def test_an_answer_is_known_by_its_token(fake: Fake) -> None:
-    """Whatever comes before it, and however late it is."""
+    """This holds whatever comes before it, and however late it is."""
     before = ['=thread-created,id="1"', '~"hello"', '1^done,value="wrong"', "sleep"]
     with fake(data_read_memory_bytes=[*before, 'TOKEN^done,memory=[{contents="0a0b"}]']) as it:
         assert it.memory(0, 2) == b"\x0a\x0b"
@@ -136,7 +136,7 @@ def test_a_gdb_that_is_not_there(tmp_path: Path, line: Line) -> None:
 
 
 def test_a_guest_that_says_much(fake: Fake, line: Line) -> None:
-    """It would block, and never stop, if nobody listened."""
+    """If its output was not read, the guest would block and never stop."""
     said = b"Unable to handle kernel NULL pointer" * 20000
 
     def say() -> None:
@@ -152,7 +152,7 @@ def test_a_guest_that_says_much(fake: Fake, line: Line) -> None:
 
 
 def test_a_guest_that_ends(fake: Fake, line: Line) -> None:
-    """GDB may stay silent then."""
+    """In that case GDB may stay silent."""
     with fake() as it:
         line.theirs.close()
         with pytest.raises(GdbError, match="QEMU has ended"):

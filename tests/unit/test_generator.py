@@ -58,7 +58,7 @@ def test_ours_go_through_a_file(tmp_path: Path) -> None:
 
 
 def test_simpler_ones_end(cases: list[Case], tmp_path: Path) -> None:
-    """Whatever is chosen each time, there is an end, at a case that is played."""
+    """Whichever simpler case is chosen, the sequence ends, at a case that can be played."""
     random = Random(1)
     for case in cases[:40]:
         for _ in range(400):

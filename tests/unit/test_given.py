@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is given is read where it is a file of its kind, and refused before it costs anything."""
+"""Files that are given: the right kind is read, any other refused before it costs anything."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from harness.toolchain.compiler import Compiler
 from tests.unit.standin import source_tree
 
 LARGE = 1 << 40
-# Of what is read of a refused file, and of what a bomb unpacks to.
+# The most memory that reading a refused file, or unpacking a bomb, may take.
 MEMORY_MAX = 16 << 20
 
 
@@ -46,7 +46,7 @@ def fifo(path: Path) -> None:
 
 
 def bound(path: Path) -> None:
-    # Its address is longer than one may be.
+    # An absolute address would be too long.
     before = Path.cwd()
     os.chdir(path.parent)
     try:
@@ -188,7 +188,7 @@ def test_a_pipe_is_read_to_its_end_and_no_further_than_it_may(tmp_path: Path) ->
 
         writer = threading.Thread(target=give)
         writer.start()
-        # As a shell has it for <(command).
+        # As a shell passes it for <(command).
         path = Path(f"/dev/fd/{read}")
         assert given.read(path, 1 << 20, pipe=True) == data
         writer.join()
@@ -218,7 +218,7 @@ BOMBS = {
 def test_a_bomb_does_not_go_off(form: str, tmp_path: Path) -> None:
     data = BOMBS[form]
     assert len(data) < 1 << 20
-    # Of what is refused, nothing is kept, however much would be taken.
+    # What is refused takes no memory, even with a large limit.
     assert "unpacks to more" in refused(lambda: unpacked(tmp_path, form, data, len(ZEROS) - 1))
     sentence = refused(lambda: unpacked(tmp_path / "Image", form, data, 1000))
     assert sentence.endswith("of such a file at most 1,000 bytes are read, and it unpacks to more.")
@@ -263,7 +263,7 @@ def test_a_module_is_no_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_vmlinux_whose_parts_are_far_apart(tmp_path: Path) -> None:
-    """What objcopy makes of it has holes of a terabyte."""
+    """What objcopy makes of such a file has holes of a terabyte."""
     script = "SECTIONS { .a 0x1000 : { *(.text) } .b 0x10000000000 : { *(.data) } }"
     (tmp_path / "far.ld").write_text(script)
     (tmp_path / "far.s").write_text(".text\n.word 1\n.data\n.word 2\n")
@@ -282,7 +282,7 @@ def test_a_vmlinux_whose_parts_are_far_apart(tmp_path: Path) -> None:
 
 
 def multiplied(kind: str, times: int = 12) -> str:
-    """Each type is many of the one before."""
+    """Return types each of which holds many of the one before."""
     lines = ["  t0: ['char[16]']"]
     for number in range(1, times):
         lines.append(f"  {kind} t{number}: [{', '.join([f't{number - 1}'] * 16)}]")

@@ -12,13 +12,13 @@ from harness.cli import main
 from harness.errors import ConfigError, Exit
 from harness.host import home
 
-# No passwd has it.
+# No entry in /etc/passwd has this UID.
 UID = 4242424242
 
 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """In a container started with --user, and without HOME; returns the working directory."""
+    """Be in a container started with --user and without HOME; return the working directory."""
     for name in list(os.environ):
         if name in ("HOME", "LOGNAME", "USER", "LNAME", "USERNAME") or name.startswith("XDG_"):
             monkeypatch.delenv(name)

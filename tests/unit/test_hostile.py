@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whatever a record says, its neighbours are judged and nobody else is blamed."""
+"""Whatever a record says, its neighbours are judged and only its own play is blamed."""
 
 from __future__ import annotations
 

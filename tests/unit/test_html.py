@@ -80,7 +80,7 @@ def embedded(text: str) -> dict[str, Any]:
 
 
 class Elements(HTMLParser):
-    """Which elements a page has, and where they lead."""
+    """The elements of a page, with their IDs and links."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -98,12 +98,12 @@ class Elements(HTMLParser):
                 self.ids.append(value or "")
 
 
-def test_all_of_a_night_is_there() -> None:
+def test_all_of_a_nightly_run_is_there() -> None:
     text = page()
     data = embedded(text)
     assert data["columns"] == [["debian:6.1 gcc", "none"], ["debian:6.1 gcc", "fixed-128"]]
     assert data["cases"] == ["stack-9"]
-    # The second one is not as it was.
+    # The second cell has changed.
     assert [row[3] for row in data["cells"]] == [0, 1]
     assert data["details"][1]["seen"] == "leak 4"
     assert data["details"][1]["picture"]["parts"] == [[0, 8, "argument 8"]]
@@ -169,9 +169,9 @@ def test_what_was_seen_without_its_numbers(seen: str, expected: str) -> None:
     assert html.kind(seen) == expected
 
 
-def test_a_line_over_nights() -> None:
+def test_a_line_over_nightly_runs() -> None:
     assert Line("x", (1.0, None, 3.0)).points == [(0, html.SPARK_HEIGHT), (html.SPARK_WIDTH, 0)]
-    # What hardly changes is not drawn as if it did.
+    # Values that hardly change make an almost level line.
     (_, first), (_, second) = Line("x", (1000.0, 1001.0)).points
     assert abs(first - second) < 1
     assert Line("x", ()).points == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kernel images in all their forms, and what is none."""
+"""Kernel images in all their forms, and files that are no kernel image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RAW = bytes(56) + b"ARM\x64" + bytes(40) + b"Linux version 6.1.0-test (me) #1\0"
 
 
 def zboot(kind: bytes, payload: bytes) -> bytes:
-    """An EFI zboot image: the payload's place, then its compression's name."""
+    """Return an EFI zboot image: the payload's place, then its compression's name."""
     head = struct.pack("<4s4sII8s32s", b"MZ", b"zimg", 64, len(payload), b"", kind)
     return head.ljust(64, b"\0") + payload + b"trailer"
 

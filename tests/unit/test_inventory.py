@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whatever was done to a folder's files is found, and what was not done to is not read."""
+"""Changes to a folder's files are found, and unchanged files are not read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     (made / "below/program").write_text("#!")
     (made / "below/program").chmod(0o755)
     (made / "below/link").symlink_to("rest")
-    # A Path would make another link of it.
+    # pathlib would normalise this target.
     (made / "below/roundabout").symlink_to("../.././/elsewhere")
     os.mkfifo(made / "pipe")
     inventory.write(made, ["vital"])
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _rewritten(path: Path, text: str) -> None:
-    """With the size and the time of change that it had."""
+    """Rewrite a file, and restore its times; `text` is as long as the old text."""
     status = path.stat()
     path.write_text(text)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -72,7 +72,7 @@ def test_damage_to_the_rest(folder: Path, damage: Callable[[Path], None]) -> Non
     damage(folder / "below/rest")
     assert inventory.fault(folder) == ""
     assert inventory.fault_in_all(folder).startswith("below/rest ")
-    # Once found, it is seen at each use.
+    # Damage that was found once is seen at each use.
     assert inventory.fault(folder).startswith("below/rest ")
 
 
@@ -124,14 +124,14 @@ def test_a_file_is_read_only_when_it_looks_different(
     monkeypatch.setattr(inventory, "_item", item)
     assert inventory.fault_in_all(folder) == ""
     assert read == []
-    # A link more is another ctime.
+    # A further link changes the ctime.
     (folder / "other").hardlink_to(folder / "vital")
     assert inventory.fault_in_all(folder) == ""
     assert str(folder / "vital") in read
 
 
 def test_what_was_just_written_is_read_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within one tick of the clock, a second change would not show."""
+    """A second change within one tick of the clock would not be seen."""
     monkeypatch.setattr(inventory, "SETTLED_SECONDS", 3600)
     assert inventory.fault(folder) == ""
     assert not list(folder.glob("*.seen"))

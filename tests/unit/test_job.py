@@ -89,7 +89,7 @@ def test_what_a_trees_own_policy_is_held_against(kernel: Kernel) -> None:
     found = Policy(Rule.V15, 128)
     native = dataclasses.replace(kernel, own_policy=found)
     assert _expected(own, native, None).variant.expected == found
-    # Of a patch, nobody knows what it does.
+    # It is not known what a patch does.
     assert _expected(patched, native, None).variant.expected == Policy(Rule.KERNEL)
     reported = Policy(Rule.FIXED, 64)
     assert _expected(own, native, reported).variant.expected == reported

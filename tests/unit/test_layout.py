@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Frames as compilers make them, read off observations."""
+"""Frames as compilers make them, as observations show them."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def build(tmp_path: Path) -> Path:
-    """An output tree as far as anything looks at it."""
+    """Return an output tree with all files that are looked at."""
     files = {
         ".config": CONFIG,
         "Module.symvers": "",
@@ -47,7 +47,7 @@ def test_an_output_tree(build: Path) -> None:
 
 
 def overwrite(file: Path, data: bytes) -> None:
-    """As a build does that clamps times: size and time of change are what they were."""
+    """Change a file but not its size and times, like a build that clamps times."""
     before = file.stat()
     assert len(data) == before.st_size
     file.write_bytes(data)
@@ -61,7 +61,7 @@ def test_an_image_that_looks_like_the_one_before(build: Path) -> None:
     second = local.from_output("mine", build, Path("busybox"))
     assert second.image.read_bytes() == other
     assert second.key != first.key
-    # One that was moved there is the same as before.
+    # A moved image is the same as before.
     (build / "arch/arm64/boot/Image").unlink()
     (build / "arch/arm64/boot/Image").write_bytes(IMAGE)
     assert local.from_output("mine", build, Path("busybox")) == first
@@ -119,7 +119,7 @@ def test_what_cannot_serve(build: Path, name: str, text: str | None, message: st
 
 
 def test_headers_of_a_distribution(build: Path) -> None:
-    """Some have the release in a header only."""
+    """Some distributions have the release in a header only."""
     spoil(build, "include/config/kernel.release", None)
     header = build / "include/generated/utsrelease.h"
     header.parent.mkdir()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is kept of a run."""
+"""The logs of a run."""
 
 from __future__ import annotations
 
@@ -135,17 +135,17 @@ def test_a_command_with_lines_in_it_runs_none_of_them(run: Run) -> None:
 
 
 def _commands(script: Path) -> list[str]:
-    """What a shell makes of a script: its commands, without comments."""
-    kept, text = [], script.read_text()
+    """Return a script's commands, as a shell splits them, without comments."""
+    commands, text = [], script.read_text()
     while text:
         line, _, rest = text.partition("\n")
         if line.startswith("#"):
             text = rest
             continue
-        # Its quotes may go on in further lines.
-        kept.append(text.rstrip())
+        # Quotes may go on in further lines.
+        commands.append(text.rstrip())
         break
-    return kept
+    return commands
 
 
 def test_runs_are_listed_newest_first(booted: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -202,7 +202,7 @@ def test_old_runs_go_but_those_that_are_kept(run: Run) -> None:
     for age, folder in enumerate(old):
         os.utime(folder, (age, age))
     logs._new_folder()
-    # Of the others, so many stay that with the two newer ones there are KEPT.
+    # With the two newer runs, KEPT runs are left.
     assert [folder.exists() for folder in old[:6]] == [True, *4 * [False], True]
     assert run.folder.exists()
 
@@ -222,7 +222,7 @@ def test_the_newest_run_is_the_newest_in_any_time_zone(
 
 
 def _stamp(folder: Path) -> int:
-    """Seconds since the epoch, as its name has them."""
+    """Return the seconds since the epoch that a folder's name stands for."""
     return calendar.timegm(time.strptime(folder.name[:15], "%Y%m%d-%H%M%S"))
 
 
@@ -240,12 +240,12 @@ def test_runs_are_sorted_by_when_they_began_not_by_their_names(modules: Modules)
 
 
 def ended(run: Run) -> Path:
-    """The folder of a run, as if its process had ended."""
+    """Return the folder of a run, as if its process had ended."""
     words = run.folder.name.split("-")
     return run.folder.rename(run.folder.with_name(f"{'-'.join(words[:2])}-999999999-{words[3]}"))
 
 
-def test_the_logs_of_a_night_stay_as_long_as_it(
+def test_the_logs_of_a_nightly_run_stay_as_long_as_it(
     modules: Modules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nights = [ended(Run(KERNEL, modules)) for _ in range(3)]
@@ -261,7 +261,9 @@ def test_the_logs_of_a_night_stay_as_long_as_it(
     assert [folder.exists() for folder in nights] == [False, True, True]
 
 
-def test_the_logs_of_nights_have_a_bound(modules: Modules, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_logs_of_nightly_runs_have_a_bound(
+    modules: Modules, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nights = [ended(Run(KERNEL, modules)) for _ in range(3)]
     for folder in nights:
         (folder / "console-1.log").write_bytes(bytes(100_000))

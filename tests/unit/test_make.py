@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Variables that a user wants make to have."""
+"""The variables that a user passes to make."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def test_what_a_matrix_stands_for(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert {unit.deadline for unit in found.units} == {120}
     assert set(found.units[0].cases) == {"stack-8", "stack-9"}
-    # The same work is the same matrix, and other work another.
+    # The same work has the same digest, and other work has another.
     assert matrix.load(written(tmp_path, f"# again\n{text}")).digest == found.digest
     assert matrix.load(written(tmp_path, MATRIX)).digest != found.digest
 

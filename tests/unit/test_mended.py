@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whatever a kernel and its modules are made of is made anew where it was damaged."""
+"""Damaged files that a kernel and its modules are made of are made anew."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """One that was built in, so that it is copied first."""
+    """Return a tree that was built in, so that it is copied first."""
     path = source_tree(tmp_path / "linux", "6.1")
     (path / ".config").touch()
     (path / "include").mkdir()
@@ -98,7 +98,7 @@ def test_a_copied_tree_that_is_damaged_while_it_is_built(
         raise UnfitTree("some.h:1: error: nothing is in it")
 
     monkeypatch.setattr(treebuild, "_compile", fail)
-    # Every time, so that making it anew does not help.
+    # The damage is done every time, so that making it anew does not help.
     with pytest.raises(cache.DamagedEntry, match=r"include/some\.h has 0 bytes"):
         resolve(tree)
 
@@ -119,7 +119,7 @@ def test_what_modules_are_built_in(
 
 @pytest.fixture
 def kernel(tmp_path: Path) -> Kernel:
-    """Its headers are an entry."""
+    """Return a kernel whose headers are an entry of the cache."""
 
     def make(folder: Path) -> None:
         (folder / "header").write_text("/* some */\n")
@@ -204,7 +204,7 @@ WANTED = debian.Wanted("6.1", [], "linux-image-cloud-arm64")
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """When the archive was asked."""
+    """Return a list that gets the time each time the archive is asked."""
     times: list[float] = []
 
     def make(folder: Path) -> None:

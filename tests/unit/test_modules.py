@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whose fault it is that modules do not build, on a stand-in for what they are built in."""
+"""Who is to blame if modules do not build, with a stand-in for the kernel's build."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def kernel(tmp_path: Path) -> Kernel:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Modules of one case."""
+    """Return a folder with the modules of one case."""
     (tmp_path / "modules/probe-targets").mkdir(parents=True)
     (tmp_path / "modules/Kbuild").write_text("obj-m := ours.o\n")
     (tmp_path / "modules" / modules.CASES).write_text(
@@ -53,7 +53,7 @@ def build(
 
 
 def script(path: Path, text: str) -> Compiler:
-    """A compiler that does something else at times."""
+    """Return a compiler that is a script."""
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
     return Compiler(str(path))
@@ -61,11 +61,11 @@ def script(path: Path, text: str) -> Compiler:
 
 def test_a_machine_at_fault_is_not_held_against_a_kernel(kernel: Kernel, folder: Path) -> None:
     full = "echo 'as: a.o: No space left on device' >&2; exit 2"
-    # Even where a case would be blamed as well.
+    # This holds even if a case would be blamed as well.
     line = (folder / modules.CASES).read_text().splitlines().index("") + 1
     with pytest.raises(InfrastructureError, match="modules for some:kernel failed, as a disk is"):
         build(kernel, folder, f"echo 'cases.c:{line}: error: x' >&2; {full}")
-    # Its sign may show only in the control.
+    # The sign may show only in the control.
     with pytest.raises(InfrastructureError, match="as a disk is full"):
         build(kernel, folder, ERROR.format("core.c:1"), control=full)
     with pytest.raises(InfrastructureError, match=r"make was killed by SIGKILL\."):

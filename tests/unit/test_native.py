@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Jprobes of a tree's own: what it has, and the semantic patch, on stand-ins."""
+"""Jprobes of a tree's own: their state, and the semantic patch, on stand-ins."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIZE = "#define MAX_INSN_SIZE 1\n#define MAX_STACK_SIZE\t\t128\t/* bytes */\n"
 
 
 def ignore(what: str, percent: float) -> None:
-    """No progress is shown in a test."""
+    """Show no progress in a test."""
 
 
 @pytest.fixture(autouse=True)

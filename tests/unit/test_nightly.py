@@ -59,7 +59,7 @@ def test_the_command_writes_all_forms(
     assert "No regression" in capsys.readouterr().out
     sizes = {form: (tmp_path / form).stat().st_size for form in forms}
     assert all(size for form, size in sizes.items() if form != "annotations"), sizes
-    # One of them on standard output has it to itself.
+    # A form that goes to standard output has it to itself.
     assert main(["nightly", file, "--store", url, "--ktap", "-"]) == Exit.AGREES
     check_ktap(capsys.readouterr().out.splitlines())
     no = str(tmp_path / "no/such")
@@ -101,7 +101,7 @@ def test_what_cannot_be_written_keeps_nothing_else_from_being_reported(
         "3\nSubject: [jprobe-harness] no regression in nightly run 1\n"
     )
     assert "/dev/full cannot be written" in heard.read_text()
-    # What is found by looking needs no night.
+    # Such outputs are refused before the run begins, and --notify is not run.
     heard.unlink()
     assert main([*words, "--html", str(tmp_path / "no/such")]) == Exit.USAGE
     assert main([*words, "--html", "-", "--mail", "-"]) == Exit.USAGE

@@ -2,8 +2,8 @@
 """
 The modules for trees with jprobes of their own need no more than v4.1 has.
 
-They are compiled, as Kbuild says, against stand-ins for its headers; what they
-then need of the kernel has to be linked into each one.
+They are compiled, as Kbuild says, against stand-ins for its headers; the symbols that
+they then need have to be linked into every kernel.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.toolchain.compiler import CROSS_COMPILE, GCC
 
 HEADERS = Path(__file__).with_name("oldest-headers")
 
-# What v4.1's own makefiles give to Kbuild, and its compiler flags as far as they count here.
+# What v4.1's own makefiles pass to Kbuild, with the compiler flags that matter here.
 MAKEFILE = """\
 cc-option = $(shell $(CC) $(1) -c -x c /dev/null -o /dev/null && echo $(1))
 srctree := $(headers)
@@ -45,7 +45,7 @@ $(src)/%.o: $(src)/%.S
 """
 
 LINKED = {
-    # Objects (obj-y), or what the configuration that the guest needs makes so.
+    # From objects (obj-y), or from what is one with the configuration that the guest needs.
     "kernel": {
         "__init_waitqueue_head", "__local_bh_disable_ip", "__local_bh_enable_ip",
         "__put_task_struct",
@@ -81,7 +81,7 @@ ALLOWED = {symbol for symbols in LINKED.values() for symbol in symbols}
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Path:
-    """A copy of kernel-modules with all cases."""
+    """Return a copy of kernel-modules with all cases."""
     folder = tmp_path / "modules"
     shutil.copytree(resources.kernel_modules(), folder)
     (folder / CASES).write_text(casegen.source(list(Catalog().cases.values())))
@@ -89,7 +89,7 @@ def sources(tmp_path: Path) -> Path:
 
 
 def compiled(folder: Path, target: str = "all") -> str:
-    """What the compiler says against it; empty where it compiles."""
+    """Return the compiler's errors; "" if it compiles."""
     makefile = folder / "oldest.mk"
     makefile.write_text(MAKEFILE)
     words = [f"CC={GCC.program}", f"headers={HEADERS}", f"src={folder}", "JPROBE_ENGINE=native"]
@@ -100,7 +100,7 @@ def compiled(folder: Path, target: str = "all") -> str:
 
 
 def needed(folder: Path) -> set[str]:
-    """The symbols that no object of ours defines."""
+    """Return the symbols that no object of ours defines."""
     objects = sorted(folder.rglob("*.o"))
     out = subprocess.check_output([f"{CROSS_COMPILE}nm", *objects], text=True)
     lines = [line.split() for line in out.splitlines() if line and not line.endswith(":")]
@@ -121,7 +121,7 @@ def test_they_compile_and_need_only_what_is_linked(sources: Path) -> None:
 
 
 def test_no_stack_is_copied_by_a_function_of_the_kernels(sources: Path) -> None:
-    """KASAN's memcpy() takes a stack for an object."""
+    """KASAN's memcpy() would check accesses to a stack like those to an object."""
     for name in ("native/jprobe_stack.o", "probe-targets/contexts.o", "probe-targets/calls.o"):
         assert compiled(sources, f"{sources}/{name}") == ""
     assert not {symbol for symbol in needed(sources) if re.search("mem(cpy|set|move)", symbol)}
@@ -143,14 +143,14 @@ def test_a_symbol_of_an_archive_is_seen(sources: Path, call: str, symbol: str) -
 @pytest.mark.parametrize(
     ("file", "old", "new", "complaint"),
     [
-        # v4.5's.
+        # New in v4.5.
         (
             "cost",
             'asm volatile("mrs\t%0, cntvct_el0" : "=r" (now));',
             "now = read_sysreg(cntvct_el0);",
             "read_sysreg",
         ),
-        # Up to v4.1, there is none of anything smaller that does something.
+        # Up to v4.1, smp_store_release() and smp_load_acquire() do nothing for smaller types.
         ("storm", "\tint interrupting;", "\tbool interrupting;", "not a word"),
     ],
 )

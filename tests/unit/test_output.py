@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What commands write: checked before anything runs, and written whatever else fails."""
+"""Outputs are checked before anything runs, and written whatever else fails."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PLAIN = {"completion", "man", "shell", "ssh"}
 
 
 def targets() -> Iterator[tuple[str, str]]:
-    """Each command with each option that names a file to write."""
+    """Yield each command with each option that names a file to write."""
     top = cli.parser()
     (commands,) = (one for one in top._actions if isinstance(one, argparse._SubParsersAction))
     for name, parser in commands.choices.items():
@@ -50,7 +50,7 @@ def test_every_option_that_writes_is_known() -> None:
 
 @pytest.fixture
 def never(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No command runs."""
+    """Make every command fail the test if it runs."""
 
     def run(options: argparse.Namespace) -> int:
         raise AssertionError("it ran")
@@ -108,7 +108,7 @@ def test_what_cannot_be_written(
 def test_what_this_user_may_not_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Root, which tests may run as, may write everywhere.
+    # Tests may run as root, who may write everywhere.
     monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
     assert cli.main(["repro", "--json", str(tmp_path / "x")]) == Exit.USAGE
     assert f"you may make no file in {tmp_path}" in capsys.readouterr().err
@@ -154,7 +154,7 @@ def test_two_outputs_are_not_written_to_one_file(
     ],
 )
 def test_another_name_of_standard_output(name: str, to: str, tmp_path: Path) -> None:
-    """Where there is JSON, there is no table."""
+    """No table is printed where the JSON goes."""
     command = ["jprobe-harness", "list", "variants", "--json", name]
     if to == "pipe":
         done = subprocess.run(command, stdout=-1, stderr=-1, timeout=60)

@@ -84,7 +84,7 @@ def test_what_is_none(tmp_path: Path, data: bytes, detail: str) -> None:
 def test_a_patch_is_looked_at_in_a_repository_of_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which takes no part: it is not the tree."""
+    """The repository has no effect, as it is not the tree."""
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     folder = tmp_path / "folder"
     folder.mkdir()

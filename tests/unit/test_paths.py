@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Paths of the user's in files that other programs read."""
+"""The user's paths in files that other programs read."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_every_case_is_drawn_as_it_is_predicted(name: str) -> None:
         scale = WORD_MAX / WORD
         height = float(root.get("viewBox", "").split()[3])
         if height < HEIGHT:
-            # Not made to fit, so that a pixel is known in bytes.
+            # It is not scaled to fit, so that the size of a pixel in bytes is known.
             assert drawn["corrupt"] == pytest.approx(corrupt * scale, abs=1)
         assert bool(drawn["corrupt"]) == bool(corrupt)
         assert bool(drawn["saved"]) == bool(prediction.window)

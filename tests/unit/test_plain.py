@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Folders that a build knows under another name."""
+"""Folders that a build uses under another name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_make_can_work_in_any_folder(tmp_path: Path, name: str) -> None:
 def test_temporary_files_have_plain_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """As usr/gen_initramfs.sh of the kernel's makes them."""
+    """usr/gen_initramfs.sh of the kernel makes such files."""
     folder = tmp_path / name
     folder.mkdir()
     (tmp_path / "my tmp").mkdir()
@@ -42,7 +42,7 @@ def test_temporary_files_have_plain_names(
 
 
 def test_a_link_with_a_plain_name_is_followed(tmp_path: Path) -> None:
-    """As make does, which asks the system for the name of its own folder."""
+    """make does so, as it asks the system for the name of its own folder."""
     (tmp_path / "a b").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "a b")
     assert plain.name(tmp_path / "link") == plain.name(tmp_path / "a b") != tmp_path / "link"
@@ -70,7 +70,7 @@ def test_nothing_begins_where_nothing_can_be_built(
     with pytest.raises(ConfigError, match="bwrap is not installed") as caught:
         plain.check(tmp_path / "a b")
     assert caught.value.exit_status is Exit.USAGE
-    # As if this were no chroot, where something else would start it.
+    # Outside a chroot, the build is started by another program.
     table = tmp_path / "mountinfo"
     table.write_text("27 1 254:0 / / rw - ext4 /dev/vda rw\n")
     monkeypatch.setattr(bubblewrap, "_MOUNTS", table)

@@ -25,14 +25,14 @@ def hit(below_top: int, fp_minus_sp: int = 64, irq: bool = False) -> Hit:
         # Clipped at the stack's top.
         (Policy(Rule.FIXED, 128), hit(48), Save(48, 0)),
         (Policy(Rule.V15, 128), hit(1024), Save(128, 0)),
-        # As posted: on the interrupt stack all of it, into 128 bytes.
+        # As posted: on the interrupt stack everything is saved, into 128 bytes.
         (Policy(Rule.V15, 128), hit(1024, irq=True), Save(1024, 896)),
         (Policy(Rule.V15, 128), hit(96, irq=True), Save(96, 0)),
         (Policy(Rule.FIXED, 128), hit(1024, irq=True), Save(128, 0)),
         (Policy(Rule.FP_DELTA, 128), hit(1024, 128), Save(128, 0)),
         (Policy(Rule.FP_DELTA, 128), hit(1024, 136), None),
         (Policy(Rule.FP_DELTA, 128), hit(1024, 0), Save(0, 0)),
-        # Not a frame on this stack: below SP, above the top, odd.
+        # No frame on this stack: below SP, above the top, or odd.
         (Policy(Rule.FP_DELTA, 128), hit(1024, -16), None),
         (Policy(Rule.FP_DELTA, 128), hit(64, 64), None),
         (Policy(Rule.FP_DELTA, 128), hit(64, 48), Save(48, 0)),

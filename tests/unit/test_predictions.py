@@ -12,7 +12,7 @@ from tests import predictions
 
 
 def test_each_prediction_is_the_files() -> None:
-    # Line by line, so that a difference is shown as one.
+    # Compared line by line, so that a failure shows which line differs.
     assert predictions.text().splitlines() == predictions.FILE.read_text().splitlines()
 
 

@@ -37,7 +37,7 @@ from tests.records import sealed
 from tests.unit.factory import case
 from tests.unit.test_reports import result
 
-# Each control character, and one of each kind that is not seen.
+# Each control character, and one of each kind of invisible character.
 HOSTILE = "".join(
     (
         *map(chr, (*range(32), *range(127, 160))),
@@ -50,16 +50,16 @@ FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def check(text: str) -> None:
-    """Nothing but a line's end and a tab is there that is not seen."""
+    """Check that newlines and tabs are the only characters that are not visible."""
     assert not FORBIDDEN.search(text)
     unseen = {c for c in text if c not in "\n\t" and not printable.is_seen(c)}
     assert not unseen
-    # is_seen() itself is held against Unicode's categories.
+    # is_seen() itself is compared with Unicode's categories.
     assert not {c for c in text if unicodedata.category(c) in ("Cf", "Cs", "Zl", "Zp")}
 
 
 def poisoned(value: Any) -> Any:
-    """The same with HOSTILE at the end of each text in it."""
+    """Return a value with HOSTILE at the end of each text in it."""
     if isinstance(value, enum.Enum):
         return value
     if isinstance(value, str):
@@ -121,7 +121,7 @@ def forms(made: Any, outputs: Any) -> Iterator[tuple[str, str]]:
 
 
 def decoded(name: str, text: str) -> Iterator[str]:
-    """What a form's reader takes out of it."""
+    """Yield the texts that a reader of the form gets."""
     if name == "junit":
         for element in ElementTree.fromstring(text).iter():
             yield from (element.text or "", *element.attrib.values())
@@ -168,7 +168,7 @@ def test_no_line_of_ktap_is_the_guests(ran: Any) -> None:
         assert not re.search("^ok 1 all", text, re.MULTILINE)
 
 
-def test_every_form_of_a_night(report: night.Report) -> None:
+def test_every_form_of_a_nightly_run(report: night.Report) -> None:
     bad = poisoned(report)
     found = [
         (name, text)
@@ -271,7 +271,7 @@ def test_what_enters_from_the_guest() -> None:
         assert why in refused.sentence
 
 
-def test_a_log_is_raw_where_nobody_obeys_it(
+def test_a_log_is_raw_unless_it_goes_to_a_terminal(
     tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "console-1.log").write_bytes(raw := b"12:00 " + poisoned("x").encode() + b"\xff\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs and kernels in packages, wherever a release of Debian's keeps them."""
+"""Programs and kernels in packages, in whichever folder a release of Debian has them."""
 
 from __future__ import annotations
 

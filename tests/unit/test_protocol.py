@@ -45,7 +45,7 @@ NONE = Policy(Rule.NONE)
 
 
 def padding_bytes(image: FrameImage) -> set[int]:
-    """Offsets in the frame of bytes that belong to an argument and carry no value."""
+    """Return the offsets in the frame of bytes of an argument that carry no value."""
     padding = set()
     for index, (argument, placement) in enumerate(
         zip(image.case.arguments, image.case.layout.placements)
@@ -136,7 +136,7 @@ def test_a_shared_console_is_read_past() -> None:
 @settings(deadline=None)
 @given(st.integers(RAW.index(b"play seq=1"), RAW.index(b"run status") - 2), st.integers(1, 255))
 def test_a_changed_byte_is_never_taken_for_a_record(place: int, bits: int) -> None:
-    """What it is not in comes as it was, what it is in is said to be damaged."""
+    """Records without the changed byte are unchanged; the one with it is reported as damaged."""
     damaged = bytearray(RAW)
     damaged[place] ^= bits
     ends = [match.end() for match in re.finditer(rb"^(?:end|run) .*\n", RAW, re.MULTILINE)]
@@ -154,7 +154,7 @@ def test_a_changed_byte_is_never_taken_for_a_record(place: int, bits: int) -> No
 
 
 def sealed(lines: bytes) -> bytes:
-    """A record of its own, after an introduction."""
+    """Return a record with the right checksum, after an introduction."""
     introduction = RAW[: RAW.index(b"play seq=1")]
     return introduction + lines + b"end seq=1 crc=%08x\n" % zlib.crc32(lines)
 
@@ -243,23 +243,23 @@ def test_a_record_or_a_line_without_end() -> None:
     parser = Parser()
     found = [one for _ in range(100) for one in parser.feed(b"x" * 10000)]
     assert found == [DamagedRecord("A line of the guest's is longer than 131072 bytes.")]
-    # What follows is understood again.
+    # What follows is parsed again.
     assert parser.feed(b"\n" + RAW)[-12:] == parse(RAW)
 
 
 def test_a_long_answer_takes_time_as_it_is_long() -> None:
-    """As /proc/kallsyms, which comes in small pieces."""
+    """Such an answer is /proc/kallsyms, which comes in small pieces."""
     answer = b"run status=0 output=" + base64.b64encode(b"x" * (12 << 20)) + b"\n"
     parser = Parser()
     parser.feed(b"dump wanted=1\n")
     start = time.process_time()
-    # The first ones end in the middle of its first word.
+    # The first pieces end in the middle of its first word.
     edges = [0, 1, 2, *range(4096, len(answer), 4096), len(answer)]
     pieces = (answer[a:b] for a, b in itertools.pairwise(edges))
     (ran,) = (record for piece in pieces for record in parser.feed(piece))
     assert isinstance(ran, Ran)
     assert len(ran.output) == 12 << 20
-    # It is a tenth of a second; to copy what came before, for each piece, is half a minute.
+    # It takes a tenth of a second; copying all earlier pieces for each one takes half a minute.
     assert time.process_time() - start < 5
 
 

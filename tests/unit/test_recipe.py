@@ -33,12 +33,12 @@ def test_a_later_recipe_wins(images: Path) -> None:
     assert recipe.load("two", "three").drivers == ("virtio_mmio", "virtio_net", "squashfs")
 
 
-def test_whatever_differs_is_told_apart(images: Path) -> None:
+def test_every_difference_changes_the_key(images: Path) -> None:
     names = [("one",), ("two",), ("one", "two"), ("two", "one"), ("one", "three")]
     assert len({recipe.load(*chosen).stamp for chosen in names}) == len(names)
 
 
-def test_a_need_that_nobody_knows(images: Path) -> None:
+def test_an_unknown_need(images: Path) -> None:
     (images / "two/recipe.yaml").write_text("driver: [x]")
     with pytest.raises(ConfigError, match="recipe"):
         recipe.load("two")

@@ -72,7 +72,7 @@ def result(
 
 
 def sabotaged(case_name: str, policy: Policy, guest: Policy, **changes: Any) -> Outcome:
-    """A play in which the guest does something else than was predicted."""
+    """Return a play in which the guest does something else than was predicted."""
     made = Catalog().cases[case_name]
     play = Play(Variant("made-up", policy, "", ""), made)
     return Outcome(play, judge(made, policy, observe(made, guest, **changes)))
@@ -84,7 +84,7 @@ NONE, FIXED = Policy(Rule.NONE), Policy(Rule.FIXED, 128)
 @pytest.mark.parametrize(
     ("case_name", "policy", "guest", "seen"),
     [
-        # What was predicted did not come, and what came was not predicted.
+        # The predicted corruption is missing, and there is one that was not predicted.
         ("stack-9", NONE, FIXED, "intact"),
         ("stack-9", FIXED, NONE, "leak 8"),
         ("rollback-counter-handler", NONE, Policy(Rule.THREAD_SIZE), "rollback 8"),
@@ -106,7 +106,7 @@ def test_a_cell_shows_what_was_seen(
 def test_what_agrees_was_seen_in_the_class_that_was_predicted(variant: Variant) -> None:
     for made in Catalog().cases.values():
         if {VA_LIST, BOOL} & set(made.types):
-            # Of these the factory makes no guest's bytes.
+            # The factory makes no observations of these.
             continue
         hit, _ = lay_out(made, RecordPosition.BELOW)
         verdict = judge(made, variant.policy, observe(made, variant.policy, hit))
@@ -122,7 +122,7 @@ def test_what_was_not_played_as_planned_has_no_verdict() -> None:
     jsonschema.validate(document, SCHEMA)
     (row,) = document["verdicts"]
     assert (row["class"], row["agrees"]) == (None, False)
-    # Nor is it better than what had one.
+    # It does not rank above a cell with a verdict.
     good = sabotaged("stack-9", NONE, NONE)
     before, after = (dataclasses.replace(result(), outcomes=(one,)) for one in (good, outcome))
     assert patch_report.changes(before, after)[0].effect is patch_report.Effect.WORSE
@@ -185,7 +185,7 @@ def test_junit_counts_itself(made: Result) -> None:
 
 
 def check_ktap(lines: list[str], indent: str = "") -> None:
-    """The grammar of Documentation/dev-tools/ktap.rst: version, plan, numbers in order."""
+    """Check the grammar of Documentation/dev-tools/ktap.rst: version, plan, numbers in order."""
     own = [line.removeprefix(indent) for line in lines if not line.startswith(indent + "  ")]
     assert own[0] == "KTAP version 1"
     plan = next(line for line in own if line.startswith("1.."))
@@ -281,7 +281,7 @@ def test_play_line() -> None:
 
 
 def comparison() -> Comparison:
-    """Two kernels that differ in one case, and one that cannot be had."""
+    """Return a comparison of two kernels that differ in one case, and one that cannot be had."""
     first = result()
     outcome = first.outcomes[0]
     assert outcome.verdict
@@ -333,7 +333,7 @@ def test_a_comparison_shows_what_is_not_as_predicted(capsys: pytest.CaptureFixtu
 
 
 def patched(*, broken: bool = False) -> Comparison:
-    """A run without a patch, and one with it that leaves one cell corrupt in another way."""
+    """Return a run without a patch, and one with it that corrupts one cell in another way."""
     before = result()
     outcome = before.outcomes[0]
     assert outcome.verdict

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What SECURITY.md promises is what is tested."""
+"""Each promise of SECURITY.md is tested."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Fake:
 
 
 class Boots:
-    """All guests that were booted."""
+    """A stand-in for booting, which remembers all guests."""
 
     def __init__(self) -> None:
         self.guests: list[Fake] = []
@@ -78,7 +78,7 @@ def test_a_fault_that_was_reported_is_not_reported_again() -> None:
         assert shared.take() is not first
 
 
-def test_whoever_finds_it_dead_gets_another() -> None:
+def test_a_guest_that_is_found_dead_is_replaced() -> None:
     boots = Boots()
     with Shared(boots) as shared:
         first = shared.take()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Modules for kernels that do not load just any."""
+"""Modules for kernels that do not load every module."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.toolchain.toolchain import Toolchain
 from tests.unit.kernels import made_up
 
 FORCED = 'CONFIG_MODULE_SIG_FORCE=y\nCONFIG_MODULE_SIG_HASH="sha512"\n'
-# Tells its arguments where a signature would be.
+# Writes its arguments in place of a signature.
 SIGN_FILE = """\
 #!/bin/sh
 for file in "$2" "$3"; do [ -f "$file" ] || exit 1; done
@@ -26,7 +26,7 @@ printf '%s %s\n~Module signature appended~\n' "$1" "$(cat "$3")" >>"$4"
 
 
 def kernel(folder: Path, config: str, release: str = "6.1.0") -> Kernel:
-    """One that was built in a folder."""
+    """Return a kernel that was built in a folder."""
     (folder / ".config").write_text(config)
     return made_up(folder, spec="mine", release=release, config=folder / ".config")
 
@@ -65,7 +65,7 @@ def test_modules_are_signed_with_the_builds_key(
     with_key(tmp_path, key=key, certificate=certificate, program=program)
     signed = signing.signed(forced, b"module")
     assert signed == b"modulesha512 public\n~Module signature appended~\n"
-    # A driver of a distribution's has its signature.
+    # A distribution's driver is signed already.
     assert signing.signed(forced, signed) == signed
     before = signing.stamp(forced)
     (tmp_path / certificate).write_text("of another build")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is known of a kernel, patches and compilers before anything is fetched or built."""
+"""Checks of kernels, patches and compilers before anything is fetched or built."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tests.unit.nights import MATRIX, written
 from tests.unit.standin import COPYING, jprobe_tree, source_tree
 from tests.unit.test_patches import DIFF
 
-# Git's own name for a tree without a file.
+# Git's hash of an empty tree.
 EMPTY = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A check neither fetches nor builds, and nothing is played after one that fails."""
+    """Fail the test if a check fetches or builds, or if anything is played after it failed."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(shutil, "which", lambda name: None if "99" in name else __file__)
@@ -47,7 +47,7 @@ def nothing_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With jprobes of its own, in a repository, and a patch beside it."""
+    """Return a tree with jprobes of its own, in a repository, with a patch beside it."""
     folder = tmp_path_factory.mktemp("tree")
     path = jprobe_tree(folder / "linux", "4.8", COPYING)
     git = ["git", "-C", str(path), "-c", "user.name=me", "-c", "user.email=me@localhost"]
@@ -58,7 +58,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def port_tree(path: Path, version: str) -> Path:
-    """A tree without jprobes."""
+    """Make a tree without jprobes, and return its path."""
     source_tree(path, version)
     header = path / "include/linux/kprobes.h"
     header.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +134,7 @@ def test_what_a_tree_is_unfit_for_is_no_fault_of_the_request(tmp_path: Path) -> 
 def test_a_compiler_of_another_suite(
     monkeypatch: pytest.MonkeyPatch, codename: str, refused: bool
 ) -> None:
-    """A build root may bring one that this machine does not have."""
+    """A build root may bring a compiler that this machine does not have."""
     release = {"VERSION_CODENAME": codename}
     monkeypatch.setattr(platform, "freedesktop_os_release", lambda: release)
     options = Options(compiler=compiler.named("gcc-99"))
@@ -216,12 +216,12 @@ def test_a_matrix_is_checked_before_its_first_unit(
     error = capsys.readouterr().err
     assert f"jprobe-harness: {file}: " in error
     assert message in error
-    # No night was begun.
+    # No nightly run was begun.
     assert not store.exists()
 
 
 def test_a_store_that_is_named_by_nothing(tmp_path: Path) -> None:
-    """An empty variable of a script's does not mean the user's own."""
+    """If a script passes an empty variable, it does not mean the user's own store."""
     file = written(tmp_path, MATRIX)
     for words in (["nightly", str(file)], ["report"], ["history", "nights"]):
         assert cli.main([*words, "--store", ""]) == Exit.USAGE

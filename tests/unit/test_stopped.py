@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Ctrl-C, or a fault of our own: what is kept of a run, and how to go on."""
+"""Ctrl-C or a fault of our own: what is left of a run, and how to go on."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Modules:
-    """What each command takes for a kernel and its modules."""
+    """Replace the kernel and the modules that each command gets, and return the modules."""
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules/compiler").write_text("some gcc")
     made = Modules(tmp_path / "modules", "m")
@@ -60,7 +60,7 @@ def stop(*words: object, **options: object) -> NoReturn:
 
 
 def broken(*words: object, **options: object) -> NoReturn:
-    """The program's own code, where nobody foresaw anything."""
+    """Raise an exception that no code of the program handles."""
     raise ZeroDivisionError("on purpose")
 
 
@@ -171,7 +171,7 @@ def test_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not test_treebuild.kept()
 
 
-def test_a_night(
+def test_a_nightly_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Works(monkeypatch, dies_after=2)
@@ -184,7 +184,7 @@ def test_a_night(
     ]
     Works(monkeypatch)
     assert main([*words, "--resume"]) == Exit.AGREES
-    # Once all is stored, there is nothing to go on with.
+    # Once all is stored, there is nothing to resume.
     monkeypatch.setattr(night, "report", stop)
     _, err = reported(capsys, words, 3)
     assert err.splitlines()[-2:] == [

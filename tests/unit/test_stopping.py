@@ -16,7 +16,7 @@ from harness.host import stopping
 
 @pytest.fixture(autouse=True)
 def usual() -> Iterator[None]:
-    """As in a shell, whoever started the tests."""
+    """Reset the signals to what a shell sets, whatever started the tests."""
     previous = [(one, signal.signal(one, signal.SIG_DFL)) for one in stopping.SIGNALS]
     yield
     for number, handler in previous:

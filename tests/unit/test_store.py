@@ -29,7 +29,7 @@ def test_a_database_that_cannot_be() -> None:
     [
         "nosuch://me:geheim@h/x",
         "nosuch://me@h/x?password=geheim",
-        # None of these is a URL, or has its parts where they seem to be.
+        # Some are no URL; others do not have their parts where they seem to be.
         "me:geheim@h/x",
         "me:geheim//me:geheim@h:port/x",
         "nosuch:me:geheim@h/x",
@@ -37,13 +37,13 @@ def test_a_database_that_cannot_be() -> None:
         "nosuch://me:geheim/x",
     ],
 )
-def test_nobody_sees_the_password(url: str) -> None:
+def test_the_password_is_not_shown(url: str) -> None:
     with pytest.raises(ConfigError, match="cannot be used") as caught:
         Store(url)
     assert "geheim" not in str(caught.value)
 
 
-def test_nobody_hears_the_password_from_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_password_is_not_shown_in_an_error_of_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(url: object) -> None:
         raise ArgumentError("No entry for me, geheim.")
 

@@ -49,7 +49,7 @@ def test_a_store_to_the_handlers_own_copy_is_reported() -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        # Another argument's place.
+        # The address of another argument.
         ("add	x0, sp, #0x30", "add	x0, sp, #0x38"),
         ("add	x0, sp, #0x30", "mov	x0, x19"),
         ("mov	x1, #0x8 ", "mov	x1, #0x4 "),
@@ -94,13 +94,13 @@ def test_values_are_followed_through_the_frame() -> None:
     found = list(calls(text.splitlines()))[1:]
     assert [(call.x0, call.x1) for call in found] == [
         (("x3", 0), ("", 16)),
-        # What lies at SP at entry; x1 is lost over the call.
+        # The word at SP on entry; x1 is lost over the call.
         (("slot:0", 0), None),
     ]
 
 
 def lines(text: str, start: int = 0x10) -> list[str]:
-    """Instructions as objdump writes them; "bl !f" is a call through a relocation."""
+    """Return instructions as objdump writes them; "bl !f" is a call through a relocation."""
     found = []
     for number, instruction in enumerate(filter(None, map(str.strip, text.split(";")))):
         mnemonic, _, operands = instruction.partition(" ")
@@ -120,7 +120,7 @@ FLIP = "mov x1, #0x8; mov w2, #0xffffffff; bl !probe_flip"
 @pytest.mark.parametrize(
     ("text", "x0"),
     [
-        # What is followed: positive controls for what comes below.
+        # Instructions that are followed: positive controls for those below.
         ("stp x29, x30, [sp, #-48]!; str x3, [sp, #24]; ldr x0, [sp, #24]", ("x3", 0)),
         ("stp x3, x4, [sp, #-16]!; ldp x1, x0, [sp], #16", ("x4", 0)),
         ("stp x3, x4, [sp, #-16]!; ldr x1, [sp], #8; ldr x0, [sp]", ("x4", 0)),
@@ -140,12 +140,12 @@ FLIP = "mov x1, #0x8; mov w2, #0xffffffff; bl !probe_flip"
         ("str x3, [sp, #-16]!; bl 40; ldr x0, [sp]", None),
         ("str x3, [sp, #-16]!; bl !some_function; ldr x0, [sp]", None),
         ("bl !some_function; ldr x0, [sp]", None),
-        # What a callee writes to is not what was there.
+        # Memory that a callee writes to has changed.
         ("mov x0, sp; mov x1, #0x8; bl !probe_flip; ldr x0, [sp]", None),
         ("mov x0, #0x8; bl !probe_flip_stack; ldr x0, [sp]", None),
         ("str x3, [sp, #-16]!; mov x0, sp; mov x2, #0x8; bl !memcpy; ldr x0, [sp]", None),
         ("str x3, [sp, #-16]!; mov x0, x9; mov x2, #0x8; bl !memset; ldr x0, [sp]", None),
-        # A narrow load is not the word; a narrow store is neither, and writes its base back.
+        # A narrow load does not give the word, nor does a narrow store; the base is written back.
         ("str x3, [sp, #-16]!; ldr w0, [sp]", None),
         ("str x3, [sp, #-16]!; ldrh w0, [sp]", None),
         ("str x3, [sp, #-16]!; ldrsw x0, [sp]", None),
@@ -165,7 +165,7 @@ FLIP = "mov x1, #0x8; mov w2, #0xffffffff; bl !probe_flip"
         ("add w0, w3, #0x8", None),
         ("mov x0, !symbol", None),
         ("mov x0, x3; adrp x0, !symbol", None),
-        # Two targets, or one that is not the first operand.
+        # Two destination registers, or one that is not the first operand.
         ("mov x0, x3; ldadd x1, x0, [x2]", None),
         ("mov x0, x3; swp x1, x0, [x2]", None),
         ("mov x0, x3; casp x4, x5, x0, x1, [x2]", None),
@@ -197,7 +197,7 @@ def test_what_is_not_surely_understood_is_unknown(text: str, x0: tuple[str, int]
         ("nop", "b.ne 100; ret", True),
         ("b.eq 20", "ret", False),
         ("cbnz x3, 20", "ret", False),
-        # It may happen twice, and undo itself.
+        # The store may run twice, and so undo itself.
         ("nop", "b.ne 10; ret", False),
         ("nop", "tbz w0, #3, 1c; ret", False),
         ("nop", "br x16", False),
@@ -209,10 +209,8 @@ def test_a_store_happens_once(before: str, after: str, certain: bool) -> None:
 
 
 @pytest.mark.parametrize("rule", WRONG_RULES)
-def test_a_proof_is_kept_for_the_placement_that_it_is_of(
-    rule: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The C is the same under another rule; what was proved of it is not."""
+def test_a_proof_holds_for_one_placement(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under another rule the C is the same, but not what was proved of it."""
     kernel: Any = SimpleNamespace(
         key="",
         engine=Engine.PORT,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A storm's counts are judged exactly: one more or less of anything is seen."""
+"""A storm's counts are judged exactly: one more or less of any makes a difference."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The debugger's port: what of a client's bytes QEMU gets, and who is a client."""
+"""The debugger's port: which bytes of a client QEMU gets, and who may be a client."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.users import another, python
 
 SECONDS = 10
 EMPTY = b"$#00"
-# What a debugger says in its first second, and later.
+# Packets that a debugger sends when it connects, and later.
 DEBUGGING = (
     b"qSupported:multiprocess+;swbreak+;xmlRegisters=i386", b"vMustReplyEmpty", b"vCont?", b"Hg0",
     b"qXfer:features:read:target.xml:0,ffb", b"qTStatus", b"?", b"qfThreadInfo", b"qsThreadInfo",
@@ -31,7 +31,7 @@ DEBUGGING = (
     b"p20", b"P20=0000", b"m10,4", b"M10,1:00", b"X10,1:*}#$", b"Z1,10,4", b"z1,10,4", b"T1",
     b"vCont;c:p1.-1", b"!", b"c", b"s", b"D;1", b"k", b"vKill;1", b"Qqemu.sstep=5",
 )  # fmt: skip
-# What QEMU's stub has beside that, and what it may have some day.
+# Further packets that QEMU's stub takes, and ones that it may take some day.
 REFUSED = (
     b"qRcmd,71756974", b"Qqemu.PhyMemMode:1", b"qqemu.PhyMemMode", b"QRcmd,71", b"F0", b"R00",
     b"vFile:open:2f", b"vRun;2f", b"vAttach;1", b"QStartNoAckMode", b"qCRC:0,4", b"bs", b"",
@@ -40,15 +40,15 @@ REFUSED = (
 
 
 def framed(text: bytes) -> bytes:
-    """A packet as any client could write it, with nothing escaped."""
+    """Return a packet as any client could write it, with nothing escaped."""
     return b"$%s#%02x" % (text, sum(text) & 0xFF)
 
 
 def seen(data: bytes) -> list[bytes]:
     """
-    The packets in what QEMU is sent, as its stub reads them.
+    Return the packets in what QEMU is sent, as its stub reads them.
 
-    It drops a packet that is too long, begins anew at what follows, and takes an asterisk for
+    The stub drops a packet that is too long, begins anew at what follows, and takes an asterisk for
     the repetition of what came before.
     """
     found, at = [], 0
@@ -101,13 +101,13 @@ def test_what_is_no_packet_ends_it(data: bytes) -> None:
     before = one.feed(packet(b"g"))
     with pytest.raises(NoPacket):
         assert one.feed(data) == b""
-        # A packet may be yet to come to its end.
+        # The end of the packet may not have come yet.
         one.feed(b"\n")
     assert before == packet(b"g")
 
 
 def test_nothing_of_a_request_reaches_qemu_even_if_it_begins_as_a_packet() -> None:
-    """A page of the same origin may choose a method such as this."""
+    """A page of the same origin may choose such a method."""
     with pytest.raises(NoPacket):
         Filter().feed(packet(b"k") + b" / HTTP/1.1\r\n")
 
@@ -121,7 +121,7 @@ def test_a_packet_comes_in_any_parts() -> None:
     assert not one.pending
 
 
-# Bytes that mean something, more often than others.
+# Bytes that mean something are more frequent than others.
 PIECES = st.lists(
     st.one_of(
         st.sampled_from([framed(text) for text in (*DEBUGGING, *REFUSED)]),
@@ -155,7 +155,7 @@ def test_whatever_comes_qemu_sees_packets_of_a_debuggers_alone(
 def test_qemu_sees_the_text_that_was_judged(data: bytes) -> None:
     text = b"X" + data
     assert seen(Filter().feed(packet(text))) == [text]
-    # A client need not escape what only an answer may have.
+    # A client need not escape what has a meaning only in answers.
     text = re.sub(rb"[#$}]", b"", text)
     assert seen(Filter().feed(framed(text))) == [text]
 
@@ -190,12 +190,12 @@ TCP6 = """\
 
 
 def test_the_owner_of_a_connections_other_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The tables are such a machine's.
+    # The tables come from a little-endian machine.
     monkeypatch.setattr(sys, "byteorder", "little")
     here = ("127.0.0.1", 1234)
     assert owner(TCP, ("127.0.0.1", 50000), here) == 1001
     assert owner(TCP6, ("127.0.0.1", 50000), here, socket.AF_INET6) == 1002
-    # One that has no owner any longer is listed as root's.
+    # A connection that has no owner any longer is listed as root's.
     assert owner(TCP, ("127.0.0.1", 50001), here) is None
     assert owner(TCP, ("127.0.0.1", 50002), here) is None
     assert owner(TCP, ("127.0.0.1", 50003), here) is None
@@ -203,7 +203,7 @@ def test_the_owner_of_a_connections_other_end(monkeypatch: pytest.MonkeyPatch) -
 
 
 class Place:
-    """A door, and what stands in for QEMU behind it."""
+    """A door, with a stand-in for QEMU behind it."""
 
     def __init__(self, folder: Path) -> None:
         self.said: list[str] = []
@@ -223,18 +223,18 @@ class Place:
             yield one
 
     def until(self, ready: Callable[[], object]) -> None:
-        """Serve until something is so."""
+        """Serve until `ready` returns something true."""
         while not ready():
             assert select.select([self.door], [], [], SECONDS)[0], self.said
             self.door.look(self.stub)
 
     def look(self) -> None:
-        """Serve what is there."""
+        """Serve what has come."""
         while select.select([self.door], [], [], 0)[0]:
             self.door.look(self.stub)
 
     def accept(self) -> socket.socket:
-        """QEMU's end, once a client is let in."""
+        """Wait until a client is let in, and return QEMU's end of the connection."""
         self.until(lambda: select.select([self.qemu], [], [], 0)[0])
         return self.qemu.accept()[0]
 
@@ -255,7 +255,7 @@ def test_a_debugger_is_let_in(place: Place) -> None:
         qemu.sendall(b"+$0011#c2+$#00")
         place.until(lambda: select.select([client], [], [], 0)[0])
         assert client.recv(100) == b"+$0011#c2+$#00"
-        # It may take its time now.
+        # From then on, the client may take its time.
         assert place.door.seconds is None
     assert place.said == []
 
@@ -288,7 +288,7 @@ def test_one_client_at_a_time(place: Place) -> None:
 
 def test_the_next_client_may_come_as_soon_as_one_has_gone(place: Place) -> None:
     with place.client() as first:
-        # QEMU is not the one that ends it.
+        # QEMU does not end the connection.
         old = place.accept()
         first.sendall(b"+$m")
     with old, place.client() as second, place.accept() as qemu:
@@ -325,7 +325,7 @@ def test_a_client_that_takes_nothing_is_shown_out(
                     sent += qemu.send(bytes(stub.CHUNK))
                 select.select([place.door], [], [], 0.01)
                 place.door.look(place.stub)
-        # The kernel's own buffers, and ours.
+        # No more was taken than the kernel's buffers and ours hold.
         assert sent < 32 << 20
     assert "took nothing" in place.said[0]
 

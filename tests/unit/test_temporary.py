@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Temporary folders go with whoever made them, and never with anybody else."""
+"""Temporary folders are removed with the process that made them, and by no other."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def owner() -> Iterator[tuple[subprocess.Popen[str], list[Path]]]:
-    """A process that has some, and their paths."""
+    """Start a process that has temporary folders, and yield it with their paths."""
     with subprocess.Popen(
         [sys.executable, "-c", _OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -85,7 +85,7 @@ def test_the_next_one_removes_what_a_killed_one_left() -> None:
 
 
 def test_nothing_else_is_removed(tmp_path: Path) -> None:
-    """Neither what has another name, nor what a link of that name leads to."""
+    """Neither files of other names are removed, nor what a link of such a name points to."""
     others = [tmp_path / "tmp" / name for name in ("jprobe-1", "mine", "own-1")]
     for other in others:
         other.mkdir()

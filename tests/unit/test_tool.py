@@ -75,7 +75,7 @@ def test_steps_count_up_to_99() -> None:
     assert reported == [50, 99, 99]
 
 
-# What changes what make, git, a compiler or a shell does; each has bitten somebody.
+# Variables that change what make, git, a compiler or a shell does.
 HAZARDS = (
     "KBUILD_OUTPUT", "KBUILD_EXTRA_SYMBOLS", "KBUILD_EXTMOD", "KCONFIG_CONFIG", "KCONFIG_ALLCONFIG",
     "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MAKEFILES", "GNUMAKEFLAGS",
@@ -92,7 +92,7 @@ HAZARDS = (
 @pytest.fixture
 def hazards(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in HAZARDS:
-        # No loader and no shell stumbles over it.
+        # An empty value stops no loader and no shell.
         monkeypatch.setenv(name, "")
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     monkeypatch.setenv("http_proxy", "http://proxy:3128")
@@ -120,7 +120,7 @@ def test_a_program_has_a_stated_environment(tmp_path: Path) -> None:
     assert parsed(more.splitlines())["GIT_CEILING_DIRECTORIES"] == "/"
 
 
-# Whose environment it is, where it is not a tool's that we chose.
+# Files that start something in an environment that is not stated, and what they start.
 OWN = {
     "nightly/worker.py": "this program again",
     "commands/nightly.py": "the user's own command",

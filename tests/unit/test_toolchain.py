@@ -75,7 +75,7 @@ def test_flags_that_the_kernels_own_compiler_knew() -> None:
 
 
 def test_a_kernel_of_link_time_optimisation() -> None:
-    """Its modules are compiled like any other's, so that there is something to prove."""
+    """Its modules are compiled without LTO, so that stores can be proved in their objects."""
     assert variables(Compiler("clang", clang=True))["CONFIG_LTO_CLANG"] == ""
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The documentation's picture of the program is the contract that lint-imports checks."""
+"""The documentation's table of the program shows the contract that lint-imports checks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 
 from tests.tower import PAGE, ROOT, files, layers, page
 
-# A folder with more modules than this is two; of commands there are as many as there are.
+# A folder with more modules than this should be two; the number of commands is not limited.
 MODULES = 12
 # And a file with more lines is two, unless its docstring says why it is not.
 LINES = 400

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Source trees: what they are of, when they are the same, and their copies."""
+"""Source trees: what they hold, when they are the same, and their copies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.standin import source_tree
 
 
 def ignore(what: str, percent: float) -> None:
-    """No progress is shown in a test."""
+    """Show no progress in a test."""
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def test_contents_reports_trees_apart_and_nothing_else_does(tmp_path: Path) -> N
     other = source_tree(tmp_path / "other", "4.8")
     first = digest(one)
     assert digest(other) == first
-    # What a build in the tree leaves is not the tree's.
+    # Files that a build leaves in the tree do not count.
     for name in (".config", "kernel/kprobes.o", "vmlinux", "include/generated/autoconf.h"):
         (other / name).parent.mkdir(parents=True, exist_ok=True)
         (other / name).write_text("made")
@@ -113,7 +113,7 @@ def test_what_is_no_file_is_no_source(tmp_path: Path, monkeypatch: pytest.Monkey
     path = source_tree(tmp_path / "linux", "4.8")
     first = digest(path)
     (path / "arch/arm64/kernel").mkdir()
-    # It would be read for ever.
+    # Reading it would never end.
     os.mkfifo(path / "arch/arm64/kernel/pipe.c")
     monkeypatch.chdir(path)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -127,7 +127,7 @@ def test_what_is_no_file_is_no_source(tmp_path: Path, monkeypatch: pytest.Monkey
     opened = tree.opened(path, ignore)
     assert opened.digest == first
     (path / "folder").symlink_to("kernel")
-    # As for another user, who may not make such files.
+    # Another user may not make such files.
     replace_cp(tmp_path, monkeypatch, "rm $to/socket; exit 1")
     tree.copy(tree.opened(path, ignore), tmp_path / "copy", ignore)
     assert not (tmp_path / "copy/arch/arm64/kernel/pipe.c").exists()
@@ -147,7 +147,7 @@ def test_a_copy_that_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def secret(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Names of files that another user keeps to himself."""
+    """Return a set; files whose names are put in it cannot be read by this user."""
     names: set[str] = set()
     scandir = os.scandir
 

@@ -23,7 +23,7 @@ COMPILER = Compiler("gcc")
 
 
 def ignore(what: str, percent: float) -> None:
-    """No progress is shown in a test."""
+    """Show no progress in a test."""
 
 
 @pytest.fixture(autouse=True)
@@ -135,13 +135,15 @@ def test_make_gets_what_it_is_given_and_no_more(
         monkeypatch.setenv(name, "s")
     path = source_tree(tmp_path / "linux", "4.8")
     with (path / "Makefile").open("a") as makefile:
-        makefile.write("\techo '$(KBUILD_OUTPUT)$(LLVM)$(LOCALVERSION)$(W)' >$(O)/told\n")
+        makefile.write("\techo '$(KBUILD_OUTPUT)$(LLVM)$(LOCALVERSION)$(W)' >$(O)/variables\n")
         makefile.write("\techo '$(KCFLAGS)' >$(O)/flags\n")
     opened = tree.opened(path, ignore)
 
     def reported(*given: str) -> tuple[str, str, str]:
         built = treebuild.build(opened, required={}, compiler=COMPILER, report=ignore, given=given)
-        reported, flags = ((built.output / name).read_text().strip() for name in ("told", "flags"))
+        reported, flags = (
+            (built.output / name).read_text().strip() for name in ("variables", "flags")
+        )
         return built.key, reported, flags
 
     plain = reported()
@@ -187,7 +189,7 @@ def test_a_trees_own_configuration(tmp_path: Path, name: str) -> None:
     built = built_from(path, name)
     options = kconfig.parse(built.config.read_text())
     assert options["CONFIG_NAME"] == f'"{name}"'
-    # What the guest needs is added, and modules are left out, which nobody loads.
+    # What the guest needs is added, and modules, which are not loaded, are left out.
     assert options["CONFIG_KPROBES"] == "y"
     assert options["CONFIG_DRIVER"] == "n"
     asked = kconfig.parse(built_from(path, name, CONFIG_DRIVER="m").config.read_text())
@@ -214,7 +216,7 @@ def test_what_no_build_would_mend(tmp_path: Path) -> None:
     path = source_tree(tmp_path / "linux", "6.1")
     asked = {"CONFIG_ARM64": "y", "CONFIG_MODULES": "y", "CONFIG_KPROBES": "y"}
     asked |= {"CONFIG_VMAP_STACK": "y", "CONFIG_CPU_BIG_ENDIAN": "y"}
-    # It would not build either, but is not tried.
+    # It would not build either, but building is not tried.
     (path / "kernel/kprobes.c").write_text("#error broken on purpose\n")
     options = Options(fragments=(tmp_path / "mine.config",))
     options.fragments[0].write_text(kconfig.merged([asked]))
@@ -285,7 +287,7 @@ def test_a_gcc_that_is_newer_than_the_tree(tmp_path: Path) -> None:
 def test_a_tree_with_jprobes_is_taken_whatever_its_version(
     tmp_path: Path, carried: Carried
 ) -> None:
-    """A vendor's backport, in the layout and with the headers of its time."""
+    """Such a tree is a vendor's backport, with the layout and the headers of its version."""
     size = "#define MAX_STACK_SIZE 128\n"
     path = jprobe_tree(tmp_path / "linux", "4.1", EARLY, file=OLD_LAYOUT, header=size)
     (path / "include/linux/compiler-gcc5.h").touch()

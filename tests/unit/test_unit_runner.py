@@ -17,7 +17,7 @@ from tests.unit.factory import HIT, observe
 
 
 def remembered(case: str, variant: str, guest: str = "", hit: Hit = HIT) -> Cell:
-    """A cell of a guest that does what `guest` names, in place of the variant."""
+    """Return the stored cell of a guest that follows `guest`, in place of the variant."""
     catalog = Catalog()
     (play,) = plays(catalog.select_variants([variant]), catalog.select_cases([case]))
     (done,) = catalog.select_variants([guest or variant])
@@ -30,7 +30,7 @@ def remembered(case: str, variant: str, guest: str = "", hit: Hit = HIT) -> Cell
     [
         ("stack-9", "none", {"argument 8": [[0, 8]]}, {"area"}),
         ("by-ref-24", "none", {"argument 1": [[0, 24]]}, {"argument 1"}),
-        # Of the two pointers, the upper halves are those of any address there.
+        # The upper halves of the two pointers are the same as before.
         (
             "rollback-list-handler",
             "thread-size",

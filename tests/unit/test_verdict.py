@@ -77,7 +77,7 @@ def test_rollback_of_what_others_write(kind: str, size: Iterable[int]) -> None:
 
 
 def test_bytes_of_another_size_have_no_verdict() -> None:
-    """Whichever moment it is, also one that nobody had to look at."""
+    """This holds for each moment, even one that need not be looked at."""
     for made in (TWELVE, OBJECT):
         whole = observe(made, FIXED)
         for index, look in whole.arguments.items():
@@ -112,12 +112,12 @@ def test_a_nested_probe() -> None:
 
 
 @pytest.mark.parametrize(
-    ("context", "room", "agrees"),
+    ("context", "depth", "agrees"),
     [("deep", 8191, False), ("deep", 8192, True), ("kthread-top", 1040, False)],
 )
-def test_the_height_of_a_hit(context: str, room: int, agrees: bool) -> None:
+def test_the_depth_of_a_hit(context: str, depth: int, agrees: bool) -> None:
     made = case(f"{{arguments: [9 x long], context: {context}}}")
-    hit = dataclasses.replace(HIT, top=SP + room)
+    hit = dataclasses.replace(HIT, top=SP + depth)
     assert judge(made, NONE, observe(made, NONE, hit)).agrees is agrees
 
 
@@ -220,7 +220,7 @@ def test_missing_looks_are_not_as_planned() -> None:
 
 
 def test_a_copy_or_object_that_was_not_written_to_differs() -> None:
-    """What nobody wrote to is neither intact nor rolled back."""
+    """What was not written to is neither intact nor rolled back."""
     thread_size = Policy(Rule.THREAD_SIZE)
     whole = observe(BIG, thread_size)
     look = whole.arguments[1]
@@ -244,7 +244,7 @@ def test_padding_is_not_judged() -> None:
     seen[3] ^= 0xFF
     arguments = {**observation.arguments, 8: dataclasses.replace(look, seen=bytes(seen))}
     changed = dataclasses.replace(observation, arguments=arguments)
-    # The area now holds other padding than the argument; neither counts.
+    # The area holds other padding than the argument; neither counts.
     found = judge(holey, Policy(Rule.THREAD_SIZE), changed)
     assert found.corrupt == {}
     assert not [text for text in found.mismatches if "argument 8" in text]

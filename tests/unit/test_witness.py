@@ -28,7 +28,7 @@ CASES = [
 
 
 def sight(made: Case, observation: Observation) -> Sighting:
-    """What a debugger sees of a guest that tells the truth."""
+    """Return what a debugger sees of a faithful guest."""
     noise = random.Random(made.signature)
     before = bytearray(noise.randbytes(TOP - SP))
     after = bytearray(before)

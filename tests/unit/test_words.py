@@ -13,7 +13,7 @@ import pytest
 
 from tests.tower import ROOT
 
-# What docs/glossary.md has in its place.
+# Each word with the one that docs/glossary.md has in its place.
 RETIRED = {
     "arrival": "expected bytes",
     "attendant": "console pump",
@@ -28,7 +28,7 @@ RETIRED = {
 
 
 def retired(text: str) -> Iterator[str]:
-    """Names in Python that have such a word as a part."""
+    """Yield the retired words that are a part of a name in Python code."""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.NAME:
             parts = re.findall(r"[A-Z]?[a-z]+", token.string)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A process for each unit of work, whatever becomes of it."""
+"""A process for each unit of work, and what happens if it fails."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_process_that_is_killed_is_tried_again_once(
     assert found.harness_errors == found.retried
 
 
-def test_whoever_was_to_do_a_unit_fails(
+def test_a_unit_whose_process_cannot_start_fails_alone(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(unit: Unit) -> Done:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What YAML means, and the sentence for what it does not."""
+"""What YAML means, and the error for what it may not say."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MINIMAL: dict[Any, str] = {
 
 
 def refusal(path: Path, text: str, schema: Any) -> str:
-    """The sentence, without the file."""
+    """Return the error for a file's text, without the file's name."""
     path = path / "mine.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
@@ -34,7 +34,7 @@ def refusal(path: Path, text: str, schema: Any) -> str:
     assert caught.value.exit_status is Exit.USAGE
     assert caught.value.sentence.startswith(f"{path}:")
     sentence = caught.value.sentence.removeprefix(f"{path}")
-    # No word of a validator's, and no path of one.
+    # No word and no path of the validator's is shown.
     assert not set("`$") & set(sentence)
     assert "Expected" not in sentence
     return sentence
@@ -130,7 +130,7 @@ def test_a_file_that_says_something_else(
 
 
 def test_whatever_is_refused_is_explained(tmp_path: Path) -> None:
-    """Each field of each schema, given what no field takes."""
+    """Give each field of each schema what no field takes."""
     path = tmp_path / "mine.yaml"
     for schema, text in MINIMAL.items():
         for field in msgspec.structs.fields(schema):

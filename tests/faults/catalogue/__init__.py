@@ -2,8 +2,8 @@
 """
 What may be wrong around a run of a few cells, and how the run has to end.
 
-A row is a fault: what puts it there, who is to blame, and a sentence that is said.
-Adding one is adding a row; what it does to a place is a function of a few lines.
+A row is a fault: what injects it, who is to blame, and a sentence that is printed.
+Adding one is adding a row; its injection is a function of a few lines.
 """
 
 from tests.faults.catalogue import (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""QEMU itself, what its command line is made of, and who comes to a guest's doors."""
+"""QEMU itself, what its command line is made of, and who connects to a guest."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ def free_port() -> int:
 
 
 def visited(deed: str, *, port: bool = True) -> Inject:
-    """A guest that waits for a debugger, and somebody who comes."""
+    """Have a guest wait for a debugger, and somebody connect to it."""
 
     def inject(place: Place) -> None:
         place.have_modules()
         place.words = [*CELL, "--gdb-wait", *([str(free_port())] if port else [])]
         place.prefix = [sys.executable, "-m", visitor.__name__, deed]
-        # Where the visitor is found.
+        # The visitor is imported from there.
         place.environment["PYTHONPATH"] = str(Path(__file__).parents[3])
 
     return inject
 
 
 def taken_port(place: Place) -> None:
-    """Another program has the port."""
+    """Have another program listen on the port."""
     place.words = [*CELL, "--gdb-wait"]
     take = (
         "import socket, subprocess, sys\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the cache has, cut short, changed or gone: it is made anew, and nobody is blamed."""
+"""Files of the cache that are cut short, changed or gone: they are made anew."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.faults.inject import both, built
 from tests.faults.place import Place
 from tests.faults.replay import replayed
 
-# What a kind of damage makes of a file; the file itself is a link to a sound one.
+# Damages a file. The file is a hard link to a sound one, and so has to be replaced.
 Damage = Callable[[Path], None]
 
 
@@ -54,7 +54,7 @@ def a_file(path: Path) -> None:
 
 
 def damaged(pattern: str, damage: Damage) -> Callable[[Place], None]:
-    """What the pattern finds in the cache."""
+    """Damage every file that the pattern finds in the cache."""
 
     def inject(place: Place) -> None:
         found = list(place.cache.glob(pattern))
@@ -66,18 +66,18 @@ def damaged(pattern: str, damage: Damage) -> Callable[[Place], None]:
 
 
 def unwritable(place: Place) -> None:
-    """The cache can be read only."""
+    """Mount the cache read-only."""
     place.prefix = read_only(place.cache)
 
 
 def played_once(place: Place) -> None:
-    """The cache has what the command makes."""
+    """Run the command once, so that the cache has all that it makes."""
     ran = place.run()
     assert ran.status == 0, ran.output
 
 
 def asked(place: Place) -> None:
-    """The archive was asked before, and is again."""
+    """Have the archive asked before the fault, and again after it."""
     built(place)
     place.words.append("--refresh")
     played_once(place)
@@ -86,12 +86,12 @@ def asked(place: Place) -> None:
 def heals(
     name: str, pattern: str, damage: Damage, *before: Callable[[Place], None], full: bool = False
 ) -> Fault:
-    """Something that is made anew."""
+    """Return a fault in the cache that the command mends by making a file anew."""
     inject = both(Place.have_own_cache, *before, damaged(pattern, damage))
     return Fault(name, inject, says="in the cache is made anew: ", heals=True, full=full)
 
 
-# Nothing of these needs a guest that really boots.
+# None of these needs a guest that really boots.
 _GUEST = "initramfs/[!.]*/initramfs"
 _CHANNEL = "initramfs/[!.]*/channel"
 _IMAGE = "debian/*/root/boot/vmlinuz-*"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the guest says."""
+"""What the guest sends."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from tests.faults.replay import (
 
 WARNING = b"WARNING: CPU: 0 PID: 1 at kernel/events/core.c:1 f+0x8/0x10\n---[ end trace 0 ]---\n"
 PANIC = b"Kernel panic - not syncing: asked for\n---[ end Kernel panic - not syncing ]---\n"
-# Nobody who waits for a flood to end wants to wait long.
+# A flood ends at the deadline.
 SOON = arguments("--deadline", "1")
 UNJUDGED = 125
 
 
 def _unsound(name: str, inject: Inject, says: str, *, kept: int = 2, full: bool = False) -> Fault:
-    """The kernel is blamed, and so many of three plays are judged."""
+    """Return a fault for which the kernel is blamed, and `kept` of three plays are judged."""
     return Fault(name, inject, Blame.KERNEL, says, kept=kept, full=full)
 
 
 def _damaged(name: str, old: bytes, new: bytes, says: str, *, full: bool = False) -> Fault:
-    """The second of three records is one that the module cannot have written."""
+    """Return a fault: the second of three records is none that the module can have written."""
     return _unsound(name, replayed(changed(2, old, new)), says, full=full)
 
 

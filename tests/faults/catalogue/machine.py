@@ -12,14 +12,14 @@ from tests.faults.place import Place
 
 
 def full_disk(place: Place) -> None:
-    """The modules' cache is a disk with room for less than they need."""
+    """Make the modules' cache a disk that is too small for them."""
     folder = place.cache / "modules"
     folder.mkdir()
     place.prefix = under_a_small_disk(folder, "700k")
 
 
 def killed_compiler(place: Place) -> None:
-    """The kernel ends the compiler, as it does where memory runs out."""
+    """Have the compiler killed, as the kernel does where memory runs out."""
     real = shutil.which("aarch64-linux-gnu-gcc")
     place.program(
         "aarch64-linux-gnu-gcc",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What was asked for."""
+"""What the command was asked for."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Files that are none, that never end, or that stand for more than any memory has."""
+"""Files that are not regular files, never end, or expand to more than memory holds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def large(path: Path) -> None:
 
 
 def at(name: str, make: Callable[[Path], None]) -> Inject:
-    """Something in place of a file below the folder that the command runs in."""
+    """Make something in place of a file below the folder that the command runs in."""
 
     def inject(place: Place) -> None:
         path = place.work / name
@@ -48,7 +48,7 @@ def settings(place: Place) -> None:
 
 
 def image(place: Place) -> None:
-    """A zboot image of some kilobytes that unpacks to a gibibyte, and where it was built."""
+    """Make a zboot image of some kilobytes that unpacks to a gibibyte, in an output tree."""
     payload = zstandard.compress(bytes(GIB))
     head = struct.pack("<4s4sII8s32s", b"MZ", b"zimg", 64, len(payload), b"", b"zstd22")
     options = ("ARM64", "MODULES", "KPROBES", "VMAP_STACK")
@@ -73,7 +73,7 @@ def compiler(place: Place) -> None:
 
 
 def substituted(script: str) -> Inject:
-    """A patch that a shell's <(...) makes."""
+    """Pass a patch through a shell's <(...)."""
 
     def inject(place: Place) -> None:
         tree(place)
@@ -89,7 +89,7 @@ def many(place: Place) -> None:
 
 
 def in_itself(place: Place) -> None:
-    """A folder of cases, whose cases are it."""
+    """Make a folder of cases that contains a link to itself."""
     place.write("mine.yaml", "shows: mine\narguments: [long]\n")
     (place.work / "cases").symlink_to(".")
     place.words = ["repro", "--case-dir", ".", "--case", "mine"]

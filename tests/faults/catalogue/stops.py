@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What ends a run before its end: signals, readers that go away, our own code."""
+"""What ends a run too early: signals, readers that go away, our own code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.faults.inject import arguments, both, built, matrix, patched, under
 from tests.faults.place import Place
 from tests.faults.replay import emulated, replayed, wait
 
-# In a process of this program: `action` when a function is called for the `number`th time.
+# Runs `action` in a process of this program when a function is called for the `number`th time.
 _AT = """
 def patch():
     import functools, importlib, itertools, os, shutil, signal
@@ -36,7 +36,7 @@ patch()
 """
 OURS = "A fault of this program's own: ZeroDivisionError"
 WRONG = "1 / 0"
-# Where a run is, and the call before which it is there.
+# The stages of a run, each as the call before which the run is in it.
 RESOLVING = ("harness.kernel.spec", "resolve", 1)
 BOOTING = ("harness.run.session", "Session.records", 1)
 PLAYING = ("harness.run.repro", "_Run._add", 3)
@@ -54,23 +54,23 @@ Stage = tuple[str, str, int]
 
 
 def code(stage: Stage, action: str) -> str:
-    """What has `action` done at a stage."""
+    """Return code that does `action` at a stage of the run."""
     module, function, number = stage
     return _AT.format(module=module, function=function, number=number, action=action)
 
 
 def at(stage: Stage, action: str) -> Inject:
-    """The same, as a fault."""
+    """Do `action` at a stage of the run."""
     return patched(code(stage, action))
 
 
 def kills(name: str) -> str:
-    """A signal to the process itself."""
+    """Return an action: the process sends itself a signal."""
     return f"os.kill(os.getpid(), signal.{name})"
 
 
 def make(script: str) -> Inject:
-    """A make that does something first."""
+    """Put a make first that runs a script before its own work."""
 
     def inject(place: Place) -> None:
         place.program("make", f'{script}\nexec {shutil.which("make")} "$@"')
@@ -91,25 +91,25 @@ def in_second_unit(action: str) -> Inject:
 
 
 def shell(script: str) -> Inject:
-    """The command as "$@" in a script."""
+    """Run a shell script that has the command as "$@"."""
     return under("bash", "-c", script, "bash")
 
 
 def small_logs(place: Place) -> None:
-    """A disk for logs that is full before the guest's initrd is kept."""
+    """Put the logs on a disk that is too small for the guest's initrd."""
     folder = place.folder / "state/jprobe-harness"
     folder.mkdir()
     place.prefix = under_a_small_disk(folder, "64k")
 
 
 def lose_logs(place: Place) -> None:
-    """The folders of logs go while the run is at work."""
+    """Remove the folders of logs while the run is at work."""
     runs = place.folder / "state/jprobe-harness/runs"
     at(PLAYING, f"shutil.rmtree({str(runs)!r})")(place)
 
 
 def wrote(count: int) -> Callable[[Place], None]:
-    """So many verdicts stand in the JSON, and as many in the XML."""
+    """Return a check: there are `count` verdicts in the JSON, and as many in the XML."""
 
     def check(place: Place) -> None:
         assert len(json.loads((place.work / "out.json").read_text())["verdicts"]) == count
@@ -129,7 +129,7 @@ def reported(place: Place) -> None:
     assert shlex.join(OUTPUTS) in text
 
 
-def told_as_killed(place: Place) -> None:
+def reported_as_killed(place: Place) -> None:
     ran = place.run(["runs"])
     assert "was killed" in ran.output, ran.output
 
@@ -219,7 +219,7 @@ FAULTS = (
         both(replayed(), at(PLAYING, kills("SIGKILL"))),
         status=-9,
         leaves=True,
-        also=told_as_killed,
+        also=reported_as_killed,
     ),
     Fault(
         "SIGKILL while modules are built",

@@ -14,17 +14,17 @@ AS_ROOT = os.geteuid() == 0
 
 
 def other_repository(place: Place) -> None:
-    """GIT_DIR names a repository that the command has nothing to do with."""
+    """Set GIT_DIR to a repository that the command has nothing to do with."""
     other = place.folder / "other"
     subprocess.run(["git", "init", "--quiet", other], check=True)
     place.environment["GIT_DIR"] = str(other / ".git")
 
 
-# No entry in /etc/passwd has it.
+# No entry in /etc/passwd has this UID.
 UNKNOWN_UID = "54321"
 _CAPABILITIES = "+dac_override,+dac_read_search"
 unknown_user = under("unshare", "--user", f"--map-user={UNKNOWN_UID}", f"--map-group={UNKNOWN_UID}")
-# The same where no namespace of users can be had, as in a chroot.  The capabilities are for
+# The same where no user namespace can be made, as in a chroot.  The capabilities are for
 # the files, which stay root's; bubblewrap would refuse them.
 root_as_unknown_user = under(
     "setpriv", f"--reuid={UNKNOWN_UID}", f"--regid={UNKNOWN_UID}", "--clear-groups",
@@ -34,7 +34,7 @@ nobody = root_as_unknown_user if AS_ROOT else unknown_user
 
 
 def from_make(place: Place) -> None:
-    """The command is a step of a Makefile, and make has jobs and variables of its own."""
+    """Run the command as a step of a Makefile, with jobs and variables of make's own."""
     write = 'printf "all:\\n\\t+%s\\n" "$*" >run.mk'
     run = "exec make --silent -j2 M=/proc/nowhere W=1 -f run.mk"
     place.prefix = ["sh", "-c", f"{write} && {run}", "sh"]

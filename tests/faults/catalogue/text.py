@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Text that a terminal would obey, from whoever may write it."""
+"""Control sequences for a terminal, from every place that text comes from."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from tests.faults.replay import (
 )
 from tests.records import sealed
 
-# Writes to the clipboard, as ESC and as C1 have it; clears; turns what follows around; asks.
+# Writes to the clipboard and clears the screen, with ESC and with C1; reverses the direction of
+# text; asks for the cursor's position.
 HOSTILE = "\x1b]52;c;ZXZpbA==\x07\x9b2J\u202e\x1b[6n\b\u2066x"
 SEEN = r"\\x1b\]52;c;ZXZpbA==\\x07"
 
 
 def complaining(recording: Recording) -> list[Step]:
-    """The kernel warns of something during the first play."""
+    """Return a boot in which the kernel warns of something during the first play."""
     said = f"\njp#1\nWARNING: at {HOSTILE}\n---[ end trace ]---\njp#2\n".encode()
     return [
         send("console", recording.console + said),
@@ -39,7 +40,7 @@ def complaining(recording: Recording) -> list[Step]:
 
 
 def refusing(recording: Recording) -> bytes:
-    """The guest cannot play the first line, and says why."""
+    """Return records in which the guest cannot play the first line, and says why."""
     play, *_ = recording.records[0].splitlines(keepends=True)
     record = sealed(play + b"error text=" + HOSTILE.encode() + b"\nend seq=1 crc=0\n")
     return replace(recording, records=(record, *recording.records[1:])).all
@@ -55,12 +56,12 @@ def failing(recording: Recording) -> list[Step]:
 
 
 def patch(place: Place) -> None:
-    """Prose in a file whose name is an escape."""
+    """Pass prose as a patch, in a file whose name is a control sequence."""
     place.words += ["--patch", place.write(f"{HOSTILE}.patch", "Dear all,\n").name]
 
 
 def compiler(place: Place) -> None:
-    """It complains of its input, in colours."""
+    """Put a compiler first that complains of its input, with control sequences."""
     text = shlex.quote(f"x.c:1:2: error: {HOSTILE}")
     place.program("aarch64-linux-gnu-gcc", f"printf '%s\\n' {text} >&2; exit 1")
 

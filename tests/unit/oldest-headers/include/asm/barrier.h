@@ -4,7 +4,7 @@
 
 #define isb()	asm volatile("isb" : : : "memory")
 
-/* Of words only; for anything smaller v4.1 has them, and they do nothing. */
+/* For words only: for smaller types, those of v4.1 do nothing. */
 #define __check_word(p) \
 	_Static_assert(sizeof(*(p)) == 4 || sizeof(*(p)) == 8, "not a word")
 #define smp_store_release(p, v) do {	\

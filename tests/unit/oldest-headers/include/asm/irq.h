@@ -2,6 +2,6 @@
 #ifndef OLDEST_ASM_IRQ_H
 #define OLDEST_ASM_IRQ_H
 
-/* Interrupts have no stack of their own. */
+/* v4.1 has no interrupt stack. */
 
 #endif

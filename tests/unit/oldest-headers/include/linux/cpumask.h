@@ -15,7 +15,7 @@ extern const struct cpumask *const cpu_possible_mask;
 #define cpu_online(cpu)		(cpu_online_mask->bits[0] >> (cpu) & 1)
 #define cpu_possible(cpu)	(cpu_possible_mask->bits[0] >> (cpu) & 1)
 
-/* These lie in lib/cpumask.c, and what they and others call in lib/find_bit.c. */
+/* These are in lib/cpumask.c; the functions that they and others call are in lib/find_bit.c. */
 int cpumask_next_and(int n, const struct cpumask *one, const struct cpumask *other);
 int cpumask_any_but(const struct cpumask *mask, unsigned int cpu);
 unsigned long find_first_bit(const unsigned long *at, unsigned long size);
