@@ -65,11 +65,11 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     from harness.plugin.errors import as_usage_error
     from harness.plugin.items import Items, cells
-    from harness.plugin.matrix import matrix_of
+    from harness.plugin.selection import selection_of
 
-    matrix = matrix_of(config)
+    selection = selection_of(config)
     with as_usage_error():
-        chosen = cells(matrix, ids)
+        chosen = cells(selection, ids)
     if ids:
         # pytest would look for files with these names.
         config.args = [argument for argument in config.args if argument not in ids]
@@ -77,7 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     elif config.args_source is pytest.Config.ArgsSource.INVOCATION_DIR:
         config.args = []
-    config.pluginmanager.register(Items(matrix, chosen), "jprobe-harness-items")
+    config.pluginmanager.register(Items(selection, chosen), "jprobe-harness-items")
 
 
 def _is_ours(metafunc: pytest.Metafunc, name: str) -> bool:
@@ -97,19 +97,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if not ours:
         return
     from harness.kernel.spec import DEFAULT
-    from harness.plugin.matrix import matrix_of
+    from harness.plugin.selection import selection_of
 
-    matrix = matrix_of(metafunc.config)
+    selection = selection_of(metafunc.config)
     if "variant" in ours:
-        variants = matrix.variants()
+        variants = selection.variants()
         names = [variant.name for variant in variants]
         metafunc.parametrize("variant", variants, ids=names, indirect=True)
     if "case" in ours:
-        cases = matrix.cases()
+        cases = selection.cases()
         names = [case.name for case in cases]
         metafunc.parametrize("case", cases, ids=names, indirect=True)
     if "kernel" in ours:
-        kernels = matrix.kernels or [DEFAULT]
+        kernels = selection.kernels or [DEFAULT]
         metafunc.parametrize("kernel", kernels, indirect=True, scope="session")
 
 
@@ -133,11 +133,13 @@ def kernel(request: pytest.FixtureRequest) -> Kernel:
     from harness import settings
     from harness.kernel import spec
     from harness.plugin.errors import as_failure
-    from harness.plugin.matrix import matrix_of
+    from harness.plugin.selection import selection_of
 
-    matrix = matrix_of(request.config)
+    selection = selection_of(request.config)
     with as_failure():
-        return spec.resolve(request.param, matrix.catalog, settings.load(), options=matrix.options)
+        return spec.resolve(
+            request.param, selection.catalog, settings.load(), options=selection.options
+        )
 
 
 def _lent(guests: Shared[T]) -> Iterator[T]:
@@ -155,11 +157,11 @@ def _lent(guests: Shared[T]) -> Iterator[T]:
 def _jprobe_guests(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[Shared[Guest]]:
     from harness.inspect.guest import Guest
     from harness.plugin.errors import as_failure
-    from harness.plugin.matrix import matrix_of
+    from harness.plugin.selection import selection_of
     from harness.run.shared import Shared
 
     with as_failure():
-        built = matrix_of(request.config).modules(kernel)
+        built = selection_of(request.config).modules(kernel)
         with Shared(lambda: Guest(kernel, built)) as guests:
             yield guests
 
@@ -174,18 +176,18 @@ def guest(_jprobe_guests: Shared[Guest]) -> Iterator[Guest]:
 def _jprobe_reached(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[Shared[Reached]]:
     from harness.inspect.ssh import reached
     from harness.plugin.errors import as_failure
-    from harness.plugin.matrix import matrix_of
+    from harness.plugin.selection import selection_of
     from harness.report.terminal import PIPE_WIDTH, lines
     from harness.run.shared import Shared
 
-    matrix = matrix_of(request.config)
+    selection = selection_of(request.config)
 
     def report(outcome: Outcome) -> Sequence[str]:
         return lines(outcome, PIPE_WIDTH, colour=False)
 
     with as_failure():
-        built = matrix.modules(kernel)
-        with Shared(lambda: reached(kernel, built, matrix.catalog, report)) as guests:
+        built = selection.modules(kernel)
+        with Shared(lambda: reached(kernel, built, selection.catalog, report)) as guests:
             yield guests
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from harness.errors import ConfigError, HarnessError
 from harness.plugin.errors import end_session
-from harness.plugin.matrix import Matrix
 from harness.plugin.options import PARENT
+from harness.plugin.selection import Selection
 from harness.printable import line, shown
 from harness.run import job, repro
 from harness.run.logs import see
@@ -23,7 +23,7 @@ from harness.run.plan import Broken, Outcome, Play, Result, plays
 Cell = tuple[str, Play]
 
 
-def _named(text: str, matrix: Matrix) -> Iterator[Cell]:
+def _named(text: str, selection: Selection) -> Iterator[Cell]:
     """Yield the cells that an item's ID names; raises ConfigError if there are none."""
     words = text.partition("::")[2].rsplit("::", 2)
     if len(words) != 3:
@@ -32,20 +32,20 @@ def _named(text: str, matrix: Matrix) -> Iterator[Cell]:
             f"An ID is {PARENT}::KERNEL::VARIANT::CASE; options choose more than one.",
         )
     kernel, variant, case = words
-    matrix.check_kernels([kernel])
-    catalog = matrix.catalog
+    selection.check_kernels([kernel])
+    catalog = selection.catalog
     for play in plays(catalog.select_variants([variant]), catalog.select_cases([case])):
         yield kernel, play
 
 
-def cells(matrix: Matrix, ids: Sequence[str]) -> list[Cell]:
+def cells(selection: Selection, ids: Sequence[str]) -> list[Cell]:
     """Return what the command line asks for; raises ConfigError for what does not exist."""
-    matrix.check()
+    selection.check()
     if ids:
-        chosen = [cell for text in ids for cell in _named(text, matrix)]
+        chosen = [cell for text in ids for cell in _named(text, selection)]
     else:
-        plan = plays(matrix.variants(), matrix.cases())
-        chosen = [(kernel, play) for kernel in matrix.kernels for play in plan]
+        plan = plays(selection.variants(), selection.cases())
+        chosen = [(kernel, play) for kernel in selection.kernels for play in plan]
     return list(dict.fromkeys(chosen))
 
 
@@ -63,8 +63,8 @@ class _Answer:
 class Items:
     """The items of a session, and how their plays ended."""
 
-    def __init__(self, matrix: Matrix, cells: Sequence[Cell]) -> None:
-        self._matrix = matrix
+    def __init__(self, selection: Selection, cells: Sequence[Cell]) -> None:
+        self._selection = selection
         self.cells = cells
         self._answers: dict[VerdictItem, _Answer] = {}
         # The specs of the kernels that have had their first boot.
@@ -97,11 +97,13 @@ class Items:
 
     def _play(self, kernel: str, items: Sequence[VerdictItem]) -> None:
 
-        matrix = self._matrix
+        selection = self._selection
         plan = [item.play for item in items]
         fault: BaseException | None = None
         try:
-            result = job.judge(kernel, matrix.catalog, plan, repro.run, options=matrix.options)
+            result = job.judge(
+                kernel, selection.catalog, plan, repro.run, options=selection.options
+            )
         except ConfigError as error:
             end_session(error)
         except Broken as broken:

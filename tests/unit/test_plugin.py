@@ -303,10 +303,10 @@ def test_without_options_the_plugin_does_nothing(pytester: pytest.Pytester) -> N
 def test_what_is_said_of_a_kernel(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
-        from harness.plugin.matrix import matrix_of
+        from harness.plugin.selection import selection_of
 
         def test_mine(pytestconfig):
-            options = matrix_of(pytestconfig).options
+            options = selection_of(pytestconfig).options
             assert options.defconfig == "board_defconfig"
             assert (options.memory_mib, options.boot_seconds) == (512, 300)
         """

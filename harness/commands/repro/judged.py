@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from harness import fault
 from harness.commands.output import Progress
-from harness.commands.repro.request import Request
+from harness.commands.repro.request import ReproRequest
 from harness.errors import OwnFault, Stopped
 from harness.kernel.options import Options
 from harness.run import job, repro
@@ -18,7 +18,7 @@ from harness.run.plan import Broken, Comparison, Interrupted, Result, Unjudged
 from harness.run.session import Deadlines
 
 
-def judge(request: Request, kernel: str, options: Options) -> Result:
+def judge(request: ReproRequest, kernel: str, options: Options) -> Result:
     """Play the plan on one kernel; raises one of plan.ENDED with what there is."""
     played = 0
     what = f"playing on {kernel}"
@@ -54,14 +54,14 @@ def judge(request: Request, kernel: str, options: Options) -> Result:
         )
 
 
-def several(request: Request) -> Comparison:
+def several(request: ReproRequest) -> Comparison:
     """Play the plan on each kernel."""
     return _comparison(
         {name: functools.partial(judge, request, name, request.kernel) for name in request.specs}
     )
 
 
-def patched(request: Request) -> Comparison:
+def patched(request: ReproRequest) -> Comparison:
     """Play the plan on a tree, and on the same one with the patches."""
     (name,) = request.specs
     return _comparison(

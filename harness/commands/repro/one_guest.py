@@ -10,7 +10,7 @@ from contextlib import ExitStack, nullcontext
 
 from harness.commands import shell
 from harness.commands.output import Progress
-from harness.commands.repro.request import Debugging, Request
+from harness.commands.repro.request import Debugging, ReproRequest
 from harness.errors import ConfigError
 from harness.run import job
 from harness.run.job import Prepared
@@ -19,7 +19,7 @@ from harness.run.plan import Result
 Report = Callable[[Result], None]
 
 
-def prompted(request: Request, report: Report) -> Result:
+def prompted(request: ReproRequest, report: Report) -> Result:
     """Run the plays in a guest, and then open a shell in it."""
 
     def prepared(progress: Progress) -> Prepared:
@@ -28,7 +28,7 @@ def prompted(request: Request, report: Report) -> Result:
     return shell.prompt(request.catalog, prepared, request.shares, report)
 
 
-def debugged(request: Request, debugging: Debugging, report: Report) -> bool:
+def debugged(request: ReproRequest, debugging: Debugging, report: Report) -> bool:
     """Play once under the user's own debugger; return whether it was played, and as predicted."""
     from harness.inspect import debug
     from harness.inspect.guest import Guest
@@ -67,7 +67,7 @@ def _warn(sentence: str) -> None:
     print(f"jprobe-harness: {sentence}", file=sys.stderr)
 
 
-def _image(request: Request, progress: Progress) -> Prepared:
+def _image(request: ReproRequest, progress: Progress) -> Prepared:
     """The one image that all plays need; raises ConfigError where they need several."""
     needed = job.images(request.variants, request.kernel, exact=request.exact)
     if len(needed) > 1:

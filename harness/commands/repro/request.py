@@ -35,7 +35,7 @@ class Debugging:
 
 
 @dataclass(frozen=True)
-class Request:
+class ReproRequest:
     """Everything that a run depends on."""
 
     catalog: Catalog
@@ -81,7 +81,7 @@ class Request:
         return None
 
 
-def read(options: argparse.Namespace) -> Request:
+def read(options: argparse.Namespace) -> ReproRequest:
     """Make the request of options; raises ConfigError for what can never be done."""
     catalog = Catalog(options.case_dir)
     specs = spec.expand(options.kernel, catalog)
@@ -93,7 +93,7 @@ def read(options: argparse.Namespace) -> Request:
     plan = plays(variants, catalog.select_cases(options.case))
     if debugging:
         _check_debugger(plan)
-    request = Request(
+    request = ReproRequest(
         catalog=catalog,
         specs=tuple(specs),
         variants=tuple(variants),
@@ -120,7 +120,7 @@ def read(options: argparse.Namespace) -> Request:
     return replace(request, variants=tuple(variants), plan=tuple(plan))
 
 
-def _has_own_jprobes(request: Request) -> bool:
+def _has_own_jprobes(request: ReproRequest) -> bool:
     return spec.has_own_jprobes(request.specs[0], request.catalog, settings.load())
 
 

@@ -23,7 +23,7 @@ from harness.toolchain.compiler import named
 from harness.toolchain.make import checked
 
 
-class Matrix:
+class Selection:
     """The kernels, variants and cases that the options select."""
 
     def __init__(self, config: pytest.Config) -> None:
@@ -78,11 +78,11 @@ class Matrix:
         return modules.build(kernel, cases, compiler=self.options.compiler)
 
 
-_MATRIX = pytest.StashKey[Matrix]()
+_SELECTION = pytest.StashKey[Selection]()
 
 
-def matrix_of(config: pytest.Config) -> Matrix:
+def selection_of(config: pytest.Config) -> Selection:
     """Return the session's own, made when it is first asked for."""
-    if _MATRIX not in config.stash:
-        config.stash[_MATRIX] = Matrix(config)
-    return config.stash[_MATRIX]
+    if _SELECTION not in config.stash:
+        config.stash[_SELECTION] = Selection(config)
+    return config.stash[_SELECTION]
