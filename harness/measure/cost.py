@@ -18,12 +18,11 @@ from harness.run.boot import Setup, start
 from harness.run.logs import Run
 from harness.run.plan import ended
 from harness.run.session import DEFAULT_DEADLINES
+from harness.run.tries import Tries
 from harness.vm.machine import DEFAULT_CONFIG
 
 # Enough to resolve a fraction of an instruction: on QEMU's virt machine, a tick is 16 of them.
 CALLS = 1000
-# How often the measurement is retried after our own tools failed.
-RETRIES = 1
 
 
 @dataclass(frozen=True)
@@ -82,27 +81,27 @@ def run(kernel: Bootable, modules: Modules, variants: Sequence[Variant]) -> Cost
     setup = Setup(kernel, modules, config, DEFAULT_DEADLINES, Run(kernel, modules))
     outcomes: list[CostOutcome] = []
     kernel_errors: tuple[str, ...] = ()
-    harness_errors: list[str] = []
+    tries = Tries()
     stopped: BaseException | None = None
-    while len(outcomes) < len(variants) and not kernel_errors and len(harness_errors) <= RETRIES:
+    while len(outcomes) < len(variants) and not kernel_errors:
         try:
             kernel_errors = _measure(setup, variants[len(outcomes) :], outcomes)
         except InfrastructureError as error:
-            harness_errors.append(str(error))
+            if not tries.again(error):
+                break
         except (KeyboardInterrupt, Exception) as error:
             if is_foreseen(error):
                 raise
             stopped = error
             break
-    done = len(outcomes) == len(variants)
     result = CostResult(
         release=kernel.release,
         compiler=modules.compiler,
         planned=len(variants),
         outcomes=tuple(outcomes),
         kernel_errors=kernel_errors,
-        harness_errors=(*(() if done else harness_errors), *setup.logs.unwritten),
-        retried=tuple(harness_errors) if done else (),
+        harness_errors=(*tries.errors, *setup.logs.unwritten),
+        retried=tuple(tries.retried),
         logs=str(setup.logs),
     )
     agree = sum(not outcome.reasons for outcome in outcomes)

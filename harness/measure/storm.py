@@ -17,10 +17,8 @@ from harness.run.boot import Setup, start
 from harness.run.logs import Run
 from harness.run.plan import ended
 from harness.run.session import DEFAULT_DEADLINES
+from harness.run.tries import Tries
 from harness.vm.machine import DEFAULT_CONFIG
-
-# How often a storm is retried after our own tools failed.
-RETRIES = 1
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,8 @@ class StormResult:
     logs: str
     # Sentences about logs that could not be written.
     unwritten: tuple[str, ...] = ()
+    # Failures of our own tools after which a storm was played again.
+    retried: tuple[str, ...] = ()
 
     @property
     def exit_status(self) -> Exit:
@@ -84,13 +84,14 @@ def run(
     config = replace(DEFAULT_CONFIG, cpus=cpus)
     setup = Setup(kernel, modules, config, deadlines, Run(kernel, modules))
     outcomes: list[StormOutcome] = []
-    errors: list[str] = []
+    tries = Tries()
     stopped: BaseException | None = None
-    while len(outcomes) < len(variants) and len(errors) <= RETRIES:
+    while len(outcomes) < len(variants):
         try:
             outcome = _storm(setup, variants[len(outcomes)], seconds)
         except InfrastructureError as error:
-            errors.append(str(error))
+            if not tries.again(error):
+                break
             continue
         except (KeyboardInterrupt, Exception) as error:
             if is_foreseen(error):
@@ -106,7 +107,8 @@ def run(
         seconds=seconds,
         planned=len(variants),
         outcomes=tuple(outcomes),
-        harness_errors=tuple(errors),
+        harness_errors=tuple(tries.errors),
+        retried=tuple(tries.retried),
         unwritten=tuple(setup.logs.unwritten),
         logs=str(setup.logs),
     )

@@ -60,7 +60,7 @@ def print_costs(result: CostResult) -> None:
             say(f"{MISMATCH}{outcome.variant.name}: {reason}", COMPLAINT)
     for error in summaries.few(result.kernel_errors):
         say(f"{MISMATCH}{error}", COMPLAINT)
-    for error in summaries.few(result.harness_errors):
+    for error in summaries.few((*result.harness_errors, *result.retried)):
         say(f"Our own tools failed: {error}", "yellow")
     if result.exit_status:
         say(see(result.logs))

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from harness.errors import InfrastructureError, KernelFault, UnfitEmulator, is_foreseen
+from harness.errors import InfrastructureError, KernelFault, is_foreseen
 from harness.guest.records import LINE_SHOWN, Introduction, Record, Refusal
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Bootable
@@ -20,13 +20,12 @@ from harness.run.logs import Run
 from harness.run.observer import Observer
 from harness.run.plan import BROKEN, INTERRUPTED, Outcome, Play, Result, ended_run
 from harness.run.session import DEFAULT_DEADLINES, Deadlines, Session
+from harness.run.tries import Tries
 from harness.steps import step
 from harness.vm.machine import DEFAULT_CONFIG, Config
 
 # How many times the kernel may die or hang before the rest of the plan is given up.
 FAULTS_MAX = 5
-# How often a boot is retried after our own tools failed.
-RETRIES = 1
 
 
 class _Run:
@@ -40,8 +39,7 @@ class _Run:
         self._on_outcome = on_outcome
         self._outcomes: list[Outcome] = []
         self._kernel_errors: list[str] = []
-        self._harness_errors: list[str] = []
-        self._retried: list[str] = []
+        self._tries = Tries()
         self._boots = 0
         self._faults = 0
         self._broken = False
@@ -56,8 +54,8 @@ class _Run:
             outcomes=tuple(self._outcomes),
             planned=len(self._plays),
             kernel_errors=tuple(self._kernel_errors),
-            harness_errors=(*self._harness_errors, *self._setup.logs.unwritten),
-            retried=tuple(self._retried),
+            harness_errors=(*self._tries.errors, *self._setup.logs.unwritten),
+            retried=tuple(self._tries.retried),
             boots=self._boots,
             broken=self._broken,
             witness=self._testified,
@@ -74,7 +72,7 @@ class _Run:
         """Boot until all is played or another boot would not help."""
         while len(self._outcomes) < len(self._plays):
             if self._faults == FAULTS_MAX:
-                self._harness_errors.append(
+                self._tries.errors.append(
                     f"The kernel died or hung {self._faults} times; the rest is left."
                 )
                 return
@@ -102,10 +100,7 @@ class _Run:
             self._faults += 1
             return self._judge_fault(fault, session)
         except InfrastructureError as error:
-            if len(self._retried) == RETRIES or isinstance(error, UnfitEmulator):
-                self._harness_errors.append(str(error))
-                return False
-            self._retried.append(error.sentence)
+            return self._tries.again(error)
         finally:
             self._pin(splats, first)
         return True
@@ -113,7 +108,7 @@ class _Run:
     def end(self, by: BaseException) -> None:
         """Record that a signal or a fault of this program's own ended the run."""
         self._broken = not isinstance(by, KeyboardInterrupt)
-        self._harness_errors.append(BROKEN if self._broken else INTERRUPTED)
+        self._tries.errors.append(BROKEN if self._broken else INTERRUPTED)
 
     def _records(
         self, session: Session, plays: Sequence[Play]
@@ -122,7 +117,7 @@ class _Run:
         observer = self._setup.observer
         if observer is None:
             return ((record, None) for record in session.records(len(plays)))
-        on_failure = self._harness_errors.append
+        on_failure = self._tries.errors.append
         return observer.records(session, self._setup.modules, plays, f"/{HELD_PLAN}", on_failure)
 
     def _judge(self, session: Session, plays: Sequence[Play]) -> None:
