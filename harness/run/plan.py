@@ -207,7 +207,7 @@ class Comparison:
         return Exit.AGREES
 
 
-# Entries of `own_trouble` in a result that is not complete.
+# Entries of `harness_errors` in a result that is not complete.
 INTERRUPTED = "Interrupted."
 BROKEN = "A fault of the program's own ended the run."
 
