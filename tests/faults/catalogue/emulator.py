@@ -33,7 +33,7 @@ FAULTS = (
         "a QEMU that is ended once",
         broken_off(TERMINATED, ends()),
         Blame.MACHINE,
-        "ended QEMU",
+        "QEMU was ended by a signal",
         status=0,
     ),
     Fault(

@@ -210,7 +210,7 @@ FAULTS = (
             in_second_unit("os.kill(os.getppid(), signal.SIGTERM)"),
         ),
         Blame.MACHINE,
-        r"ended by SIGTERM; 1 of 2 units of nightly run 1 are stored\.\n  Go on: .* --resume",
+        r"by SIGTERM; 1 of 2 units of nightly run 1 are stored\.\n  Continue with: .* --resume",
         also=stored(1),
         full=True,
     ),
