@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -65,7 +66,7 @@ class Outcome:
         """The verdict, of a play that was as planned."""
         return self.verdict if self.verdict and self.verdict.judged else None
 
-    @property
+    @functools.cached_property
     def damage(self) -> dict[Damage, int]:
         """Observed bytes of damage by class; 0 for a handler that did not run."""
         verdict = self.judged

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Cases that are parsed once, a store of nightly runs, and one that went wrong in each way."""
+"""A store of nightly runs, and one that went wrong in each way."""
 
 from __future__ import annotations
 
@@ -8,29 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.cases.reader import load_case
-from harness.model.case import Case
 from harness.nightly import matrix, night
 from harness.nightly.store import Store
 from harness.nightly.unit import Complaint, Unit, UnitKind, result
+from tests.unit import parsed
 from tests.unit.nights import FACTS, MATRIX, cell, done, written
 
-
-@pytest.fixture(scope="session", autouse=True)
-def parsed_once() -> Iterator[None]:
-    """A command reads each file once; tests make hundreds of catalogs."""
-    cases: dict[object, Case] = {}
-
-    def load_once(path: Path) -> Case:
-        status = path.stat()
-        key = (path, status.st_ino, status.st_size, status.st_mtime_ns)
-        if key not in cases:
-            cases[key] = load_case(path)
-        return cases[key]
-
-    with pytest.MonkeyPatch.context() as patching:
-        patching.setattr("harness.cases.catalog.load_case", load_once)
-        yield
+# Before test modules are imported, some of which make catalogs.
+parsed.install()
 
 
 @pytest.fixture

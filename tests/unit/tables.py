@@ -50,7 +50,7 @@ from harness.report import (
 from harness.report.table import lay_out
 from harness.run.logs import Run
 from harness.run.plan import Comparison, Outcome, Play, Result, Unjudged
-from tests.unit import test_cost, test_layout, test_logs, test_storm
+from tests.unit import parsed, test_cost, test_layout, test_logs, test_storm
 from tests.unit.factory import HIT, observe
 from tests.unit.nights import MATRIX, cell, done, written
 
@@ -224,4 +224,5 @@ def main(folder: Path, views: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
+    parsed.install()
     main(Path(sys.argv[1]), sys.argv[2:])
