@@ -58,6 +58,16 @@ def stated_environment(added: Mapping[str, str] | None = None) -> dict[str, str]
     return {**passed, "LC_ALL": LOCALE, **(added or {})}
 
 
+# A process that ended before the program asked for its signal has another parent by then.
+_BOUND = '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"'
+
+
+def bound(command: Sequence[str | Path]) -> list[str | Path]:
+    """Return a command that is killed when this process ends, however and however soon."""
+    check = ["sh", "-c", _BOUND, "sh", str(os.getpid())]
+    return ["setpriv", "--pdeathsig", "KILL", *check, *command]
+
+
 def with_stated_environment(command: Sequence[str]) -> list[str]:
     """Return a command that runs `command` with stated_environment()."""
     variables = (f"{name}={value}" for name, value in stated_environment().items())
@@ -240,14 +250,13 @@ def follow(
     """
     if shutil.which(command[0]) is None:
         raise _not_run(command, FileNotFoundError())
-    bound = ["setpriv", "--pdeathsig", "KILL", *command]
     deadline = Deadline(seconds)
     outputs = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     try:
         with (
             blame.explaining(f"The log {log} cannot be written"),
             log.open("wb") as file,
-            started(bound, environment=environment, **outputs) as process,
+            started(bound(command), environment=environment, **outputs) as process,
         ):
             assert process.stdout
             rest = b""

@@ -135,10 +135,7 @@ def _start(machine: Machine, folder: Path, greeted: socket.socket, resources: Ex
         greeted.connect(str(qmp))
         inherited = {name: theirs.fileno() for name, (_, theirs) in lines.items()}
         inherited["qmp"] = listener.fileno()
-        # QEMU must not outlive this process, however that ends.
-        command = (
-            "setpriv", "--pdeathsig", "KILL", *machine.command(folder / "initrd", inherited, gdb)
-        )  # fmt: skip
+        command = tuple(machine.command(folder / "initrd", inherited, gdb))
         with stopping.held():
             process = _spawned(command, inherited, log)
             resources.callback(_kill, process)
@@ -153,7 +150,7 @@ def _spawned(
 ) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
         return subprocess.Popen(
-            command,
+            tool.bound(command),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -6,6 +6,8 @@ from __future__ import annotations
 import ast
 import os
 import select
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -156,3 +158,29 @@ def test_a_program_that_may_not_be_run(tmp_path: Path) -> None:
     (tmp_path / "plain").touch(mode=0o644)
     with pytest.raises(InfrastructureError, match="plain cannot be run: Permission denied"):
         tool.run([tmp_path / "plain"])
+
+
+def test_a_program_that_is_bound_ends_with_its_parent() -> None:
+    code = (
+        "import subprocess; from harness.host import tool\n"
+        "subprocess.run(tool.bound(['sh', '-c', 'echo $$; exec sleep 60']))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout
+        program = os.pidfd_open(int(parent.stdout.readline()))
+        parent.kill()
+        assert select.select([program], [], [], 30)[0]
+        os.close(program)
+
+
+def test_a_program_whose_parent_has_ended_already_does_not_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It would ask for a signal that can no longer come."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    command = tool.bound(["touch", tmp_path / "ran"])
+    monkeypatch.undo()
+    assert subprocess.run(command, timeout=30).returncode == 1
+    assert not (tmp_path / "ran").exists()
