@@ -62,10 +62,10 @@ def stated_environment(added: Mapping[str, str] | None = None) -> dict[str, str]
 _BOUND = '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"'
 
 
-def bound(command: Sequence[str | Path]) -> list[str | Path]:
+def bound(command: Sequence[str | Path]) -> list[str]:
     """Return a command that is killed when this process ends, however and however soon."""
     check = ["sh", "-c", _BOUND, "sh", str(os.getpid())]
-    return ["setpriv", "--pdeathsig", "KILL", *check, *command]
+    return ["setpriv", "--pdeathsig", "KILL", *check, *map(str, command)]
 
 
 def with_stated_environment(command: Sequence[str]) -> list[str]:

@@ -202,9 +202,7 @@ class Debugged:
             previous = signal.signal(signal.SIGINT, lambda number, frame: None)
             try:
                 # GDB gets the user's own environment, as if it was started in the terminal.
-                subprocess.run(
-                    ["setpriv", "--pdeathsig", "KILL", GDB, "--nx", "--quiet", "-x", script]
-                )
+                subprocess.run(tool.bound([GDB, "--nx", "--quiet", "-x", script]))
             finally:
                 signal.signal(signal.SIGINT, previous)
 

@@ -84,15 +84,13 @@ class Gdb:
         if shutil.which(self._command[0]) is None:
             raise GdbError(f"{self._command[0]} is not installed.", tool.DOCTOR)
         self._controller = GdbController(
-            # GDB must not outlive this process, however that ends.
-            [
-                "setpriv",
-                "--pdeathsig",
-                "KILL",
-                *tool.with_stated_environment(self._command),
-                "--quiet",
-                "--interpreter=mi3",
-            ],
+            tool.bound(
+                [
+                    *tool.with_stated_environment(self._command),
+                    "--quiet",
+                    "--interpreter=mi3",
+                ]
+            ),
             time_to_check_for_additional_output_sec=0,
         )
         try:

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -40,10 +41,15 @@ def ended(pidfd: int, seconds: float = 10) -> bool:
 @pytest.mark.parametrize("number", [*SIGNALS, signal.SIGKILL])
 def test_no_qemu_is_left(kernel: Kernel, number: signal.Signals) -> None:
     process, qemu = start(kernel)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=30)
-    assert ended(qemu)
-    os.close(qemu)
+    try:
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+        assert ended(qemu)
+    finally:
+        # A QEMU that is left fails the test, and is not left by it.
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(qemu, signal.SIGKILL)
+        os.close(qemu)
     if number != signal.SIGKILL:
         assert process.returncode == 3, err
         assert "Traceback" not in err
