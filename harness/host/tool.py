@@ -60,11 +60,13 @@ def stated_environment(added: Mapping[str, str] | None = None) -> dict[str, str]
 
 # A process that ended before the program asked for its signal has another parent by then.
 _BOUND = '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"'
+# Named in full, as the user's PATH may not lead to it.
+_SHELL = "/bin/sh"
 
 
 def bound(command: Sequence[str | Path]) -> list[str]:
     """Return a command that is killed when this process ends, however and however soon."""
-    check = ["sh", "-c", _BOUND, "sh", str(os.getpid())]
+    check = [_SHELL, "-c", _BOUND, _SHELL, str(os.getpid())]
     return ["setpriv", "--pdeathsig", "KILL", *check, *map(str, command)]
 
 
