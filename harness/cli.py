@@ -26,6 +26,7 @@ from harness.commands import (
     nightly,
     output,
     predict,
+    progress,
     report,
     repro,
     runs,
@@ -227,7 +228,7 @@ def _status(options: argparse.Namespace) -> int:
     try:
         home.check_names(sys.argv[1:])
         output.check_writable(options)
-        with output.logged(options.verbose, options.log_file), steps.step(options.command):
+        with progress.logged(options.verbose, options.log_file), steps.step(options.command):
             status: int = options.run(options)
         # Here, as at the interpreter's end nobody would catch a closed pipe.
         sys.stdout.flush()

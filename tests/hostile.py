@@ -17,9 +17,11 @@ from typing import Any, cast
 from unittest.mock import patch
 
 from harness.cases.catalog import Catalog
-from harness.run import repro
+from harness.run import batch, repro
+from harness.run.batch import Boots
 from harness.run.boot import Setup
-from harness.run.plan import Play, Result
+from harness.run.plan import Outcome, Play
+from harness.run.result import Batch
 from harness.run.session import Deadlines, Session
 from tests.records import numbered, sealed, split
 
@@ -217,7 +219,7 @@ def plan() -> list[Play]:
     return [Play(catalog.variants[variant], catalog.cases[case]) for variant, case in PLAYED]
 
 
-def played(mutated: Mutated, random: Random) -> Result:
+def played(mutated: Mutated, random: Random) -> Batch[Outcome]:
     """Run with that boot as the first one; the guests of further boots send sound records."""
     lines = [play.line for play in plan()]
     boots = 0
@@ -247,13 +249,13 @@ def played(mutated: Mutated, random: Random) -> Result:
         kernel=kernel, modules=SimpleNamespace(compiler="", private_copies={}), observer=None,
         logs=SimpleNamespace(unwritten=()),
     )  # fmt: skip
-    run = repro._Run(cast(Any, setup), plan(), lambda outcome: None)
-    with patch.object(repro, "start", start):
-        run.play(lambda: None)
+    run = Boots(cast(Any, setup), repro._Plays(cast(Any, setup).modules, None), plan())
+    with patch.object(batch, "start", start):
+        run.play()
     return run.result()
 
 
-def check(mutated: Mutated, result: Result) -> None:
+def check(mutated: Mutated, result: Batch[Outcome]) -> None:
     """Every other play agrees, and nothing else than this one is blamed."""
     assert result.complete, result.errors
     assert not result.harness_errors

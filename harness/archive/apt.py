@@ -12,7 +12,7 @@ import os
 import re
 import select
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -21,9 +21,8 @@ from harness.errors import ArchiveError, UntrustedArchiveError
 from harness.host import blame, temporary, tool
 from harness.host.deadline import Deadline
 from harness.settings import Archive, Source
+from harness.steps import progress
 
-# Called with the name of what is being fetched and the percentage that has arrived.
-Progress = Callable[[str, float], None]
 DOWNLOAD_SECONDS = 900
 EXIT_SECONDS = 30
 # Ends the name of a suite that has only debugging symbols.
@@ -142,7 +141,7 @@ class Apt:
             raise explain(_verb(command), done.stderr)
         return done.stdout
 
-    def _fetch(self, command: Sequence[str], cwd: Path, what: str, report: Progress) -> None:
+    def _fetch(self, command: Sequence[str], cwd: Path, what: str) -> None:
         """Run an apt-get that downloads, and report how far it is."""
         reading, writing = os.pipe()
         with (
@@ -156,14 +155,14 @@ class Apt:
                     words, stdout=log, stderr=log, pass_fds=[writing], cwd=cwd
                 ) as process:
                     status_end.close()
-                    _follow(status, what, report)
+                    _follow(status, what)
                     failed = process.wait(EXIT_SECONDS)
             except subprocess.TimeoutExpired as error:
                 raise ArchiveError(f"{command[0]} does not end.", "Try again.") from error
             if failed:
                 log.seek(0)
                 raise explain(_verb(command), log.read())
-        report(what, 100.0)
+        progress(what, 100.0)
 
     def _trust(self, source: Source) -> str:
         architectures = ",".join(self._architectures)
@@ -177,10 +176,10 @@ class Apt:
         found = re.findall(r"'(\S+) (\S+) Release' does not have a Release file", done.stderr)
         return {(uri.rstrip("/"), suite) for uri, suite in found}
 
-    def update(self, report: Progress) -> None:
+    def update(self) -> None:
         """Fetch the index of every configured suite."""
         self._write_sources()
-        self._fetch(["apt-get", "--error-on=any", "update"], self.folder, "package index", report)
+        self._fetch(["apt-get", "--error-on=any", "update"], self.folder, "package index")
         self._known.clear()
 
     def _write_sources(self) -> None:
@@ -228,12 +227,12 @@ class Apt:
             )
         return versions[0]
 
-    def download(self, packages: Sequence[Package], folder: Path, report: Progress) -> list[Path]:
+    def download(self, packages: Sequence[Package], folder: Path) -> list[Path]:
         """Download packages into `folder`; apt checks them against the index."""
         wanted = [f"{p.name}:{p.architecture}={p.version}" for p in packages]
         wanted = [word.replace(":all=", "=") for word in wanted]
         what = f"{len(wanted)} packages" if len(wanted) > 1 else packages[0].name
-        self._fetch(["apt-get", "download", *wanted], folder, what, report)
+        self._fetch(["apt-get", "download", *wanted], folder, what)
         return sorted(folder.glob("*.deb"))
 
 
@@ -247,7 +246,7 @@ def _package(stanza: str) -> Package:
     )
 
 
-def _follow(status: BinaryIO, what: str, report: Progress) -> None:
+def _follow(status: BinaryIO, what: str) -> None:
     """Report apt's progress until it closes the pipe; raise ArchiveError after a time limit."""
     deadline = Deadline(DOWNLOAD_SECONDS)
     rest = b""
@@ -266,7 +265,7 @@ def _follow(status: BinaryIO, what: str, report: Progress) -> None:
             # dlstatus:NUMBER:PERCENT:WORDS
             fields = line.split(b":")
             if fields[0] == b"dlstatus":
-                report(what, float(fields[2]))
+                progress(what, float(fields[2]))
 
 
 def accepts_expired(archive: Archive) -> bool:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.archive import bubblewrap, plain
-from harness.archive.apt import Progress, accepts_expired, explain, in_suites
+from harness.archive.apt import accepts_expired, explain, in_suites
 from harness.host import cache, tool
 from harness.settings import Archive
+from harness.steps import progress
 
 MAKE_SECONDS = 1800
 # About how many lines of progress mmdebstrap prints.
@@ -38,31 +39,29 @@ class BuildRoot:
     def key(self) -> str:
         return cache.digest(*self.suites, *self.packages)
 
-    def make(self, report: Progress = lambda what, percent: None) -> Path:
+    def make(self) -> Path:
         """Return the root's folder, and make it first if needed; raise ArchiveError."""
-        return self._entry(report) / "root"
+        return self._entry() / "root"
 
-    def mend(self, report: Progress) -> None:
+    def mend(self) -> None:
         """
         Check all files of the root, and make it anew if any is damaged.
 
         Raises InfrastructureError where that does not help, and ArchiveError.
         """
         try:
-            cache.check(self._entry(report))
+            cache.check(self._entry())
         except cache.DamagedEntry:
-            cache.check(self._entry(report))
+            cache.check(self._entry())
 
-    def _entry(self, report: Progress) -> Path:
-        return cache.entry(
-            "buildroots", self.key, lambda folder: self._make(folder, report), vital=VITAL
-        )
+    def _entry(self) -> Path:
+        return cache.entry("buildroots", self.key, lambda folder: self._make(folder), vital=VITAL)
 
-    def _make(self, folder: Path, report: Progress) -> None:
+    def _make(self, folder: Path) -> None:
         sources = in_suites(self.archive, self.suites).sources
         suite = sources[0].suites[0]
         what = f"making a build root of {suite}"
-        report(what, 0)
+        progress(what, 0)
         lines = [
             f"deb [signed-by={source.keyring}] {source.uri} {name} main"
             for source in sources
@@ -77,7 +76,7 @@ class BuildRoot:
                 suite, folder / "root.tar", *lines,
             ],
             log=folder / "log",
-            on_line=tool.steps("I: ", _STEPS, lambda percent: report(what, percent)),
+            on_line=tool.steps("I: ", _STEPS, lambda percent: progress(what, percent)),
             seconds=MAKE_SECONDS,
         )  # fmt: skip
         if status:
@@ -91,7 +90,7 @@ class BuildRoot:
             ]
         )  # fmt: skip
         (folder / "root.tar").unlink()
-        report(what, 100)
+        progress(what, 100)
 
 
 def command(

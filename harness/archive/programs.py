@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.archive.apt import Apt, Progress, in_suites, unpack
+from harness.archive.apt import Apt, in_suites, unpack
 from harness.errors import ArchiveError, ConfigError
 from harness.host import cache
 from harness.settings import Archive
@@ -17,9 +17,9 @@ BUSYBOX = "busybox-static"
 _ELF = b"\x7fELF"
 
 
-def busybox(archive: Archive, report: Progress) -> Path:
+def busybox(archive: Archive) -> Path:
     """Return the path of an arm64 busybox, which every guest has."""
-    return find(fetch([BUSYBOX], archive, report), "busybox")
+    return find(fetch([BUSYBOX], archive), "busybox")
 
 
 def find(root: Path, name: str) -> Path:
@@ -38,7 +38,7 @@ def find(root: Path, name: str) -> Path:
     )
 
 
-def fetch(packages: Sequence[str], archive: Archive, report: Progress) -> Path:
+def fetch(packages: Sequence[str], archive: Archive) -> Path:
     """Return a folder with the packages unpacked, from the cache or the archive."""
     sources = (f"{source.uri} {source.suites}" for source in archive.sources)
     key = cache.digest(*packages, "", *sources)
@@ -46,20 +46,20 @@ def fetch(packages: Sequence[str], archive: Archive, report: Progress) -> Path:
     def make(folder: Path) -> None:
         apt = Apt(folder / "apt", in_suites(archive, []), ARCHITECTURE)
         apt.folder.mkdir()
-        apt.update(report)
+        apt.update()
         for package in packages:
-            _download(apt, package, folder, report)
+            _download(apt, package, folder)
         shutil.rmtree(apt.folder)
 
     return cache.entry("programs", key, make) / "root"
 
 
-def _download(apt: Apt, name: str, folder: Path, report: Progress) -> None:
+def _download(apt: Apt, name: str, folder: Path) -> None:
     """Download and unpack the newest version of a package whose file the archive still has."""
     failure: ArchiveError | None = None
     for package in apt.versions(f"{name}:{ARCHITECTURE}"):
         try:
-            for file in apt.download([package], folder, report):
+            for file in apt.download([package], folder):
                 unpack(file, folder / "root")
                 file.unlink()
             return

@@ -87,6 +87,7 @@ def name(seed: int, index: int) -> str:
 DRAWN = (
     Context.PROCESS,
     Context.PROCESS,
+    Context.PROCESS,
     Context.DEEP,
     Context.KTHREAD_TOP,
     Context.SOFTIRQ,

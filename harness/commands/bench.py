@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
 
 from harness.commands.options import add_json, add_kernel, kernel_options
-from harness.commands.output import Progress, report_json
+from harness.commands.output import report_json
+from harness.commands.progress import bars
 from harness.errors import ConfigError, Exit
 
 SUMMARY = "measure the whole job against a bare boot of the same kernel"
@@ -28,14 +28,11 @@ def run(options: argparse.Namespace) -> int:
 
     if options.runs < 1:
         raise ConfigError("--runs: give at least 1.")
-    with ExitStack() as resources:
-        progress = Progress(resources)
+    with bars():
         rows = measurement.measure(
             options.kernel,
             options.runs,
             options=kernel_options(options),
-            report=progress.percent,
-            step=lambda done: progress.step("paired runs", options.runs, done),
         )
     report_json(
         options,

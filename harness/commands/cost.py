@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
 
 from harness.cases.catalog import Catalog
 from harness.commands.options import add_cc, add_json, add_kernel, add_variants, prepare
-from harness.commands.output import Progress, each_then, report_json
+from harness.commands.output import each_then, report_json
+from harness.commands.progress import bars
 
 SUMMARY = "count the instructions that a jprobe's hit costs under each stack policy"
 EXAMPLE = "jprobe-harness cost --variant none --variant fixed-128 --variant thread-size"
@@ -24,13 +24,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from harness.measure import cost
     from harness.report import cost_report
-    from harness.run.plan import ENDED
+    from harness.run.result import ENDED
 
     catalog = Catalog()
     variants = catalog.select_variants(options.variant)
-    with ExitStack() as resources:
-        progress = Progress(resources)
-        kernel, modules = prepare(options, catalog, progress)
+    with bars():
+        kernel, modules = prepare(options, catalog)
         ended: BaseException | None = None
         try:
             result = cost.run(kernel, modules, variants)

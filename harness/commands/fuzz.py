@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import functools
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
 from harness.cases.catalog import Catalog
@@ -19,7 +18,8 @@ from harness.commands.options import (
     count,
     resolve,
 )
-from harness.commands.output import Progress, each_then, report_json, unwritable_folder, write
+from harness.commands.output import each_then, report_json, unwritable_folder, write
+from harness.commands.progress import bars
 from harness.errors import ConfigError
 from harness.toolchain.compiler import named
 
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.measure import fuzz as fuzzing
     from harness.modules import build as modules
     from harness.report import fuzz_report
-    from harness.run.plan import ENDED
+    from harness.run.result import ENDED
 
     catalog = Catalog()
     compiler = named(options.cc)
@@ -71,9 +71,8 @@ def run(options: argparse.Namespace) -> int:
     variants = catalog.select_variants(options.variant)
     if why := unwritable_folder(options.out):
         raise ConfigError(f"No case can be written to {options.out}: {why}.", "Check --out.")
-    with ExitStack() as resources:
-        progress = Progress(resources)
-        kernel = resolve(options, catalog, progress, [compiler])
+    with bars():
+        kernel = resolve(options, catalog, [compiler])
         compiled = fuzzing.COMPILED if options.compiled is None else options.compiled
         ended: BaseException | None = None
         shrunk = None
@@ -85,7 +84,6 @@ def run(options: argparse.Namespace) -> int:
                 variants,
                 compiled=compiled,
                 build=build,
-                on_played=lambda played: progress.step("playing", options.count, played),
             )
         except ENDED as error:
             campaign, ended = error.result, error
@@ -95,7 +93,6 @@ def run(options: argparse.Namespace) -> int:
                     kernel,
                     campaign.failures[0],
                     build=build,
-                    on_round=lambda done: progress.step("simplifying", fuzzing.SHRINK_ROUNDS, done),
                 )
             except Exception as error:
                 # The failure itself is reported all the same.

@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from harness.cases.catalog import Catalog
 from harness.commands.options import add_json, add_kernel, add_selection, resolve
-from harness.commands.output import Progress, report_json
+from harness.commands.output import report_json
+from harness.commands.progress import bars
 from harness.errors import Exit
+from harness.steps import progress
 from harness.toolchain.compiler import named
 
 if TYPE_CHECKING:
-    from harness.run.plan import Result
+    from harness.run.result import Result
 
 
 SUMMARY = "show where compilers keep FP and by-reference copies, side by side"
@@ -45,12 +46,11 @@ def run(options: argparse.Namespace) -> int:
     cases = list(catalog.cases.values())
     compilers = {name: named(name) for name in options.cc or ("gcc", "clang")}
     results: dict[str, Result] = {}
-    with ExitStack() as resources:
-        progress = Progress(resources)
-        kernel = resolve(options, catalog, progress, list(compilers.values()))
+    with bars():
+        kernel = resolve(options, catalog, list(compilers.values()))
         for name, compiler in compilers.items():
-            progress.step("compilers", len(compilers), len(results))
-            built = modules.build(kernel, cases, compiler=compiler, report=progress.percent)
+            progress("compilers", len(results), len(compilers))
+            built = modules.build(kernel, cases, compiler=compiler)
             results[name] = run(kernel, built, plan)
     report_json(
         options,

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import os
 import subprocess
 from contextlib import ExitStack
@@ -13,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from harness.commands.nightly_outputs import add_formats, recall, report
 from harness.commands.options import add_store, count
-from harness.commands.output import Progress, each, each_then
+from harness.commands.output import each, each_then
+from harness.commands.progress import bars, say
 from harness.errors import ConfigError, Exit, HarnessError, InfrastructureError, is_foreseen
 from harness.host import home
+from harness.steps import progress
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -115,22 +116,22 @@ def _played(options: argparse.Namespace, store: Store, now: NightlyRun) -> tuple
 
     with ExitStack() as resources:
         executor = resources.enter_context(cluster.executor(options.cluster, options.jobs))
-        progress = Progress(resources)
-        night.spend(store, now, executor, functools.partial(_show_step, progress))
+        resources.enter_context(bars())
+        night.spend(store, now, executor, _show_step)
         found, past = recall(store, store.night(now.id), options)
         if options.bisect:
-            found = _bisected(found, executor, progress)
+            found = _bisected(found, executor)
         return found, past
 
 
-def _show_step(progress: Progress, step: Step) -> None:
+def _show_step(step: Step) -> None:
     from harness.nightly.outputs import summary
 
-    progress.step("units", step.planned, step.done)
-    progress.say(summary.step(step))
+    progress("units", step.done, step.planned)
+    say(summary.step(step))
 
 
-def _bisected(found: Report, executor: Executor, progress: Progress) -> Report:
+def _bisected(found: Report, executor: Executor) -> Report:
     from harness import settings
     from harness.cases.catalog import Catalog
     from harness.kernel import debian
@@ -140,14 +141,14 @@ def _bisected(found: Report, executor: Executor, progress: Progress) -> Report:
     kernels, archive = Catalog().kernels, settings.load().archive
 
     def work(unit: Unit) -> Done:
-        progress.percent(f"looking for the first bad release: {unit.kernel}", 0)
+        progress(f"looking for the first bad release: {unit.kernel}", 0)
         done = night.do(executor, unit)
-        progress.percent(f"looking for the first bad release: {unit.kernel}", 100)
-        progress.say(summary.ended(done))
+        progress(f"looking for the first bad release: {unit.kernel}", 100)
+        say(summary.ended(done))
         return done
 
     def releases(spec: str) -> list[str]:
-        return debian.releases(spec, kernels, archive, progress.percent)
+        return debian.releases(spec, kernels, archive)
 
     return bisect.first_bad(found, releases, work)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from harness import settings
 from harness.cases.catalog import Catalog
-from harness.commands.output import Progress, Target
+from harness.commands.output import Target
 from harness.kernel import spec
 from harness.kernel.options import Options
 from harness.kernel.spec import ALL, DEFAULT
@@ -197,19 +197,16 @@ def kernel_options(options: argparse.Namespace, patches: Sequence[str] = ()) -> 
 def resolve(
     options: argparse.Namespace,
     catalog: Catalog,
-    progress: Progress,
     compilers: Sequence[Compiler],
 ) -> Kernel:
     """Return the kernel; raises ConfigError first if a compiler cannot build modules for it."""
     given, loaded = kernel_options(options), settings.load()
     for compiler in compilers:
         spec.check(options.kernel, catalog, loaded, options=replace(given, compiler=compiler))
-    return spec.resolve(options.kernel, catalog, loaded, options=given, report=progress.percent)
+    return spec.resolve(options.kernel, catalog, loaded, options=given)
 
 
-def prepare(
-    options: argparse.Namespace, catalog: Catalog, progress: Progress
-) -> tuple[Kernel, Modules]:
+def prepare(options: argparse.Namespace, catalog: Catalog) -> tuple[Kernel, Modules]:
     """Return the kernel, and the modules built for it with all cases."""
     from harness.run import job
 
@@ -217,7 +214,6 @@ def prepare(
         options.kernel,
         catalog,
         options=kernel_options(options),
-        report=progress.percent,
     )
 
 

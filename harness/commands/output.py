@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What commands print while they run, and write when they end."""
+"""What commands write when they end."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ import argparse
 import contextlib
 import functools
 import io
-import logging
 import os
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from harness import printable, steps
+from harness import printable
 from harness.errors import ConfigError, InfrastructureError, Stopped, is_foreseen
 from harness.host import blame, stopping
 
@@ -201,42 +199,6 @@ def complain(*lines: str) -> None:
         sys.stderr.flush()
 
 
-@contextlib.contextmanager
-def logged(verbosity: int, file: Target | None) -> Iterator[None]:
-    """Print what is done to standard error, and write it to a file; raises ConfigError."""
-    handlers: list[logging.Handler] = []
-    if verbosity:
-        handlers.append(logging.StreamHandler(sys.stderr))
-        handlers[-1].setLevel(logging.INFO if verbosity == 1 else logging.DEBUG)
-    if file is not None:
-        if file == STDOUT:
-            raise ConfigError("--log-file: give a file; -v prints to standard error.")
-        with blame.explaining(f"{file} cannot be written"):
-            handlers.append(logging.FileHandler(file, mode="w"))
-    for handler in handlers:
-        handler.setFormatter(_Formatter("%(asctime)s.%(msecs)03d %(message)s", "%H:%M:%S"))
-        steps.LOG.addHandler(handler)
-    level = steps.LOG.level
-    steps.LOG.setLevel(logging.DEBUG if handlers else level)
-    # Lines would break a bar.
-    Progress.has_bars = not verbosity
-    try:
-        yield
-    finally:
-        Progress.has_bars = True
-        steps.LOG.setLevel(level)
-        for handler in handlers:
-            steps.LOG.removeHandler(handler)
-            handler.close()
-
-
-class _Formatter(logging.Formatter):
-    """Has no escapes of whoever named what is done."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return printable.line(super().format(record))
-
-
 def as_json(document: object) -> bytes:
     import msgspec
 
@@ -327,44 +289,3 @@ def _place(target: str) -> object:
         if os.path.samestat(status, os.fstat(_STDOUT)):
             return STDOUT
     return status.st_dev, status.st_ino
-
-
-class Progress:
-    """Progress bars on standard error, one for each long task."""
-
-    has_bars = True
-
-    def __init__(self, resources: ExitStack) -> None:
-        self._resources = resources
-        self._bars: Any = None
-        self._tasks: dict[str, Any] = {}
-
-    def _update(self, what: str, total: float, completed: float) -> None:
-        if not (self.has_bars and sys.stderr.isatty()):
-            return
-        # The terminal may have been closed.
-        with contextlib.suppress(OSError):
-            if self._bars is None:
-                from harness.report import terminal
-
-                self._bars = terminal.progress()
-                self._resources.callback(self._stop)
-                self._bars.start()
-            if what not in self._tasks:
-                self._tasks[what] = self._bars.add_task(what, total=total)
-            self._bars.update(self._tasks[what], completed=completed)
-
-    def _stop(self) -> None:
-        with contextlib.suppress(OSError):
-            self._bars.stop()
-
-    def say(self, line: str) -> None:
-        """Print a line where there are no bars, such as in the log of a CI system."""
-        if not sys.stderr.isatty():
-            complain(line)
-
-    def percent(self, what: str, percent: float) -> None:
-        self._update(what, 100, percent)
-
-    def step(self, what: str, total: int, completed: int) -> None:
-        self._update(what, total, completed)

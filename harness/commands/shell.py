@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 
 from harness.cases.catalog import Catalog
 from harness.commands.options import add_case_dir, add_cc, add_kernel, add_share, prepare
-from harness.commands.output import Progress, each, each_then
+from harness.commands.output import each, each_then
+from harness.commands.progress import bars
 from harness.errors import Exit, Stopped
 from harness.host import temporary
+from harness.steps import progress
 
 if TYPE_CHECKING:
     from harness.guest.share import Share
     from harness.run.job import Prepared
-    from harness.run.plan import Result
+    from harness.run.result import Result
     from harness.vm.machine import Disk
 
 SUMMARY = "boot a kernel with the modules loaded, and open a shell in it"
@@ -43,8 +45,8 @@ def run(options: argparse.Namespace) -> int:
 
     catalog = Catalog(options.case_dir)
 
-    def prepared(progress: Progress) -> Prepared:
-        kernel, modules = prepare(options, catalog, progress)
+    def prepared() -> Prepared:
+        kernel, modules = prepare(options, catalog)
         return Prepared(kernel, modules, [])
 
     prompt(catalog, prepared, options.share)
@@ -53,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
 
 def prompt(
     catalog: Catalog,
-    prepare: Callable[[Progress], Prepared],
+    prepare: Callable[[], Prepared],
     folders: Sequence[Path],
     report: Callable[[Result], None] = lambda result: None,
 ) -> Result:
@@ -64,7 +66,7 @@ def prompt(
     from harness.report.terminal import lines
     from harness.run import boot
     from harness.run.logs import see
-    from harness.run.plan import ENDED
+    from harness.run.result import ENDED
     from harness.vm.machine import Config
     from harness.vm.terminal import Terminal
 
@@ -72,14 +74,13 @@ def prompt(
     terminal = Terminal(WITHOUT)
     rows, columns = terminal.size
     with ExitStack() as resources:
-        with ExitStack() as preparing:
-            progress = Progress(preparing)
-            image = prepare(progress)
+        with bars():
+            image = prepare()
             config = Config(
                 append=f"TERM={terminal_type()} LINES={rows} COLUMNS={columns}",
-                disks=tuple(disks(resources, shares, progress)),
+                disks=tuple(disks(resources, shares)),
             )
-            progress.step("booting", 1, 0)
+            progress("booting", 0, 1)
             guest = Guest(
                 image.kernel,
                 image.modules,
@@ -90,11 +91,7 @@ def prompt(
             resources.enter_context(guest)
             ended: BaseException | None = None
             try:
-                result = play_all(
-                    guest,
-                    image.plays,
-                    lambda done: progress.step("playing", len(image.plays), done),
-                )
+                result = play_all(guest, image.plays)
             except ENDED as error:
                 result, ended = error.result, error
         if ended:
@@ -116,7 +113,7 @@ def prompt(
         return result
 
 
-def disks(resources: ExitStack, shares: Sequence[Share], progress: Progress) -> Iterator[Disk]:
+def disks(resources: ExitStack, shares: Sequence[Share]) -> Iterator[Disk]:
     from harness.guest import share
     from harness.vm.machine import Disk
 
@@ -124,7 +121,7 @@ def disks(resources: ExitStack, shares: Sequence[Share], progress: Progress) -> 
         return
     folder = resources.enter_context(temporary.folder())
     for number, one in enumerate(shares):
-        progress.step("packing", len(shares), number)
+        progress("packing", number, len(shares))
         share.pack(one, folder / one.name)
         yield Disk(one.name, folder / one.name)
 

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 
 from harness.cases.catalog import Catalog
 from harness.commands.options import add_case_dir, add_cc, add_kernel, add_share, prepare
-from harness.commands.output import Progress, check_files
+from harness.commands.output import check_files
+from harness.commands.progress import bars
 from harness.commands.shell import GREETING, disks, terminal_type
 from harness.errors import ConfigError, Exit, Stopped
+from harness.steps import progress
 
 if TYPE_CHECKING:
     from paramiko import Channel
@@ -81,11 +83,10 @@ def run(options: argparse.Namespace) -> int:
     catalog = Catalog(options.case_dir)
     columns = terminal.size[1] if terminal else PIPE_WIDTH
     with ExitStack() as resources:
-        with ExitStack() as preparing:
-            progress = Progress(preparing)
-            kernel, modules = prepare(options, catalog, progress)
-            config = Config(disks=tuple(disks(resources, shares, progress)))
-            progress.step("booting", 1, 0)
+        with bars():
+            kernel, modules = prepare(options, catalog)
+            config = Config(disks=tuple(disks(resources, shares)))
+            progress("booting", 0, 1)
             guest = resources.enter_context(
                 reached(
                     kernel,
@@ -96,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
                     recipes=("share",) if shares else (),
                 )
             )
-            _put(guest.ssh, options.put, progress)
+            _put(guest.ssh, options.put)
         if options.config:
             return _hold(guest)
         try:
@@ -108,13 +109,13 @@ def run(options: argparse.Namespace) -> int:
         return status
 
 
-def _put(ssh: Ssh, files: list[Path], progress: Progress) -> None:
+def _put(ssh: Ssh, files: list[Path]) -> None:
     for file in files:
-        ssh.put(file, f"/root/{file.name}", functools.partial(_show, progress, file.name))
+        ssh.put(file, f"/root/{file.name}", functools.partial(_show, file.name))
 
 
-def _show(progress: Progress, name: str, done: int, size: int) -> None:
-    progress.percent(f"copying {name}", 100 * done / max(1, size))
+def _show(name: str, done: int, size: int) -> None:
+    progress(f"copying {name}", done, max(1, size))
 
 
 def _converse(ssh: Ssh, terminal: Terminal | None, command: str) -> int:

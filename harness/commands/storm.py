@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
 
 from harness.cases.catalog import Catalog
 from harness.commands.options import add_cc, add_json, add_kernel, add_variants, prepare, seconds
-from harness.commands.output import Progress, each_then, report_json
+from harness.commands.output import each_then, report_json
+from harness.commands.progress import bars
 
 # The most that QEMU's virt machine has with its default interrupt controller.
 CPUS_MAX = 8
@@ -42,21 +42,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from harness.measure import storm as storms
     from harness.report import storm_report
-    from harness.run.plan import ENDED
+    from harness.run.result import ENDED
 
     catalog = Catalog()
     variants = catalog.select_variants(options.variant)
-    done = 0
-    with ExitStack() as resources:
-        progress = Progress(resources)
-
-        def on_outcome(outcome: object) -> None:
-            nonlocal done
-            done += 1
-            progress.step("storms", len(variants), done)
-
-        kernel, modules = prepare(options, catalog, progress)
-        progress.step("storms", len(variants), done)
+    with bars():
+        kernel, modules = prepare(options, catalog)
         ended: BaseException | None = None
         try:
             result = storms.run(
@@ -65,7 +56,6 @@ def run(options: argparse.Namespace) -> int:
                 variants,
                 cpus=options.cpus,
                 seconds=options.seconds,
-                on_outcome=on_outcome,
             )
         except ENDED as error:
             result, ended = error.result, error

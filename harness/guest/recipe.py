@@ -16,7 +16,6 @@ import msgspec
 
 from harness import resources, settings
 from harness.archive import programs
-from harness.archive.apt import Progress
 from harness.host import cache, yamlfile
 
 _NEEDS = "recipe.yaml"
@@ -48,7 +47,7 @@ class Recipe:
         return cache.digest(*parts, *self.drivers)
 
 
-def load(*names: str, report: Progress = lambda what, percent: None) -> Recipe:
+def load(*names: str) -> Recipe:
     """
     Return the recipes of these names in one; a later one's file replaces an earlier one's.
 
@@ -64,14 +63,14 @@ def load(*names: str, report: Progress = lambda what, percent: None) -> Recipe:
         if (folder / _NEEDS).exists():
             needs = yamlfile.read(folder / _NEEDS, Needs)
             drivers.update(dict.fromkeys(needs.drivers))
-            files.update(_programs(needs, report))
+            files.update(_programs(needs))
     return Recipe(files, tuple(drivers))
 
 
-def _programs(needs: Needs, report: Progress) -> dict[str, bytes]:
+def _programs(needs: Needs) -> dict[str, bytes]:
     if not needs.programs:
         return {}
-    root = programs.fetch(needs.packages, settings.load().archive, report)
+    root = programs.fetch(needs.packages, settings.load().archive)
     files: dict[str, bytes] = {}
     for name, target in needs.programs.items():
         program = programs.find(root, name)

@@ -19,8 +19,9 @@ from harness.model.policy import Variant
 from harness.modules.build import Modules
 from harness.run import boot
 from harness.run.logs import Run, see
-from harness.run.plan import Outcome, Play, Result
+from harness.run.plan import Outcome, Play
 from harness.run.repro import judge_record
+from harness.run.result import Result
 from harness.run.session import DEFAULT_DEADLINES, Deadlines, Session
 from harness.vm.machine import DEFAULT_CONFIG, Config
 from harness.vm.running import running

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import select
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from harness.kernel.kernel import Bootable
 from harness.model.witness import Sighting
 from harness.modules.build import Modules, names
 from harness.run.logs import BootLog
-from harness.run.plan import Play
+from harness.run.observer import Watched
 from harness.run.session import Session
 from harness.vm import qmp
 from harness.vm.machine import Config
@@ -125,40 +125,31 @@ class Recorder:
         """Have the kernel halt after a panic."""
         return dataclasses.replace(config, append=f"{config.append} {STAYS}".strip())
 
-    def records(
-        self,
-        session: Session,
-        modules: Modules,
-        plays: Sequence[Play],
-        plan: str,
-        on_failure: Callable[[str], object],
-    ) -> Iterator[tuple[Record, Sighting | None]]:
+    def records(self, watched: Watched) -> Iterator[tuple[Record, Sighting | None]]:
         """See Observer.records(); each sighting is None."""
-        assert session.log
-        boot = _Recorded(session, modules, session.log, self._at_end, on_failure)
-        return ((record, None) for record in boot.records(plays, plan))
+        assert watched.session.log
+        boot = _Recorded(watched, watched.session.log, self._at_end)
+        return ((record, None) for record in boot.records())
 
 
 @dataclass(frozen=True)
 class _Recorded:
     """One boot of a guest, of which a dump is taken."""
 
-    session: Session
-    modules: Modules
+    watched: Watched
     log: BootLog
     at_end: bool
-    # Called with a sentence for a dump that cannot be written.
-    on_failure: Callable[[str], object]
 
-    def records(self, plays: Sequence[Play], plan: str) -> Iterator[Record]:
-        session = self.session
+    def records(self) -> Iterator[Record]:
+        session, plays = self.watched.session, self.watched.plays
         introduction = session.await_record(session.deadlines.boot)
         yield introduction
         if not isinstance(introduction, Introduction):
             raise session.protocol_fault("The guest did not introduce itself.")
-        note_places(session, self.modules, self.log)
+        note_places(session, self.watched.modules, self.log)
         session.on_death = self._on_death
-        session.send(PLAY.format(plan=plan, then=":" if self.at_end else "$b poweroff -f"))
+        then = ":" if self.at_end else "$b poweroff -f"
+        session.send(PLAY.format(plan=self.watched.plan, then=then))
         if not self.at_end:
             yield from session.records(session.received + len(plays))
             return
@@ -169,15 +160,16 @@ class _Recorded:
     def _on_death(self) -> None:
         """Dump the guest, once the kernel has printed its last line."""
         heard: list[str] = []
-        self.session.console.echo = heard.append
+        session = self.watched.session
+        session.console.echo = heard.append
         deadline = Deadline(LAST_SECONDS)
         while LAST_WORDS not in "".join(heard) and not deadline.passed:
-            if select.select([self.session], [], [], deadline.left)[0]:
-                self.session.look()
+            if select.select([session], [], [], deadline.left)[0]:
+                session.look()
         self._dump()
 
     def _dump(self) -> None:
         try:
-            write(self.session, self.log)
+            write(self.watched.session, self.log)
         except DumpError as error:
-            self.on_failure(f"{error.sentence} {error.hint}")
+            self.watched.failures.append(f"{error.sentence} {error.hint}")

@@ -20,8 +20,10 @@ from harness.guest import cpio
 from harness.guest.records import DumpRequest, Record
 from harness.inspect.guest import Guest
 from harness.model.observation import Observation
-from harness.run.plan import Outcome, Play, Result, ended_run
+from harness.run.plan import Outcome, Play
 from harness.run.repro import judge_record
+from harness.run.result import Result, ended_run
+from harness.steps import progress
 from harness.vm.terminal import ESCAPE, Terminal
 
 RECIPE = "shell"
@@ -45,11 +47,11 @@ def _table(name: str, lines: Iterable[str]) -> cpio.Entry:
     return cpio.file(f"etc/jprobe/{name}", "".join(f"{line}\n" for line in lines).encode())
 
 
-def play_all(guest: Guest, plays: Sequence[Play], on_played: Callable[[int], None]) -> Result:
+def play_all(guest: Guest, plays: Sequence[Play]) -> Result:
     """
     Play a plan in a guest that stays up, until the kernel dies or hangs.
 
-    Raises one of plan.ENDED with the result so far.
+    Raises one of result.ENDED with the result so far.
     """
     outcomes: list[Outcome] = []
     for play in plays:
@@ -62,7 +64,7 @@ def play_all(guest: Guest, plays: Sequence[Play], on_played: Callable[[int], Non
                 raise
             raise ended_run(error, guest.result(outcomes, planned=len(plays))) from error
         outcomes.append(outcome)
-        on_played(len(outcomes))
+        progress("playing", len(outcomes), len(plays))
         if not guest.lives:
             break
     return guest.result(outcomes, planned=len(plays))

@@ -11,21 +11,23 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 from harness.abi.aapcs64 import GENERAL_REGISTERS
 from harness.errors import ConfigError
 from harness.guest import module_elf
+from harness.guest.module_elf import ModuleFile
 from harness.guest.records import Introduction, Ran, Record
 from harness.kernel.kernel import Bootable, Engine
 from harness.model.case import Case
 from harness.model.witness import Copy, Sighting, copy_address, stack_top
-from harness.modules.build import Modules
 from harness.modules.casegen import symbol
+from harness.run.observer import Watched
 from harness.run.plan import Play
 from harness.run.session import Session
-from harness.vm.gdb import FP, PC, SP, Gdb, GdbError, GdbSilent, Writer
+from harness.vm.gdb import FP, PC, SP, Gdb, GdbError, GdbSilent, attached
 from harness.vm.machine import Config
 
 MODULE = "probe-targets"
@@ -57,78 +59,86 @@ class Witness:
         """Return the configuration with QEMU's GDB stub."""
         return dataclasses.replace(config, gdb=True)
 
-    def records(
-        self,
-        session: Session,
-        modules: Modules,
-        plays: Sequence[Play],
-        plan: str,
-        on_failure: Callable[[str], object],
-    ) -> Iterator[tuple[Record, Sighting | None]]:
+    def records(self, watched: Watched) -> Iterator[tuple[Record, Sighting | None]]:
         """See Observer.records()."""
-        return _Sighted(session, modules).records(plays, plan)
-
-
-class _Sighted:
-    """One boot under GDB."""
-
-    def __init__(self, session: Session, modules: Modules) -> None:
-        self._session = session
-        self._module = module_elf.read(modules.folder / f"{MODULE}.ko")
-        self._breakpoints: list[int] = []
-
-    def records(self, plays: Sequence[Play], plan: str) -> Iterator[tuple[Record, Sighting | None]]:
-        session = self._session
+        session = watched.session
         introduction = session.await_record(session.deadlines.boot)
         yield introduction, None
         if not isinstance(introduction, Introduction):
             raise session.protocol_fault("The guest did not introduce itself.")
-        self._stack_size = introduction.thread_size
-        addresses = self._load_addresses()
-        with self._trace() as trace, Gdb(session.machine.gdb, session, trace=trace) as self._gdb:
-            self._check_module(addresses.get(".rodata", 0))
-            self._text = addresses[".text"]
-            self._end = self._text + self._module.functions[END]
-            self._gdb.break_at(self._end)
-            self._watch(plays[0].case)
-            session.send(PLAY.format(plan=plan))
-            self._gdb.resume()
-            for play, following in itertools.zip_longest(plays, plays[1:]):
-                yield self._play(play, following)
+        module = module_elf.read(watched.modules.folder / f"{MODULE}.ko")
+        addresses = _load_addresses(session)
+        text = addresses[".text"]
+        functions = {name: text + offset for name, offset in module.functions.items()}
+        trace = session.log.gdb() if session.log else nullcontext()
+        with trace as log, attached(session.machine.gdb, session, trace=log) as gdb:
+            _check_module(gdb, module, addresses.get(".rodata", 0))
+            sighted = _Sighted(session, gdb, functions, introduction.thread_size, watched.plays)
+            session.send(PLAY.format(plan=watched.plan))
+            yield from sighted.plays()
         while not session.ended:
             session.wait(session.deadlines.end)
         session.check_end()
 
-    def _trace(self) -> AbstractContextManager[Writer | None]:
-        log = self._session.log
-        return log.gdb() if log else nullcontext()
 
-    def _load_addresses(self) -> dict[str, int]:
-        """Return the addresses of the module's sections in the guest, by name."""
-        self._session.send(f"run {module_elf.command(MODULE)}")
-        ran = self._session.await_record(self._session.deadlines.play)
-        if not isinstance(ran, Ran) or ran.status:
-            raise GdbError(f"The guest does not report where {MODULE} is: {ran}.")
-        return module_elf.addresses(ran.output)
+def _load_addresses(session: Session) -> dict[str, int]:
+    """Return the addresses of the module's sections in the guest, by name."""
+    session.send(f"run {module_elf.command(MODULE)}")
+    ran = session.await_record(session.deadlines.play)
+    if not isinstance(ran, Ran) or ran.status:
+        raise GdbError(f"The guest does not report where {MODULE} is: {ran}.")
+    return module_elf.addresses(ran.output)
 
-    def _check_module(self, address: int) -> None:
-        """Raise GdbError unless the module's constants are in the guest's memory at `address`."""
-        data, relocated = self._module.constants
-        found = self._gdb.memory(address, len(data))
-        if any(data[i] != found[i] for i in range(len(data)) if i not in relocated):
-            raise GdbError(
-                f"The guest's memory at {address:#x} does not hold {MODULE}.",
-                "The guest runs another build of the module, or hides its address.",
-            )
 
-    def _watch(self, case: Case) -> None:
-        """Move the breakpoints to the entry of this case's probed function."""
-        if self._breakpoints:
-            self._gdb.delete(self._breakpoints)
-        self._entry = self._text + self._module.functions[symbol(case, "target")]
-        self._breakpoints = [
-            self._gdb.break_at(address) for address in (self._entry, self._entry + INSTRUCTION)
-        ]
+def _check_module(gdb: Gdb, module: ModuleFile, address: int) -> None:
+    """Raise GdbError unless the module's constants are in the guest's memory at `address`."""
+    data, relocated = module.constants
+    found = gdb.memory(address, len(data))
+    if any(data[i] != found[i] for i in range(len(data)) if i not in relocated):
+        raise GdbError(
+            f"The guest's memory at {address:#x} does not hold {MODULE}.",
+            "The guest runs another build of the module, or hides its address.",
+        )
+
+
+@dataclass(frozen=True)
+class _Watch:
+    """The entry of the probed function that is watched, and the breakpoints at it."""
+
+    entry: int
+    breakpoints: tuple[int, ...]
+
+
+class _Sighted:
+    """The plays of one boot under GDB; the guest is stopped before them."""
+
+    def __init__(
+        self,
+        session: Session,
+        gdb: Gdb,
+        functions: Mapping[str, int],
+        stack_size: int,
+        plays: Sequence[Play],
+    ) -> None:
+        """`functions` are the addresses of the module's functions, `stack_size` is in bytes."""
+        self._session = session
+        self._gdb = gdb
+        self._functions = functions
+        self._stack_size = stack_size
+        self._plays = plays
+        self._end = functions[END]
+        gdb.break_at(self._end)
+        self._watched = self._watch(plays[0].case)
+
+    def plays(self) -> Iterator[tuple[Record, Sighting | None]]:
+        """Let the guest run, and yield each play's record with its sighting."""
+        self._gdb.resume()
+        for play, following in itertools.zip_longest(self._plays, self._plays[1:]):
+            yield self._play(play, following)
+
+    def _watch(self, case: Case) -> _Watch:
+        entry = self._functions[symbol(case, "target")]
+        return _Watch(entry, tuple(self._gdb.break_at(at) for at in (entry, entry + INSTRUCTION)))
 
     def _play(self, play: Play, following: Play | None) -> tuple[Record, Sighting | None]:
         """Sight one play; the guest runs before and after the call."""
@@ -136,7 +146,8 @@ class _Sighted:
         try:
             sighting = self._sight(play.case)
             if following and following.case is not play.case:
-                self._watch(following.case)
+                self._gdb.delete(self._watched.breakpoints)
+                self._watched = self._watch(following.case)
             self._gdb.resume()
         except GdbSilent:
             # The guest hangs; the session finds out what in it does.
@@ -159,9 +170,9 @@ class _Sighted:
             registers = self._gdb.registers()
             if registers[PC] == self._end:
                 return sighting
-            if registers[PC] == self._entry and before is None:
+            if registers[PC] == self._watched.entry and before is None:
                 before = _Entry(self._gdb, case, registers, self._stack_size)
-            elif registers[PC] != self._entry and before and sighting is None:
+            elif registers[PC] != self._watched.entry and before and sighting is None:
                 sighting = before.sighting(self._gdb, registers)
             self._gdb.resume()
 

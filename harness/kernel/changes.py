@@ -8,12 +8,12 @@ import re
 import shlex
 from pathlib import Path
 
-from harness.archive.apt import Progress
 from harness.errors import ConfigError, UnfitTree
 from harness.host import cache, tool
 from harness.kernel import patches, tree
 from harness.kernel.tree import Tree
 from harness.model.policy import NO_CHANGES, Changes
+from harness.steps import progress
 
 GIT_SECONDS = 600
 _SETTING = re.compile(r"\w+=.+", re.DOTALL)
@@ -70,7 +70,7 @@ def check_revision(path: Path, revision: str) -> str:
     return digest
 
 
-def at_revision(path: Path, revision: str, report: Progress) -> Tree:
+def at_revision(path: Path, revision: str) -> Tree:
     """
     Return the sources of a git repository, bare or not, at a revision that git rev-parse accepts.
 
@@ -80,7 +80,7 @@ def at_revision(path: Path, revision: str, report: Progress) -> Tree:
 
     def fill(folder: Path) -> None:
         what = f"taking {path.name} at {revision}"
-        report(what, 0)
+        progress(what, 0)
         archive = folder.with_name("archive.tar")
         tool.check(
             ["git", "-C", path, *_AS_STORED, "archive", f"--output={archive}", digest],
@@ -90,13 +90,13 @@ def at_revision(path: Path, revision: str, report: Progress) -> Tree:
         folder.mkdir()
         tool.check(["tar", "-x", "-f", archive, "-C", folder], seconds=GIT_SECONDS)
         archive.unlink()
-        report(what, 100)
+        progress(what, 100)
 
     # The options are part of the key, since other options write other bytes.
     return tree.cached(cache.digest(digest, *_AS_STORED), fill)
 
 
-def changed(source: Tree, changes: Changes, report: Progress) -> Tree:
+def changed(source: Tree, changes: Changes) -> Tree:
     """
     Return the tree with patches and settings applied.
 
@@ -110,7 +110,7 @@ def changed(source: Tree, changes: Changes, report: Progress) -> Tree:
     digest = cache.digest(source.digest, *diffs, *changes.settings)
 
     def fill(folder: Path) -> None:
-        tree.copy(source, folder, report)
+        tree.copy(source, folder)
         for name in changes.patches:
             patches.apply(name, folder)
         for setting in changes.settings:

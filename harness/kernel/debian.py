@@ -21,7 +21,7 @@ from typing import TypeVar
 
 import msgspec
 
-from harness.archive.apt import Apt, Package, Progress, host_architecture, in_suites, unpack
+from harness.archive.apt import Apt, Package, host_architecture, in_suites, unpack
 from harness.archive.buildroot import BuildRoot
 from harness.cases.schema import KernelFile
 from harness.errors import ArchiveError, ConfigError, InfrastructureError, UntrustedArchiveError
@@ -29,6 +29,7 @@ from harness.host import blame, cache
 from harness.kernel.image import check_raw
 from harness.kernel.kernel import Kbuild, Kernel, check_config, numbers
 from harness.settings import Archive
+from harness.steps import progress
 
 T = TypeVar("T")
 
@@ -175,9 +176,9 @@ def _complete(apt: Apt, named: Package) -> _Set:
     )
 
 
-def _unpack(apt: Apt, packages: _Set, folder: Path, report: Progress) -> None:
-    for package in apt.download(packages.packages, folder, report):
-        report(f"unpacking {package.name.partition('_')[0]}", 0)
+def _unpack(apt: Apt, packages: _Set, folder: Path) -> None:
+    for package in apt.download(packages.packages, folder):
+        progress(f"unpacking {package.name.partition('_')[0]}", 0)
         unpack(package, folder / "root")
         package.unlink()
     (folder / "apt.log").unlink()
@@ -261,7 +262,6 @@ def resolve(
     busybox: Path,
     *,
     refresh: bool,
-    report: Progress,
 ) -> Kernel:
     """
     Return the newest kernel that is `wanted`, from the cache or the archive.
@@ -279,7 +279,7 @@ def resolve(
             return last
     try:
         with blame.explaining():
-            key = _ask(wanted, archive, report)
+            key = _ask(wanted, archive)
             cache.note(pointer, asked=time.time(), key=key)
     except InfrastructureError as error:
         if last and not refresh and not isinstance(error, UntrustedArchiveError):
@@ -296,26 +296,26 @@ def resolve(
 
 
 @contextmanager
-def _asked(wanted: Wanted, archive: Archive, report: Progress) -> Iterator[Apt]:
+def _asked(wanted: Wanted, archive: Archive) -> Iterator[Apt]:
     """Lend an apt with a fresh index of the archive, locked against other processes."""
     name = "-".join(wanted.suites) or "host"
     with cache.lock(f"apt/{name}"):
         apt = Apt(cache.root() / "apt" / name, in_suites(archive, wanted.suites), "arm64")
         # apt itself does not recover from a damaged index.
         with cache.changing(apt.folder):
-            apt.update(report)
+            apt.update()
         yield apt
 
 
-def _ask(wanted: Wanted, archive: Archive, report: Progress) -> str:
+def _ask(wanted: Wanted, archive: Archive) -> str:
     """Fetch the newest kernel into the cache, and return the name of its entry."""
-    with _asked(wanted, archive, report) as apt:
+    with _asked(wanted, archive) as apt:
 
         def fill(packages: _Set) -> str:
             cache.entry(
                 "debian",
                 packages.key,
-                lambda folder: _unpack(apt, packages, folder, report),
+                lambda folder: _unpack(apt, packages, folder),
                 vital=VITAL,
             )
             return packages.key
@@ -327,7 +327,6 @@ def releases(
     spec: str,
     kernels: Mapping[str, KernelFile],
     archive: Archive,
-    report: Progress,
 ) -> list[str]:
     """
     Return the releases of a spec's series and flavour that the archive has, oldest first.
@@ -343,7 +342,7 @@ def releases(
         return []
     flavour = max(fitting, key=len)
     release = rf"{re.escape(found.series)}\.\d[\w.+~]*(?:-\d+)?"
-    with _asked(found, archive, report) as apt:
+    with _asked(found, archive) as apt:
         images = apt.names(rf"linux-image-{release}-{flavour}")
         headers = [name.replace("image", "headers", 1) for name in images]
         commons = apt.names(rf"linux-headers-{release}-common.*")

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.archive import plain
-from harness.archive.apt import Progress
 from harness.errors import ConfigError, UnfitTree
 from harness.host import cache, given
 from harness.kernel import kconfig, native, tree, treebuild
@@ -122,9 +121,9 @@ def built_image(build: Path) -> Path:
     )
 
 
-def opened(path: Path, revision: str, report: Progress) -> tree.Tree:
+def opened(path: Path, revision: str) -> tree.Tree:
     """Return a source tree as it is, or with `revision` a copy from a git repository."""
-    return at_revision(path, revision, report) if revision else tree.opened(path, report)
+    return at_revision(path, revision) if revision else tree.opened(path)
 
 
 def check_tree(spec: str, path: Path, revision: str, options: Options) -> None:
@@ -167,9 +166,7 @@ def _jprobes(spec: str, source: tree.Tree, options: Options) -> native.Jprobes |
     return jprobes
 
 
-def from_tree(
-    spec: str, source: tree.Tree, busybox: Path, options: Options, report: Progress
-) -> Kernel:
+def from_tree(spec: str, source: tree.Tree, busybox: Path, options: Options) -> Kernel:
     """
     Build a source tree with the user's changes, and return the kernel.
 
@@ -177,22 +174,21 @@ def from_tree(
     """
     carried, compiler = options.carried, options.compiler
     treebuild.check_defconfig(source, options.defconfig)
-    source = changed(source, options.changes, report)
+    source = changed(source, options.changes)
     jprobes = _jprobes(spec, source, options)
     engine = Engine.NATIVE if jprobes else Engine.PORT
     required = treebuild.own_fragment("base") | treebuild.own_fragment(engine.value)
     required |= fragments(options)
     if jprobes and carried != "own":
-        source = native.with_policies(source, jprobes, report)
+        source = native.with_policies(source, jprobes)
     else:
-        source = _buildable(source, report)
+        source = _buildable(source)
     build = functools.partial(
         treebuild.build,
         source,
         required=required,
         defconfig=options.defconfig,
         compiler=compiler,
-        report=report,
         check=functools.partial(check_config, spec, engine=engine),
         given=options.make,
     )
@@ -251,8 +247,8 @@ def _with_policy(build: Callable[..., treebuild.Built], carried: Carried) -> tre
     return build(added={native.POLICY_HEADER: native.policy_header(carried)}, start=built.output)
 
 
-def _buildable(source: tree.Tree, report: Progress) -> tree.Tree:
+def _buildable(source: tree.Tree) -> tree.Tree:
     """Return the tree, or a copy of it where the tree cannot be built from directly."""
     if source.clean and plain.is_plain(source.path):
         return source
-    return tree.cached(source.digest, lambda folder: tree.copy(source, folder, report))
+    return tree.cached(source.digest, lambda folder: tree.copy(source, folder))

@@ -17,7 +17,6 @@ from typing import Literal
 
 from harness import resources
 from harness.archive import plain
-from harness.archive.apt import Progress
 from harness.errors import UnfitTree
 from harness.host import blame, cache, tool
 from harness.kernel import tree
@@ -130,12 +129,12 @@ def _own_sources() -> list[bytes]:
     return [Path(__file__).read_bytes(), *((root / name).read_bytes() for name in names)]
 
 
-def with_policies(source: Tree, jprobes: Jprobes, report: Progress) -> Tree:
+def with_policies(source: Tree, jprobes: Jprobes) -> Tree:
     """Return a copy of the tree whose jprobes follow a stack policy; raise UnfitTree."""
     digest = cache.digest(source.digest, *_own_sources())
 
     def fill(folder: Path) -> None:
-        tree.copy(source, folder, report)
+        tree.copy(source, folder)
         _apply(folder / jprobes.file)
 
     return tree.cached(digest, fill)

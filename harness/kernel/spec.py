@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.archive import plain, programs
-from harness.archive.apt import Progress
 from harness.cases.catalog import Catalog
 from harness.cases.schema import KernelFile
 from harness.errors import ConfigError, UnfitTree, nearest
@@ -37,7 +36,6 @@ class Request:
     kernels: Mapping[str, KernelFile]
     settings: Settings
     options: Options
-    report: Progress
 
     @property
     def path(self) -> Path:
@@ -62,7 +60,7 @@ class Request:
 
     def busybox(self) -> Path:
         """Return the path of the guest's busybox."""
-        return programs.busybox(self.settings.archive, self.report)
+        return programs.busybox(self.settings.archive)
 
 
 class SpecKind(Protocol):
@@ -118,7 +116,6 @@ class Debian:
             archive,
             request.busybox(),
             refresh=request.options.refresh,
-            report=request.report,
         )
 
 
@@ -180,10 +177,9 @@ class TreeSpec:
         path, revision = request.at
         return local.from_tree(
             request.spec,
-            local.opened(path, revision, request.report),
+            local.opened(path, revision),
             request.busybox(),
             request.options,
-            request.report,
         )
 
 
@@ -216,7 +212,6 @@ def resolve(
     settings: Settings,
     *,
     options: Options = DEFAULTS,
-    report: Progress = lambda what, percent: None,
 ) -> Kernel:
     """
     Return the kernel that `spec` names, fetched or built if need be.
@@ -225,7 +220,7 @@ def resolve(
     fetched, and UnfitTree where it does not build.
     """
     plain.check(cache.root())
-    request = Request(spec, catalog.kernels, settings, options, report)
+    request = Request(spec, catalog.kernels, settings, options)
     source = _source(request)
     try:
         kernel = source.resolve(request)
@@ -247,7 +242,7 @@ def check(spec: str, catalog: Catalog, settings: Settings, *, options: Options =
     Raises ConfigError where the request cannot lead to a kernel with modules.  Errors
     in a source tree itself are left to its build.
     """
-    request = Request(spec, catalog.kernels, settings, options, lambda what, percent: None)
+    request = Request(spec, catalog.kernels, settings, options)
     source = _source(request)
     if request.modules_build and not request.modules_build.is_dir():
         raise ConfigError(f"--modules-build: there is no directory {options.modules_build}.")
@@ -284,8 +279,8 @@ def _unknown(request: Request) -> ConfigError:
 
 def has_own_jprobes(spec: str, catalog: Catalog, settings: Settings) -> bool:
     """Return whether a spec names a source tree that has jprobes of its own."""
-    request = Request(spec, catalog.kernels, settings, DEFAULTS, lambda what, percent: None)
+    request = Request(spec, catalog.kernels, settings, DEFAULTS)
     if not TreeSpec().takes(request) or debian.wanted(spec, catalog.kernels):
         return False
     path, revision = request.at
-    return native.detect(local.opened(path, revision, request.report)) is not None
+    return native.detect(local.opened(path, revision)) is not None

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from harness.archive.apt import Progress
 from harness.errors import ConfigError, InfrastructureError
 from harness.host import cache, given, inventory, tool
+from harness.steps import progress
 
 # Left by a build in the tree itself; with these in it, a build with O= refuses the tree.
 _PRODUCTS = (".config", "include/config", "include/generated", "arch/arm64/include/generated")
@@ -80,10 +80,10 @@ def check(path: Path) -> None:
         raise ConfigError(f"{path} has no arch/arm64.", "Give a tree of Linux for arm64.")
 
 
-def opened(path: Path, report: Progress) -> Tree:
+def opened(path: Path) -> Tree:
     """Return the tree at `path`; raise ConfigError if it is not one for arm64."""
     check(path)
-    return Tree(path, _digest(path, report))
+    return Tree(path, _digest(path))
 
 
 def _files(path: Path) -> Iterator[os.DirEntry[str]]:
@@ -138,19 +138,19 @@ def _left_by_a_build(entry: os.DirEntry[str], root: Path) -> bool:
     return bool(_OBJECT.match(entry.name)) or os.path.relpath(entry.path, root) in _PRODUCTS
 
 
-def _digest(path: Path, report: Progress) -> str:
+def _digest(path: Path) -> str:
     """Return a hash of all content, which is read only if a file's metadata has changed."""
     entries = sorted(_files(path), key=lambda entry: entry.path)
     looks = [(entry.path, entry.stat(follow_symlinks=False)) for entry in entries]
-    return cache.remembered(looks, lambda: _content(path, entries, report))
+    return cache.remembered(looks, lambda: _content(path, entries))
 
 
-def _content(path: Path, entries: Sequence[os.DirEntry[str]], report: Progress) -> str:
+def _content(path: Path, entries: Sequence[os.DirEntry[str]]) -> str:
     what = f"reading {path}"
     content = hashlib.blake2b(digest_size=10)
     for number, entry in enumerate(entries):
         if number % 1000 == 0:
-            report(what, 100 * number / len(entries))
+            progress(what, 100 * number / len(entries))
         name = os.path.relpath(entry.path, path)
         mode = entry.stat(follow_symlinks=False).st_mode & 0o100
         with _data(entry) as stream:
@@ -160,7 +160,7 @@ def _content(path: Path, entries: Sequence[os.DirEntry[str]], report: Progress) 
             # In pieces, as a user may keep a disk image or a core dump there.
             while piece := stream.read(given.MIB):
                 content.update(piece)
-    report(what, 100)
+    progress(what, 100)
     return content.hexdigest()
 
 
@@ -171,13 +171,13 @@ def _data(entry: os.DirEntry[str]) -> BinaryIO:
     return open(entry.path, "rb")
 
 
-def copy(tree: Tree, folder: Path, report: Progress) -> None:
+def copy(tree: Tree, folder: Path) -> None:
     """
     Copy a tree to `folder`, without git's own files and without the products of a build.
 
     Raises InfrastructureError, and DamagedEntry where a tree in the cache is damaged.
     """
-    report(f"copying {tree.path}", 0)
+    progress(f"copying {tree.path}", 0)
     cache.check(*cache.containing(tree.path))
     keep = {os.path.relpath(entry.path, tree.path) for entry in _files(tree.path)}
     # It may fail for files that are not needed, and copies the others all the same.
@@ -202,7 +202,7 @@ def copy(tree: Tree, folder: Path, report: Progress) -> None:
         )
     for name in _PRODUCTS:
         shutil.rmtree(folder / name, ignore_errors=True)
-    report(f"copying {tree.path}", 100)
+    progress(f"copying {tree.path}", 100)
 
 
 def cached(digest: str, fill: Callable[[Path], None]) -> Tree:

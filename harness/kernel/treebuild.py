@@ -19,12 +19,12 @@ from pathlib import Path
 
 from harness import resources
 from harness.archive import plain
-from harness.archive.apt import Progress
 from harness.errors import ConfigError, InfrastructureError, Stopped, UnfitTree, nearest
 from harness.host import blame, cache, doctor, home, tool
 from harness.kernel import kconfig
 from harness.kernel.image import check_raw
 from harness.kernel.tree import Tree
+from harness.steps import progress
 from harness.toolchain.compiler import CROSS_COMPILE, HOST, Compiler
 from harness.toolchain.make import flags, words
 from harness.toolchain.toolchain import Toolchain
@@ -171,7 +171,6 @@ def build(
     required: Mapping[str, str],
     defconfig: str = "",
     compiler: Compiler,
-    report: Progress,
     check: Callable[[Path], None] = lambda config: None,
     added: Mapping[str, str] = NOTHING,
     start: Path | None = None,
@@ -208,7 +207,7 @@ def build(
         for path, text in added.items():
             (output / path).parent.mkdir(parents=True, exist_ok=True)
             (output / path).write_text(text)
-        _compile(tree, output, command, key, report)
+        _compile(tree, output, command, key)
         check_raw(Built(output, key).image)
 
     read = [*cache.containing(tree.path), *(cache.containing(start) if start else ())]
@@ -317,13 +316,11 @@ def _fault(tree: Tree, output: Path, status: int, text: str) -> str:
     return blame.first_error(text)
 
 
-def _compile(
-    tree: Tree, output: Path, command: Sequence[str | Path], key: str, report: Progress
-) -> None:
+def _compile(tree: Tree, output: Path, command: Sequence[str | Path], key: str) -> None:
     what = f"building {tree.path.name}"
-    report(what, 0)
+    progress(what, 0)
     log = _log(key)
-    steps = tool.steps(r"  [A-Z]", _STEPS, lambda percent: report(what, percent))
+    steps = tool.steps(r"  [A-Z]", _STEPS, lambda percent: progress(what, percent))
     command = [*command, "Image", "modules"]
     try:
         status = tool.follow(command, log=log, on_line=steps, seconds=BUILD_SECONDS)
@@ -335,7 +332,7 @@ def _compile(
     if status:
         detail = _fault(tree, output, status, log.read_text(errors="replace"))
         raise UnfitTree(f"{tree.path} does not build: {detail}.", f"Log: {log}")
-    report(what, 100)
+    progress(what, 100)
 
 
 def _log(key: str) -> Path:

@@ -12,12 +12,10 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
 from harness import settings
-from harness.archive.apt import Progress
 from harness.cases.catalog import Catalog
 from harness.errors import InfrastructureError
 from harness.guest import initramfs
@@ -27,6 +25,7 @@ from harness.kernel.kernel import Bootable
 from harness.kernel.options import Options
 from harness.run import boot
 from harness.run.session import Session
+from harness.steps import progress
 from harness.vm.running import running
 
 RUN_SECONDS = 600
@@ -94,14 +93,12 @@ def measure(
     runs: int,
     *,
     options: Options,
-    report: Progress,
-    step: Callable[[int], None],
 ) -> list[Row]:
     """Time `runs` pairs, after one unmeasured run of each that fills the caches."""
-    kernel = spec.resolve(kernel_spec, Catalog(), settings.load(), options=options, report=report)
+    kernel = spec.resolve(kernel_spec, Catalog(), settings.load(), options=options)
     pairs = []
     for done in range(runs + 1):
-        step(done)
+        progress("paired runs", done, runs)
         pairs.append((bare(kernel), repro(kernel_spec)))
     pairs = pairs[1:]
     return [

@@ -12,8 +12,8 @@ import dataclasses
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from harness.cases.checks import check
@@ -26,7 +26,9 @@ from harness.model.policy import Variant
 from harness.modules import build as modules
 from harness.modules.build import Modules
 from harness.run import repro
-from harness.run.plan import ENDED, Broken, Interrupted, Outcome, Play, ended
+from harness.run.plan import Outcome, Play
+from harness.run.result import ENDED, Account, Broken, Interrupted, Result, ended, together
+from harness.steps import NOBODY, listening, part, progress
 
 # Plays in one boot: enough to make the boot's time negligible, few enough for memory.
 BATCH = 2000
@@ -37,9 +39,9 @@ SHRINK_ROUNDS = 40
 CANDIDATES = 40
 
 
-@dataclass
-class Campaign:
-    """The result of a fuzz run, updated while it runs."""
+@dataclass(frozen=True)
+class Campaign(Account):
+    """The result of a fuzz run."""
 
     seed: int
     count: int
@@ -49,25 +51,28 @@ class Campaign:
     # How many of the played signatures were compiled.
     compiled: int = 0
     # How many signatures agree, by class.
-    classes: Counter[str] = field(default_factory=Counter)
-    failures: list[Outcome] = field(default_factory=list)
-    # The kernel's faults and complaints that belong to no single play.
-    kernel_errors: list[str] = field(default_factory=list)
-    # Why plays were not reached through no fault of the kernel's.
-    harness_errors: list[str] = field(default_factory=list)
+    classes: Mapping[str, int] = field(default_factory=dict)
+    failures: tuple[Outcome, ...] = ()
     # Of everything observed, addresses being taken relative to SP.
     digest: str = ""
-    logs: str = ""
-
-    @property
-    def errors(self) -> list[str]:
-        return self.kernel_errors + self.harness_errors
 
     @property
     def exit_status(self) -> Exit:
-        if self.failures or self.kernel_errors:
-            return Exit.DIFFERS
-        return Exit.AGREES if self.played == self.count else Exit.INFRASTRUCTURE
+        return self.status(planned=self.count, judged=self.played, differing=len(self.failures))
+
+    def plus(self, result: Result, digest: str) -> Campaign:
+        """Return the campaign with a further batch; of its outcomes, only failures are kept."""
+        agreeing = (outcome.verdict for outcome in result.outcomes if outcome.agrees)
+        account = replace(together([self, result]), logs=result.logs)
+        return replace(
+            self,
+            played=self.played + len(result.outcomes),
+            compiled=self.compiled + sum(o.play.image is None for o in result.outcomes),
+            classes=Counter(self.classes) + Counter(v.label for v in agreeing if v),
+            failures=(*self.failures, *result.differing),
+            digest=digest,
+            **vars(account),
+        )
 
 
 def plays(
@@ -94,49 +99,33 @@ def run(
     *,
     compiled: int = COMPILED,
     build: Callable[[Kernel, Sequence[Case]], Modules] = modules.build,
-    on_played: Callable[[int], None] = lambda played: None,
 ) -> Campaign:
     """
     Play `count` signatures of `seed`, or those up to the first batch with a failure.
 
-    `build` makes modules with the cases compiled in.  Raises one of plan.ENDED with
+    `build` makes modules with the cases compiled in.  Raises one of result.ENDED with
     the result so far.
     """
-    campaign = Campaign(seed, count, kernel.release)
-    digest = hashlib.sha256()
+    campaign = Campaign(seed, count, kernel.release, boots=0)
     first = plays(seed, range(min(compiled, count)), variants, compiled)
     try:
         built = build(kernel, [play.case for play in first])
     except UnprovedStore as error:
-        campaign.failures.append(_unproved(error, first))
-        return campaign
-    campaign.compiler = built.compiler
-
-    def on_outcome(outcome: Outcome) -> None:
-        campaign.played += 1
-        campaign.compiled += outcome.play.image is None
-        digest.update(fingerprint(outcome).encode())
-        on_played(campaign.played)
-
-    def play(indices: Sequence[int]) -> Interrupted | Broken | None:
-        """Play a batch and keep its failures; return the exception that ended it, if any."""
-        chosen = plays(seed, indices, variants, compiled)
+        return replace(campaign, failures=(_unproved(error, first),))
+    campaign = replace(campaign, compiler=built.compiler)
+    digest = hashlib.sha256()
+    for start in range(0, count, BATCH):
+        chosen = plays(seed, range(start, min(start + BATCH, count)), variants, compiled)
         stopped: Interrupted | Broken | None = None
         try:
-            result = repro.run(kernel, built, chosen, on_outcome=on_outcome)
+            with part(start, count):
+                result = repro.run(kernel, built, chosen)
         except ENDED as error:
             stopped, result = error, error.result
-        agreeing = (o.verdict for o in result.outcomes if o.agrees)
-        campaign.classes.update(verdict.label for verdict in agreeing if verdict)
-        campaign.failures += result.differing
-        campaign.kernel_errors += result.kernel_errors
-        campaign.harness_errors += result.harness_errors
-        campaign.logs = result.logs
-        campaign.digest = digest.hexdigest()
-        return stopped
-
-    for start in range(0, count, BATCH):
-        if stopped := play(range(start, min(start + BATCH, count))):
+        for outcome in result.outcomes:
+            digest.update(fingerprint(outcome).encode())
+        campaign = campaign.plus(result, digest.hexdigest())
+        if stopped:
             by = stopped.__cause__
             raise ended(stopped, campaign, campaign.played, count, "signatures") from by
         if campaign.failures or campaign.errors:
@@ -193,7 +182,6 @@ def shrink(
     failure: Outcome,
     *,
     build: Callable[[Kernel, Sequence[Case]], Modules] = modules.build,
-    on_round: Callable[[int], None] = lambda rounds: None,
 ) -> Outcome:
     """
     Return the simplest play found that fails too, for whatever reason.
@@ -204,16 +192,17 @@ def shrink(
     data = failure.play.image is not None
     original = failure.play.case.name
     for number in range(SHRINK_ROUNDS):
-        on_round(number)
+        progress("simplifying", number, SHRINK_ROUNDS)
         chosen: list[Play] = []
         for candidate in itertools.islice(_candidates(failure.play.case), CANDIDATES):
             # Compiled cases share a module, so each needs a name of its own.
             name = original if data else f"{original}-{len(chosen)}"
-            case = dataclasses.replace(candidate, name=name)
+            case = replace(candidate, name=name)
             chosen.append(_play(failure.play.variant, case, data=data))
         try:
             built = build(kernel, [] if data else [play.case for play in chosen])
-            found = repro.run(kernel, built, chosen).differing
+            with listening(NOBODY):
+                found = repro.run(kernel, built, chosen).differing
         except UnprovedStore as error:
             found = [_unproved(error, chosen)]
         except KeyboardInterrupt:
@@ -221,6 +210,6 @@ def shrink(
         if not found:
             break
         failure = found[0]
-    case = dataclasses.replace(failure.play.case, name=original)
+    case = replace(failure.play.case, name=original)
     play = _play(failure.play.variant, case, data=data)
-    return dataclasses.replace(failure, play=play)
+    return replace(failure, play=play)

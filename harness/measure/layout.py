@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from harness.measure.facts import FrameLayout, measured
 from harness.model.case import Case
-from harness.run.plan import Outcome, Result
+from harness.run.plan import Outcome
+from harness.run.result import Result
 
 # The MAX_STACK_SIZE of the patch series, in bytes.
 MAX_STACK_SIZE = 128

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from harness import resources
 from harness.archive import plain
-from harness.archive.apt import Progress
 from harness.errors import BuildError, ConfigError, HarnessError, UnfitTree
 from harness.host import blame, cache, tool
 from harness.kernel.kernel import Engine, Kernel, numbers
 from harness.model.case import Case
 from harness.modules import casegen, disassembly, signing, storeproof
+from harness.steps import progress
 from harness.toolchain.compiler import CROSS_COMPILE, GCC, Compiler
 from harness.toolchain.make import words
 from harness.toolchain.toolchain import Toolchain
@@ -100,7 +100,6 @@ def build(
     *,
     compiler: Compiler = GCC,
     root: Path | None = None,
-    report: Progress = lambda what, percent: None,
 ) -> Modules:
     """
     Build the modules, or take them from the cache, and return them.
@@ -125,9 +124,9 @@ def build(
     )
 
     def make(folder: Path) -> None:
-        toolchain.prepare(report)
+        toolchain.prepare()
         kernel.mend()
-        report("building modules", 0)
+        progress("building modules", 0)
         try:
             with cache.using(*kernel.entries):
                 _make(kernel, cases, sources, toolchain, folder)
@@ -135,7 +134,7 @@ def build(
             # A failure that comes from a damaged file of the cache is not the kernel's fault.
             cache.check(*kernel.entries)
             raise
-        report("building modules", 100)
+        progress("building modules", 100)
 
     return Modules(cache.entry("modules", key, make), key, kernel.engine)
 

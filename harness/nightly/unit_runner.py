@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import harness
 from harness import fault, settings
-from harness.archive.apt import Progress
 from harness.cases.catalog import Catalog
 from harness.errors import Exit, HarnessError
 from harness.guest.splat import Splat, fingerprint
@@ -43,7 +42,8 @@ from harness.nightly.unit import (
     result,
 )
 from harness.run import job, logs, repro
-from harness.run.plan import Broken, Outcome, Play, Result, plays
+from harness.run.plan import Outcome, Play, plays
+from harness.run.result import Broken, Result
 from harness.toolchain.compiler import named
 from harness.toolchain.make import checked
 from harness.vm.running import version
@@ -110,15 +110,11 @@ def _prepare(unit: Unit) -> job.Prepare:
     bundles = iter(unit.bundles)
 
     def unpacked(
-        kernel_spec: str, catalog: Catalog, *, options: Options, report: Progress
+        kernel_spec: str, catalog: Catalog, *, options: Options
     ) -> tuple[Bootable, Modules]:
         return unpack(next(bundles))
 
     return unpacked if unit.bundles else job.prepare
-
-
-def _quietly(what: str, percent: float) -> None:
-    """Take no progress, as nobody watches a unit."""
 
 
 def _options(unit: Unit) -> Options:
@@ -181,7 +177,7 @@ def _fuzz(unit: Unit) -> dict[str, Any]:
         "cells": [_cell(outcome) for outcome in campaign.failures],
         "planned": campaign.count,
         "played": campaign.played,
-        "kernel_errors": campaign.kernel_errors,
+        "kernel_errors": list(campaign.kernel_errors),
         "harness_errors": [*faults, *campaign.harness_errors],
         "logs": campaign.logs,
     }
@@ -194,7 +190,7 @@ def _cost(unit: Unit) -> dict[str, Any]:
     measured: list[tuple[Bootable, CostResult]] = []
     faults: list[str] = []
     for image, carried in job.images(variants, _options(unit), exact=False):
-        kernel, built = prepare(unit.kernel, catalog, options=image, report=_quietly)
+        kernel, built = prepare(unit.kernel, catalog, options=image)
         made, ended = _until_broken(functools.partial(cost.run, kernel, built, carried))
         measured.append((kernel, made))
         faults += ended

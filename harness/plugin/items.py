@@ -17,7 +17,8 @@ from harness.plugin.selection import Selection
 from harness.printable import line, shown
 from harness.run import job, repro
 from harness.run.logs import see
-from harness.run.plan import Broken, Outcome, Play, Result, plays
+from harness.run.plan import Outcome, Play, plays
+from harness.run.result import Broken, Result
 
 # A kernel's spec, and what is played on it.
 Cell = tuple[str, Play]

@@ -20,7 +20,7 @@ def document(result: CostResult) -> dict[str, Any]:
         "kernel": result.release,
         "compiler": result.compiler,
         "exit_status": int(result.exit_status),
-        "errors": [*result.kernel_errors, *result.harness_errors],
+        "errors": list(result.errors),
         "costs": [
             {
                 "variant": outcome.variant.name,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from harness.measure.fuzz import Campaign
@@ -14,15 +15,19 @@ from harness.run.plan import Outcome
 
 def summary(campaign: Campaign) -> str:
     """Return a fuzz run in one sentence."""
-    agreeing = campaign.classes.total()
+    agreeing = sum(campaign.classes.values())
     unplayed = campaign.count - agreeing - len(campaign.failures)
     text = f"{agreeing} of {campaign.count} signatures of seed {campaign.seed} as predicted"
-    text += summaries.classes(dict(campaign.classes.most_common()))
+    text += summaries.classes(_by_count(campaign))
     if campaign.failures:
         text += f"; {len(campaign.failures)} not as predicted"
     if unplayed > 0:
         text += f"; {unplayed} not played"
     return f"{text}; {campaign.compiled} went through a compiler."
+
+
+def _by_count(campaign: Campaign) -> dict[str, int]:
+    return dict(Counter(campaign.classes).most_common())
 
 
 def document(campaign: Campaign) -> dict[str, Any]:
@@ -36,9 +41,9 @@ def document(campaign: Campaign) -> dict[str, Any]:
         "played": campaign.played,
         "compiled": campaign.compiled,
         "exit_status": int(campaign.exit_status),
-        "classes": dict(campaign.classes.most_common()),
+        "classes": _by_count(campaign),
         "digest": campaign.digest,
-        "errors": campaign.errors,
+        "errors": list(campaign.errors),
         "failures": [
             {
                 "case": failure.play.case.name,

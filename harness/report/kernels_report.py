@@ -14,7 +14,7 @@ from harness import printable
 from harness.report import summaries, terminal
 from harness.report.formats import json_report, junit, ktap
 from harness.run.logs import see
-from harness.run.plan import Comparison, Result
+from harness.run.result import Comparison, Result
 
 SCHEMA = 2
 

@@ -12,7 +12,7 @@ from harness.measure.layout import CallLayout, Copied, copied, findings, frames
 from harness.report import summaries
 from harness.report.terminal import COMPLAINT, console, print_differing, print_rows, say
 from harness.run.logs import see
-from harness.run.plan import Result
+from harness.run.result import Result
 
 
 def document(results: Mapping[str, Result]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from harness.errors import Exit
 from harness.report import kernels_report, terminal
-from harness.run.plan import Comparison, Outcome, Result
+from harness.run.plan import Outcome
+from harness.run.result import Comparison, Result
 
 
 class Effect(enum.Enum):

@@ -26,7 +26,7 @@ def document(result: StormResult) -> dict[str, Any]:
         "cpus": result.cpus,
         "seconds": result.seconds,
         "exit_status": int(result.exit_status),
-        "errors": [*result.harness_errors, *result.unwritten],
+        "errors": list(result.errors),
         "storms": [_row(outcome) for outcome in result.outcomes],
     }
 
@@ -75,7 +75,9 @@ def print_storms(result: StormResult) -> None:
     for outcome in result.outcomes:
         for reason in summaries.few(outcome.reasons):
             say(f"{MISMATCH}{outcome.variant.name}: {reason}", COMPLAINT)
-    for error in summaries.few((*result.harness_errors, *result.retried, *result.unwritten)):
+    for error in summaries.few(result.kernel_errors):
+        say(f"{MISMATCH}{error}", COMPLAINT)
+    for error in summaries.few((*result.harness_errors, *result.retried)):
         say(f"Our own tools failed: {error}", "yellow")
     out.print()
     say(summary(result), "bold")

@@ -12,7 +12,8 @@ from harness.measure.facts import FrameLayout
 from harness.model.case import Case
 from harness.model.policy import Variant
 from harness.model.predict import Prediction, described, ranges, spans
-from harness.run.plan import Outcome, Result
+from harness.run.plan import Outcome
+from harness.run.result import Result
 
 # Of what a guest prints, so much is shown where people read it: sentences of one sort, and
 # characters of one of them.

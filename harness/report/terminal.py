@@ -27,7 +27,8 @@ from harness.report import differing, summaries
 from harness.report.differing import Group
 from harness.report.table import folded, lay_out
 from harness.run.logs import see
-from harness.run.plan import Outcome, Result
+from harness.run.plan import Outcome
+from harness.run.result import Result
 
 # No line is that long: what is not a terminal is read by line.
 PIPE_WIDTH = 1_000_000

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from harness import settings
-from harness.archive.apt import Progress
 from harness.cases.catalog import Catalog
 from harness.host import blame
 from harness.kernel import spec
@@ -17,7 +16,9 @@ from harness.kernel.options import DEFAULTS, Options
 from harness.model.policy import Changes, Policy, Rule, Variant
 from harness.modules import build as modules
 from harness.modules.build import Modules
-from harness.run.plan import ENDED, Play, Result, ended_run, merged
+from harness.run.plan import Play
+from harness.run.result import ENDED, Result, ended_run, merged
+from harness.steps import part
 
 # Plays a plan: repro.run with what the user said of it.
 Run = Callable[[Bootable, Modules, Sequence[Play]], Result]
@@ -28,7 +29,6 @@ def prepare(
     catalog: Catalog,
     *,
     options: Options = DEFAULTS,
-    report: Progress = lambda what, percent: None,
 ) -> tuple[Kernel, Modules]:
     """
     Return the kernel and the modules, from the cache if they are there.
@@ -38,16 +38,16 @@ def prepare(
     """
     with blame.explaining():
         spec.check(kernel_spec, catalog, settings.load(), options=options)
-        kernel = spec.resolve(kernel_spec, catalog, settings.load(), options=options, report=report)
+        kernel = spec.resolve(kernel_spec, catalog, settings.load(), options=options)
         cases = list(catalog.cases.values())
-        return kernel, modules.build(kernel, cases, compiler=options.compiler, report=report)
+        return kernel, modules.build(kernel, cases, compiler=options.compiler)
 
 
 class Prepare(Protocol):
     """The type of prepare(), and of what tests put in its place."""
 
     def __call__(
-        self, kernel_spec: str, catalog: Catalog, *, options: Options, report: Progress
+        self, kernel_spec: str, catalog: Catalog, *, options: Options
     ) -> tuple[Bootable, Modules]: ...
 
 
@@ -104,7 +104,6 @@ def prepare_plan(
     options: Options = DEFAULTS,
     exact: bool = False,
     expect: Policy | None = None,
-    report: Progress = lambda what, percent: None,
     prepare: Prepare = prepare,
 ) -> list[Prepared]:
     """
@@ -116,7 +115,7 @@ def prepare_plan(
     variants = list(dict.fromkeys(play.variant for play in plan))
     prepared = []
     for image, carried in images(variants, options, exact=exact):
-        kernel, built = prepare(kernel_spec, catalog, options=image, report=report)
+        kernel, built = prepare(kernel_spec, catalog, options=image)
         plays = [_expected(play, kernel, expect) for play in plan if play.variant in carried]
         prepared.append(Prepared(kernel, built, plays))
     return prepared
@@ -131,13 +130,12 @@ def judge(
     options: Options = DEFAULTS,
     exact: bool = False,
     expect: Policy | None = None,
-    report: Progress = lambda what, percent: None,
     prepare: Prepare = prepare,
 ) -> Result:
     """
     Prepare a plan as prepare_plan() does, and play it.
 
-    Raises one of plan.ENDED with the result so far, and whatever prepare() raises.
+    Raises one of result.ENDED with the result so far, and whatever prepare() raises.
     """
     # Build all images first, so that a build that fails does so before the first boot.
     prepared = prepare_plan(
@@ -147,13 +145,13 @@ def judge(
         options=options,
         exact=exact,
         expect=expect,
-        report=report,
         prepare=prepare,
     )
     results: list[Result] = []
     for image in prepared:
         try:
-            results.append(run(image.kernel, image.modules, image.plays))
+            with part(sum(len(result.outcomes) for result in results), len(plan)):
+                results.append(run(image.kernel, image.modules, image.plays))
         except ENDED as ended:
             results.append(ended.result)
             raise ended_run(ended, merged(results, plan)) from ended.__cause__

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from harness.guest.records import Record
@@ -13,6 +14,19 @@ from harness.modules.build import Modules
 from harness.run.plan import Play
 from harness.run.session import Session
 from harness.vm.machine import Config
+
+
+@dataclass(frozen=True)
+class Watched:
+    """One boot that an observer watches."""
+
+    session: Session
+    modules: Modules
+    plays: Sequence[Play]
+    # The path of the plan in the guest.
+    plan: str
+    # Gets a sentence for whatever could not be observed.
+    failures: list[str]
 
 
 class Observer(Protocol):
@@ -32,17 +46,9 @@ class Observer(Protocol):
     def prepare(self, config: Config) -> Config:
         """Return the machine's configuration with what the observer needs."""
 
-    def records(
-        self,
-        session: Session,
-        modules: Modules,
-        plays: Sequence[Play],
-        plan: str,
-        on_failure: Callable[[str], object],
-    ) -> Iterator[tuple[Record, Sighting | None]]:
+    def records(self, watched: Watched) -> Iterator[tuple[Record, Sighting | None]]:
         """
         Yield the guest's introduction, then each play's record with its sighting.
 
-        `plan` is the path of the plan in the guest; `on_failure` is called with a sentence
-        when something could not be observed.  Raises as Session.records() does.
+        Raises as Session.records() does.
         """

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.archive import buildroot, plain
-from harness.archive.apt import Progress
 from harness.archive.buildroot import BuildRoot
 from harness.errors import InfrastructureError
 from harness.host import blame, cache, tool
@@ -40,10 +39,10 @@ class Toolchain:
         """A string that tells toolchains apart, made without running one."""
         return f"{self.root.key} {self.compiler.program}" if self.root else self.compiler.stamp
 
-    def prepare(self, report: Progress) -> None:
+    def prepare(self) -> None:
         """Make the build root if there is none yet or if it is damaged, reporting progress."""
         if self.root:
-            self.root.mend(report)
+            self.root.mend()
 
     def run(
         self,

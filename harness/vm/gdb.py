@@ -8,13 +8,17 @@ import json
 import select
 import shutil
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.errors import InfrastructureError
 from harness.host import tool
 from harness.host.deadline import Deadline
+
+if TYPE_CHECKING:
+    from pygdbmi.gdbcontroller import GdbController
 
 GDB = "gdb-multiarch"
 # How long a command may take to be answered.
@@ -54,64 +58,53 @@ class Talker(HasFileno, Protocol):
         """Read its output when it is readable; return False once its QEMU has ended."""
 
 
+@contextmanager
+def attached(
+    stub: Path, guest: Talker, command: Sequence[str] = (GDB, "--nx"), trace: Writer | None = None
+) -> Iterator[Gdb]:
+    """
+    Attach GDB to a stub, which stops the guest, and end GDB on exit.
+
+    `stub` is the stub's socket of the QEMU that runs `guest`.  All commands and records are
+    written to `trace`.  Raises GdbError.
+    """
+    from pygdbmi.gdbcontroller import GdbController
+
+    if shutil.which(command[0]) is None:
+        raise GdbError(f"{command[0]} is not installed.", tool.DOCTOR)
+    controller = GdbController(
+        tool.bound([*tool.with_stated_environment(command), "--quiet", "--interpreter=mi3"]),
+        time_to_check_for_additional_output_sec=0,
+    )
+    process = controller.gdb_process
+    assert process
+    try:
+        gdb = Gdb(controller, guest, trace)
+        gdb.execute("-gdb-set architecture aarch64")
+        # Otherwise GDB removes and inserts all breakpoints at each stop.
+        gdb.execute("-gdb-set breakpoint always-inserted on")
+        gdb.execute(f"-target-select remote {stub}")
+        yield gdb
+    finally:
+        process.kill()
+        process.communicate(timeout=EXIT_SECONDS)
+
+
 class Gdb:
     """
-    A context manager that attaches GDB to a stub, which stops the guest, and ends GDB on exit.
+    GDB, as attached() starts it.
 
     A command's answer is the result record with the command's own token, however
     late it comes and whatever comes before it (GDB manual, "GDB/MI Output
-    Syntax").  `stub` is the stub's socket of the QEMU that runs `guest`.  All
-    commands and records are written to `trace`.
+    Syntax").
     """
 
-    def __init__(
-        self,
-        stub: Path,
-        guest: Talker,
-        command: Sequence[str] = (GDB, "--nx"),
-        trace: Writer | None = None,
-    ) -> None:
-        self._stub = stub
-        self._trace = trace
+    def __init__(self, controller: GdbController, guest: Talker, trace: Writer | None) -> None:
+        self._controller = controller
         self._guest = guest
-        self._command = command
+        self._trace = trace
         self._token = 0
         self._records: deque[dict[str, Any]] = deque()
-
-    def __enter__(self) -> Gdb:
-        from pygdbmi.gdbcontroller import GdbController
-
-        if shutil.which(self._command[0]) is None:
-            raise GdbError(f"{self._command[0]} is not installed.", tool.DOCTOR)
-        self._controller = GdbController(
-            tool.bound(
-                [
-                    *tool.with_stated_environment(self._command),
-                    "--quiet",
-                    "--interpreter=mi3",
-                ]
-            ),
-            time_to_check_for_additional_output_sec=0,
-        )
-        try:
-            self.execute("-gdb-set architecture aarch64")
-            # Otherwise GDB removes and inserts all breakpoints at each stop.
-            self.execute("-gdb-set breakpoint always-inserted on")
-            self.execute(f"-target-select remote {self._stub}")
-        except BaseException:
-            self._end()
-            raise
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        process = self._controller.gdb_process
-        if process is None:
-            return
-        process.kill()
-        process.communicate(timeout=EXIT_SECONDS)
 
     def _log(self, line: str) -> None:
         if self._trace:

@@ -145,7 +145,6 @@ class Place:
             dimensions=(24, columns),
             encoding="utf-8",
             codec_errors="replace",
-            preexec_fn=_hear_hangups,
         )
 
     def run_on_terminal(self, columns: int) -> Ran:
@@ -224,8 +223,3 @@ def _is_held(path: Path) -> bool:
             return False
     except filelock.Timeout:
         return True
-
-
-def _hear_hangups() -> None:
-    """Undo what nohup(1) does to the tests."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -20,7 +20,8 @@ from harness.kernel.kernel import Kernel
 from harness.modules import build as modules
 from harness.run import repro
 from harness.run.observer import Observer
-from harness.run.plan import Outcome, Result, plays
+from harness.run.plan import Outcome, plays
+from harness.run.result import Result
 from harness.run.session import Deadlines
 
 # A guest of ours on a loaded machine needs a second; nothing here needs more.

@@ -18,7 +18,8 @@ from harness.kernel.kernel import Kernel
 from harness.model.policy import Policy, Rule
 from harness.modules import build as modules
 from harness.run import logs, repro
-from harness.run.plan import Result, plays
+from harness.run.plan import plays
+from harness.run.result import Result
 from tests.disks import under_a_small_disk
 from tests.guest.conftest import DEADLINES, BrokenTree
 

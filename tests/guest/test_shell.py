@@ -23,7 +23,9 @@ from harness.model.observation import Observation
 from harness.modules import build as modules
 from harness.run import boot
 from harness.run.plan import plays
+from harness.steps import listening
 from tests.guest.conftest import BrokenTree
+from tests.listener import Heard
 
 SECONDS = 60
 PROMPT = r"guest:\S+# "
@@ -145,13 +147,15 @@ def test_a_play_that_kills_the_kernel_is_the_last(
     )
     built = modules.build(kernel, chosen, root=root)
     plan = plays(catalog.select_variants(["none"]), chosen)
-    played: list[int] = []
+    listener = Heard()
     guest = Guest(kernel, built, recipes=(boot.MINIMAL, RECIPE), added=tables(catalog))
-    with guest:
-        result = play_all(guest, plan, played.append)
+    with guest, listening(listener):
+        result = play_all(guest, plan)
     assert not guest.lives
     died = result.differing[0]
-    assert played == list(range(1, len(result.outcomes) + 1))
+    assert listener.progressed == [
+        ("playing", done, len(plan)) for done in range(1, len(result.outcomes) + 1)
+    ]
     assert (died.play.case.name, result.outcomes[-1]) == ("stack-10", died)
     assert died.reasons[0].startswith("KernelDied")
     assert result.exit_status == Exit.DIFFERS

@@ -16,21 +16,17 @@ PACKAGE = "linux-source-6.1"
 UNPACK_SECONDS = 600
 
 
-def ignore(what: str, percent: float) -> None:
-    """Show no progress in a test."""
-
-
 @pytest.fixture(scope="session")
 def linux() -> Path:
     """Return the newest linux-source package of Debian 12, unpacked."""
     archive = settings.load().archive
     apt = Apt(cache.root() / "apt/linux-source", in_suites(archive, ["bookworm"]), "arm64")
     apt.folder.mkdir(parents=True, exist_ok=True)
-    apt.update(ignore)
+    apt.update()
     package = apt.newest(PACKAGE)
 
     def make(folder: Path) -> None:
-        for file in apt.download([package], folder, ignore):
+        for file in apt.download([package], folder):
             unpack(file, folder / "package")
             file.unlink()
         packed = folder / f"package/usr/src/{PACKAGE}.tar.xz"

@@ -14,7 +14,6 @@ from harness.cases.catalog import Catalog
 from harness.host import cache
 from harness.kernel import spec, tree
 from tests.kernels.command import REPRO_SECONDS, repro
-from tests.kernels.conftest import ignore
 
 
 def made() -> dict[Path, int]:
@@ -30,7 +29,7 @@ def made() -> dict[Path, int]:
 
 @pytest.fixture(scope="module")
 def before(linux: Path) -> str:
-    return tree.opened(linux, ignore).digest
+    return tree.opened(linux).digest
 
 
 def test_every_verdict_agrees_and_a_second_run_builds_nothing(
@@ -47,8 +46,8 @@ def test_every_verdict_agrees_and_a_second_run_builds_nothing(
     assert status == 0, output
     assert made() == entries
     # The tree itself was never written to.
-    assert tree.opened(linux, ignore).digest == before
-    assert tree.opened(linux, ignore).clean
+    assert tree.opened(linux).digest == before
+    assert tree.opened(linux).clean
 
 
 # A kernel with KASAN that loads only modules that its own build signed.

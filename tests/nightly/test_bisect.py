@@ -18,9 +18,7 @@ SPEC = "debian:6.1"
 
 @pytest.mark.full
 def test_a_policy_that_one_release_breaks(tmp_path: Path) -> None:
-    releases = debian.releases(
-        SPEC, Catalog().kernels, settings.load().archive, lambda what, percent: None
-    )
+    releases = debian.releases(SPEC, Catalog().kernels, settings.load().archive)
     *older, newest = releases
     include = "#include <linux/types.h>"
     only = f'size == 128 && !strcmp(UTS_RELEASE, "{newest}")'

@@ -49,7 +49,8 @@ from harness.report import (
 )
 from harness.report.table import lay_out
 from harness.run.logs import Run
-from harness.run.plan import Comparison, Outcome, Play, Result, Unjudged
+from harness.run.plan import Outcome, Play
+from harness.run.result import Comparison, Result, Unjudged
 from tests.unit import parsed, test_cost, test_layout, test_logs, test_storm
 from tests.unit.factory import HIT, observe
 from tests.unit.nights import MATRIX, cell, done, written
@@ -134,7 +135,9 @@ def _patch(made: Result) -> None:
 
 
 def _fuzz(made: Result) -> None:
-    campaign = Campaign(1, 100, "6.1", "gcc", played=100, failures=made.differing, digest="a1" * 8)
+    campaign = Campaign(
+        1, 100, "6.1", "gcc", played=100, failures=tuple(made.differing), digest="a1" * 8
+    )
     fuzz_report.print_campaign(campaign, None, "")
 
 

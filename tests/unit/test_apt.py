@@ -18,10 +18,6 @@ from harness.errors import ArchiveError
 from harness.settings import Archive, Source
 
 
-def ignore(what: str, percent: float) -> None:
-    """Show no progress in a test."""
-
-
 class Repository:
     """A Debian archive in a directory, with one package."""
 
@@ -86,18 +82,18 @@ def repository(tmp_path: Path) -> Repository:
 def test_an_unsigned_archive_is_refused(repository: Repository, tmp_path: Path) -> None:
     apt = repository.apt(tmp_path / "apt", Apt)
     with pytest.raises(ArchiveError) as caught:
-        apt.update(ignore)
+        apt.update()
     assert "nothing was used" in caught.value.hint
 
 
 def test_download_and_unpack(repository: Repository, tmp_path: Path) -> None:
     apt = repository.apt(tmp_path / "apt", Trusting)
-    apt.update(ignore)
+    apt.update()
     package = apt.newest("some-package")
     assert (package.version, package.depends) == ("1.0-1", "other (= 1), third")
     downloads = tmp_path / "downloads"
     downloads.mkdir()
-    (deb,) = apt.download([package], downloads, ignore)
+    (deb,) = apt.download([package], downloads)
     unpack(deb, tmp_path / "root")
     assert (tmp_path / "root/etc/some").read_text() == "content\n"
 
@@ -105,7 +101,7 @@ def test_download_and_unpack(repository: Repository, tmp_path: Path) -> None:
 @pytest.mark.parametrize("spoil", ["changed", "cut", "gone"])
 def test_a_spoiled_download_is_refused(repository: Repository, tmp_path: Path, spoil: str) -> None:
     apt = repository.apt(tmp_path / "apt", Trusting)
-    apt.update(ignore)
+    apt.update()
     data = bytearray(repository.deb.read_bytes())
     if spoil == "changed":
         data[-1] ^= 1
@@ -117,21 +113,21 @@ def test_a_spoiled_download_is_refused(repository: Repository, tmp_path: Path, s
     downloads = tmp_path / "downloads"
     downloads.mkdir()
     with pytest.raises(ArchiveError) as caught:
-        apt.download([apt.newest("some-package")], downloads, ignore)
+        apt.download([apt.newest("some-package")], downloads)
     assert "--refresh" in caught.value.hint
     assert not list(downloads.glob("*.deb"))
 
 
 def test_a_package_that_is_gone(repository: Repository, tmp_path: Path) -> None:
     apt = repository.apt(tmp_path / "apt", Trusting)
-    apt.update(ignore)
+    apt.update()
     with pytest.raises(ArchiveError, match="The archive has no package 'other'"):
         apt.newest("other")
 
 
 def test_many_packages_at_once(repository: Repository, tmp_path: Path) -> None:
     apt = repository.apt(tmp_path / "apt", Trusting)
-    apt.update(ignore)
+    apt.update()
     assert apt.names("some-.*") == ["some-package"]
     assert apt.names("ome-package|other") == []
     apt.learn(["some-package", "other"])

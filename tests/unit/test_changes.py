@@ -27,10 +27,6 @@ from tests.unit.standin import COPYING, EARLY, OLD_LAYOUT, REMOVED, jprobe_tree,
 HEADER = "#define MAX_STACK_SIZE 128\n"
 
 
-def ignore(what: str, percent: float) -> None:
-    """Show no progress in a test."""
-
-
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -45,7 +41,7 @@ def git(path: Path, *words: str) -> str:
 @pytest.fixture
 def source(tmp_path: Path) -> Tree:
     path = jprobe_tree(tmp_path / "linux", "4.8", COPYING, header=HEADER)
-    return tree.opened(path, ignore)
+    return tree.opened(path)
 
 
 PATCH = """\
@@ -65,14 +61,14 @@ def patch(tmp_path: Path, text: str | bytes) -> Changes:
 
 
 def test_a_patch_is_applied_to_a_copy(tmp_path: Path, source: Tree) -> None:
-    patched = changed(source, patch(tmp_path, PATCH), ignore)
+    patched = changed(source, patch(tmp_path, PATCH))
     jprobes = native.detect(patched)
     assert jprobes
     assert jprobes.max_stack_size == "64"
     header = source.path / "arch/arm64/include/asm/kprobes.h"
     assert header.read_text() == HEADER
     assert patched.digest != source.digest
-    assert changed(source, NO_CHANGES, ignore) is source
+    assert changed(source, NO_CHANGES) is source
 
 
 def test_a_series_is_applied_in_order(tmp_path: Path, source: Tree) -> None:
@@ -80,7 +76,7 @@ def test_a_series_is_applied_in_order(tmp_path: Path, source: Tree) -> None:
     second = tmp_path / "second.patch"
     second.write_text(PATCH.replace("SIZE 64", "SIZE 32").replace("SIZE 128", "SIZE 64"))
     both = Changes(patches=(*first.patches, str(second)))
-    jprobes = native.detect(changed(source, both, ignore))
+    jprobes = native.detect(changed(source, both))
     assert jprobes
     assert jprobes.max_stack_size == "32"
 
@@ -94,26 +90,26 @@ def test_a_series_is_applied_in_order(tmp_path: Path, source: Tree) -> None:
 )
 def test_a_patch_that_does_not_apply(tmp_path: Path, source: Tree, text: str, message: str) -> None:
     with pytest.raises(UnfitTree, match=rf"my\.patch.*{message}") as caught:
-        changed(source, patch(tmp_path, text), ignore)
+        changed(source, patch(tmp_path, text))
     assert caught.value.exit_status is Exit.UNJUDGED
     assert not [path for path in (cache.root() / "sources").iterdir() if path.is_dir()]
 
 
 def test_a_patch_that_is_not_there(source: Tree) -> None:
     with pytest.raises(ConfigError, match=r"no-such\.patch: cannot be read: No such file"):
-        changed(source, Changes(patches=("no-such.patch",)), ignore)
+        changed(source, Changes(patches=("no-such.patch",)))
 
 
 def test_a_patch_that_is_none(tmp_path: Path, source: Tree) -> None:
     with pytest.raises(ConfigError, match=r"my\.patch is not a patch"):
-        changed(source, patch(tmp_path, "prose\n"), ignore)
+        changed(source, patch(tmp_path, "prose\n"))
 
 
 def test_a_patch_comes_through_a_pipe(tmp_path: Path, source: Tree) -> None:
     """As with --patch <(git diff), for more than one image."""
     piped = Changes(patches=(str(pipe(tmp_path, PATCH)),))
-    first = changed(source, piped, ignore)
-    again = changed(source, Changes(piped.patches, ("MAX_STACK_SIZE=32",)), ignore)
+    first = changed(source, piped)
+    again = changed(source, Changes(piped.patches, ("MAX_STACK_SIZE=32",)))
     assert [(made.path / "arch/arm64/include/asm/kprobes.h").read_text() for made in (first, again)
             ] == ["#define MAX_STACK_SIZE 64\n", "#define MAX_STACK_SIZE 32\n"]  # fmt: skip
     assert not [path for path in first.path.parent.glob("[!.]*") if path != first.path]
@@ -150,14 +146,14 @@ def test_a_patch_as_mail(
     tmp_path: Path, source: Tree, encoding: str, line_end: bytes, start: str
 ) -> None:
     data = mail(ODD_PATCH, encoding, start).replace(b"\n", line_end)
-    patched = changed(source, patch(tmp_path, data), ignore)
+    patched = changed(source, patch(tmp_path, data))
     header = patched.path / "arch/arm64/include/asm/kprobes.h"
     assert header.read_text() == ODD
 
 
 def test_lines_of_a_mail_that_are_encoded_with_their_returns(tmp_path: Path, source: Tree) -> None:
     data = mail(ODD_PATCH.replace("\n", "\r\n"), "base64")
-    patched = changed(source, patch(tmp_path, data), ignore)
+    patched = changed(source, patch(tmp_path, data))
     assert (patched.path / "arch/arm64/include/asm/kprobes.h").read_bytes() == ODD.encode()
 
 
@@ -167,15 +163,15 @@ SECOND = PATCH.replace("SIZE 64", "SIZE 32").replace("SIZE 128", "SIZE 64")
 def test_a_mailbox_is_a_series(tmp_path: Path, source: Tree) -> None:
     letter = mail("", "8bit", START)
     mails = [letter, mail(PATCH, "base64", START), mail(SECOND, "quoted-printable", START)]
-    jprobes = native.detect(changed(source, patch(tmp_path, b"\n".join(mails)), ignore))
+    jprobes = native.detect(changed(source, patch(tmp_path, b"\n".join(mails))))
     assert jprobes
     assert jprobes.max_stack_size == "32"
     with pytest.raises(
         UnfitTree, match=r"my\.patch \(2 of its 2 patches\) does not apply: its hunk"
     ):
-        changed(source, patch(tmp_path, b"\n".join([mails[1], mails[1]])), ignore)
+        changed(source, patch(tmp_path, b"\n".join([mails[1], mails[1]])))
     with pytest.raises(ConfigError, match="none of its mails has one"):
-        changed(source, patch(tmp_path, letter), ignore)
+        changed(source, patch(tmp_path, letter))
 
 
 @pytest.mark.parametrize(
@@ -184,7 +180,7 @@ def test_a_mailbox_is_a_series(tmp_path: Path, source: Tree) -> None:
      "From: a reviewer, who wrote\nno mail\n\n"],
 )  # fmt: skip
 def test_a_plain_diff_is_taken_as_it_is(tmp_path: Path, source: Tree, head: str) -> None:
-    patched = changed(source, patch(tmp_path, head + ODD_PATCH), ignore)
+    patched = changed(source, patch(tmp_path, head + ODD_PATCH))
     assert (patched.path / "arch/arm64/include/asm/kprobes.h").read_text() == ODD
 
 
@@ -193,18 +189,18 @@ def test_a_plain_diff_is_taken_as_it_is(tmp_path: Path, source: Tree, head: str)
     [("256", Policy(Rule.FIXED, 256)), ("THREAD_SIZE", Policy(Rule.THREAD_SIZE))],
 )
 def test_the_reviews_one_line_change(source: Tree, value: str, policy: Policy) -> None:
-    made = changed(source, Changes(settings=(f"MAX_STACK_SIZE={value}",)), ignore)
+    made = changed(source, Changes(settings=(f"MAX_STACK_SIZE={value}",)))
     jprobes = native.detect(made)
     assert jprobes
     assert jprobes.policy == policy
 
 
 def test_nothing_to_set(tmp_path: Path, source: Tree) -> None:
-    removed = tree.opened(jprobe_tree(tmp_path / "removed", "4.8", REMOVED), ignore)
+    removed = tree.opened(jprobe_tree(tmp_path / "removed", "4.8", REMOVED))
     with pytest.raises(UnfitTree, match="does not define MAX_STACK_SIZE"):
-        changed(removed, Changes(settings=("MAX_STACK_SIZE=64",)), ignore)
+        changed(removed, Changes(settings=("MAX_STACK_SIZE=64",)))
     with pytest.raises(ConfigError, match="sets nothing"):
-        changed(source, Changes(settings=("MAX_STACK_SIZE",)), ignore)
+        changed(source, Changes(settings=("MAX_STACK_SIZE",)))
 
 
 def test_what_a_trees_own_jprobes_do(tmp_path: Path) -> None:
@@ -215,21 +211,21 @@ def test_what_a_trees_own_jprobes_do(tmp_path: Path) -> None:
         "\tmin((unsigned long)MAX_STACK_SIZE, stack_end() - (sp)))",
     )
     path = jprobe_tree(tmp_path / "posted", "4.7", text, file=OLD_LAYOUT, header=HEADER)
-    jprobes = native.detect(tree.opened(path, ignore))
+    jprobes = native.detect(tree.opened(path))
     assert jprobes
     assert jprobes.policy == Policy(Rule.V15, 128)
     early = jprobe_tree(tmp_path / "early", "4.4", EARLY, file=OLD_LAYOUT, header=HEADER)
-    jprobes = native.detect(tree.opened(early, ignore))
+    jprobes = native.detect(tree.opened(early))
     assert jprobes
     assert jprobes.policy == Policy(Rule.FIXED, 128)
     removed = jprobe_tree(tmp_path / "removed", "4.8", REMOVED)
-    jprobes = native.detect(tree.opened(removed, ignore))
+    jprobes = native.detect(tree.opened(removed))
     assert jprobes
     assert jprobes.policy == Policy(Rule.NONE)
 
 
 def test_a_size_that_says_nothing_here(source: Tree) -> None:
-    made = changed(source, Changes(settings=("MAX_STACK_SIZE=sizeof(struct thing)",)), ignore)
+    made = changed(source, Changes(settings=("MAX_STACK_SIZE=sizeof(struct thing)",)))
     jprobes = native.detect(made)
     assert jprobes
     assert jprobes.policy is None
@@ -252,13 +248,13 @@ def repository(tmp_path: Path) -> Path:
     "revision", ["HEAD~1", "main~1", "main@{1}", "HEAD@{1}", ":/first", "v1", "v1^{}", "v1^{tree}"]
 )
 def test_a_tree_at_a_revision(repository: Path, revision: str) -> None:
-    first = at_revision(repository, revision, ignore)
+    first = at_revision(repository, revision)
     assert (first.path / "kernel/kprobes.c").read_text() == "/* stand-in */\n"
-    assert at_revision(repository, "main", ignore) != first
+    assert at_revision(repository, "main") != first
     if "@" not in revision:
         bare = repository.with_name("bare.git")
         git(repository, "clone", "--quiet", "--bare", str(repository), str(bare))
-        assert at_revision(bare, revision, ignore) == first
+        assert at_revision(bare, revision) == first
 
 
 @pytest.mark.parametrize(
@@ -273,7 +269,7 @@ def test_a_tree_at_a_revision(repository: Path, revision: str) -> None:
 )
 def test_no_such_revision(repository: Path, revision: str, why: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        at_revision(repository, revision, ignore)
+        at_revision(repository, revision)
     assert caught.value.sentence == f"{repository} has no revision {why}"
 
 
@@ -281,7 +277,7 @@ def test_git_says_itself_what_keeps_it_from_a_repository(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match="git says: not a git repository"):
-        at_revision(repository.parent, "HEAD", ignore)
+        at_revision(repository.parent, "HEAD")
     # It appears to belong to another user.
     other = tmp_path / "bin/git"
     other.parent.mkdir()
@@ -291,7 +287,7 @@ def test_git_says_itself_what_keeps_it_from_a_repository(
     other.chmod(0o755)
     monkeypatch.setenv("PATH", f"{other.parent}:{os.environ['PATH']}")
     with pytest.raises(ConfigError, match="git says: detected dubious ownership") as caught:
-        at_revision(repository, "HEAD", ignore)
+        at_revision(repository, "HEAD")
     assert f"git config --global --add safe.directory {repository}" in caught.value.hint
 
 
@@ -309,18 +305,18 @@ def checkouts_with_crlf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_users_settings_change_no_content(
     repository: Path, checkouts_with_crlf: None, tmp_path: Path
 ) -> None:
-    taken = at_revision(repository, "HEAD", ignore)
+    taken = at_revision(repository, "HEAD")
     assert (taken.path / "kernel/kprobes.c").read_bytes() == b"/* second */\n"
     git(repository, "config", "core.autocrlf", "true")
     (tmp_path / "cache").rename(tmp_path / "old")
-    taken = at_revision(repository, "HEAD", ignore)
+    taken = at_revision(repository, "HEAD")
     assert (taken.path / "kernel/kprobes.c").read_bytes() == b"/* second */\n"
 
 
 def test_a_users_settings_change_no_patch(
     tmp_path: Path, source: Tree, checkouts_with_crlf: None
 ) -> None:
-    patched = changed(source, patch(tmp_path, PATCH), ignore)
+    patched = changed(source, patch(tmp_path, PATCH))
     header = patched.path / "arch/arm64/include/asm/kprobes.h"
     assert header.read_bytes() == HEADER.replace("128", "64").encode()
 
@@ -337,7 +333,7 @@ def test_where_a_path_ends_and_a_revision_begins(tmp_path: Path, name: str, revi
 
 
 def request(spec: str) -> Request:
-    return Request(spec, {}, Settings(), DEFAULTS, ignore)
+    return Request(spec, {}, Settings(), DEFAULTS)
 
 
 def test_a_repository_is_the_one_that_is_named(
@@ -351,7 +347,7 @@ def test_a_repository_is_the_one_that_is_named(
         git(path, "commit", "--quiet", "-m", "first")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
     monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "other"))
-    found = at_revision(tmp_path / "mine", "HEAD", ignore)
+    found = at_revision(tmp_path / "mine", "HEAD")
     assert (found.path / "kernel/kprobes.c").read_text() == "/* mine */\n"
 
 
@@ -366,4 +362,4 @@ def test_git_that_fails_says_nothing_of_a_patch(
     stand_in.chmod(0o755)
     monkeypatch.setenv("PATH", f"{stand_in.parent}:{os.environ['PATH']}")
     with pytest.raises(InfrastructureError, match="git failed, as a disk is full"):
-        changed(source, patch(tmp_path, PATCH), ignore)
+        changed(source, patch(tmp_path, PATCH))

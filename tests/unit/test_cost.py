@@ -23,6 +23,7 @@ from harness.nightly.unit import Done, UnitKind
 from harness.nightly.unit import HitCost as Spent
 from harness.nightly.unit import result as came
 from harness.report import cost_report
+from harness.run.result import Batch
 
 # What a guest sent under fixed-128.
 RAW = (Path(__file__).parent / "data/cost.txt").read_bytes()
@@ -65,7 +66,7 @@ def test_a_counter_of_something_else(ticks: int) -> None:
 
 
 def result(*outcomes: CostOutcome, planned: int = 1) -> CostResult:
-    return CostResult("6.1.0", "gcc", planned, outcomes, (), (), (), "logs")
+    return Batch("debian:6.1", "6.1.0", "port", "gcc", outcomes, planned, logs="logs")
 
 
 def test_reports(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,12 +7,13 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from harness.vm import gdb
-from harness.vm.gdb import Gdb, GdbError, GdbSilent
+from harness.vm.gdb import Gdb, GdbError, GdbSilent, attached
 
 # Answers each command with what `answers` says, or with "done".
 FAKE = """\
@@ -31,7 +32,7 @@ for line in sys.stdin:
             print(words.replace("TOKEN", number), flush=True)
 """
 
-Fake = Callable[..., Gdb]
+Fake = Callable[..., AbstractContextManager[Gdb]]
 
 
 class Line:
@@ -59,11 +60,11 @@ def line() -> Iterator[Line]:
 
 @pytest.fixture
 def fake(tmp_path: Path, line: Line) -> Fake:
-    def make(**answers: list[str]) -> Gdb:
+    def make(**answers: list[str]) -> AbstractContextManager[Gdb]:
         named = {name.replace("_", "-"): words for name, words in answers.items()}
         path = tmp_path / "gdb.py"
         path.write_text(FAKE.format(answers=named))
-        return Gdb(tmp_path / "stub", line, (sys.executable, str(path)))
+        return attached(tmp_path / "stub", line, (sys.executable, str(path)))
 
     return make
 
@@ -130,7 +131,7 @@ def test_a_gdb_that_ends(fake: Fake) -> None:
 
 
 def test_a_gdb_that_is_not_there(tmp_path: Path, line: Line) -> None:
-    missing = Gdb(tmp_path, line, ("no-such-gdb",))
+    missing = attached(tmp_path, line, ("no-such-gdb",))
     with pytest.raises(GdbError, match="no-such-gdb is not installed"), missing:
         pass
 

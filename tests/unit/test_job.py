@@ -13,7 +13,8 @@ from harness.kernel.kernel import Engine, Kernel
 from harness.kernel.options import DEFAULTS, Options
 from harness.model.policy import Changes, Policy, Rule
 from harness.run.job import _expected, images
-from harness.run.plan import Outcome, Play, Result, merged, plays
+from harness.run.plan import Outcome, Play, plays
+from harness.run.result import Result, merged
 from tests.unit.kernels import made_up
 
 

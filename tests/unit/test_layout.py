@@ -14,7 +14,8 @@ from harness.measure.layout import copied, findings, frames
 from harness.model.policy import Policy, Rule, Variant
 from harness.model.verdict import judge
 from harness.report import layout_report, summaries
-from harness.run.plan import Outcome, Play, Result
+from harness.run.plan import Outcome, Play
+from harness.run.result import Result
 from harness.toolchain.compiler import GCC, Compiler, named
 from tests.unit.factory import HIT, SP, case, observe
 

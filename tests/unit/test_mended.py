@@ -37,7 +37,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(treebuild, "NEEDS", ())
-    monkeypatch.setattr(programs, "busybox", lambda archive, report: Path("busybox"))
+    monkeypatch.setattr(programs, "busybox", lambda archive: Path("busybox"))
     return tmp_path / "cache/jprobe-harness"
 
 
@@ -179,7 +179,7 @@ def test_headers_that_nothing_makes_whole(kernel: Kernel) -> None:
 
 
 def test_a_build_root(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:
-    def make(root: BuildRoot, folder: Path, report: object) -> None:
+    def make(root: BuildRoot, folder: Path) -> None:
         (folder / "root/usr/bin").mkdir(parents=True)
         (folder / "root/usr/bin/make").write_text("make")
         (folder / "root/usr/bin/ld").write_text("ld")
@@ -187,11 +187,11 @@ def test_a_build_root(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:
     monkeypatch.setattr(BuildRoot, "_make", make)
     root = BuildRoot(("suite",), ("make",), Archive())
     toolchain = Toolchain(COMPILER, root)
-    toolchain.prepare(lambda what, percent: None)
+    toolchain.prepare()
     linker = root.make() / "usr/bin/ld"
     linker.unlink()
     assert not (root.make() / "usr/bin/ld").exists()
-    toolchain.prepare(lambda what, percent: None)
+    toolchain.prepare()
     assert linker.read_text() == "ld"
 
 
@@ -222,9 +222,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def stock() -> Kernel:
-    return debian.resolve(
-        "debian:6.1", WANTED, Archive(), Path(), refresh=False, report=lambda what, percent: None
-    )
+    return debian.resolve("debian:6.1", WANTED, Archive(), Path(), refresh=False)
 
 
 DAMAGED = ["resolved/debian-6.1.json", "debian/key/root/vmlinuz", "debian/key/kernel.json"]

@@ -26,17 +26,13 @@ from tests.unit.standin import (
 SIZE = "#define MAX_INSN_SIZE 1\n#define MAX_STACK_SIZE\t\t128\t/* bytes */\n"
 
 
-def ignore(what: str, percent: float) -> None:
-    """Show no progress in a test."""
-
-
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def opened(path: Path) -> tree.Tree:
-    return tree.opened(path, ignore)
+    return tree.opened(path)
 
 
 STATES = [
@@ -90,7 +86,7 @@ def test_one_semantic_patch_serves_every_state(
     assert shutil.which("spatch"), "run: jprobe-harness doctor --install --extra"
     path = jprobe_tree(tmp_path / "linux", version, kprobes, file=file, header=header)
     source = opened(path)
-    patched = native.with_policies(source, found, ignore)
+    patched = native.with_policies(source, found)
     text = (patched.path / file).read_text()
     assert '#include "jprobe_stack.h"' in text
     assert "ctl->jprobes_stack" not in text
@@ -104,7 +100,7 @@ def test_one_semantic_patch_serves_every_state(
         assert (patched.path / file).with_name(name).exists()
         assert not (path / file).with_name(name).exists()
     assert "jprobe_stack.o" in (patched.path / file).with_name("Makefile").read_text()
-    assert native.with_policies(source, found, ignore) == patched
+    assert native.with_policies(source, found) == patched
 
 
 @pytest.mark.parametrize(
@@ -122,7 +118,7 @@ def test_jprobes_that_the_patch_does_not_know(
     found = native.detect(source)
     assert found
     with pytest.raises(UnfitTree, match=rf"{function}\(\) of kprobes\.c is not like any"):
-        native.with_policies(source, found, ignore)
+        native.with_policies(source, found)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +141,7 @@ def test_spatch_that_fails_says_nothing_of_a_tree(
     found = native.detect(source)
     assert found
     with pytest.raises(InfrastructureError, match=sentence):
-        native.with_policies(source, found, ignore)
+        native.with_policies(source, found)
 
 
 def test_what_an_image_carries() -> None:
@@ -172,7 +168,7 @@ def test_a_tree_in_a_path_that_the_shell_would_read(
     source = opened(jprobe_tree(odd / "my linux", "4.8", COPYING, header=SIZE))
     found = native.detect(source)
     assert found
-    patched = native.with_policies(source, found, ignore)
+    patched = native.with_policies(source, found)
     assert "jprobe_stack_save(" in (patched.path / NEW_LAYOUT).read_text()
     assert not [path for path in (patched.path / NEW_LAYOUT).parent.iterdir() if path.is_dir()
                 and path.name != "linux"]  # fmt: skip

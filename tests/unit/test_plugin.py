@@ -21,7 +21,7 @@ from types import SimpleNamespace
 
 from harness.errors import ConfigError
 from harness.run import job
-from harness.run.plan import Result
+from harness.run.result import Result
 
 def judge(kernel, catalog, plays, run, options):
     print(f"played {kernel}: {len(plays)}")

@@ -32,7 +32,7 @@ from harness.nightly import night
 from harness.nightly.outputs import html as page
 from harness.nightly.outputs import mail, summary
 from harness.report import layout_report, patch_report, stack_picture, terminal
-from harness.run.plan import Comparison, Unjudged
+from harness.run.result import Comparison, Unjudged
 from tests.records import sealed
 from tests.unit.factory import case
 from tests.unit.test_reports import result

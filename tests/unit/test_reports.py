@@ -26,15 +26,15 @@ from harness.model.policy import Policy, Rule, Variant
 from harness.model.verdict import judge
 from harness.report import kernels_report, patch_report, summaries, terminal
 from harness.report.formats import json_report, junit, ktap
-from harness.run.plan import Comparison, Outcome, Play, Result, Unjudged, plays
+from harness.run.plan import Outcome, Play, plays
+from harness.run.result import Comparison, Result, Unjudged
 from tests.unit.factory import HIT, case, observe
 from tests.unit.standin import source_tree
 from tests.unit.test_patches import DIFF
 
-SCHEMA = json.loads((Path(harness.__file__).parent / "report/formats/schema.json").read_text())
-COMPARISON = json.loads(
-    (Path(harness.__file__).parent / "report/formats/comparison.schema.json").read_text()
-)
+FORMATS = Path(harness.__file__).parent / "report/formats"
+SCHEMA = json.loads((FORMATS / "schema.json").read_text())
+COMPARISON = json.loads((FORMATS / "comparison.schema.json").read_text())
 
 
 def result(

@@ -13,6 +13,7 @@ from harness import steps
 from harness.cli import main
 from harness.errors import Exit
 from harness.host import tool
+from tests.listener import Heard
 
 WORDS = ["predict", "--case", "stack-9", "--variant", "none"]
 STAMP = r"\d\d:\d\d:\d\d\.\d{3} "
@@ -56,3 +57,18 @@ def test_a_log_file_has_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     for bad in ("-", str(tmp_path), str(tmp_path / "no/such/file")):
         assert main([*WORDS, "--log-file", bad]) == Exit.USAGE
     assert main([*WORDS, "--json", str(file), "--log-file", str(file)]) == Exit.USAGE
+
+
+def test_progress_reaches_who_listens_and_nobody_else() -> None:
+    outer, inner = Heard(), Heard()
+    steps.progress("nobody", 1)
+    with steps.listening(outer):
+        steps.progress("building", 50)
+        with steps.listening(inner):
+            steps.booting()
+        with steps.part(3, 10):
+            steps.progress("playing", 2, 5)
+            steps.booting()
+    steps.progress("nobody", 2)
+    assert outer.progressed == [("building", 50, 100), ("playing", 5, 10)]
+    assert (outer.boots, inner.boots, inner.progressed) == (1, 1, [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,15 +19,17 @@ from harness.commands.repro import judged
 from harness.errors import Exit, Stopped
 from harness.host import tool
 from harness.kernel import treebuild
-from harness.measure import cost, fuzz, storm
+from harness.measure import fuzz
 from harness.measure.storm import StormOutcome
 from harness.modules import build as modules
 from harness.modules.build import Modules
 from harness.nightly import night, unit_runner
 from harness.nightly.store import NightlyRun
 from harness.nightly.unit import Unit, UnitKind
-from harness.run import logs, repro
-from harness.run.plan import Play, ended_run
+from harness.run import batch, logs, repro
+from harness.run.batch import Boots
+from harness.run.plan import Play
+from harness.run.result import ended_run
 from tests.unit import test_treebuild
 from tests.unit.nights import MATRIX, Works, cell, done, written
 from tests.unit.standin import source_tree
@@ -57,6 +59,18 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Modules:
 
 def stop(*words: object, **options: object) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def one_storm_then(end: Callable[[], NoReturn]) -> Callable[[Any], bool]:
+    """Return what plays one storm in place of a boot, and calls `end` in place of the next."""
+
+    def boot(boots: Any) -> bool:
+        if boots._outcomes:
+            end()
+        boots._add(StormOutcome(boots._items[0], None, ()))
+        return True
+
+    return boot
 
 
 def broken(*words: object, **options: object) -> NoReturn:
@@ -117,11 +131,8 @@ def test_nothing_yet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 def test_fuzz(
     built: Modules, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(kernel: object, built: object, plays: Sequence[Play], *, on_outcome: Any) -> NoReturn:
-        made = result(missing=1)
-        for outcome in made.outcomes:
-            on_outcome(outcome)
-        raise ended_run(KeyboardInterrupt(), made)
+    def run(kernel: object, built: object, plays: Sequence[Play]) -> NoReturn:
+        raise ended_run(KeyboardInterrupt(), result(missing=1))
 
     monkeypatch.setattr(repro, "run", run)
     monkeypatch.setattr(fuzz, "fingerprint", str)
@@ -141,24 +152,19 @@ def test_a_failure_that_is_being_simplified(
 def test_storm(
     built: Modules, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def one(setup: object, variant: Any, seconds: float) -> StormOutcome:
-        if variant.name != "none":
-            raise KeyboardInterrupt
-        return StormOutcome(variant, None, ())
-
-    monkeypatch.setattr(storm, "_storm", one)
+    monkeypatch.setattr(Boots, "_boot", one_storm_then(stop))
     out, err = reported(capsys, ["storm", "--variant", "none", "--variant", "v15"], 3)
     assert "none" in out
-    assert "interrupted; 1 of 2 storms were judged" in err
+    assert "interrupted; 1 of 2 storms on some:kernel were judged" in err
     assert "See: jprobe-harness log " in err
 
 
 def test_cost(
     built: Modules, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cost, "_measure", stop)
+    monkeypatch.setattr(batch, "start", stop)
     _, err = reported(capsys, ["cost", "--variant", "none"], 3)
-    assert "interrupted; 0 of 1 costs were judged" in err
+    assert "interrupted; 0 of 1 costs on some:kernel were judged" in err
 
 
 def test_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +270,7 @@ def test_a_fault_of_ours_in_fuzz(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(repro, "start", broken)
+    monkeypatch.setattr(batch, "start", broken)
     out, err = reported(capsys, ["fuzz", "--count", "50"], 4)
     assert "0 of 50 signatures" in out
     assert "0 of 50 signatures were judged." in err
@@ -277,11 +283,8 @@ def test_a_fault_of_ours_while_a_failure_is_simplified(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def run(kernel: object, built: object, plays: Sequence[Play], *, on_outcome: Any) -> Any:
-        made = result(broken=True)
-        for outcome in made.outcomes:
-            on_outcome(outcome)
-        return made
+    def run(kernel: object, built: object, plays: Sequence[Play]) -> Any:
+        return result(broken=True)
 
     monkeypatch.setattr(repro, "run", run)
     monkeypatch.setattr(fuzz, "fingerprint", str)
@@ -297,18 +300,15 @@ def test_a_fault_of_ours_in_storm_and_cost(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def one(setup: object, variant: Any, seconds: float) -> StormOutcome:
-        return broken() if variant.name != "none" else StormOutcome(variant, None, ())
-
-    monkeypatch.setattr(storm, "_storm", one)
+    monkeypatch.setattr(Boots, "_boot", one_storm_then(broken))
     out, err = reported(capsys, ["storm", "--variant", "none", "--variant", "v15"], 4)
     assert "none" in out
-    assert "1 of 2 storms were judged." in err
+    assert "1 of 2 storms on some:kernel were judged." in err
     (logs_,) = (tmp_path / "state/jprobe-harness/runs").iterdir()
     assert f"logs: {logs_}" in fault_report(err, tmp_path)
-    monkeypatch.setattr(cost, "_measure", broken)
+    monkeypatch.setattr(Boots, "_boot", broken)
     _, err = reported(capsys, ["cost", "--variant", "none"], 4)
-    assert "0 of 1 costs were judged." in err
+    assert "0 of 1 costs on some:kernel were judged." in err
 
 
 def test_a_fault_of_ours_in_a_unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,10 @@ def test_what_is_no_storm(words: str, calm: Callable[[Storm], Storm]) -> None:
 
 
 def result(*outcomes: StormOutcome, planned: int = 1, own: tuple[str, ...] = ()) -> StormResult:
-    return StormResult("6.1.0", "gcc", CPUS, 0.1, planned, outcomes, own, "logs")
+    return StormResult(
+        "debian:6.1", "6.1.0", "port", "gcc", outcomes, planned,
+        cpus=CPUS, seconds=0.1, harness_errors=own, logs="logs",
+    )  # fmt: skip
 
 
 VARIANT = Variant("none", NONE, "nothing", "v4.8")

@@ -17,24 +17,20 @@ from harness.kernel import native, tree
 from tests.unit.standin import source_tree
 
 
-def ignore(what: str, percent: float) -> None:
-    """Show no progress in a test."""
-
-
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def digest(path: Path) -> str:
-    return tree.opened(path, ignore).digest
+    return tree.opened(path).digest
 
 
 def test_what_a_folder_holds(tmp_path: Path) -> None:
     path = source_tree(tmp_path / "linux", "4.8")
     assert tree.is_source(path)
     assert not tree.is_output(path)
-    assert tree.opened(path, ignore).version == (4, 8)
+    assert tree.opened(path).version == (4, 8)
     output = tmp_path / "output"
     output.mkdir()
     assert not tree.is_output(output)
@@ -48,7 +44,7 @@ def test_a_tree_without_arm64(tmp_path: Path) -> None:
     path = source_tree(tmp_path / "linux", "4.8")
     (path / "arch/arm64/Makefile").unlink()
     with pytest.raises(ConfigError, match="has no arch/arm64"):
-        tree.opened(path, ignore)
+        tree.opened(path)
 
 
 def test_contents_reports_trees_apart_and_nothing_else_does(tmp_path: Path) -> None:
@@ -89,11 +85,11 @@ def test_a_copy_has_no_more_than_the_sources(tmp_path: Path) -> None:
     (path / "include/generated").mkdir(parents=True)
     (path / "include/generated/autoconf.h").touch()
     (path / ".git").mkdir()
-    opened = tree.opened(path, ignore)
+    opened = tree.opened(path)
     assert not opened.clean
     copied = tmp_path / "copy"
-    tree.copy(opened, copied, ignore)
-    assert tree.opened(copied, ignore).clean
+    tree.copy(opened, copied)
+    assert tree.opened(copied).clean
     assert digest(copied) == opened.digest
     assert not (copied / ".git").exists()
     assert not (copied / "kernel/kprobes.o").exists()
@@ -120,16 +116,16 @@ def test_what_is_no_file_is_no_source(tmp_path: Path, monkeypatch: pytest.Monkey
         listener.bind("socket")
     (path / "link").symlink_to("nowhere")
     (path / "folder").symlink_to("kernel")
-    opened = tree.opened(path, ignore)
+    opened = tree.opened(path)
     assert opened.digest != first
     for name in ("link", "folder"):
         (path / name).unlink()
-    opened = tree.opened(path, ignore)
+    opened = tree.opened(path)
     assert opened.digest == first
     (path / "folder").symlink_to("kernel")
     # Another user may not make such files.
     replace_cp(tmp_path, monkeypatch, "rm $to/socket; exit 1")
-    tree.copy(tree.opened(path, ignore), tmp_path / "copy", ignore)
+    tree.copy(tree.opened(path), tmp_path / "copy")
     assert not (tmp_path / "copy/arch/arm64/kernel/pipe.c").exists()
     assert (tmp_path / "copy/folder").is_symlink()
     assert native.detect(opened) is None
@@ -142,7 +138,7 @@ def test_a_copy_that_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     path = source_tree(tmp_path / "linux", "4.8")
     replace_cp(tmp_path, monkeypatch, "rm $to/Kconfig; echo 'No space left' >&2; exit 1")
     with pytest.raises(InfrastructureError, match=r"cannot be copied: No space left\."):
-        tree.copy(tree.opened(path, ignore), tmp_path / "copy", ignore)
+        tree.copy(tree.opened(path), tmp_path / "copy")
 
 
 @pytest.fixture
@@ -175,4 +171,4 @@ def test_sources_of_somebody_elses(tmp_path: Path, secret: set[str], name: str) 
     path = source_tree(tmp_path / "linux", "4.8")
     secret.add(name)
     with pytest.raises(ConfigError, match=rf"linux/.*{name} cannot be read: permission denied"):
-        tree.opened(path, ignore)
+        tree.opened(path)

@@ -22,10 +22,6 @@ from tests.unit.standin import EARLY, OLD_LAYOUT, jprobe_tree, source_tree
 COMPILER = Compiler("gcc")
 
 
-def ignore(what: str, percent: float) -> None:
-    """Show no progress in a test."""
-
-
 @pytest.fixture(autouse=True)
 def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -35,8 +31,8 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def build(path: Path, **options: str) -> Built:
     required = {"CONFIG_KPROBES": "y", **options}
-    opened = tree.opened(path, ignore)
-    return treebuild.build(opened, required=required, compiler=COMPILER, report=ignore)
+    opened = tree.opened(path)
+    return treebuild.build(opened, required=required, compiler=COMPILER)
 
 
 def kept() -> list[Path]:
@@ -104,18 +100,18 @@ def test_a_compiler_that_compiles_nothing_is_not_held_against_a_tree(tmp_path: P
     compiler = tmp_path / "broken-gcc"
     compiler.write_text("#!/bin/sh\nexit 1\n")
     compiler.chmod(0o755)
-    opened = tree.opened(path, ignore)
+    opened = tree.opened(path)
     with pytest.raises(InfrastructureError, match="broken-gcc does not compile an empty file"):
-        treebuild.build(opened, required={}, compiler=Compiler(str(compiler)), report=ignore)
+        treebuild.build(opened, required={}, compiler=Compiler(str(compiler)))
 
 
 def test_flags_that_the_compiler_does_not_take_are_no_fault_of_a_trees(tmp_path: Path) -> None:
     path = source_tree(tmp_path / "linux", "6.1")
     (path / "kernel/kprobes.c").write_text("#error broken on purpose\n")
-    opened = tree.opened(path, ignore)
+    opened = tree.opened(path)
     given = ["W=1", "KCFLAGS=-O1 -fno-such-flag"]
     with pytest.raises(ConfigError, match="--make: gcc does not take -O1 -fno-such-flag"):
-        treebuild.build(opened, required={}, compiler=COMPILER, report=ignore, given=given)
+        treebuild.build(opened, required={}, compiler=COMPILER, given=given)
 
 
 def test_a_log_folder_that_cannot_be_written(
@@ -137,10 +133,10 @@ def test_make_gets_what_it_is_given_and_no_more(
     with (path / "Makefile").open("a") as makefile:
         makefile.write("\techo '$(KBUILD_OUTPUT)$(LLVM)$(LOCALVERSION)$(W)' >$(O)/variables\n")
         makefile.write("\techo '$(KCFLAGS)' >$(O)/flags\n")
-    opened = tree.opened(path, ignore)
+    opened = tree.opened(path)
 
     def reported(*given: str) -> tuple[str, str, str]:
-        built = treebuild.build(opened, required={}, compiler=COMPILER, report=ignore, given=given)
+        built = treebuild.build(opened, required={}, compiler=COMPILER, given=given)
         reported, flags = (
             (built.output / name).read_text().strip() for name in ("variables", "flags")
         )
@@ -175,11 +171,10 @@ def with_defconfigs(path: Path) -> Path:
 
 def built_from(path: Path, defconfig: str, **required: str) -> Built:
     return treebuild.build(
-        tree.opened(path, ignore),
+        tree.opened(path),
         required={"CONFIG_KPROBES": "y", **required},
         defconfig=defconfig,
         compiler=COMPILER,
-        report=ignore,
     )
 
 
@@ -204,7 +199,7 @@ def test_an_option_that_a_trees_own_configuration_drops(tmp_path: Path) -> None:
 
 
 def test_a_configuration_that_a_tree_does_not_have(tmp_path: Path) -> None:
-    opened = tree.opened(with_defconfigs(tmp_path / "linux"), ignore)
+    opened = tree.opened(with_defconfigs(tmp_path / "linux"))
     for name in ("", "defconfig", "vendor/phone_defconfig"):
         treebuild.check_defconfig(opened, name)
     with pytest.raises(ConfigError, match=r"The nearest: vendor/phone_defconfig") as caught:
@@ -221,19 +216,18 @@ def test_what_no_build_would_mend(tmp_path: Path) -> None:
     options = Options(fragments=(tmp_path / "mine.config",))
     options.fragments[0].write_text(kconfig.merged([asked]))
     with pytest.raises(ConfigError, match="CONFIG_CPU_BIG_ENDIAN"):
-        local.from_tree("mine", tree.opened(path, ignore), Path("busybox"), options, ignore)
+        local.from_tree("mine", tree.opened(path), Path("busybox"), options)
     assert not kept()
 
 
 def test_going_on_from_another_build(tmp_path: Path) -> None:
     path = source_tree(tmp_path / "linux", "6.1")
     first = build(path)
-    opened = tree.opened(path, ignore)
+    opened = tree.opened(path)
     second = treebuild.build(
         opened,
         required={"CONFIG_KPROBES": "y"},
         compiler=COMPILER,
-        report=ignore,
         added={"folder/added": "text"},
         start=first.output,
     )
@@ -254,7 +248,7 @@ def test_needs_are_found_before_the_build(tmp_path: Path, monkeypatch: pytest.Mo
         Need("stdio.h", "libc6-dev"),
     )
     monkeypatch.setattr(treebuild, "NEEDS", needs)
-    opened = tree.opened(path, ignore)
+    opened = tree.opened(path)
     with pytest.raises(InfrastructureError, match="no-such-program is missing") as caught:
         treebuild.check_needs(opened, {})
     assert caught.value.hint.endswith("install -y some-package")
@@ -264,7 +258,7 @@ def test_needs_are_found_before_the_build(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(("version", "flag"), [("4.8", "gcc -fcommon"), ("6.1", "gcc")])
 def test_flags_that_old_trees_need(tmp_path: Path, version: str, flag: str) -> None:
-    opened = tree.opened(source_tree(tmp_path / "linux", version), ignore)
+    opened = tree.opened(source_tree(tmp_path / "linux", version))
     found = treebuild.variables(opened, COMPILER)
     assert found["HOSTCC"] == flag
     assert ("KCFLAGS" in found) == (version == "4.8")
@@ -294,7 +288,7 @@ def test_a_tree_with_jprobes_is_taken_whatever_its_version(
     fragment = tmp_path / "mine.config"
     fragment.write_text("CONFIG_ARM64=y\n")
     options = Options(compiler=COMPILER, fragments=(fragment,), carried=carried)
-    kernel = local.from_tree("mine", tree.opened(path, ignore), Path("busybox"), options, ignore)
+    kernel = local.from_tree("mine", tree.opened(path), Path("busybox"), options)
     assert (kernel.engine, kernel.version, kernel.release) == (Engine.NATIVE, "4.1", "4.1.0")
     assert kernel.jprobes.endswith(f"128 bytes of the stack, in the older {OLD_LAYOUT}")
     assert "-fno-pie" in kernel.kbuild.flags

@@ -22,7 +22,7 @@ from harness.commands.repro.outputs import OUTPUTS, PATCH_OUTPUTS, report
 from harness.errors import Exit, OwnFault, Stopped
 
 if TYPE_CHECKING:
-    from harness.run.plan import Comparison
+    from harness.run.result import Comparison
 
 
 # git bisect run aborts at this status, and takes 1 to 127 (but 125) for a bad revision.
@@ -147,7 +147,7 @@ def for_git(status: int) -> int:
 def run(options: argparse.Namespace) -> int:
     from harness.commands.repro import judged, one_guest
     from harness.commands.repro.request import read
-    from harness.run.plan import ENDED
+    from harness.run.result import ENDED
 
     request = read(options)
     if request.shell:

@@ -5,37 +5,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import replace
 
 from harness import fault
-from harness.commands.output import Progress
+from harness.commands.progress import bars
 from harness.commands.repro.request import ReproRequest
 from harness.errors import OwnFault, Stopped
 from harness.kernel.options import Options
 from harness.run import job, repro
-from harness.run.plan import Broken, Comparison, Interrupted, Result, Unjudged
+from harness.run.result import Broken, Comparison, Interrupted, Result, Unjudged
 from harness.run.session import Deadlines
 
 
 def judge(request: ReproRequest, kernel: str, options: Options) -> Result:
-    """Play the plan on one kernel; raises one of plan.ENDED with what there is."""
-    played = 0
-    what = f"playing on {kernel}"
-    with ExitStack() as resources:
-        progress = Progress(resources)
-
-        def on_boot() -> None:
-            # Import this while the guest boots, which takes a second anyway.
-            from harness.report import terminal  # noqa: F401
-
-            progress.step(what, len(request.plan), played)
-
-        def on_outcome(outcome: object) -> None:
-            nonlocal played
-            played += 1
-            progress.step(what, len(request.plan), played)
-
+    """Play the plan on one kernel; raises one of result.ENDED with what there is."""
+    with bars():
         return job.judge(
             kernel,
             request.catalog,
@@ -44,13 +28,10 @@ def judge(request: ReproRequest, kernel: str, options: Options) -> Result:
                 repro.run,
                 deadlines=Deadlines(play=request.deadline),
                 observer=request.observer(),
-                on_boot=on_boot,
-                on_outcome=on_outcome,
             ),
             options=options,
             exact=request.exact,
             expect=request.expected,
-            report=progress.percent,
         )
 
 

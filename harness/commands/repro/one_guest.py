@@ -9,12 +9,13 @@ from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 
 from harness.commands import shell
-from harness.commands.output import Progress
+from harness.commands.progress import bars
 from harness.commands.repro.request import Debugging, ReproRequest
 from harness.errors import ConfigError
 from harness.run import job
 from harness.run.job import Prepared
-from harness.run.plan import Result
+from harness.run.result import Result
+from harness.steps import progress
 
 Report = Callable[[Result], None]
 
@@ -22,8 +23,8 @@ Report = Callable[[Result], None]
 def prompted(request: ReproRequest, report: Report) -> Result:
     """Run the plays in a guest, and then open a shell in it."""
 
-    def prepared(progress: Progress) -> Prepared:
-        return _image(request, progress)
+    def prepared() -> Prepared:
+        return _image(request)
 
     return shell.prompt(request.catalog, prepared, request.shares, report)
 
@@ -37,13 +38,12 @@ def debugged(request: ReproRequest, debugging: Debugging, report: Report) -> boo
     from harness.vm.stub import Door
 
     with ExitStack() as resources:
-        with ExitStack() as preparing:
-            progress = Progress(preparing)
+        with bars():
             # Open the port first: if it is taken, nothing is built in vain.
             door = Door(debugging.port, _warn) if debugging.port else None
             resources.enter_context(door or nullcontext())
-            image = _image(request, progress)
-            progress.step("booting", 1, 0)
+            image = _image(request)
+            progress("booting", 0, 1)
             config = Config(gdb=True, kaslr=debugging.kaslr)
             guest = resources.enter_context(Guest(image.kernel, image.modules, config))
             (play,) = image.plays
@@ -67,7 +67,7 @@ def _warn(sentence: str) -> None:
     print(f"jprobe-harness: {sentence}", file=sys.stderr)
 
 
-def _image(request: ReproRequest, progress: Progress) -> Prepared:
+def _image(request: ReproRequest) -> Prepared:
     """The one image that all plays need; raises ConfigError where they need several."""
     needed = job.images(request.variants, request.kernel, exact=request.exact)
     if len(needed) > 1:
@@ -83,6 +83,5 @@ def _image(request: ReproRequest, progress: Progress) -> Prepared:
         options=request.patched,
         exact=request.exact,
         expect=request.expected,
-        report=progress.percent,
     )
     return image

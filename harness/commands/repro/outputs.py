@@ -12,13 +12,13 @@ from harness.commands import output
 from harness.commands.output import Output, as_json
 
 if TYPE_CHECKING:
-    from harness.run.plan import Comparison, Result
+    from harness.run.result import Comparison, Result
 
 
 def show(result: Result | Comparison, everything: bool) -> None:
     """Print the result; with `everything`, each difference by itself."""
     from harness.report import kernels_report, terminal
-    from harness.run.plan import Comparison
+    from harness.run.result import Comparison
 
     if isinstance(result, Comparison):
         kernels_report.print_comparison(result, everything)
@@ -31,7 +31,7 @@ def show(result: Result | Comparison, everything: bool) -> None:
 def _as_json(result: Result | Comparison) -> bytes:
     from harness.report import kernels_report
     from harness.report.formats import json_report
-    from harness.run.plan import Comparison
+    from harness.run.result import Comparison
 
     if isinstance(result, Comparison):
         return as_json(kernels_report.as_json(result))
@@ -41,7 +41,7 @@ def _as_json(result: Result | Comparison) -> bytes:
 def _as_junit(result: Result | Comparison) -> bytes:
     from harness.report import kernels_report
     from harness.report.formats import junit
-    from harness.run.plan import Comparison
+    from harness.run.result import Comparison
 
     if isinstance(result, Comparison):
         return kernels_report.as_junit(result).encode()
@@ -51,7 +51,7 @@ def _as_junit(result: Result | Comparison) -> bytes:
 def _as_ktap(result: Result | Comparison) -> bytes:
     from harness.report import kernels_report
     from harness.report.formats import ktap
-    from harness.run.plan import Comparison
+    from harness.run.result import Comparison
 
     if isinstance(result, Comparison):
         return kernels_report.as_ktap(result).encode()
@@ -90,7 +90,7 @@ def report(
 
 def _keep(result: Result | Comparison) -> None:
     from harness.run import logs
-    from harness.run.plan import Comparison
+    from harness.run.result import Comparison
 
     for one in result.results if isinstance(result, Comparison) else (result,):
         for folder in one.logs.split(", "):

@@ -13,7 +13,8 @@ from typing import Any
 from harness.measure.facts import measured
 from harness.model.predict import spans
 from harness.report import summaries
-from harness.run.plan import Outcome, Result
+from harness.run.plan import Outcome
+from harness.run.result import Result
 
 SCHEMA = 2
 

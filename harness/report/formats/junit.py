@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 
 from harness import printable
 from harness.report import summaries
-from harness.run.plan import Result
+from harness.run.result import Result
 
 
 def suite(result: Result) -> ElementTree.Element:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from harness import printable
 from harness.report import summaries
-from harness.run.plan import Outcome, Result
+from harness.run.plan import Outcome
+from harness.run.result import Result
 
 
 def name(text: str) -> str:

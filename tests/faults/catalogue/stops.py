@@ -39,7 +39,7 @@ WRONG = "1 / 0"
 # The stages of a run, each as the call before which the run is in it.
 RESOLVING = ("harness.kernel.spec", "resolve", 1)
 BOOTING = ("harness.run.session", "Session.records", 1)
-PLAYING = ("harness.run.repro", "_Run._add", 3)
+PLAYING = ("harness.run.batch", "Boots._add", 3)
 WRITING = ("harness.commands.output", "write", 1)
 CLEANING = ("harness.host.temporary", "_delete", 1)
 OUTPUTS = ("--json", "out.json", "--junit", "out.xml")

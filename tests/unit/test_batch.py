@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from harness.errors import MachineError, UnfitEmulator
-from harness.run.tries import RETRIES, Tries
+from harness.run.batch import RETRIES, Tries
 
 
 def test_a_failure_is_made_up_for_once() -> None:

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Plays the items of a plan in as few boots as possible, and accounts for what goes wrong.
+
+An item during which the kernel dies or hangs is as it is: it is never played again, and the
+rest is played in another boot.  A failure of this machine's own tools is made up for by
+another boot, once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, TypeVar
+
+from harness.errors import InfrastructureError, KernelFault, UnfitEmulator, is_foreseen
+from harness.guest.records import Introduction, Record, Refusal
+from harness.guest.splat import Splat, complaints
+from harness.model.cost import CostRecord
+from harness.model.observation import Observation
+from harness.model.storm import Storm
+from harness.model.witness import Sighting
+from harness.run.boot import Setup, start
+from harness.run.result import BROKEN, INTERRUPTED, Batch, Judged, ended_run
+from harness.run.session import Session
+from harness.steps import booting, progress, step
+
+Item = TypeVar("Item")
+Came = TypeVar("Came", bound=Judged)
+Made = TypeVar("Made", bound=Batch[Judged])
+# What a guest sends in answer to one line of a plan.
+Answer = Observation | Storm | CostRecord | Refusal
+
+# How many times the kernel may die or hang before the rest of the plan is given up.
+FAULTS_MAX = 5
+# Further boots after a failure of this machine's own tools.
+RETRIES = 1
+
+
+class Trial(ABC, Generic[Item, Came]):
+    """What is done with each item of a plan, and what comes of it."""
+
+    # What the items are called, as in "2 of 3 plays were judged".
+    items: str
+    # The class of the record that answers an item's line; the guest may also refuse.
+    answer: type[Observation | Storm | CostRecord]
+    # How many items are played in one boot at most; None: all.
+    in_one_boot: int | None = None
+
+    @abstractmethod
+    def line(self, item: Item) -> str:
+        """Return the item's line in a guest's plan."""
+
+    @abstractmethod
+    def judge(self, item: Item, answer: Answer, sighting: Sighting | None) -> Came:
+        """Return what came of an item; raises InfrastructureError if this machine is to blame."""
+
+    @abstractmethod
+    def died(self, item: Item, reason: str) -> Came:
+        """Return what came of an item during which the kernel died or hung."""
+
+    @abstractmethod
+    def complained(self, came: Came, splats: Sequence[Splat]) -> Came:
+        """Return what came of an item during which the kernel complained."""
+
+    def records(
+        self, session: Session, items: Sequence[Item], failures: list[str]
+    ) -> Iterator[tuple[Record, Sighting | None]]:
+        """
+        Yield the guest's introduction, then the answer to each item with a witness's sighting.
+
+        Adds a sentence to `failures` for what could not be observed.  Raises as
+        Session.records() does.
+        """
+        return ((record, None) for record in session.records(len(items)))
+
+
+class Tries:
+    """The failures of one run, none of which is the kernel's; a kernel's fault is never retried."""
+
+    def __init__(self) -> None:
+        # After these, what was left was played again.
+        self.retried: list[str] = []
+        # The one that ended the run, with what to do next.
+        self.errors: list[str] = []
+
+    def again(self, error: InfrastructureError) -> bool:
+        """Note a failure, and return whether a further boot may help."""
+        if len(self.retried) == RETRIES or isinstance(error, UnfitEmulator):
+            self.errors.append(str(error))
+            return False
+        self.retried.append(error.sentence)
+        return True
+
+
+class Boots(Generic[Item, Came]):
+    """The boots that a plan takes."""
+
+    def __init__(self, setup: Setup, trial: Trial[Item, Came], items: Sequence[Item]) -> None:
+        self._setup = setup
+        self._trial = trial
+        self._items = items
+        self._outcomes: list[Came] = []
+        self._kernel_errors: list[str] = []
+        self._tries = Tries()
+        self._boots = 0
+        self._faults = 0
+        self._broken = False
+
+    def result(self) -> Batch[Came]:
+        """Return the result as far as it has come."""
+        kernel, logs = self._setup.kernel, self._setup.logs
+        return Batch(
+            kernel.spec,
+            kernel.release,
+            kernel.engine.value,
+            self._setup.modules.compiler,
+            tuple(self._outcomes),
+            len(self._items),
+            kernel_errors=tuple(self._kernel_errors),
+            harness_errors=(*self._tries.errors, *logs.unwritten),
+            retried=tuple(self._tries.retried),
+            boots=self._boots,
+            broken=self._broken,
+            logs=str(logs),
+        )
+
+    def play(self) -> None:
+        """Boot until all is played or another boot would not help."""
+        while len(self._outcomes) < len(self._items):
+            if self._faults == FAULTS_MAX:
+                self._tries.errors.append(
+                    f"The kernel died or hung {self._faults} times; the rest is left."
+                )
+                return
+            if not self._boot():
+                return
+
+    def _boot(self) -> bool:
+        """Play what is left in one boot; return False if another boot would not help."""
+        self._boots += 1
+        first = len(self._outcomes)
+        rest = self._items[first:][: self._trial.in_one_boot]
+        session: Session | None = None
+        splats: Sequence[Splat] = ()
+        boot = step(f"boot {self._boots} of {self._setup.kernel.spec}, to play {len(rest)}")
+        try:
+            with boot, start(self._setup, [self._trial.line(item) for item in rest]) as session:
+                booting()
+                self._report()
+                try:
+                    self._judge(session, rest)
+                finally:
+                    session.hear_out()
+                    splats = () if session.starved else session.console.watcher.splats
+        except KernelFault as fault:
+            assert session
+            self._faults += 1
+            return self._judge_fault(fault, session)
+        except InfrastructureError as error:
+            return self._tries.again(error)
+        finally:
+            self._pin(splats, first)
+        return True
+
+    def end(self, by: BaseException) -> None:
+        """Record that a signal or a fault of this program's own ended the run."""
+        self._broken = not isinstance(by, KeyboardInterrupt)
+        self._tries.errors.append(BROKEN if self._broken else INTERRUPTED)
+
+    def _judge(self, session: Session, items: Sequence[Item]) -> None:
+        """Judge each record as it arrives; it must be that of the plan's next item."""
+        expected = 1
+        for record, sighting in self._trial.records(session, items, self._tries.errors):
+            if isinstance(record, Introduction):
+                self._check_release(record)
+                continue
+            if expected > len(items):
+                raise session.protocol_fault("The guest sent more records than were planned.")
+            if not isinstance(record, self._trial.answer | Refusal) or record.seq != expected:
+                raise session.protocol_fault(f"The guest's record {expected} did not come.")
+            outcome = self._trial.judge(items[expected - 1], record, sighting)
+            expected += 1
+            self._add(outcome)
+
+    def _check_release(self, guest: Introduction) -> None:
+        if guest.release != self._setup.kernel.release:
+            raise InfrastructureError(
+                f"The guest runs {guest.release}, not {self._setup.kernel.release}.",
+                "The image and its modules are of different kernels.",
+            )
+
+    def _add(self, outcome: Came) -> None:
+        self._outcomes.append(outcome)
+        self._report()
+
+    def _report(self) -> None:
+        what = f"playing on {self._setup.kernel.spec}"
+        progress(what, len(self._outcomes), len(self._items))
+
+    def _judge_fault(self, fault: KernelFault, session: Session) -> bool:
+        """Add a fault to its item or the run; return False if another boot would not help."""
+        text = f"{type(fault).__name__}: {fault.sentence}"
+        judged = len(self._outcomes)
+        if session.guest and judged < len(self._items):
+            self._add(self._trial.died(self._items[judged], text))
+            return True
+        self._kernel_errors.append(text)
+        return bool(session.guest)
+
+    def _pin(self, splats: Sequence[Splat], first: int) -> None:
+        """Add each complaint of the kernel's to the item during which it came, if there is one."""
+        for splat in splats:
+            index = first + splat.seq - 1
+            if splat.seq == 0 or index >= len(self._outcomes):
+                self._kernel_errors += complaints([splat])
+            else:
+                self._outcomes[index] = self._trial.complained(self._outcomes[index], [splat])
+
+
+def run(
+    setup: Setup,
+    trial: Trial[Item, Came],
+    items: Sequence[Item],
+    make: Callable[[Batch[Came]], Made],
+) -> Made:
+    """Play `items` and return what `make` makes of the result; raises one of result.ENDED."""
+    boots = Boots(setup, trial, items)
+    ended: BaseException | None = None
+    try:
+        boots.play()
+    except (KeyboardInterrupt, Exception) as error:
+        if is_foreseen(error):
+            raise
+        boots.end(error)
+        ended = error
+    finally:
+        done = boots.result()
+        agree = len(done.outcomes) - len(done.differing)
+        setup.logs.finish(planned=done.planned, agree=agree, status=done.exit_status)
+    result = make(boots.result())
+    if ended:
+        raise ended_run(ended, result, trial.items) from ended
+    return result
