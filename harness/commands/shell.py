@@ -61,7 +61,7 @@ def prompt(
 ) -> Result:
     """Run the plays in a guest, report them, and connect the user's terminal to the guest."""
     from harness.guest import share
-    from harness.inspect.guest import Guest
+    from harness.inspect.guest import booted
     from harness.inspect.shell import RECIPE, Host, interact, play_all, tables
     from harness.report.terminal import lines
     from harness.run import boot
@@ -81,14 +81,14 @@ def prompt(
                 disks=tuple(disks(resources, shares)),
             )
             progress("booting", 0, 1)
-            guest = Guest(
+            booting = booted(
                 image.kernel,
                 image.modules,
                 config,
                 recipes=(boot.MINIMAL, RECIPE, *(["share"] if shares else [])),
                 added=tables(catalog),
             )
-            resources.enter_context(guest)
+            guest = resources.enter_context(booting)
             ended: BaseException | None = None
             try:
                 result = play_all(guest, image.plays)

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 
 from harness.errors import KernelDied, KernelFault, KernelHung, TestHung
 from harness.guest import initramfs, recipe, records
@@ -18,7 +17,7 @@ from harness.model.case import Case
 from harness.model.policy import Variant
 from harness.modules.build import Modules
 from harness.run import boot
-from harness.run.logs import Run, see
+from harness.run.logs import BootLog, Run, see
 from harness.run.plan import Outcome, Play
 from harness.run.repro import judge_record
 from harness.run.result import Result
@@ -27,9 +26,51 @@ from harness.vm.machine import DEFAULT_CONFIG, Config
 from harness.vm.running import running
 
 
+@contextmanager
+def booted(
+    kernel: Bootable,
+    modules: Modules,
+    config: Config = DEFAULT_CONFIG,
+    deadlines: Deadlines = DEFAULT_DEADLINES,
+    *,
+    recipes: Sequence[str] = (boot.MINIMAL,),
+    added: bytes = b"",
+    channel: Channel | None = None,
+) -> Iterator[Guest]:
+    """
+    Boot a guest, and end it on exit.
+
+    `recipes` are folders of images/, `added` is another archive for the initrd.  Without a
+    `channel`, the best one that the guest has is used.  Raises as the guest's methods do, and
+    InfrastructureError.
+    """
+    initrd, channel = initramfs.cached(kernel, modules, recipe.load(*recipes), channel)
+    initrd += added
+    deadlines = boot.deadlines(kernel, deadlines)
+    machine = boot.machine(kernel, initrd, config)
+    with ExitStack() as resources:
+        logs = Run(kernel, modules)
+        resources.callback(logs.finish)
+        started = resources.enter_context(running(machine, initrd))
+        log = resources.enter_context(logs.boot(machine, started.command, initrd))
+        session = Session(started, channel, deadlines, log=log)
+        introduction = session.await_record(deadlines.boot)
+        if not isinstance(introduction, records.Introduction):
+            raise session.protocol_fault("The guest did not introduce itself.")
+        listens = channel is Channel.VIRTIO
+        guest = Guest(kernel, modules, session, introduction, logs, log, listens)
+        guest.check_quiet()
+        try:
+            yield guest
+        finally:
+            session.hear_out()
+    if guest.lives:
+        guest.check_quiet()
+
+
 class Guest:
     """
-    A guest that boots on entry and ends on exit.
+    A guest that runs, as booted() boots it.
 
     Methods raise KernelDied, KernelHung or TestHung for the kernel's fault, and
     KernelFault for a complaint of the kernel's that no play's outcome has.
@@ -39,62 +80,24 @@ class Guest:
         self,
         kernel: Bootable,
         modules: Modules,
-        config: Config = DEFAULT_CONFIG,
-        deadlines: Deadlines = DEFAULT_DEADLINES,
-        *,
-        recipes: Sequence[str] = (boot.MINIMAL,),
-        added: bytes = b"",
-        channel: Channel | None = None,
+        session: Session,
+        introduction: records.Introduction,
+        logs: Run,
+        log: BootLog,
+        listens: bool,
     ) -> None:
-        """
-        `recipes` are folders of images/, `added` is another archive for the initrd.
-
-        Without a `channel`, the best one that the guest has is used.
-        """
+        """`listens` says whether it reads commands from a channel besides its console."""
         self.kernel = kernel
         self.modules = modules
-        self._config = config
-        self._deadlines = boot.deadlines(kernel, deadlines)
-        self._recipe = recipe.load(*recipes)
-        self._added = added
-        self._channel = channel
-        self._resources = ExitStack()
+        self.session = session
+        self.introduction = introduction
+        self.logs = logs
+        self.listens = listens
+        self._log = log
+        self._deadlines = session.deadlines
         self._fault: KernelFault | None = None
         # So many of the kernel's complaints have been reported.
         self._reported = 0
-
-    def __enter__(self) -> Guest:
-        with ExitStack() as resources:
-            initrd, channel = initramfs.cached(
-                self.kernel, self.modules, self._recipe, self._channel
-            )
-            initrd += self._added
-            # Whether the guest reads commands from a channel besides its console.
-            self.listens = channel is Channel.VIRTIO
-            self.logs = Run(self.kernel, self.modules)
-            resources.callback(self.logs.finish)
-            machine = boot.machine(self.kernel, initrd, self._config)
-            started = resources.enter_context(running(machine, initrd))
-            self._log = resources.enter_context(self.logs.boot(machine, started.command, initrd))
-            self.session = Session(started, channel, self._deadlines, log=self._log)
-            introduction = self.session.await_record(self._deadlines.boot)
-            if not isinstance(introduction, records.Introduction):
-                raise self.session.protocol_fault("The guest did not introduce itself.")
-            self.introduction = introduction
-            self.check_quiet()
-            self._resources = resources.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.session.hear_out()
-        self._resources.close()
-        if kind is None and self.lives:
-            self.check_quiet()
 
     @property
     def lives(self) -> bool:

@@ -21,7 +21,7 @@ from harness.guest.initramfs import Channel
 from harness.guest.records import HostKey
 from harness.inspect import shell
 from harness.inspect.console_pump import ConsolePump
-from harness.inspect.guest import Guest
+from harness.inspect.guest import Guest, booted
 from harness.inspect.shell import Host, Render
 from harness.kernel.kernel import Bootable
 from harness.modules.build import Modules
@@ -83,7 +83,7 @@ def reached(
             cpio.file("root/.ssh/authorized_keys", f"{key.public}\n".encode()),
         ]
     )
-    guest = Guest(
+    booting = booted(
         kernel,
         modules,
         dataclasses.replace(config, network=True),
@@ -92,7 +92,7 @@ def reached(
         added=shell.tables(catalog) + added,
         channel=Channel.VIRTIO,
     )
-    with guest:
+    with booting as guest:
         # The key can be trusted: only the guest can write to this channel.
         host_key = guest.session.await_record(guest.session.deadlines.boot)
         if not isinstance(host_key, HostKey):

@@ -155,14 +155,14 @@ def _lent(guests: Shared[T]) -> Iterator[T]:
 
 @pytest.fixture(scope="session")
 def _jprobe_guests(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[Shared[Guest]]:
-    from harness.inspect.guest import Guest
+    from harness.inspect.guest import booted
     from harness.plugin.errors import as_failure
     from harness.plugin.selection import selection_of
     from harness.run.shared import Shared
 
     with as_failure():
         built = selection_of(request.config).modules(kernel)
-        with Shared(lambda: Guest(kernel, built)) as guests:
+        with Shared(lambda: booted(kernel, built)) as guests:
             yield guests
 
 

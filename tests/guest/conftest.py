@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -26,12 +25,6 @@ from harness.run.session import Deadlines
 
 # A guest of ours on a loaded machine needs a second; nothing here needs more.
 DEADLINES = Deadlines(play=20, ping=10, end=20)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def ctrl_c() -> None:
-    """What is started here must hear it, unlike what a shell starts in the background."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from harness.cases.catalog import Catalog
 from harness.cases.generator import draw
 from harness.guest.protocol import Parser
 from harness.guest.records import Record
-from harness.inspect.guest import Guest
+from harness.inspect.guest import booted
 from harness.kernel.spec import DEFAULT
 from harness.model.assembled import assemble
 from harness.run import job
@@ -46,7 +46,7 @@ def main() -> None:
         return feed(self, data)
 
     Parser.feed = tap  # type: ignore[method-assign]
-    with Guest(kernel, modules) as guest:
+    with booted(kernel, modules) as guest:
         for variant, case in PLAYS:
             guest.play(catalog.variants[variant], catalog.cases[case])
         guest.session.send("play ~ none 0 1000")

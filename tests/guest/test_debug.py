@@ -24,7 +24,7 @@ from harness.abi.aapcs64 import Placement
 from harness.cases.catalog import Catalog
 from harness.errors import ConfigError, Exit
 from harness.inspect.debug import Debugged
-from harness.inspect.guest import Guest
+from harness.inspect.guest import Guest, booted
 from harness.kernel.kernel import Kernel
 from harness.model.case import Case
 from harness.modules import build as modules
@@ -39,7 +39,7 @@ CASES = 20
 @pytest.fixture(scope="module")
 def guest(kernel: Kernel, catalog: Catalog) -> Iterator[Guest]:
     built = modules.build(kernel, list(catalog.cases.values()))
-    with Guest(kernel, built, Config(gdb=True)) as running:
+    with booted(kernel, built, Config(gdb=True)) as running:
         yield running
 
 
@@ -132,7 +132,7 @@ def test_a_copy_is_named(debugged: Debugged, guest: Guest, catalog: Catalog) -> 
 def test_symbols_with_kaslr(kernel: Kernel, catalog: Catalog) -> None:
     built = modules.build(kernel, list(catalog.cases.values()))
     (play,) = plays(catalog.select_variants(["none"]), catalog.select_cases(["stack-9"]))
-    with Guest(kernel, built, Config(gdb=True, kaslr=True)) as guest:
+    with booted(kernel, built, Config(gdb=True, kaslr=True)) as guest:
         shown = gdb(Debugged(guest, None).stage(play), "bt", "info address _stext", "ptype play")
         guest.session.await_record(SECONDS)
     assert re.search(r"#\d+ +(0x\w+ in )?jpcase_stack_9_call", shown)

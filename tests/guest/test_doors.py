@@ -20,7 +20,7 @@ import pexpect
 import pytest
 
 from harness.cases.catalog import Catalog
-from harness.inspect.guest import Guest
+from harness.inspect.guest import booted
 from harness.inspect.ssh import reached
 from harness.kernel.kernel import Kernel
 from harness.modules import build as modules
@@ -219,7 +219,7 @@ def status(pid: int | str, field: str) -> int:
 def test_qemu_is_confined(kernel: Kernel, catalog: Catalog) -> None:
     """QEMU has a seccomp filter of its own, in addition to those of this process."""
     built = modules.build(kernel, catalog.select_cases(["stack-9"]))
-    with Guest(kernel, built) as guest:
+    with booted(kernel, built) as guest:
         qemu = guest.session.machine.process.pid
         assert status(qemu, "Seccomp") == 2
         assert status(qemu, "Seccomp_filters") > status("self", "Seccomp_filters")

@@ -20,7 +20,7 @@ from harness.cases.catalog import Catalog
 from harness.errors import BuildError
 from harness.guest import initramfs, recipe
 from harness.host import cache
-from harness.inspect.guest import Guest
+from harness.inspect.guest import Guest, booted
 from harness.kernel.kernel import Kernel
 from harness.model.assumed import RecordPosition, predict_assumed
 from harness.model.context import Context
@@ -263,7 +263,7 @@ def test_a_play_waits_for_its_thread(
     slow = "complete(done);\n\tschedule_timeout_uninterruptible(2 * HZ);"
     root = broken_tree("probe-targets/contexts.c", "complete(done);", slow)
     case = catalog.cases["top-read-only"]
-    with Guest(kernel, modules.build(kernel, [case], root=root)) as guest:
+    with booted(kernel, modules.build(kernel, [case], root=root)) as guest:
         assert guest.play(catalog.variants["none"], case).agrees
         threads = guest.run("/bin/busybox cat /proc/[0-9]*/stat").output
     assert "(init)" in threads

@@ -32,7 +32,7 @@ def prompted(request: ReproRequest, report: Report) -> Result:
 def debugged(request: ReproRequest, debugging: Debugging, report: Report) -> bool:
     """Play once under the user's own debugger; return whether it was played, and as predicted."""
     from harness.inspect import debug
-    from harness.inspect.guest import Guest
+    from harness.inspect.guest import booted
     from harness.vm.gdb import GDB
     from harness.vm.machine import Config
     from harness.vm.stub import Door
@@ -45,7 +45,7 @@ def debugged(request: ReproRequest, debugging: Debugging, report: Report) -> boo
             image = _image(request)
             progress("booting", 0, 1)
             config = Config(gdb=True, kaslr=debugging.kaslr)
-            guest = resources.enter_context(Guest(image.kernel, image.modules, config))
+            guest = resources.enter_context(booted(image.kernel, image.modules, config))
             (play,) = image.plays
             vmlinux = debugging.vmlinux or debug.vmlinux_of(image.kernel)
             stopped = debug.Debugged(guest, vmlinux, door)
