@@ -188,6 +188,11 @@ _REPORTERS = ("dump_backtrace", "show_stack", "dump_stack_lvl", "dump_stack", "p
 _VARYING = re.compile(r"\b(?:0x)?[0-9a-f]{8,}\b|\b0x[0-9a-f]+\b|\d+")
 
 
+def without_numbers(text: str) -> str:
+    """Return a text with N for each number and address, which differ from boot to boot."""
+    return _VARYING.sub("N", text)
+
+
 def fingerprint(splat: Splat) -> str:
     """
     Return a hash that is the same for the same complaint in another boot or build.
@@ -196,5 +201,5 @@ def fingerprint(splat: Splat) -> str:
     """
     found = (match[1] for line in splat.lines if (match := _FRAME.match(line)))
     frames = [name for name in found if name not in _REPORTERS]
-    parts = (splat.kind.value, _VARYING.sub("N", splat.title), *frames[:FRAMES])
+    parts = (splat.kind.value, without_numbers(splat.title), *frames[:FRAMES])
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

@@ -138,12 +138,12 @@ def regressions(
 
 def _kernel_errors(night: Sequence[Done], accepted: Sequence[Done] | None) -> Iterator[Regression]:
     """A fault of the kernel's that belongs to no cell."""
-    known = {(done.kernel, text) for done in accepted or () for text in done.kernel_errors}
+    known = [(done.kernel, error) for done in accepted or () for error in done.kernel_errors]
     for done in night:
-        for text in done.kernel_errors:
-            if (done.kernel, text) not in known:
+        for error in done.kernel_errors:
+            if not any(kernel == done.kernel and error.same(one) for kernel, one in known):
                 place = Place(done.kernel, done.compiler)
-                yield Regression(Sort.KERNEL, place, "", text.splitlines()[0])
+                yield Regression(Sort.KERNEL, place, "", error.text.splitlines()[0])
 
 
 def _fuzz(night: Sequence[Done]) -> Iterator[Regression]:

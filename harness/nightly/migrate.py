@@ -7,11 +7,12 @@ import functools
 import re
 from collections.abc import Callable
 
+import msgspec
 from sqlalchemy import Connection, Engine, Table, inspect, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.nightly import tables
-from harness.nightly.unit import CellState
+from harness.nightly.unit import CellState, KernelError
 
 # Columns of a unit under the names that they had in stores of schema 1.
 _ERRORS = {"kernel_trouble": "kernel_errors", "own_trouble": "harness_errors"}
@@ -66,3 +67,10 @@ def parsed(seen: str) -> tuple[CellState, dict[str, int]]:
             return state, {}
     found = re.findall(r"([a-z-]+)(?: (\d+))?", seen)
     return CellState.JUDGED, {name: int(size or 0) for name, size in found if name != "intact"}
+
+
+def kernel_error(stored: str | dict[str, str]) -> KernelError:
+    """Return an error of the kernel's, which earlier was a sentence that began with its kind."""
+    if isinstance(stored, str):
+        return KernelError(kind=stored.partition(":")[0], fingerprint="", text=stored)
+    return msgspec.convert(stored, type=KernelError)

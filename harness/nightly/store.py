@@ -81,7 +81,7 @@ class Baseline:
 
 # Fields of Done that are stored in a column as they are.
 _PLAIN = (
-    "kernel", "compiler", "repetition", "planned", "played", "kernel_errors", "harness_errors",
+    "kernel", "compiler", "repetition", "planned", "played", "harness_errors",
     "retried", "boots", "started", "ended", "logs",
 )  # fmt: skip
 
@@ -192,7 +192,8 @@ class Store:
             connection.execute(delete(tables.UNITS).where(same))
             done = again(before, done)
         row = {
-            name: msgspec.to_builtins(getattr(done, name)) for name in ("kind", "facts", *_PLAIN)
+            name: msgspec.to_builtins(getattr(done, name))
+            for name in ("kind", "facts", "kernel_errors", *_PLAIN)
         }
         result = connection.execute(
             insert(tables.UNITS), {"night": night.id, "name": done.unit, **row}
@@ -256,6 +257,7 @@ class Store:
             cells=[_cell(cell) for cell in cells],
             complaints=[_made(Complaint, row) for row in complaints],
             costs=[_made(HitCost, row) for row in costs],
+            kernel_errors=[migrate.kernel_error(error) for error in row["kernel_errors"]],
             **{name: row[name] for name in _PLAIN},
         )
 

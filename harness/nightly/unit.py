@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from harness.guest.splat import without_numbers
 from harness.model.policy import Policy
 from harness.model.predict import described
 
@@ -157,6 +158,25 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
     case: str = ""
 
 
+class KernelError(msgspec.Struct, frozen=True, kw_only=True):
+    """A fault or a complaint of the kernel's that belongs to no cell."""
+
+    # The class of the fault, such as KernelHung, or the kind of the complaint.
+    kind: str
+    # Equal for the same error in another boot or kernel, however it is worded; empty for one
+    # of a store of schema 1 or 2, of which nothing but the text is known.
+    fingerprint: str
+    text: str
+
+    def same(self, other: KernelError) -> bool:
+        """Return whether it is the same error, in another boot or kernel."""
+        if self.kind != other.kind:
+            return False
+        if self.fingerprint and other.fingerprint:
+            return self.fingerprint == other.fingerprint
+        return without_numbers(self.text) == without_numbers(other.text)
+
+
 class Done(msgspec.Struct, frozen=True, kw_only=True):
     """The results of a unit."""
 
@@ -173,8 +193,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     # How many cells, signatures or costs were planned.
     planned: int = 0
     played: int = 0
-    # The kernel's faults that belong to no cell.
-    kernel_errors: list[str] = []
+    kernel_errors: list[KernelError] = []
     # Why something is missing through no fault of the kernel's.
     harness_errors: list[str] = []
     # Failures of our own tools after which something was done again.

@@ -35,6 +35,7 @@ from harness.nightly.unit import (
     Complaint,
     Done,
     HitCost,
+    KernelError,
     Picture,
     Unit,
     UnitEnvironment,
@@ -43,7 +44,7 @@ from harness.nightly.unit import (
 )
 from harness.run import job, logs, repro
 from harness.run.plan import Outcome, Play, plays
-from harness.run.result import Broken, Result
+from harness.run.result import Account, Broken, Result
 from harness.toolchain.compiler import named
 from harness.toolchain.make import checked
 from harness.vm.running import version
@@ -84,9 +85,13 @@ def check(unit: Unit) -> None:
 
 def failed(unit: Unit, error: HarnessError, started: float) -> Done:
     """Return the result of a unit that could not be started."""
+    ended = time.time()
+    if error.exit_status is not Exit.UNJUDGED:
+        return result(unit, started, ended, harness_errors=[str(error)])
     # A kernel that cannot be built is the kernel's fault.
-    whose = "kernel_errors" if error.exit_status is Exit.UNJUDGED else "harness_errors"
-    return result(unit, started, time.time(), **{whose: [str(error)]})
+    kind = type(error).__name__
+    one = KernelError(kind=kind, fingerprint=kind, text=str(error))
+    return result(unit, started, ended, kernel_errors=[one])
 
 
 def prepared(unit: Unit) -> list[tuple[Bootable, Modules]]:
@@ -151,7 +156,7 @@ def _cells(unit: Unit) -> dict[str, Any]:
         ],
         "planned": judged.planned,
         "played": len(judged.outcomes),
-        "kernel_errors": list(judged.kernel_errors),
+        "kernel_errors": _kernel_errors([judged]),
         "harness_errors": [*faults, *judged.harness_errors],
         "retried": list(judged.retried),
         "boots": judged.boots,
@@ -177,7 +182,7 @@ def _fuzz(unit: Unit) -> dict[str, Any]:
         "cells": [_cell(outcome) for outcome in campaign.failures],
         "planned": campaign.count,
         "played": campaign.played,
-        "kernel_errors": list(campaign.kernel_errors),
+        "kernel_errors": _kernel_errors([campaign]),
         "harness_errors": [*faults, *campaign.harness_errors],
         "logs": campaign.logs,
     }
@@ -195,7 +200,11 @@ def _cost(unit: Unit) -> dict[str, Any]:
         measured.append((kernel, made))
         faults += ended
     outcomes = [outcome for _, result in measured for outcome in result.outcomes]
-    wrong = [f"{o.variant.name}: {reason}" for o in outcomes for reason in o.reasons]
+    wrong = [
+        KernelError(kind="cost", fingerprint=o.variant.name, text=f"{o.variant.name}: {reason}")
+        for o in outcomes
+        for reason in o.reasons
+    ]
     return {
         "facts": _facts(measured[0][0], measured[0][1].compiler),
         "costs": [
@@ -205,7 +214,7 @@ def _cost(unit: Unit) -> dict[str, Any]:
         ],
         "planned": len(variants),
         "played": len(outcomes),
-        "kernel_errors": [*wrong, *(t for _, r in measured for t in r.kernel_errors)],
+        "kernel_errors": [*wrong, *_kernel_errors([result for _, result in measured])],
         "harness_errors": [*faults, *(t for _, result in measured for t in result.harness_errors)],
         "retried": [text for _, result in measured for text in result.retried],
         "boots": len(measured),
@@ -231,6 +240,14 @@ def _facts(kernel: Bootable, compiler: str) -> UnitEnvironment:
         qemu=version(),
         harness=harness.__version__,
     )
+
+
+def _kernel_errors(accounts: Sequence[Account]) -> list[KernelError]:
+    return [
+        KernelError(kind=error.kind, fingerprint=error.fingerprint, text=str(error))
+        for account in accounts
+        for error in account.kernel_errors
+    ]
 
 
 def _cell(outcome: Outcome) -> Cell:

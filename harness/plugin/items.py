@@ -151,7 +151,7 @@ class VerdictItem(pytest.Item):
             raise VerdictFailed(str(result))
         if result.kernel_errors:
             # It belongs to no single play, so none of them passes.
-            text = "\n".join(result.kernel_errors)
+            text = "\n".join(map(str, result.kernel_errors))
             raise VerdictFailed(f"{text}\n{see(result.logs)}")
         if outcome is None:
             raise VerdictFailed(

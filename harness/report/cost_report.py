@@ -58,7 +58,7 @@ def print_costs(result: CostResult) -> None:
     for outcome in result.outcomes:
         for reason in summaries.few(outcome.reasons):
             say(f"{MISMATCH}{outcome.variant.name}: {reason}", COMPLAINT)
-    for error in summaries.few(result.kernel_errors):
+    for error in summaries.few([str(error) for error in result.kernel_errors]):
         say(f"{MISMATCH}{error}", COMPLAINT)
     for error in summaries.few((*result.harness_errors, *result.retried)):
         say(f"Our own tools failed: {error}", "yellow")

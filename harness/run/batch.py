@@ -15,13 +15,13 @@ from typing import Generic, TypeVar
 
 from harness.errors import InfrastructureError, KernelFault, UnfitEmulator, is_foreseen
 from harness.guest.records import Introduction, Record, Refusal
-from harness.guest.splat import Splat, complaints
+from harness.guest.splat import Splat
 from harness.model.cost import CostRecord
 from harness.model.observation import Observation
 from harness.model.storm import Storm
 from harness.model.witness import Sighting
 from harness.run.boot import Setup, start
-from harness.run.result import BROKEN, INTERRUPTED, Batch, Judged, ended_run
+from harness.run.result import BROKEN, INTERRUPTED, Batch, Judged, KernelError, ended_run
 from harness.run.session import Session
 from harness.steps import booting, progress, step
 
@@ -101,7 +101,7 @@ class Boots(Generic[Item, Came]):
         self._trial = trial
         self._items = items
         self._outcomes: list[Came] = []
-        self._kernel_errors: list[str] = []
+        self._kernel_errors: list[KernelError] = []
         self._tries = Tries()
         self._boots = 0
         self._faults = 0
@@ -200,12 +200,12 @@ class Boots(Generic[Item, Came]):
 
     def _judge_fault(self, fault: KernelFault, session: Session) -> bool:
         """Add a fault to its item or the run; return False if another boot would not help."""
-        text = f"{type(fault).__name__}: {fault.sentence}"
+        error = KernelError(type(fault).__name__, fault.sentence, session.console.dead)
         judged = len(self._outcomes)
         if session.guest and judged < len(self._items):
-            self._add(self._trial.died(self._items[judged], text))
+            self._add(self._trial.died(self._items[judged], str(error)))
             return True
-        self._kernel_errors.append(text)
+        self._kernel_errors.append(error)
         return bool(session.guest)
 
     def _pin(self, splats: Sequence[Splat], first: int) -> None:
@@ -213,7 +213,7 @@ class Boots(Generic[Item, Came]):
         for splat in splats:
             index = first + splat.seq - 1
             if splat.seq == 0 or index >= len(self._outcomes):
-                self._kernel_errors += complaints([splat])
+                self._kernel_errors.append(KernelError(splat.kind.value, str(splat), splat))
             else:
                 self._outcomes[index] = self._trial.complained(self._outcomes[index], [splat])
 

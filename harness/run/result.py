@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from harness.errors import Exit, OwnFault, Stopped
+from harness.guest.splat import Splat, fingerprint
 from harness.run.logs import see
 from harness.run.plan import Outcome, Play
 
@@ -23,12 +24,30 @@ class Judged(Protocol):
 Came = TypeVar("Came", bound=Judged, covariant=True)
 
 
+@dataclass(frozen=True)
+class KernelError:
+    """A fault or a complaint of the kernel's that belongs to no single item."""
+
+    # The class of the fault, such as KernelHung, or the kind of the complaint.
+    kind: str
+    sentence: str
+    # What the kernel printed of it, if anything.
+    splat: Splat | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for the same error in another boot or build, however it is worded."""
+        return fingerprint(self.splat) if self.splat else self.kind
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.sentence}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Account:
     """How the boots of a run went, whatever it plays."""
 
-    # The kernel's faults and complaints that belong to no single item.
-    kernel_errors: tuple[str, ...] = ()
+    kernel_errors: tuple[KernelError, ...] = ()
     # What went wrong through no fault of the kernel's.
     harness_errors: tuple[str, ...] = ()
     # Failures of our own tools after which the rest was played again.
@@ -41,7 +60,7 @@ class Account:
 
     @property
     def errors(self) -> tuple[str, ...]:
-        return self.kernel_errors + self.harness_errors
+        return (*map(str, self.kernel_errors), *self.harness_errors)
 
     def status(self, *, planned: int, judged: int, differing: int) -> Exit:
         """Return the exit status of a run with so many items."""
@@ -59,7 +78,7 @@ class Account:
 def together(accounts: Sequence[Account]) -> Account:
     """Return one account of several runs."""
     return Account(
-        kernel_errors=tuple(text for one in accounts for text in one.kernel_errors),
+        kernel_errors=tuple(error for one in accounts for error in one.kernel_errors),
         harness_errors=tuple(text for one in accounts for text in one.harness_errors),
         retried=tuple(text for one in accounts for text in one.retried),
         boots=sum(one.boots for one in accounts),

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from harness.errors import ConfigError, Exit
 from harness.nightly import matrix, night
+from harness.nightly.migrate import kernel_error
 from harness.nightly.store import Store
 from harness.nightly.unit import CellState, Complaint
 from harness.run import logs
@@ -19,6 +20,7 @@ from tests.unit.nights import MATRIX, Works, cell, done, spend, written
 
 # From what a store is now to what it was.
 SCHEMA_1 = (
+    "UPDATE unit SET kernel_errors = '[\"a warning\"]'",
     "ALTER TABLE unit RENAME COLUMN kernel_errors TO kernel_trouble",
     "ALTER TABLE unit RENAME COLUMN harness_errors TO own_trouble",
     "ALTER TABLE cell ADD COLUMN seen TEXT",
@@ -52,7 +54,9 @@ class StoreContract:
     def test_a_store_of_schema_1_is_brought_up_to_date(self, store: Store, tmp_path: Path) -> None:
         now = store.begin(matrix.load(written(tmp_path, MATRIX)))
         cells = cell(), cell("stack-8", size=0), cell("top", state=CellState.DISPUTED, classes={})
-        brought = done(*cells, kernel_errors=["a warning"], harness_errors=["no disk"])
+        brought = done(
+            *cells, kernel_errors=[kernel_error("a warning")], harness_errors=["no disk"]
+        )
         store.add(now, brought)
         before = store.results(now)
         with store._engine.begin() as connection:
@@ -66,23 +70,25 @@ class StoreContract:
         now = store.begin(matrix.load(written(tmp_path, MATRIX)))
         red = cell(size=16, agrees=False, reasons=["not as predicted"])
         complaint = Complaint(kind="BUG", title="BUG: x", fingerprint="f", text="", case="stack-9")
+        once = kernel_error("Died: once")
         store.add(now, done(red, cell("stack-8"), harness_errors=["no disk"],
-                            complaints=[complaint], kernel_errors=["Died: once"]))  # fmt: skip
+                            complaints=[complaint], kernel_errors=[once]))  # fmt: skip
         store.add(now, done(cell(), cell("stack-8"), cell("stack-10")))
         (found,) = store.results(now, looks=True)
         assert {one.case: one for one in found.cells}["stack-9"] == red
         assert (len(found.cells), found.played, found.planned) == (3, 3, 3)
         assert found.complaints == [complaint]
-        assert found.kernel_errors == ["Died: once"]
+        assert found.kernel_errors == [once]
         assert (found.retried, found.harness_errors) == (["no disk"], [])
 
     def test_what_no_database_can_hold_is_stored_all_the_same(
         self, store: Store, tmp_path: Path
     ) -> None:
         now = store.begin(matrix.load(written(tmp_path, MATRIX)))
-        store.add(now, done(kernel_errors=["a\0b", r"\u0000", "\\\0"]))
+        store.add(now, done(kernel_errors=list(map(kernel_error, ["a\0b", r"\u0000", "\\\0"]))))
         (found,) = store.results(now)
-        assert found.kernel_errors == ["a\ufffdb", r"\u0000", "\\\ufffd"]
+        texts = [error.text for error in found.kernel_errors]
+        assert texts == ["a\ufffdb", r"\u0000", "\\\ufffd"]
 
     def test_the_same_unit_is_stored_once(self, store: Store, tmp_path: Path) -> None:
         now = store.begin(matrix.load(written(tmp_path, MATRIX)))

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from harness.errors import ArchiveError
 from harness.nightly import compare
 from harness.nightly.bisect import Turn, first_bad, turn
+from harness.nightly.migrate import kernel_error
 from harness.nightly.night import Report
 from harness.nightly.store import NightlyRun
 from harness.nightly.unit import Cell, Done, HitCost, Unit, UnitEnvironment, UnitKind, result
@@ -131,7 +132,11 @@ def test_a_release_whose_kernel_died_is_not_good() -> None:
     def work(unit: Unit) -> Done:
         came = archive.work(unit)
         dead = unit.kernel == f"debian:{RELEASES[6]}"
-        return replace(came, cells=[], played=0, kernel_errors=["It died."]) if dead else came
+        return (
+            replace(came, cells=[], played=0, kernel_errors=[kernel_error("It died.")])
+            if dead
+            else came
+        )
 
     (one,) = first_bad(report(RELEASES[3]), lambda spec: RELEASES, work).regressions
     assert one.details[0].startswith(named(7, 5))

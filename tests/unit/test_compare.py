@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from harness.guest.splat import Splat, fingerprint
 from harness.guest.splat import SplatKind as SplatKind
 from harness.nightly import compare
 from harness.nightly.compare import Place, Sort
-from harness.nightly.unit import Complaint
+from harness.nightly.migrate import kernel_error
+from harness.nightly.unit import Complaint, KernelError
 from tests.unit.nights import cell, done
 
 
@@ -32,7 +34,7 @@ def test_regressions() -> None:
             complaints=[
                 Complaint(kind="BUG", title="BUG: x", fingerprint="f", text="", case="stack-9")
             ],
-            kernel_errors=["KernelDied: at boot\nmore"],
+            kernel_errors=[kernel_error("KernelDied: at boot\nmore")],
         )
     ]
     found = {(one.sort, one.place.case): one for one in compare.regressions(now, accepted)}
@@ -119,3 +121,18 @@ def test_the_same_complaint_of_another_boot() -> None:
     one = fingerprint(splat("ffff800009e0bbf0", "probe"))
     assert one == fingerprint(splat("ffff80000a000000", "probe"))
     assert one != fingerprint(splat("ffff800009e0bbf0", "other"))
+
+
+def test_a_fault_is_known_by_what_it_is_and_not_by_its_words() -> None:
+    def found(now: KernelError, accepted: KernelError) -> list[compare.Regression]:
+        return compare.regressions([done(kernel_errors=[now])], [done(kernel_errors=[accepted])])
+
+    oops = KernelError(kind="KernelDied", fingerprint="a1", text="KernelDied: it fell at 0xff")
+    assert found(replace(oops, text="other words"), oops) == []
+    (new,) = found(replace(oops, fingerprint="b2"), oops)
+    assert (new.sort, new.is_) == (Sort.KERNEL, oops.text)
+    assert found(replace(oops, kind="KernelHung"), oops)
+    # Of an older store nothing but the words is known.
+    older = kernel_error("KernelDied: it fell at 0xee")
+    assert found(oops, older) == []
+    assert found(replace(oops, text="KernelDied: it fell over"), older)

@@ -19,6 +19,7 @@ from harness.errors import InfrastructureError
 from harness.model.context import Context
 from harness.nightly import matrix, night
 from harness.nightly.compare import Sort
+from harness.nightly.migrate import kernel_error
 from harness.nightly.outputs import formats, kcidb, mail, summary
 from harness.nightly.store import Store
 from harness.nightly.unit import HitCost, UnitKind, result
@@ -133,7 +134,9 @@ def as_json(report: night.Report) -> Json:
 def test_json_of_a_nightly_run(report: night.Report, dearer: night.Report) -> None:
     check = jsonschema.Draft202012Validator(SCHEMA)
     unheld = dataclasses.replace(report, baseline=None, accepted=None)
-    unbuilt = dataclasses.replace(report, results=[done(kernel_errors=["no"], facts=None)])
+    unbuilt = dataclasses.replace(
+        report, results=[done(kernel_errors=[kernel_error("no")], facts=None)]
+    )
     for one in (report, dearer, unheld, unbuilt):
         check.validate(as_json(one))
     sorts = SCHEMA["$defs"]["regression"]["properties"]["sort"]["enum"]

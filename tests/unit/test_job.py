@@ -14,7 +14,7 @@ from harness.kernel.options import DEFAULTS, Options
 from harness.model.policy import Changes, Policy, Rule
 from harness.run.job import _expected, images
 from harness.run.plan import Outcome, Play, plays
-from harness.run.result import Result, merged
+from harness.run.result import KernelError, Result, merged
 from tests.unit.kernels import made_up
 
 
@@ -74,13 +74,13 @@ def test_runs_are_merged_in_the_plans_order() -> None:
             compiler="gcc",
             outcomes=tuple(Outcome(play, None) for play in mine),
             planned=len(mine),
-            kernel_errors=(f"{variant} died",),
+            kernel_errors=(KernelError("KernelDied", variant),),
         )
 
     both = merged([run("v15"), run("none")], plan)
     assert [outcome.play for outcome in both.outcomes] == plan
     assert (both.planned, both.boots) == (4, 2)
-    assert both.kernel_errors == ("v15 died", "none died")
+    assert [error.sentence for error in both.kernel_errors] == ["v15", "none"]
 
 
 def test_what_a_trees_own_policy_is_held_against(kernel: Kernel) -> None:

@@ -109,7 +109,7 @@ def splat() -> Splat:
 
 @pytest.fixture
 def ran() -> Any:
-    sound = result(broken=True, missing=1, kernel=("the kernel",), own=("a tool",))
+    sound = result(broken=True, missing=1, kernel=("WARNING: the kernel",), own=("a tool",))
     first, *others = sound.outcomes
     first = dataclasses.replace(first, errors=("WARNING: at",), splats=(splat(),))
     return poisoned(dataclasses.replace(sound, outcomes=(first, *others), retried=("failed",)))

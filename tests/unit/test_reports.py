@@ -27,7 +27,7 @@ from harness.model.verdict import judge
 from harness.report import kernels_report, patch_report, summaries, terminal
 from harness.report.formats import json_report, junit, ktap
 from harness.run.plan import Outcome, Play, plays
-from harness.run.result import Comparison, Result, Unjudged
+from harness.run.result import Comparison, KernelError, Result, Unjudged
 from tests.unit.factory import HIT, case, observe
 from tests.unit.standin import source_tree
 from tests.unit.test_patches import DIFF
@@ -65,7 +65,7 @@ def result(
         compiler="gcc",
         outcomes=tuple(outcomes),
         planned=len(plan),
-        kernel_errors=kernel,
+        kernel_errors=tuple(KernelError("WARNING", text) for text in kernel),
         harness_errors=own,
         logs="somewhere",
     )
@@ -221,7 +221,7 @@ def test_ktap_is_well_formed(made: Result) -> None:
 
 def test_exit_statuses() -> None:
     assert [made.exit_status for made in ALL] == [0, 1, 3, 3]
-    assert result(kernel=("WARNING: at boot",)).exit_status is Exit.DIFFERS
+    assert result(kernel=("at boot",)).exit_status is Exit.DIFFERS
 
 
 def test_the_table_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
@@ -396,5 +396,5 @@ def test_a_patch_that_moves_the_damage() -> None:
 
 
 def test_a_kernel_that_never_booted_cannot_be_judged() -> None:
-    assert result(missing=4, kernel=("KernelDied: at boot",)).exit_status is Exit.UNJUDGED
-    assert result(missing=1, kernel=("KernelDied: later",)).exit_status is Exit.DIFFERS
+    assert result(missing=4, kernel=("at boot",)).exit_status is Exit.UNJUDGED
+    assert result(missing=1, kernel=("later",)).exit_status is Exit.DIFFERS

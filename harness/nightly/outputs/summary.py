@@ -64,7 +64,7 @@ def _unit(done: Done) -> dict[str, Any]:
         "costs": done.costs,
         "boots": done.boots,
         "seconds": done.ended - done.started,
-        "kernel_errors": done.kernel_errors,
+        "kernel_errors": [error.text for error in done.kernel_errors],
         "harness_errors": done.harness_errors,
         "retried": done.retried,
         "logs": done.logs,
@@ -136,7 +136,8 @@ def row(done: Done) -> tuple[str, ...]:
 def ended(done: Done) -> str:
     """Return a line about a unit that has just ended."""
     unit, _, judged, took, again = row(done)
-    errors = [text.partition("\n")[0] for text in (*done.kernel_errors, *done.harness_errors)]
+    texts = (*(error.text for error in done.kernel_errors), *done.harness_errors)
+    errors = [text.partition("\n")[0] for text in texts]
     parts = [f"{judged} as predicted" if done.planned else "nothing judged", took, again, *errors]
     return f"{time.strftime('%H:%M:%S')} {unit}: {'; '.join(filter(None, parts))}"
 

@@ -81,7 +81,7 @@ def document(result: Result) -> dict[str, Any]:
             "boots": result.boots,
             "witness": "gdb" if result.witness else None,
             "complete": result.complete,
-            "kernel_errors": list(result.kernel_errors),
+            "kernel_errors": [str(error) for error in result.kernel_errors],
             "harness_errors": list(result.harness_errors),
             "retried": list(result.retried),
             "exit_status": int(result.exit_status),
