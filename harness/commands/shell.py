@@ -61,7 +61,7 @@ def prompt(
 ) -> Result:
     """Run the plays in a guest, report them, and connect the user's terminal to the guest."""
     from harness.guest import share
-    from harness.inspect.guest import booted
+    from harness.inspect.guest import Contents, booted
     from harness.inspect.shell import RECIPE, Host, interact, play_all, tables
     from harness.report.terminal import lines
     from harness.run import boot
@@ -85,8 +85,9 @@ def prompt(
                 image.kernel,
                 image.modules,
                 config,
-                recipes=(boot.MINIMAL, RECIPE, *(["share"] if shares else [])),
-                added=tables(catalog),
+                contents=Contents(
+                    (boot.MINIMAL, RECIPE, *(["share"] if shares else [])), tables(catalog)
+                ),
             )
             guest = resources.enter_context(booting)
             ended: BaseException | None = None

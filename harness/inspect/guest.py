@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import KernelDied, KernelFault, KernelHung, TestHung
@@ -17,13 +18,28 @@ from harness.model.case import Case
 from harness.model.policy import Variant
 from harness.modules.build import Modules
 from harness.run import boot
-from harness.run.logs import BootLog, Run, see
+from harness.run.logs import Run, see
 from harness.run.plan import Outcome, Play
 from harness.run.repro import judge_record
 from harness.run.result import Result
 from harness.run.session import DEFAULT_DEADLINES, Deadlines, Session
 from harness.vm.machine import DEFAULT_CONFIG, Config
 from harness.vm.running import running
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a guest has besides the kernel and the test modules."""
+
+    # Folders of images/.
+    recipes: tuple[str, ...] = (boot.MINIMAL,)
+    # A further archive for the initrd.
+    added: bytes = b""
+    # The channel for records; None for the best one that the guest has.
+    channel: Channel | None = None
+
+
+MINIMAL = Contents()
 
 
 @contextmanager
@@ -33,19 +49,18 @@ def booted(
     config: Config = DEFAULT_CONFIG,
     deadlines: Deadlines = DEFAULT_DEADLINES,
     *,
-    recipes: Sequence[str] = (boot.MINIMAL,),
-    added: bytes = b"",
-    channel: Channel | None = None,
+    contents: Contents = MINIMAL,
 ) -> Iterator[Guest]:
     """
     Boot a guest, and end it on exit.
 
-    `recipes` are folders of images/, `added` is another archive for the initrd.  Without a
-    `channel`, the best one that the guest has is used.  Raises as the guest's methods do, and
+    Raises as the guest's methods do, and
     InfrastructureError.
     """
-    initrd, channel = initramfs.cached(kernel, modules, recipe.load(*recipes), channel)
-    initrd += added
+    initrd, channel = initramfs.cached(
+        kernel, modules, recipe.load(*contents.recipes), contents.channel
+    )
+    initrd += contents.added
     deadlines = boot.deadlines(kernel, deadlines)
     machine = boot.machine(kernel, initrd, config)
     with ExitStack() as resources:
@@ -58,7 +73,7 @@ def booted(
         if not isinstance(introduction, records.Introduction):
             raise session.protocol_fault("The guest did not introduce itself.")
         listens = channel is Channel.VIRTIO
-        guest = Guest(kernel, modules, session, introduction, logs, log, listens)
+        guest = Guest(kernel, modules, session, introduction, logs, listens)
         guest.check_quiet()
         try:
             yield guest
@@ -83,7 +98,6 @@ class Guest:
         session: Session,
         introduction: records.Introduction,
         logs: Run,
-        log: BootLog,
         listens: bool,
     ) -> None:
         """`listens` says whether it reads commands from a channel besides its console."""
@@ -93,7 +107,6 @@ class Guest:
         self.introduction = introduction
         self.logs = logs
         self.listens = listens
-        self._log = log
         self._deadlines = session.deadlines
         self._fault: KernelFault | None = None
         # So many of the kernel's complaints have been reported.
@@ -151,8 +164,9 @@ class Guest:
         from harness.inspect import postmortem
 
         postmortem.check(self.kernel)
-        postmortem.note_places(self.session, self.modules, self._log)
-        return postmortem.write(self.session, self._log)
+        assert self.session.log
+        postmortem.note_places(self.session, self.modules, self.session.log)
+        return postmortem.write(self.session, self.session.log)
 
     def result(self, outcomes: Sequence[Outcome], planned: int) -> Result:
         """Return the plays in this guest as the result of a run."""

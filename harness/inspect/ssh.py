@@ -21,12 +21,11 @@ from harness.guest.initramfs import Channel
 from harness.guest.records import HostKey
 from harness.inspect import shell
 from harness.inspect.console_pump import ConsolePump
-from harness.inspect.guest import Guest, booted
+from harness.inspect.guest import Contents, Guest, booted
 from harness.inspect.shell import Host, Render
 from harness.kernel.kernel import Bootable
 from harness.modules.build import Modules
 from harness.run import boot
-from harness.run.session import DEFAULT_DEADLINES, Deadlines
 from harness.vm import qmp
 from harness.vm.escapes import Escapes
 from harness.vm.machine import DEFAULT_CONFIG, Config
@@ -66,7 +65,6 @@ def reached(
     catalog: Catalog,
     render: Render,
     config: Config = DEFAULT_CONFIG,
-    deadlines: Deadlines = DEFAULT_DEADLINES,
     recipes: tuple[str, ...] = (),
 ) -> Iterator[Reached]:
     """
@@ -87,10 +85,11 @@ def reached(
         kernel,
         modules,
         dataclasses.replace(config, network=True),
-        deadlines,
-        recipes=(boot.MINIMAL, shell.RECIPE, RECIPE, *recipes),
-        added=shell.tables(catalog) + added,
-        channel=Channel.VIRTIO,
+        contents=Contents(
+            (boot.MINIMAL, shell.RECIPE, RECIPE, *recipes),
+            shell.tables(catalog) + added,
+            Channel.VIRTIO,
+        ),
     )
     with booting as guest:
         # The key can be trusted: only the guest can write to this channel.

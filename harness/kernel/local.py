@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from harness.archive import plain
@@ -17,6 +16,7 @@ from harness.kernel.image import FILE_MAX, banner_release, raw_image
 from harness.kernel.kernel import Engine, Kbuild, Kernel, check_config, numbers
 from harness.kernel.native import Carried
 from harness.kernel.options import Options
+from harness.kernel.treebuild import HowToBuild
 from harness.model.policy import NO_CHANGES
 
 # The largest file that a build reads: with every option on, Module.symvers has 2 MiB.
@@ -183,16 +183,17 @@ def from_tree(spec: str, source: tree.Tree, busybox: Path, options: Options) -> 
         source = native.with_policies(source, jprobes)
     else:
         source = _buildable(source)
-    build = functools.partial(
-        treebuild.build,
-        source,
+    how = HowToBuild(
+        compiler=compiler,
         required=required,
         defconfig=options.defconfig,
-        compiler=compiler,
-        check=functools.partial(check_config, spec, engine=engine),
         given=options.make,
+        check=functools.partial(check_config, spec, engine=engine),
     )
-    built = _with_policy(build, carried) if jprobes and carried != "own" else build()
+    if jprobes and carried != "own":
+        built = _with_policy(source, how, carried)
+    else:
+        built = treebuild.build(source, how)
     values = treebuild.variables(source, compiler)
     kbuild = Kbuild(
         folder=built.output,
@@ -239,12 +240,13 @@ def _check_port(source: tree.Tree) -> None:
         )
 
 
-def _with_policy(build: Callable[..., treebuild.Built], carried: Carried) -> treebuild.Built:
+def _with_policy(source: tree.Tree, how: HowToBuild, carried: Carried) -> treebuild.Built:
     """Build an image with all policies, and from its folder one with a single policy if asked."""
-    built = build(added={native.POLICY_HEADER: native.policy_header("any")})
+    built = treebuild.build(source, how, added={native.POLICY_HEADER: native.policy_header("any")})
     if carried == "any":
         return built
-    return build(added={native.POLICY_HEADER: native.policy_header(carried)}, start=built.output)
+    header = {native.POLICY_HEADER: native.policy_header(carried)}
+    return treebuild.build(source, how, added=header, start=built.output)
 
 
 def _buildable(source: tree.Tree) -> tree.Tree:

@@ -165,43 +165,49 @@ def own_fragment(name: str) -> dict[str, str]:
     return kconfig.read(resources.configs() / f"kconfig/{name}.config")
 
 
+@dataclass(frozen=True)
+class HowToBuild:
+    """How a tree is configured and built."""
+
+    compiler: Compiler
+    # Options that the configuration must have.
+    required: Mapping[str, str]
+    # The file to begin with; empty for an allnoconfig.
+    defconfig: str = ""
+    # Variables for make.
+    given: Sequence[str] = ()
+    # Called with the .config; may raise an error to stop the build.
+    check: Callable[[Path], None] = lambda config: None
+
+
 def build(
-    tree: Tree,
-    *,
-    required: Mapping[str, str],
-    defconfig: str = "",
-    compiler: Compiler,
-    check: Callable[[Path], None] = lambda config: None,
-    added: Mapping[str, str] = NOTHING,
-    start: Path | None = None,
-    given: Sequence[str] = (),
+    tree: Tree, how: HowToBuild, *, added: Mapping[str, str] = NOTHING, start: Path | None = None
 ) -> Built:
     """
-    Build a tree with an allnoconfig, or `defconfig`, and the `required` options, once.
+    Build a tree, once.
 
-    `check` is called with the .config, and may raise an error to stop the build;
-    `added` are texts to write in the output folder before the build, by path;
-    `start` is an output folder of the same tree to continue from; `given` are variables
-    for make.  Raises UnfitTree with the build's first error, InfrastructureError where
-    this machine is at fault, DamagedEntry where the cache's copy of the tree is, and
-    ConfigError where the compiler does not accept `given`; no incomplete build is kept.
+    `added` are texts to write in the output folder before the build, by path; `start` is an
+    output folder of the same tree to continue from.  Raises UnfitTree with the build's first
+    error, InfrastructureError where this machine is at fault, DamagedEntry where the cache's
+    copy of the tree is, and ConfigError where the compiler does not accept `how.given`; no
+    incomplete build is kept.
     """
-    chain = Toolchain(compiler)
+    chain = Toolchain(how.compiler)
     makers = resources.own_sources(MAKERS)
-    asked = kconfig.merged([own_fragment("menus"), required])
+    asked = kconfig.merged([own_fragment("menus"), how.required])
     texts = [part for item in sorted(added.items()) for part in item]
     key = cache.digest(
-        tree.digest, defconfig, asked, chain.stamp, "\n".join(given), *texts, *makers
+        tree.digest, how.defconfig, asked, chain.stamp, "\n".join(how.given), *texts, *makers
     )
 
     def make(folder: Path) -> None:
         output = folder / "output"
-        command = _command(tree, output, words(variables(tree, compiler), given))
+        command = _command(tree, output, words(variables(tree, how.compiler), how.given))
         if start is None:
             output.mkdir()
-            _add_compiler_header(tree, output, compiler)
-            _configure(tree, output, command, defconfig, asked, required)
-            check(output / ".config")
+            _add_compiler_header(tree, output, how.compiler)
+            _configure(tree, output, command, how.defconfig, asked, how.required)
+            how.check(output / ".config")
         else:
             tool.check(["cp", "--archive", "--reflink=auto", start, output], seconds=600)
         for path, text in added.items():
@@ -219,7 +225,7 @@ def build(
                 make(folder)
         except UnfitTree:
             cache.check(*read)
-            _check_compilers(chain, given, folder)
+            _check_compilers(chain, how.given, folder)
             raise
 
     folder = cache.used(cache.entry("trees", key, make_or_blame, vital=VITAL))

@@ -145,7 +145,7 @@ def _cells(unit: Unit) -> dict[str, Any]:
 
     judged, faults = _until_broken(
         lambda: job.judge(
-            unit.kernel, catalog, plan, run, options=_options(unit), prepare=_prepare(unit)
+            job.Target(unit.kernel, _options(unit)), catalog, plan, run, prepare=_prepare(unit)
         )
     )
     return {

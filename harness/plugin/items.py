@@ -102,9 +102,8 @@ class Items:
         plan = [item.play for item in items]
         fault: BaseException | None = None
         try:
-            result = job.judge(
-                kernel, selection.catalog, plan, repro.run, options=selection.options
-            )
+            target = job.Target(kernel, selection.options)
+            result = job.judge(target, selection.catalog, plan, repro.run)
         except ConfigError as error:
             end_session(error)
         except Broken as broken:

@@ -96,40 +96,41 @@ class Prepared:
     plays: list[Play]
 
 
+@dataclass(frozen=True)
+class Target:
+    """What a run is about: a kernel, and what the user said of it."""
+
+    spec: str
+    options: Options = DEFAULTS
+    # Whether each policy has an image to itself.
+    exact: bool = False
+    # What the kernel's own policy has to be, whatever its tree says.
+    expect: Policy | None = None
+
+
 def prepare_plan(
-    kernel_spec: str,
-    catalog: Catalog,
-    plan: Sequence[Play],
-    *,
-    options: Options = DEFAULTS,
-    exact: bool = False,
-    expect: Policy | None = None,
-    prepare: Prepare = prepare,
+    target: Target, catalog: Catalog, plan: Sequence[Play], *, prepare: Prepare = prepare
 ) -> list[Prepared]:
     """
     Prepare as many images of one kernel as a plan's variants need.
 
-    `expect` is what a kernel's own policy has to be, whatever its tree says.
     Raises whatever prepare() raises.
     """
     variants = list(dict.fromkeys(play.variant for play in plan))
     prepared = []
-    for image, carried in images(variants, options, exact=exact):
-        kernel, built = prepare(kernel_spec, catalog, options=image)
-        plays = [_expected(play, kernel, expect) for play in plan if play.variant in carried]
+    for image, carried in images(variants, target.options, exact=target.exact):
+        kernel, built = prepare(target.spec, catalog, options=image)
+        plays = [_expected(play, kernel, target.expect) for play in plan if play.variant in carried]
         prepared.append(Prepared(kernel, built, plays))
     return prepared
 
 
 def judge(
-    kernel_spec: str,
+    target: Target,
     catalog: Catalog,
     plan: Sequence[Play],
     run: Run,
     *,
-    options: Options = DEFAULTS,
-    exact: bool = False,
-    expect: Policy | None = None,
     prepare: Prepare = prepare,
 ) -> Result:
     """
@@ -138,15 +139,7 @@ def judge(
     Raises one of result.ENDED with the result so far, and whatever prepare() raises.
     """
     # Build all images first, so that a build that fails does so before the first boot.
-    prepared = prepare_plan(
-        kernel_spec,
-        catalog,
-        plan,
-        options=options,
-        exact=exact,
-        expect=expect,
-        prepare=prepare,
-    )
+    prepared = prepare_plan(target, catalog, plan, prepare=prepare)
     results: list[Result] = []
     for image in prepared:
         try:

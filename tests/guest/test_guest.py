@@ -11,7 +11,7 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.errors import KernelDied, KernelHung, TestHung
 from harness.guest.initramfs import Channel
-from harness.inspect.guest import Guest, booted
+from harness.inspect.guest import Contents, Guest, booted
 from harness.kernel.kernel import Kernel
 from harness.modules import build as modules
 from harness.run.session import Deadlines
@@ -21,7 +21,7 @@ def with_all_cases(
     kernel: Kernel, channel: Channel = Channel.VIRTIO
 ) -> AbstractContextManager[Guest]:
     built = modules.build(kernel, list(Catalog().cases.values()))
-    return booted(kernel, built, deadlines=Deadlines(ping=2), channel=channel)
+    return booted(kernel, built, deadlines=Deadlines(ping=2), contents=Contents(channel=channel))
 
 
 def test_a_command_that_does_not_end_is_named(kernel: Kernel) -> None:

@@ -10,7 +10,7 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.guest import share
-from harness.inspect.guest import booted
+from harness.inspect.guest import Contents, booted
 from harness.inspect.witness import Witness
 from harness.kernel.kernel import Kernel
 from harness.modules import build as modules
@@ -57,7 +57,9 @@ def test_any_folder_can_be_shared(
     share.pack(shared, disks / shared.name)
     config = Config(disks=(Disk(shared.name, disks / shared.name),))
     built = modules.build(kernel, catalog.select_cases(["stack-9"]))
-    with booted(kernel, built, config, recipes=(boot.MINIMAL, "shell", "share")) as guest:
+    with booted(
+        kernel, built, config, contents=Contents((boot.MINIMAL, "shell", "share"))
+    ) as guest:
         assert guest.run(f"cat '/mnt/{shared.name}/note'").output == "from the host"
         # It cannot be written to, mounted or not.
         before = (disks / shared.name).read_bytes()

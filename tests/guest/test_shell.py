@@ -16,7 +16,7 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.guest.initramfs import Channel
-from harness.inspect.guest import booted
+from harness.inspect.guest import Contents, booted
 from harness.inspect.shell import RECIPE, play_all, tables
 from harness.kernel.kernel import Kernel
 from harness.model.observation import Observation
@@ -148,7 +148,7 @@ def test_a_play_that_kills_the_kernel_is_the_last(
     built = modules.build(kernel, chosen, root=root)
     plan = plays(catalog.select_variants(["none"]), chosen)
     listener = Heard()
-    guest = booted(kernel, built, recipes=(boot.MINIMAL, RECIPE), added=tables(catalog))
+    guest = booted(kernel, built, contents=Contents((boot.MINIMAL, RECIPE), tables(catalog)))
     with guest as running, listening(listener):
         result = play_all(running, plan)
     assert not running.lives
@@ -179,10 +179,8 @@ def test_several_guests_are_one_too_many(user: User) -> None:
 
 def test_a_prompt_on_a_serial_line_alone(kernel: Kernel, catalog: Catalog) -> None:
     built = modules.build(kernel, list(catalog.cases.values()))
-    recipes = (boot.MINIMAL, RECIPE)
-    with booted(
-        kernel, built, recipes=recipes, added=tables(catalog), channel=Channel.SERIAL
-    ) as guest:
+    contents = Contents((boot.MINIMAL, RECIPE), tables(catalog), Channel.SERIAL)
+    with booted(kernel, built, contents=contents) as guest:
         session = guest.session
         heard: list[str] = []
         session.console.echo = heard.append

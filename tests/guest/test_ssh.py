@@ -20,7 +20,7 @@ from harness.cases.catalog import Catalog
 from harness.errors import Exit, InfrastructureError, KernelDied
 from harness.guest.initramfs import Channel
 from harness.guest.records import Ran
-from harness.inspect.guest import booted
+from harness.inspect.guest import Contents, booted
 from harness.inspect.ssh import Reached, reached
 from harness.kernel.image import build_id
 from harness.kernel.kernel import Kernel
@@ -56,7 +56,7 @@ def line(request: pytest.FixtureRequest, kernel: Kernel, catalog: Catalog) -> It
         return
     built = modules.build(kernel, list(catalog.cases.values()))
     channel = Channel.SERIAL if request.param == "serial" else Channel.VIRTIO
-    with booted(kernel, built, channel=channel) as guest:
+    with booted(kernel, built, contents=Contents(channel=channel)) as guest:
         yield guest.run
 
 

@@ -23,7 +23,8 @@ from harness.errors import ConfigError
 from harness.run import job
 from harness.run.result import Result
 
-def judge(kernel, catalog, plays, run, options):
+def judge(target, catalog, plays, run):
+    kernel = target.spec
     print(f"played {kernel}: {len(plays)}")
     if kernel == "debian:5.10":
         raise ConfigError("This kernel cannot be had here.")

@@ -14,7 +14,7 @@ from harness.kernel import kconfig, local, tree, treebuild
 from harness.kernel.kernel import Engine
 from harness.kernel.native import Carried
 from harness.kernel.options import Options
-from harness.kernel.treebuild import Built, Need
+from harness.kernel.treebuild import Built, HowToBuild, Need
 from harness.toolchain.compiler import Compiler
 from tests.unit.standin import EARLY, OLD_LAYOUT, jprobe_tree, source_tree
 
@@ -32,7 +32,7 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def build(path: Path, **options: str) -> Built:
     required = {"CONFIG_KPROBES": "y", **options}
     opened = tree.opened(path)
-    return treebuild.build(opened, required=required, compiler=COMPILER)
+    return treebuild.build(opened, HowToBuild(COMPILER, required))
 
 
 def kept() -> list[Path]:
@@ -102,7 +102,7 @@ def test_a_compiler_that_compiles_nothing_is_not_held_against_a_tree(tmp_path: P
     compiler.chmod(0o755)
     opened = tree.opened(path)
     with pytest.raises(InfrastructureError, match="broken-gcc does not compile an empty file"):
-        treebuild.build(opened, required={}, compiler=Compiler(str(compiler)))
+        treebuild.build(opened, HowToBuild(Compiler(str(compiler)), {}))
 
 
 def test_flags_that_the_compiler_does_not_take_are_no_fault_of_a_trees(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_flags_that_the_compiler_does_not_take_are_no_fault_of_a_trees(tmp_path:
     opened = tree.opened(path)
     given = ["W=1", "KCFLAGS=-O1 -fno-such-flag"]
     with pytest.raises(ConfigError, match="--make: gcc does not take -O1 -fno-such-flag"):
-        treebuild.build(opened, required={}, compiler=COMPILER, given=given)
+        treebuild.build(opened, HowToBuild(COMPILER, {}, given=given))
 
 
 def test_a_log_folder_that_cannot_be_written(
@@ -136,7 +136,7 @@ def test_make_gets_what_it_is_given_and_no_more(
     opened = tree.opened(path)
 
     def reported(*given: str) -> tuple[str, str, str]:
-        built = treebuild.build(opened, required={}, compiler=COMPILER, given=given)
+        built = treebuild.build(opened, HowToBuild(COMPILER, {}, given=given))
         reported, flags = (
             (built.output / name).read_text().strip() for name in ("variables", "flags")
         )
@@ -172,9 +172,7 @@ def with_defconfigs(path: Path) -> Path:
 def built_from(path: Path, defconfig: str, **required: str) -> Built:
     return treebuild.build(
         tree.opened(path),
-        required={"CONFIG_KPROBES": "y", **required},
-        defconfig=defconfig,
-        compiler=COMPILER,
+        HowToBuild(COMPILER, {"CONFIG_KPROBES": "y", **required}, defconfig=defconfig),
     )
 
 
@@ -226,8 +224,7 @@ def test_going_on_from_another_build(tmp_path: Path) -> None:
     opened = tree.opened(path)
     second = treebuild.build(
         opened,
-        required={"CONFIG_KPROBES": "y"},
-        compiler=COMPILER,
+        HowToBuild(COMPILER, {"CONFIG_KPROBES": "y"}),
         added={"folder/added": "text"},
         start=first.output,
     )

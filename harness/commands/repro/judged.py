@@ -21,7 +21,7 @@ def judge(request: ReproRequest, kernel: str, options: Options) -> Result:
     """Play the plan on one kernel; raises one of result.ENDED with what there is."""
     with bars():
         return job.judge(
-            kernel,
+            request.target(kernel, options),
             request.catalog,
             request.plan,
             functools.partial(
@@ -29,9 +29,6 @@ def judge(request: ReproRequest, kernel: str, options: Options) -> Result:
                 deadlines=Deadlines(play=request.deadline),
                 observer=request.observer(),
             ),
-            options=options,
-            exact=request.exact,
-            expect=request.expected,
         )
 
 

@@ -76,12 +76,6 @@ def _image(request: ReproRequest) -> Prepared:
             " a shell or a debugger.",
             "Choose among them with --variant.",
         )
-    (image,) = job.prepare_plan(
-        request.specs[0],
-        request.catalog,
-        request.plan,
-        options=request.patched,
-        exact=request.exact,
-        expect=request.expected,
-    )
+    target = request.target(request.specs[0], request.patched)
+    (image,) = job.prepare_plan(target, request.catalog, request.plan)
     return image

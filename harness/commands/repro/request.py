@@ -17,6 +17,7 @@ from harness.kernel import spec
 from harness.kernel.options import Options
 from harness.model.policy import Changes, Policy, Variant
 from harness.run import job
+from harness.run.job import Target
 from harness.run.plan import Play, plays
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ class ReproRequest:
     def patched(self) -> Options:
         """What is said of the kernel, with the patches."""
         return replace(self.kernel, changes=Changes(patches=self.patches))
+
+    def target(self, kernel: str, options: Options) -> Target:
+        """Return what a run on one of the kernels is about."""
+        return Target(kernel, options, self.exact, self.expected)
 
     def observer(self) -> Observer | None:
         """Return what looks on at one run."""
