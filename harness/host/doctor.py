@@ -45,11 +45,6 @@ PROGRAMS = (
     QEMU,
     Program("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu", "compiles the test modules"),
     Program("aarch64-linux-gnu-ld", "binutils-aarch64-linux-gnu", "links the test modules"),
-    Program(
-        "aarch64-linux-gnu-objdump",
-        "binutils-aarch64-linux-gnu",
-        "proves a handler's stores from its disassembly",
-    ),
     Program("make", "make", "runs the kernel's own build of modules"),
     Program("pahole", "pahole", "makes the modules' BTF, from Linux 6.12 on"),
     Program("gdb-multiarch", "gdb-multiarch", "debugs the guest"),

@@ -19,7 +19,8 @@ from harness.errors import BuildError, ConfigError, HarnessError, UnfitTree
 from harness.host import blame, cache, tool
 from harness.kernel.kernel import Engine, Kernel, numbers
 from harness.model.case import Case
-from harness.modules import casegen, disassembly, signing, storeproof
+from harness.modules import casegen, signing, storeproof
+from harness.modules.casegen import symbol
 from harness.steps import progress
 from harness.toolchain.compiler import CROSS_COMPILE, GCC, Compiler
 from harness.toolchain.make import words
@@ -34,6 +35,8 @@ MAKERS = (
     "toolchain/toolchain.py",
     "modules/signing.py",
     "modules/disassembly.py",
+    "modules/frame.py",
+    "modules/tracker.py",
     "modules/storeproof.py",
     "toolchain/make.py",
 )
@@ -150,8 +153,13 @@ def _make(
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
     kbuild(kernel, folder, toolchain)
-    functions = disassembly.disassemble(folder / "probe-targets/cases.o", f"{CROSS_COMPILE}objdump")
-    private_copies = storeproof.prove(cases, functions)
+    # Slow to import, and not needed where the modules are in the cache.
+    from harness.modules import disassembly, tracker
+
+    handlers = {symbol(case, "handler") for case in cases}
+    functions = disassembly.functions(folder / "probe-targets/cases.o", handlers)
+    calls = {name: list(tracker.calls(function)) for name, function in functions.items()}
+    private_copies = storeproof.prove(cases, calls)
     (folder / "private_copies.json").write_text(json.dumps(private_copies))
     (folder / "guest").mkdir()
     for name in names(kernel.engine):

@@ -16,13 +16,17 @@ takes that into account.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from harness.errors import UnprovedStore
 from harness.model.case import Agent, Case
 from harness.modules.casegen import symbol
-from harness.modules.disassembly import Call, Value, calls
+
+if TYPE_CHECKING:
+    from harness.modules.frame import Value
+    from harness.modules.tracker import Call
 
 
 @dataclass(frozen=True)
@@ -85,18 +89,18 @@ _FUNCTIONS = frozenset(
 )
 
 
-def prove(cases: Sequence[Case], functions: dict[str, list[str]]) -> dict[str, list[int]]:
+def prove(cases: Sequence[Case], calls: Mapping[str, Sequence[Call]]) -> dict[str, list[int]]:
     """
     Return by case the stacked arguments that the handler assigns to in a copy in its own frame.
 
-    Raises UnprovedStore for the first handler in which a store is not proved.
+    `calls` are those that each function makes.  Raises UnprovedStore for the first
+    handler in which a store is not proved.
     """
     private_copies: dict[str, list[int]] = {}
     for case in cases:
         name = symbol(case, "handler")
-        lines = functions.get(name, [])
         stores = expected_stores(case)
-        found = [call for call in calls(lines) if call.function in _FUNCTIONS]
+        found = [call for call in calls.get(name, ()) if call.function in _FUNCTIONS]
         if len(found) != len(stores):
             raise UnprovedStore(
                 case.name,
