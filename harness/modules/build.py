@@ -20,7 +20,6 @@ from harness.host import blame, cache, tool
 from harness.kernel.kernel import Engine, Kernel, numbers
 from harness.model.case import Case
 from harness.modules import casegen, signing, storeproof
-from harness.modules.casegen import symbol
 from harness.steps import progress
 from harness.toolchain.compiler import CROSS_COMPILE, GCC, Compiler
 from harness.toolchain.make import words
@@ -28,16 +27,14 @@ from harness.toolchain.toolchain import Toolchain
 
 BUILD_SECONDS = 600
 CASES = Path("probe-targets/cases.c")
+# Its object file, whose handlers' stores are proved.
+CASES_OBJECT = CASES.with_suffix(".o")
 # Our own sources that decide on the result, besides the modules' sources.
 MAKERS = (
     "modules/build.py",
     "toolchain/compiler.py",
     "toolchain/toolchain.py",
     "modules/signing.py",
-    "modules/disassembly.py",
-    "modules/frame.py",
-    "modules/tracker.py",
-    "modules/storeproof.py",
     "toolchain/make.py",
 )
 # A module that needs nothing of a kernel.
@@ -61,6 +58,8 @@ class Modules:
     # Has the modules with debug information, for GDB.
     folder: Path
     key: str
+    # Has what was proved of the handlers' stores.
+    proof: Path
     engine: Engine = Engine.PORT
 
     @property
@@ -85,7 +84,7 @@ class Modules:
     def private_copies(self) -> dict[str, list[int]]:
         """By case, the stacked arguments that the handler keeps in a copy in its own frame."""
         private_copies: dict[str, list[int]] = json.loads(
-            (self.folder / "private_copies.json").read_text()
+            (self.proof / storeproof.PRIVATE_COPIES).read_text()
         )
         return private_copies
 
@@ -120,11 +119,7 @@ def build(
     toolchain = kernel.kbuild.toolchain(compiler)
     check_cfi(kernel, toolchain)
     given = "\n".join(kernel.variables)
-    # The expected stores follow from the model's placement, which is in none of the sources.
-    planned = [f"{case.name} {storeproof.expected_stores(case)}" for case in cases]
-    key = cache.digest(
-        kernel.key, toolchain.stamp, signing.stamp(kernel), given, *parts, *makers, *planned
-    )
+    key = cache.digest(kernel.key, toolchain.stamp, signing.stamp(kernel), given, *parts, *makers)
 
     def make(folder: Path) -> None:
         toolchain.prepare()
@@ -132,19 +127,20 @@ def build(
         progress("building modules", 0)
         try:
             with cache.using(*kernel.entries):
-                _make(kernel, cases, sources, toolchain, folder)
+                _make(kernel, sources, toolchain, folder)
         except HarnessError:
             # A failure that comes from a damaged file of the cache is not the kernel's fault.
             cache.check(*kernel.entries)
             raise
         progress("building modules", 100)
 
-    return Modules(cache.entry("modules", key, make), key, kernel.engine)
+    folder = cache.entry("modules", key, make)
+    proof = storeproof.proof(cases, folder / CASES_OBJECT)
+    return Modules(folder, key, proof, kernel.engine)
 
 
 def _make(
     kernel: Kernel,
-    cases: Sequence[Case],
     sources: dict[Path, bytes],
     toolchain: Toolchain,
     folder: Path,
@@ -153,14 +149,6 @@ def _make(
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
     kbuild(kernel, folder, toolchain)
-    # Slow to import, and not needed where the modules are in the cache.
-    from harness.modules import disassembly, tracker
-
-    handlers = {symbol(case, "handler") for case in cases}
-    functions = disassembly.functions(folder / "probe-targets/cases.o", handlers)
-    calls = {name: list(tracker.calls(function)) for name, function in functions.items()}
-    private_copies = storeproof.prove(cases, calls)
-    (folder / "private_copies.json").write_text(json.dumps(private_copies))
     (folder / "guest").mkdir()
     for name in names(kernel.engine):
         module = folder / "guest" / f"{name}.ko"

@@ -16,17 +16,26 @@ takes that into account.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UnprovedStore
+from harness.host import cache
 from harness.model.case import Agent, Case
 from harness.modules.casegen import symbol
 
 if TYPE_CHECKING:
     from harness.modules.frame import Value
     from harness.modules.tracker import Call
+
+# The file of a proof: by case, the stacked arguments that prove() returns.
+PRIVATE_COPIES = "private_copies.json"
+# Stands for the rules by which stores are proved, so that no proof by others is used; made
+# anew with: python -m tests.rules
+RULES = "bce825fb69c8"
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,27 @@ _FUNCTIONS = frozenset(
         "probe_call_nested",
     ]
 )
+
+
+def proof(cases: Sequence[Case], file: Path) -> Path:
+    """
+    Return the folder with what is proved of the stores in an object file, from the cache.
+
+    Raises UnprovedStore for the first handler in which a store is not proved, and
+    InfrastructureError for a file that is no object file.
+    """
+
+    def make(folder: Path) -> None:
+        # Slow to import, and not needed where the proof is in the cache.
+        from harness.modules import disassembly, tracker
+
+        functions = disassembly.functions(file, {symbol(case, "handler") for case in cases})
+        found = {name: list(tracker.calls(function)) for name, function in functions.items()}
+        (folder / PRIVATE_COPIES).write_text(json.dumps(prove(cases, found)))
+
+    # The expected stores follow from the model's placement, which the C does not show.
+    planned = [f"{case.name} {expected_stores(case)}" for case in cases]
+    return cache.entry("proofs", cache.digest(RULES, cache.content(file), *planned), make)
 
 
 def prove(cases: Sequence[Case], calls: Mapping[str, Sequence[Call]]) -> dict[str, list[int]]:

@@ -20,6 +20,7 @@ from harness.guest.initramfs import VIRTIO_SERIAL
 from harness.host import cache
 from harness.kernel.kernel import Bootable, Engine, module_order
 from harness.modules.build import Modules
+from harness.modules.storeproof import PRIVATE_COPIES
 from harness.nightly.unit import Bundle
 from harness.run.boot import MINIMAL
 
@@ -37,9 +38,8 @@ def pack(kernel: Bootable, modules: Modules) -> tuple[Bundle, dict[str, Path]]:
         "kernel/busybox": kernel.busybox,
         **{f"kernel/modules/{path.name}": path for path in _drivers(kernel)},
         **{f"modules/guest/{path.name}": path for path in modules.files},
-        **{
-            f"modules/{name}": modules.folder / name for name in ("private_copies.json", "compiler")
-        },
+        "modules/compiler": modules.folder / "compiler",
+        f"proof/{PRIVATE_COPIES}": modules.proof / PRIVATE_COPIES,
     }
     digests = {name: _digest(path.read_bytes()) for name, path in files.items()}
     bundle = Bundle(
@@ -113,4 +113,4 @@ def unpack(bundle: Bundle) -> tuple[Bootable, Modules]:
         own_policy=bundle.own_policy,
         variables=tuple(bundle.make),
     )
-    return kernel, Modules(home / "modules", bundle.modules_key, engine)
+    return kernel, Modules(home / "modules", bundle.modules_key, home / "proof", engine)

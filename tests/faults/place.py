@@ -90,7 +90,8 @@ class Place:
         if self.ready and "XDG_CACHE_HOME" not in self.environment:
             self.environment["XDG_CACHE_HOME"] = str(self.ready)
             return
-        self.link(*self._entries("modules"), *self._entries("initramfs"))
+        for kind in ("modules", "proofs", "initramfs"):
+            self.link(*self._entries(kind))
 
     def have_build_roots(self) -> None:
         """Have the build roots for kernels that are newer than this machine."""

@@ -45,7 +45,7 @@ def test_a_private_copy_that_nobody_knows_of(kernel: Kernel, catalog: Catalog) -
     """A handler of clang's assigns to its own copy; without that fact the run is red."""
     chosen = catalog.select_cases(["struct-9-stack", "stack-9"])
     built = modules.build(kernel, chosen, compiler=CLANG)
-    ignorant = Modules(built.folder, built.key)
+    ignorant = Modules(built.folder, built.key, built.proof)
     vars(ignorant)["private_copies"] = {}
     plan = plays(catalog.select_variants(["none"]), chosen)
     assert repro.run(kernel, built, plan).exit_status is Exit.AGREES

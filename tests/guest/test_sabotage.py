@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -163,14 +164,15 @@ def test_a_removed_store_is_found_in_the_disassembly(
 
 
 def test_a_removed_store_turns_the_run_red_too(
-    kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+    kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def no_proof(cases: Sequence[Case], calls: object) -> dict[str, list[int]]:
-        """Return no proof for any case."""
-        return {}
+    def no_proof(cases: Sequence[Case], file: Path) -> Path:
+        """Return a proof of no case, which does not come into the cache."""
+        (tmp_path / storeproof.PRIVATE_COPIES).write_text("{}")
+        return tmp_path
 
     monkeypatch.setattr(casegen, "handler_stores", _without_first_store)
-    monkeypatch.setattr(storeproof, "prove", no_proof)
+    monkeypatch.setattr(storeproof, "proof", no_proof)
     chosen = catalog.select_cases(["stack-40-last"])
     built = modules.build(kernel, chosen)
     result = repro.run(kernel, built, plays(catalog.select_variants(["none"]), chosen))

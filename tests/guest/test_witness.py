@@ -139,7 +139,7 @@ def test_another_build_of_the_module(kernel: Kernel, catalog: Catalog) -> None:
     chosen = catalog.select_cases(["stack-9"])
     built = modules.build(kernel, list(catalog.cases.values()))
     other = modules.build(kernel, chosen)
-    mixed = _Mixed(other.folder, built.key, loaded=built.files)
+    mixed = _Mixed(other.folder, built.key, other.proof, loaded=built.files)
     plan = plays(catalog.select_variants(["none"]), chosen)
     result = repro.run(kernel, mixed, plan, observer=Witness())
     assert result.exit_status is Exit.INFRASTRUCTURE

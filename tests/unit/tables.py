@@ -160,7 +160,7 @@ def _run(folder: Path) -> None:
     (folder / "modules").mkdir()
     (folder / "modules/compiler").write_text("some gcc")
     test_logs.logs.version = lambda: "QEMU 0"  # type: ignore[attr-defined]
-    made = Run(test_logs.KERNEL, Modules(folder / "modules", "m"))
+    made = Run(test_logs.KERNEL, Modules(folder / "modules", "m", folder))
     made.about.command = ["jprobe-harness", "repro", "--kernel", "~/" + "long/" * 12 + "linux"]
     made.finish(planned=618, agree=617, status=1)
 

@@ -39,7 +39,8 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Kernel, Modul
     (folder / "guest").mkdir(parents=True)
     for name in names(Engine.PORT):
         (folder / "guest" / f"{name}.ko").write_text(name)
-    (folder / "private_copies.json").write_text('{"stack-9": [8]}')
+    (here / "proof").mkdir()
+    (here / "proof/private_copies.json").write_text('{"stack-9": [8]}')
     (folder / "compiler").write_text("gcc 12")
     kernel = made_up(
         here,
@@ -49,7 +50,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Kernel, Modul
         busybox=here / "busybox",
         variables=("W=1",),
     )
-    return kernel, Modules(folder, "m")
+    return kernel, Modules(folder, "m", here / "proof")
 
 
 def sent(made: tuple[Kernel, Modules]) -> tuple[Bundle, dict[str, bytes]]:

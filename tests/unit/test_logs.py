@@ -48,7 +48,7 @@ KERNEL = made_up(NOWHERE)
 def modules(tmp_path: Path) -> Modules:
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules/compiler").write_text("some gcc\nGNU Make 0")
-    return Modules(tmp_path / "modules", "m")
+    return Modules(tmp_path / "modules", "m", tmp_path)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from harness.host import cache, inventory
 from harness.kernel import debian, spec, treebuild
 from harness.kernel.kernel import Kernel
 from harness.kernel.options import Options
+from harness.model.case import Case
 from harness.modules import build as modules
+from harness.modules import storeproof
 from harness.settings import Archive, Settings
 from harness.toolchain.compiler import Compiler
 from harness.toolchain.toolchain import Toolchain
@@ -139,7 +142,7 @@ def test_a_kernel_that_is_damaged_between_two_boots(
     monkeypatch.setattr(initramfs, "build", lambda *words: (b"", initramfs.Channel.VIRTIO))
     kernel = replace(kernel, busybox=tmp_path / "busybox")
     for _ in range(2):
-        initramfs.cached(kernel, modules.Modules(tmp_path, "m"), recipe.load("minimal"))
+        initramfs.cached(kernel, modules.Modules(tmp_path, "m", tmp_path), recipe.load("minimal"))
         assert kernel.config.read_text()
         kernel.config.write_text("")
 
@@ -155,7 +158,11 @@ def test_modules_are_built_from_whole_headers(
         assert (kernel.kbuild.folder / "header").read_text() == "/* some */\n"
         (words[-1] / "made").touch()
 
+    def proof(cases: Sequence[Case], file: Path) -> Path:
+        return file.parent
+
     monkeypatch.setattr(modules, "_make", make)
+    monkeypatch.setattr(storeproof, "proof", proof)
     (kernel.kbuild.folder / "header").write_text("")
     assert (build_modules(kernel).folder / "made").exists()
 

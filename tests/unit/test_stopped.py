@@ -49,7 +49,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Modules:
     """Replace the kernel and the modules that each command gets, and return the modules."""
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules/compiler").write_text("some gcc")
-    made = Modules(tmp_path / "modules", "m")
+    made = Modules(tmp_path / "modules", "m", tmp_path)
     for command in (storm_command, cost_command):
         monkeypatch.setattr(command, "prepare", lambda *words: (KERNEL, made))
     monkeypatch.setattr(fuzz_command, "resolve", lambda *words: KERNEL)

@@ -3,21 +3,25 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from harness.errors import BuildError, InfrastructureError
 from harness.host import cache
-from harness.kernel.kernel import Engine
-from harness.modules import build as modules
+from harness.modules import storeproof
 from harness.modules.disassembly import Instruction, functions
-from harness.modules.storeproof import expected_stores, prove
+from harness.modules.storeproof import PRIVATE_COPIES, expected_stores, proof, prove
 from harness.modules.tracker import Call, calls
-from tests.unit.assembled import assemble
+from tests import rules
+from tests.tower import ROOT
+from tests.unit.assembled import assemble, write
 from tests.unit.factory import case
 from tests.wrong_rules import WRONG_RULES
 
@@ -268,32 +272,67 @@ def test_what_is_no_object_file(tmp_path: Path) -> None:
         functions(tmp_path / "cases.o", ["f"])
 
 
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an object file with one handler, for a cache without proofs."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return write({"jpcase_nine_handler": OWN_COPY}, tmp_path)
+
+
+def test_a_proof_is_made_once(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = proof([NINE], cached)
+    assert json.loads((made / PRIVATE_COPIES).read_text()) == {"nine": [8]}
+    monkeypatch.setattr(storeproof, "prove", None)
+    assert proof([NINE], cached) == made
+
+
+def test_a_run_that_finds_its_proof_loads_no_disassembler() -> None:
+    loaded = "import sys, harness.run.job; sys.exit('capstone' in sys.modules)"
+    subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, check=True)
+
+
+def test_a_refused_proof_is_not_kept(cached: Path) -> None:
+    eight = replace(NINE, handler=replace(NINE.handler, assign=(7, 8)))
+    for _ in range(2):
+        with pytest.raises(BuildError, match="has 1 stores in the disassembly, 2 were planned"):
+            proof([eight], cached)
+
+
+def test_a_proof_holds_for_what_was_proved(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another object file, and other rules, have a proof of their own."""
+    made = [proof([NINE], cached)]
+    write({"jpcase_nine_handler": HANDLER}, cached.parent)
+    made.append(proof([NINE], cached))
+    monkeypatch.setattr(storeproof, "RULES", "")
+    made.append(proof([NINE], cached))
+    assert len(set(made)) == len(made)
+
+
+def test_the_rules_of_a_proof_are_those_of_the_sources() -> None:
+    assert rules.current() == storeproof.RULES, "run: python -m tests.rules"
+    assert rules.digest('a\nRULES = "b"') == rules.digest('a\nRULES = "c"') != rules.digest("b")
+
+
 @pytest.mark.parametrize("rule", WRONG_RULES)
-def test_a_proof_holds_for_one_placement(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under another rule the C is the same, but not what was proved of it."""
-    kernel: Any = SimpleNamespace(
-        key="",
-        engine=Engine.PORT,
-        variables=(),
-        has=lambda option: False,
-        kbuild=SimpleNamespace(toolchain=lambda compiler: SimpleNamespace(stamp="")),
-    )
+def test_a_proof_holds_for_one_placement(
+    rule: str, cached: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under another rule the object file may be the same, but not what was proved of it."""
     keys: list[str] = []
 
     def entry(kind: str, key: str, make: Any) -> Path:
         keys.append(key)
-        return Path()
+        return cached
+
+    def prove_again() -> None:
+        pair = "{types: {pair: ['long[2]']}, arguments: [7 x long, pair, 2 x int],"
+        proof([case(f"{pair} handler: {{assign: all}}}}")], cached)
 
     monkeypatch.setattr(cache, "entry", entry)
-
-    def build() -> None:
-        pair = "{types: {pair: ['long[2]']}, arguments: [7 x long, pair, 2 x int],"
-        modules.build(kernel, [case(f"{pair} handler: {{assign: all}}}}")])
-
-    build()
-    build()
+    prove_again()
+    prove_again()
     WRONG_RULES[rule](monkeypatch)
-    build()
+    prove_again()
     assert keys[0] == keys[1] != keys[2]
 
 

@@ -128,7 +128,7 @@ FAULTS = (
         full=True,
     ),
     heals(
-        "the cases' proofs that are empty", "modules/*/private_copies.json", empty, built, full=True
+        "the cases' proofs that are empty", "proofs/*/private_copies.json", empty, built, full=True
     ),
     heals("half a module for the guest", "modules/*/guest/*.ko", half, built, full=True),
     heals("a bit of a module for GDB", "modules/*/probe-targets.ko", flipped, built, full=True),
