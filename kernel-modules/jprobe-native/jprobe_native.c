@@ -106,21 +106,21 @@ int policy_jprobe_reset(struct policy_jprobe *jp,
 }
 EXPORT_SYMBOL_GPL(policy_jprobe_reset);
 
-/* The observer does not run for missed hits, which the kernel counts. */
-const struct jprobe_stat *policy_jprobe_stat(struct policy_jprobe *jp)
+void policy_jprobe_stat(const struct policy_jprobe *jp,
+			struct jprobe_stat *stat)
 {
 	unsigned long missed = jp->jprobe.kp.nmissed;
 
-	atomic_long_add(missed - atomic_long_read(&jp->stat.missed),
-			&jp->stat.hits);
-	atomic_long_set(&jp->stat.missed, missed);
+	*stat = jp->stat;
+	/* The observer does not run for missed hits, which the kernel counts. */
+	atomic_long_add(missed, &stat->hits);
+	atomic_long_set(&stat->missed, missed);
 	if (kernel_stack) {
-		jp->stat.known = true;
-		jp->stat.saved = kernel_stack->saved;
-		jp->stat.overflow = kernel_stack->overflow;
-		atomic_long_set(&jp->stat.skipped, kernel_stack->saved < 0);
+		stat->known = true;
+		stat->saved = kernel_stack->saved;
+		stat->overflow = kernel_stack->overflow;
+		atomic_long_set(&stat->skipped, kernel_stack->saved < 0);
 	}
-	return &jp->stat;
 }
 EXPORT_SYMBOL_GPL(policy_jprobe_stat);
 

@@ -185,6 +185,12 @@ static bool policy_fits(const struct stack_policy *policy)
 	       stack_policy_buffer(policy) <= THREAD_SIZE;
 }
 
+static void reset_stat(struct policy_jprobe *jp)
+{
+	memset(&jp->stat, 0, sizeof(jp->stat));
+	jp->stat.known = true;
+}
+
 int register_policy_jprobe(struct policy_jprobe *jp)
 {
 	if (!policy_fits(&jp->policy))
@@ -195,7 +201,7 @@ int register_policy_jprobe(struct policy_jprobe *jp)
 		.pre_handler = jprobe_hit,
 	};
 	jp->closing = false;
-	memset(&jp->stat, 0, sizeof(jp->stat));
+	reset_stat(jp);
 	return register_kprobe(&jp->kp);
 }
 EXPORT_SYMBOL_GPL(register_policy_jprobe);
@@ -218,16 +224,16 @@ int policy_jprobe_reset(struct policy_jprobe *jp,
 {
 	if (!policy_fits(policy))
 		return -EINVAL;
-	memset(&jp->stat, 0, sizeof(jp->stat));
+	reset_stat(jp);
 	jp->policy = *policy;
 	return 0;
 }
 EXPORT_SYMBOL_GPL(policy_jprobe_reset);
 
-const struct jprobe_stat *policy_jprobe_stat(struct policy_jprobe *jp)
+void policy_jprobe_stat(const struct policy_jprobe *jp,
+			struct jprobe_stat *stat)
 {
-	jp->stat.known = true;
-	return &jp->stat;
+	*stat = jp->stat;
 }
 EXPORT_SYMBOL_GPL(policy_jprobe_stat);
 

@@ -253,9 +253,11 @@ static void put_counts(const struct jprobe_stat *stat, unsigned int handler,
 
 static void put_nested(void)
 {
+	struct jprobe_stat stat;
+
+	policy_jprobe_stat(&probe_nested.jp, &stat);
 	probe_put("nested");
-	put_counts(policy_jprobe_stat(&probe_nested.jp),
-		   probe_nested.handler_runs, probe_nested.target_runs);
+	put_counts(&stat, probe_nested.handler_runs, probe_nested.target_runs);
 	put_bytes("sent", (const u8 *)probe_nested.sent,
 		  sizeof(probe_nested.sent));
 	put_bytes("seen", (const u8 *)probe_nested.seen,
@@ -265,17 +267,18 @@ static void put_nested(void)
 
 static void put_play(void)
 {
-	const struct jprobe_stat *stat = policy_jprobe_stat(&play.pc->jp);
 	size_t area = play.pc->area;
+	struct jprobe_stat stat;
 	unsigned int i;
 
-	probe_put_stack(&stat->stack, play.context);
+	policy_jprobe_stat(&play.pc->jp, &stat);
+	probe_put_stack(&stat.stack, play.context);
 	probe_put("count");
-	put_counts(stat, play.handler_runs, play.target_runs);
+	put_counts(&stat, play.handler_runs, play.target_runs);
 	probe_put("\n");
-	if (stat->known)
-		probe_put("save saved=%ld overflow=%lu\n", stat->saved,
-			  stat->overflow);
+	if (stat.known)
+		probe_put("save saved=%ld overflow=%lu\n", stat.saved,
+			  stat.overflow);
 	else
 		probe_put("save saved=unknown overflow=unknown\n");
 	probe_put("area");

@@ -89,7 +89,7 @@ static unsigned long time_calls(unsigned int calls)
 int probe_cost(const struct stack_policy *policy, unsigned int calls)
 {
 	unsigned long bare = time_calls(calls), probed;
-	const struct jprobe_stat *stat;
+	struct jprobe_stat stat;
 	int err;
 
 	cost_jprobe.policy = *policy;
@@ -100,10 +100,10 @@ int probe_cost(const struct stack_policy *policy, unsigned int calls)
 	cost_handled = 0;
 	cost_ran = 0;
 	probed = time_calls(calls);
-	stat = policy_jprobe_stat(&cost_jprobe);
-	probe_put_stack(&stat->stack, PROBE_PROCESS);
+	policy_jprobe_stat(&cost_jprobe, &stat);
+	probe_put_stack(&stat.stack, PROBE_PROCESS);
 	probe_put("cost hits=%ld handler=%lu target=%lu",
-		  atomic_long_read(&stat->hits), cost_handled, cost_ran);
+		  atomic_long_read(&stat.hits), cost_handled, cost_ran);
 	probe_put(" bare=%lu probed=%lu frequency=%lu instructions=%lu ticks=%lu\n",
 		  bare, probed, frequency(), 2 * COST_TURNS, time_turns());
 	unregister_policy_jprobe(&cost_jprobe);

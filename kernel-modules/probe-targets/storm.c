@@ -189,7 +189,7 @@ static void put_stack(enum probe_context context)
 
 static void blow(unsigned int milliseconds)
 {
-	const struct jprobe_stat *stat;
+	struct jprobe_stat stat;
 	s64 start = ktime_to_ms(ktime_get());
 	unsigned int cpu;
 
@@ -198,12 +198,12 @@ static void blow(unsigned int milliseconds)
 	schedule_timeout_interruptible(msecs_to_jiffies(milliseconds));
 	stop_tasks();
 
-	stat = policy_jprobe_stat(&storm_jprobe);
+	policy_jprobe_stat(&storm_jprobe, &stat);
 	probe_put("storm milliseconds=%lld hits=%ld missed=%ld skipped=%ld\n",
 		  ktime_to_ms(ktime_get()) - start,
-		  atomic_long_read(&stat->hits),
-		  atomic_long_read(&stat->missed),
-		  atomic_long_read(&stat->skipped));
+		  atomic_long_read(&stat.hits),
+		  atomic_long_read(&stat.missed),
+		  atomic_long_read(&stat.skipped));
 	PROBE_FOR_EACH_CPU(cpu) {
 		put_caller(cpu, PROBE_PROCESS, &per_cpu(storm_cpus, cpu).task);
 		put_caller(cpu, PROBE_HARDIRQ, &per_cpu(storm_cpus, cpu).irq);

@@ -61,10 +61,12 @@ int policy_jprobe_reset(struct policy_jprobe *jp,
 			const struct stack_policy *policy);
 
 /**
- * policy_jprobe_stat - what was counted
+ * policy_jprobe_stat - report what was counted
  * @jp: registered, and not being hit
+ * @stat: gets the counts
  */
-const struct jprobe_stat *policy_jprobe_stat(struct policy_jprobe *jp);
+void policy_jprobe_stat(const struct policy_jprobe *jp,
+			struct jprobe_stat *stat);
 
 #ifdef JPROBE_NATIVE
 #include "jprobe_native.h"
