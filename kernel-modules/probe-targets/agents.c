@@ -2,6 +2,7 @@
 /*
  * Agents, which do something while a handler runs.
  */
+#include <linux/errno.h>
 #include <linux/irq_work.h>
 #include <linux/processor.h>
 #include <linux/smp.h>
@@ -40,12 +41,15 @@ static void agent_wait(void)
  * probe_by_agent - have something done while a handler waits
  * @agent: who does it
  * @act: what to do, once
+ *
+ * Return: 0, or an error where the agent could not be asked and nothing was done.
  */
-void probe_by_agent(enum probe_agent agent, void (*act)(void))
+int probe_by_agent(enum probe_agent agent, void (*act)(void))
 {
 	static struct irq_work work = PROBE_HARD_IRQ_WORK(agent_interrupt);
 	static call_single_data_t csd = { .func = agent_call };
 	unsigned int cpu;
+	int err;
 
 	agent_act = act;
 	switch (agent) {
@@ -54,12 +58,15 @@ void probe_by_agent(enum probe_agent agent, void (*act)(void))
 		break;
 	case PROBE_BY_CPU:
 		cpu = probe_next_cpu(smp_processor_id());
-		if (WARN_ON_ONCE(cpu == smp_processor_id() ||
-				 smp_call_function_single_async(cpu, &csd)))
-			return;
+		if (cpu == smp_processor_id())
+			return -ENXIO;
+		err = smp_call_function_single_async(cpu, &csd);
+		if (err)
+			return err;
 		break;
 	default:
 		agent_run();
 	}
 	agent_wait();
+	return 0;
 }

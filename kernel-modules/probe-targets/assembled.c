@@ -4,6 +4,7 @@
  * calls.S sets up, and what the handler writes.  No compiler decides where
  * an argument lies.
  */
+#include <linux/errno.h>
 #include <linux/hex.h>
 #include <linux/kernel.h>
 #include <linux/string.h>
@@ -128,7 +129,7 @@ void probe_assembled_handle(const u64 *regs, u8 *sp)
 	}
 	object_at = sp + image.object;
 	if (image.object_size)
-		probe_by_agent(image.writer, write_object);
+		probe_keep_error(probe_by_agent(image.writer, write_object));
 	look(LOOK_AFTER, regs, sp);
 	probe_handler_leave();
 	jprobe_return();
@@ -157,54 +158,76 @@ static bool valid(const struct place *place)
 			     place->number < REGISTERS;
 }
 
-static bool parse_reference(const char *word)
+static int parse_reference(const char *word)
 {
 	struct reference *reference = &image.references[image.reference_count];
 	char where;
 
+	if (image.reference_count == ITEMS_MAX)
+		return -E2BIG;
 	if (sscanf(word, "%c%u>%u", &where, &reference->place.number,
 		   &reference->offset) != 3)
-		return false;
+		return -EINVAL;
 	reference->place.slot = where == 's';
+	if (!valid(&reference->place) || !in_frame(reference->offset, 0))
+		return -EINVAL;
 	image.reference_count++;
-	return valid(&reference->place) && in_frame(reference->offset, 0);
+	return 0;
 }
 
-static bool parse_flip(const char *word)
+static int parse_flip(const char *word)
 {
 	struct flip *flip = &image.flips[image.flip_count];
 	char where;
 
+	if (image.flip_count == ITEMS_MAX)
+		return -E2BIG;
 	flip->follow = *word == '*';
 	if (sscanf(word + flip->follow, "%c%u:%u", &where, &flip->place.number,
 		   &flip->size) != 3)
-		return false;
+		return -EINVAL;
 	flip->place.slot = where == 's';
+	if (flip->follow ? !valid(&flip->place) :
+			   !flip->place.slot ||
+			   !in_frame(flip->place.number, flip->size))
+		return -EINVAL;
 	image.flip_count++;
-	if (flip->follow)
-		return valid(&flip->place);
-	return flip->place.slot && in_frame(flip->place.number, flip->size);
+	return 0;
 }
 
-static bool parse_object(const char *word)
+static int parse_object(const char *word)
 {
 	unsigned int writer;
 
 	if (sscanf(word, "o%u:%u:%u", &image.object, &image.object_size,
 		   &writer) != 3 || writer > PROBE_BY_CPU)
-		return false;
+		return -EINVAL;
 	image.writer = writer;
-	return in_frame(image.object, image.object_size);
+	return in_frame(image.object, image.object_size) ? 0 : -EINVAL;
 }
 
-static bool parse_item(const char *word)
+static int parse_item(const char *word)
 {
 	if (*word == 'o')
 		return parse_object(word);
-	if (strchr(word, '>'))
-		return image.reference_count < ITEMS_MAX &&
-		       parse_reference(word);
-	return image.flip_count < ITEMS_MAX && parse_flip(word);
+	return strchr(word, '>') ? parse_reference(word) : parse_flip(word);
+}
+
+/* Takes the registers and the frame. */
+static int parse_frame(const char *words, const char *frame)
+{
+	if (!frame || strlen(words) != 2 * sizeof(u64) * REGISTERS)
+		return -EINVAL;
+	image.size = strlen(frame) / 2;
+	if (image.size > FRAME_MAX)
+		return -E2BIG;
+	if (image.size % 16 ||
+	    hex2bin((u8 *)image.registers, words, sizeof(u64) * REGISTERS) ||
+	    hex2bin(image.frame, frame, image.size))
+		return -EINVAL;
+	if (image.record >= 0 && !in_frame(image.record, FRAME_RECORD))
+		return -EINVAL;
+	return 0;
 }
 
 /**
@@ -218,36 +241,28 @@ static bool parse_item(const char *word)
  *	*x3:24 or *s8:24: it inverts 24 bytes at the address in x3 or the slot;
  *	o64:16:2: an enum probe_agent writes to an object of 16 bytes at 64
  *
- * Return: true, or false for a line that makes no sense.
+ * Return: 0, -EINVAL for a line that makes no sense, or -E2BIG for a frame or a
+ * number of items that there is no room for.
  */
-bool probe_assembled_parse(char *line)
+int probe_assembled_parse(char *line)
 {
-	char *frame, *word;
 	unsigned int context;
-	int used = 0;
+	int used = 0, err;
+	char *word;
 
 	memset(&image, 0, sizeof(image));
 	memset(looked, 0, sizeof(looked));
-	if (sscanf(line, "%u %d %n", &context, &image.record, &used) < 2)
-		return false;
+	if (sscanf(line, "%u %d %n", &context, &image.record, &used) < 2 ||
+	    context >= PROBE_CONTEXTS)
+		return -EINVAL;
 	line += used;
 	word = strsep(&line, " ");
-	frame = strsep(&line, " ");
-	if (context >= PROBE_CONTEXTS || !frame ||
-	    strlen(word) != 2 * sizeof(u64) * REGISTERS)
-		return false;
-	image.size = strlen(frame) / 2;
-	if (image.size > FRAME_MAX || image.size % 16 ||
-	    hex2bin((u8 *)image.registers, word, sizeof(u64) * REGISTERS) ||
-	    hex2bin(image.frame, frame, image.size))
-		return false;
-	if (image.record >= 0 && !in_frame(image.record, FRAME_RECORD))
-		return false;
-	while ((word = strsep(&line, " ")))
-		if (!parse_item(word))
-			return false;
-	probe_assembled.context = context;
-	return true;
+	err = parse_frame(word, strsep(&line, " "));
+	while (!err && (word = strsep(&line, " ")))
+		err = parse_item(word);
+	if (!err)
+		probe_assembled.context = context;
+	return err;
 }
 
 /* Writes what was seen; @put_bytes leaves the value empty for NULL. */

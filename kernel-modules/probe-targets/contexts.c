@@ -68,33 +68,46 @@ void probe_put_frames_back(u8 *save, u8 *frames, size_t size)
 	stack_copy(start, save + size, end - start);
 }
 
-static int call_in_kthread(void *done)
-{
-	void *save = kmalloc(PROBE_SAVE_SIZE, GFP_KERNEL);
+struct top_call {
+	void *save;
+	struct completion done;
+};
 
-	if (!WARN_ON_ONCE(!save))
-		probe_call_at_top(context_call,
-				  task_stack_page(current) + STACK_TOP_OFFSET,
-				  save);
-	kfree(save);
-	complete(done);
+static int call_in_kthread(void *data)
+{
+	struct top_call *call = data;
+
+	probe_call_at_top(context_call,
+			  task_stack_page(current) + STACK_TOP_OFFSET,
+			  call->save);
+	complete(&call->done);
 	return 0;
 }
 
-static void call_at_top(void)
+static int call_at_top(void)
 {
-	DECLARE_COMPLETION_ONSTACK(done);
+	struct top_call call = { .save = kmalloc(PROBE_SAVE_SIZE, GFP_KERNEL) };
 	struct task_struct *task;
+	int err = 0;
 
-	task = kthread_create(call_in_kthread, &done, "probe-targets");
-	if (WARN_ON_ONCE(IS_ERR(task)))
-		return;
+	if (!call.save)
+		return -ENOMEM;
+	init_completion(&call.done);
+	task = kthread_create(call_in_kthread, &call, "probe-targets");
+	if (IS_ERR(task)) {
+		err = PTR_ERR(task);
+		goto free_save;
+	}
 	get_task_struct(task);
 	wake_up_process(task);
-	wait_for_completion(&done);
+	wait_for_completion(&call.done);
 	/* This also waits until the thread has left the code of this module. */
 	kthread_stop(task);
 	put_task_struct(task);
+
+free_save:
+	kfree(call.save);
+	return err;
 }
 
 static void call_in_softirq(struct tasklet_struct *tasklet)
@@ -131,8 +144,11 @@ static void call_by_irq_work(void)
  * probe_call_in - call a function in a context, and wait for it
  * @context: the context to call it in
  * @call: the function to call
+ *
+ * Return: 0, or an error where the context could not be made and nothing was
+ * called.
  */
-void probe_call_in(enum probe_context context, void (*call)(void))
+int probe_call_in(enum probe_context context, void (*call)(void))
 {
 	context_call = call;
 	switch (context) {
@@ -140,8 +156,7 @@ void probe_call_in(enum probe_context context, void (*call)(void))
 		call_deep(DEEP_SIZE);
 		break;
 	case PROBE_KTHREAD_TOP:
-		call_at_top();
-		break;
+		return call_at_top();
 	case PROBE_SOFTIRQ:
 		call_by_tasklet();
 		break;
@@ -151,6 +166,7 @@ void probe_call_in(enum probe_context context, void (*call)(void))
 	default:
 		call();
 	}
+	return 0;
 }
 
 /**

@@ -11,6 +11,7 @@
  */
 #include <linux/completion.h>
 #include <linux/crc32.h>
+#include <linux/errno.h>
 #include <linux/kernel.h>
 #include <linux/list.h>
 #include <linux/module.h>
@@ -68,6 +69,7 @@ static struct {
 	struct looked object;
 	u8 pool[POOL_SIZE];
 	size_t pooled;
+	int err;
 } play;
 
 /* Held while a plan is read or a case is played. */
@@ -77,6 +79,12 @@ static size_t plan_size;
 static char *record;
 static size_t record_len, record_read;
 static unsigned int played;
+
+void probe_keep_error(int err)
+{
+	if (!play.err)
+		play.err = err;
+}
 
 static void look_at_area(enum look when)
 {
@@ -112,8 +120,10 @@ static void look_at(struct looked *looked, enum look when, const void *at,
 {
 	u8 *bytes = play.pool + play.pooled;
 
-	if (WARN_ON_ONCE(play.pooled + size > POOL_SIZE))
+	if (size > POOL_SIZE - play.pooled) {
+		probe_keep_error(-ENOSPC);
 		return;
+	}
 	stack_copy(bytes, at, size);
 	play.pooled += size;
 	looked->at = (unsigned long)at;
@@ -123,8 +133,10 @@ static void look_at(struct looked *looked, enum look when, const void *at,
 
 void probe_look(enum look when, unsigned int arg, const void *at, size_t size)
 {
-	if (!WARN_ON_ONCE(arg >= PROBE_ARGS_MAX))
+	if (arg < PROBE_ARGS_MAX)
 		look_at(&play.args[arg], when, at, size);
+	else
+		probe_keep_error(-EINVAL);
 }
 
 void probe_flip(void *at, size_t size, u8 mask)
@@ -188,7 +200,7 @@ static void write_object(void)
 
 void probe_object_write(enum probe_agent agent)
 {
-	probe_by_agent(agent, write_object);
+	probe_keep_error(probe_by_agent(agent, write_object));
 }
 
 void probe_object_look(enum look when)
@@ -342,6 +354,13 @@ static int arm(struct policy_jprobe *jp, bool *registered,
 	return policy_jprobe_reset(jp, policy);
 }
 
+/* Returns what could not be done; the record also gets the error. */
+static const char *failed(int err, const char *what)
+{
+	probe_put("errno value=%d\n", err);
+	return what;
+}
+
 /* These return a sentence that says what is wrong with the line, or NULL. */
 
 static const char *play_number(int (*play)(const struct stack_policy *policy,
@@ -355,11 +374,7 @@ static const char *play_number(int (*play)(const struct stack_policy *policy,
 	if (!line || kstrtouint(line, 10, &number))
 		return "not a number behind POLICY SIZE";
 	err = play(policy, number);
-	if (err) {
-		probe_put("errno value=%d\n", err);
-		return "the probe could not be set up";
-	}
-	return NULL;
+	return err ? failed(err, "the line could not be played") : NULL;
 }
 
 static const char *play_case(const char *name,
@@ -370,22 +385,28 @@ static const char *play_case(const char *name,
 
 	if (!pc)
 		return "no such case";
-	if (pc == &probe_assembled && !(line && probe_assembled_parse(line)))
-		return "not a case as data";
+	if (pc == &probe_assembled) {
+		err = line ? probe_assembled_parse(line) : -EINVAL;
+		if (err)
+			return failed(err, "not a case as data");
+	}
 
 	err = arm(&pc->jp, &pc->registered, policy);
 	if (!err && pc->nested)
 		err = arm(&probe_nested.jp, &probe_nested.registered, policy);
-	if (err) {
-		probe_put("errno value=%d\n", err);
-		return "the probe could not be registered";
-	}
+	if (err)
+		return failed(err, "the probe could not be registered");
 
 	memset(&play, 0, sizeof(play));
 	play.pc = pc;
 	probe_nested.handler_runs = 0;
 	probe_nested.target_runs = 0;
-	probe_call_in(pc->context, pc->call);
+	err = probe_call_in(pc->context, pc->call);
+	if (!err)
+		err = play.err;
+	if (err)
+		return failed(err, "the case could not be played");
+
 	put_play();
 	return NULL;
 }

@@ -45,5 +45,5 @@ static __probed void call_nested(void)
 
 void probe_call_nested(enum probe_agent agent)
 {
-	probe_by_agent(agent, call_nested);
+	probe_keep_error(probe_by_agent(agent, call_nested));
 }

@@ -81,6 +81,9 @@ struct probe_case {
 extern struct probe_case probe_cases[];
 extern const unsigned int probe_case_count;
 
+/* Keeps the first error, for what has nobody to return one to. */
+void probe_keep_error(int err);
+
 /* Called by every handler, first and last. */
 void probe_handler_enter(void);
 void probe_handler_leave(void);
@@ -162,7 +165,7 @@ extern struct probe_nested probe_nested;
 /* The case that came as data last. */
 extern struct probe_case probe_assembled;
 
-bool probe_assembled_parse(char *line);
+int probe_assembled_parse(char *line);
 void probe_assembled_put(void (*put_bytes)(const char *name, const u8 *bytes,
 					   size_t size));
 
@@ -200,7 +203,7 @@ static inline unsigned int probe_next_cpu(unsigned int cpu)
 	return cpu;
 }
 
-void probe_by_agent(enum probe_agent agent, void (*act)(void));
+int probe_by_agent(enum probe_agent agent, void (*act)(void));
 
 /* The size of a stack, and of KASAN's shadow of it. */
 #define PROBE_SAVE_SIZE	(THREAD_SIZE + THREAD_SIZE / 8)
@@ -210,7 +213,7 @@ void probe_call_at_top(void (*call)(void), void *top, void *save);
 void probe_keep_frames(u8 *save, u8 *frames, size_t size);
 void probe_put_frames_back(u8 *save, u8 *frames, size_t size);
 
-void probe_call_in(enum probe_context context, void (*call)(void));
+int probe_call_in(enum probe_context context, void (*call)(void));
 enum probe_context probe_context(unsigned long depth);
 
 /* IRQ_WORK_INIT_HARD() is of v5.11. */

@@ -115,39 +115,58 @@ static void storm_interrupt(void *sender)
 	smp_store_release(&cpu->interrupting, 0);
 }
 
+/* Sends the interrupt, unless the last one has not ended. */
+static int send_interrupt(struct storm_cpu *cpu, unsigned int to)
+{
+	int err;
+
+	if (READ_ONCE(cpu->interrupting))
+		return 0;
+	WRITE_ONCE(cpu->interrupting, 1);
+	err = smp_call_function_single_async(to, &cpu->csd);
+	if (err)
+		WRITE_ONCE(cpu->interrupting, 0);
+	return err;
+}
+
 static int storm_task(void *data)
 {
 	struct storm_cpu *cpu = data;
 	unsigned int next = probe_next_cpu(smp_processor_id());
+	int err = 0;
 
 	cpu->csd.func = storm_interrupt;
 	cpu->csd.info = cpu;
 	while (!kthread_should_stop()) {
 		storm_call();
-		if (!READ_ONCE(cpu->interrupting)) {
-			WRITE_ONCE(cpu->interrupting, 1);
-			if (WARN_ON_ONCE(smp_call_function_single_async(next, &cpu->csd)))
-				WRITE_ONCE(cpu->interrupting, 0);
-		}
+		if (!err)
+			err = send_interrupt(cpu, next);
 		cond_resched();
 	}
 	/* Loads after the wait must see the counts. */
 	while (smp_load_acquire(&cpu->interrupting))
 		cpu_relax();
-	return 0;
+	return err;
 }
 
-static void stop_tasks(void)
+/* Returns the first error of a task. */
+static int stop_tasks(void)
 {
 	unsigned int cpu;
+	int err = 0;
 
 	PROBE_FOR_EACH_CPU(cpu) {
 		struct storm_cpu *storm = per_cpu_ptr(&storm_cpus, cpu);
+		int ret = 0;
 
+		/* A task that was never woken ends with -EINTR. */
 		if (storm->kthread)
-			kthread_stop(storm->kthread);
+			ret = kthread_stop(storm->kthread);
 		storm->kthread = NULL;
+		if (!err)
+			err = ret;
 	}
+	return err;
 }
 
 static int create_tasks(void)
@@ -160,14 +179,22 @@ static int create_tasks(void)
 
 		memset(storm, 0, sizeof(*storm));
 		task = kthread_create(storm_task, storm, "storm/%u", cpu);
-		if (IS_ERR(task)) {
-			stop_tasks();
+		if (IS_ERR(task))
 			return PTR_ERR(task);
-		}
 		kthread_bind(task, cpu);
 		storm->kthread = task;
 	}
 	return 0;
+}
+
+/* Records the stack at a hit in a context, while there is no other caller. */
+static int put_stack(enum probe_context context)
+{
+	int err = probe_call_in(context, storm_call);
+
+	if (!err)
+		probe_put_stack(&storm_jprobe.stat.stack, context);
+	return err;
 }
 
 static void put_caller(int cpu, enum probe_context context,
@@ -180,28 +207,14 @@ static void put_caller(int cpu, enum probe_context context,
 		  caller->at_once);
 }
 
-/* Records the stack at a hit in a context, while there is no other caller. */
-static void put_stack(enum probe_context context)
-{
-	probe_call_in(context, storm_call);
-	probe_put_stack(&storm_jprobe.stat.stack, context);
-}
-
-static void blow(unsigned int milliseconds)
+static void put_storm(s64 milliseconds)
 {
 	struct jprobe_stat stat;
-	s64 start = ktime_to_ms(ktime_get());
 	unsigned int cpu;
-
-	PROBE_FOR_EACH_CPU(cpu)
-		wake_up_process(per_cpu(storm_cpus, cpu).kthread);
-	schedule_timeout_interruptible(msecs_to_jiffies(milliseconds));
-	stop_tasks();
 
 	policy_jprobe_stat(&storm_jprobe, &stat);
 	probe_put("storm milliseconds=%lld hits=%ld missed=%ld skipped=%ld\n",
-		  ktime_to_ms(ktime_get()) - start,
-		  atomic_long_read(&stat.hits),
+		  milliseconds, atomic_long_read(&stat.hits),
 		  atomic_long_read(&stat.missed),
 		  atomic_long_read(&stat.skipped));
 	PROBE_FOR_EACH_CPU(cpu) {
@@ -210,12 +223,28 @@ static void blow(unsigned int milliseconds)
 	}
 }
 
+static int blow(unsigned int milliseconds)
+{
+	s64 start = ktime_to_ms(ktime_get());
+	unsigned int cpu;
+	int err;
+
+	PROBE_FOR_EACH_CPU(cpu)
+		wake_up_process(per_cpu(storm_cpus, cpu).kthread);
+	schedule_timeout_interruptible(msecs_to_jiffies(milliseconds));
+	err = stop_tasks();
+	if (!err)
+		put_storm(ktime_to_ms(ktime_get()) - start);
+	return err;
+}
+
 /**
  * probe_storm - have all CPUs hit one jprobe, and record the counts
  * @policy: the jprobe's policy
  * @milliseconds: how long the CPUs call the function
  *
- * Return: 0, or an error where the storm could not be set up.
+ * Return: 0, or an error where the storm could not be set up or did not blow on
+ * all CPUs.
  */
 int probe_storm(const struct stack_policy *policy, unsigned int milliseconds)
 {
@@ -226,11 +255,15 @@ int probe_storm(const struct stack_policy *policy, unsigned int milliseconds)
 	if (err)
 		return err;
 	err = create_tasks();
-	if (!err) {
-		put_stack(PROBE_PROCESS);
-		put_stack(PROBE_HARDIRQ);
-		blow(milliseconds);
-	}
+	if (!err)
+		err = put_stack(PROBE_PROCESS);
+	if (!err)
+		err = put_stack(PROBE_HARDIRQ);
+	if (!err)
+		err = blow(milliseconds);
+	else
+		stop_tasks();
+	/* This also waits for interrupts that have yet to return. */
 	unregister_policy_jprobe(&storm_jprobe);
 	return err;
 }

@@ -260,8 +260,8 @@ def test_a_play_waits_for_its_thread(
     broken_tree: BrokenTree, kernel: Kernel, catalog: Catalog
 ) -> None:
     # The module can be unloaded as soon as nothing is played.
-    slow = "complete(done);\n\tschedule_timeout_uninterruptible(2 * HZ);"
-    root = broken_tree("probe-targets/contexts.c", "complete(done);", slow)
+    slow = "complete(&call->done);\n\tschedule_timeout_uninterruptible(2 * HZ);"
+    root = broken_tree("probe-targets/contexts.c", "complete(&call->done);", slow)
     case = catalog.cases["top-read-only"]
     with booted(kernel, modules.build(kernel, [case], root=root)) as guest:
         assert guest.play(catalog.variants["none"], case).agrees

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -103,6 +104,38 @@ def test_a_context_that_is_another(broken: Broken) -> None:
     assert "the probe was hit in process context" in result.differing[0].reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("file", "works", "fails", "case", "error"),
+    [
+        (
+            "probe-targets/agents.c",
+            "smp_call_function_single_async(cpu, &csd);",
+            "-EBUSY;",
+            "rollback-list-cpu",
+            -errno.EBUSY,
+        ),
+        (
+            "probe-targets/contexts.c",
+            'kthread_create(call_in_kthread, &call, "probe-targets");',
+            "ERR_PTR(-EINTR);",
+            "top-stack-9",
+            -errno.EINTR,
+        ),
+    ],
+    ids=["agent", "context"],
+)
+def test_a_call_that_the_kernel_refuses(
+    broken: Broken, file: str, works: str, fails: str, case: str, error: int
+) -> None:
+    """The play has the error, the kernel does not warn, and the rest is played."""
+    result = broken(file, works, fails, cases=[case, "stack-9"], variants=["none"])
+    assert names(result.differing) == {case}
+    (outcome,) = result.differing
+    (reason,) = outcome.reasons
+    assert f"the case could not be played {error}" in reason
+    assert result.boots == 1
+
+
 def test_a_restore_that_is_left_out(broken: Broken) -> None:
     result = broken(
         PORT,
@@ -128,8 +161,8 @@ def test_registers_that_are_not_restored(broken: Broken) -> None:
 def test_a_probe_that_is_hit_twice_has_no_verdict(broken: Broken) -> None:
     result = broken(
         CORE,
-        "	probe_call_in(pc->context, pc->call);\n",
-        "	pc->call();\n	probe_call_in(pc->context, pc->call);\n",
+        "	err = probe_call_in(pc->context, pc->call);\n",
+        "	pc->call();\n	err = probe_call_in(pc->context, pc->call);\n",
         cases=["stack-9"],
         variants=["none", "fixed-64"],
     )

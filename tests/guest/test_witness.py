@@ -113,7 +113,7 @@ def test_a_probe_that_is_never_hit(broken: Broken) -> None:
     """The function is not called: the witness does not wait, and the run is not green."""
     result = broken(
         CORE,
-        "	probe_call_in(pc->context, pc->call);\n",
+        "	err = probe_call_in(pc->context, pc->call);\n",
         "",
         cases=["stack-9"],
         variants=["none", "fixed-64"],
