@@ -69,7 +69,7 @@ from harness.model.observation import CallerFrame, Counts, Look, Nested, Observa
 from harness.model.policy import Hit
 from harness.model.storm import Caller, Storm
 
-# The size of the module's buffer; see RECORD_SIZE in core.c.
+# The size of the module's buffer; see RECORD_SIZE in record.c.
 RECORD_MAX = 128 << 10
 # A command's output on one line, such as /proc/kallsyms with many modules.
 OUTPUT_MAX = 64 << 20

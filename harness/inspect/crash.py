@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 PORT = "jprobe-port"
 STATE = "jprobe_ctl"
+PLAYING = "probe_playing"
 OFFSETS = "__per_cpu_offset"
 _THIS_MODULE = ".gnu.linkonce.this_module"
 # elf.h, and the Arm Architecture Reference Manual, section C6.2.
@@ -164,9 +165,9 @@ def read(folder: Path, boot: int) -> Crash:
     if PORT not in places["sections"]:
         raise ConfigError("This kernel's jprobes are its own; only the port's state can be read.")
     with _explaining(vmcore_of(folder, boot)):
-        play = program["play"]
+        playing = program[PLAYING]
         return Crash(
-            case=play.pc.name.string_().decode() if play.pc else "",
+            case=playing.name.string_().decode() if playing else "",
             cpus=tuple(itertools.islice(_cpus(program, places), _CPUS_MAX)),
         )
 

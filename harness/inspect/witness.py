@@ -33,7 +33,7 @@ from harness.vm.machine import Config
 MODULE = "probe-targets"
 INSTRUCTION = 4
 # The module calls this function at the end of each record.
-END = "put_end"
+END = "probe_put_end"
 # The guest plays a whole plan and powers off.
 PLAY = (
     "run b=/bin/busybox; $b cat {plan} >/proc/jprobe-cases;"

@@ -21,27 +21,14 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include "inspected.h"
 #include "jprobe_port.h"
 
 #ifndef CONFIG_VMAP_STACK
 #error "the top of an interrupt stack is only known for aligned (VMAP) stacks"
 #endif
 
-enum jprobe_phase {
-	JPROBE_IDLE,
-	JPROBE_HANDLER,		/* between the hit and jprobe_return() */
-	JPROBE_PASSING,		/* on the way to the second hit */
-};
-
-struct jprobe_ctl {
-	enum jprobe_phase phase;
-	struct policy_jprobe *jp;
-	struct pt_regs regs;
-	long saved;
-	u8 *save;
-};
-
-static DEFINE_PER_CPU(struct jprobe_ctl, jprobe_ctl);
+DEFINE_PER_CPU(struct jprobe_ctl, jprobe_ctl);
 
 static void stack_hit_init(struct stack_hit *hit, const struct pt_regs *regs)
 {

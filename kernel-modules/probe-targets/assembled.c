@@ -10,6 +10,7 @@
 #include <linux/string.h>
 
 #include "probe_targets.h"
+#include "record.h"
 
 #define FRAME_MAX	4096
 #define ITEMS_MAX	128
@@ -265,18 +266,26 @@ int probe_assembled_parse(char *line)
 	return err;
 }
 
-/* Writes what was seen; @put_bytes leaves the value empty for NULL. */
-void probe_assembled_put(void (*put_bytes)(const char *name, const u8 *bytes,
-					   size_t size))
+static const void *if_looked(enum look when, const void *at)
+{
+	return looked[when] ? at : NULL;
+}
+
+/**
+ * probe_assembled_put - add to the record what was seen of the frame
+ */
+void probe_assembled_put(void)
 {
 	static const char * const names[LOOKS] = { "before", "after", "seen" };
 	enum look when;
 
-	put_bytes("passed", looked[LOOK_BEFORE] ?
-		  (u8 *)registers[LOOK_BEFORE] : NULL, sizeof(registers[0]));
-	put_bytes("arrived", looked[LOOK_SEEN] ?
-		  (u8 *)registers[LOOK_SEEN] : NULL, sizeof(registers[0]));
+	probe_put("frame");
+	probe_put_bytes("passed", if_looked(LOOK_BEFORE, registers[LOOK_BEFORE]),
+			sizeof(registers[0]));
+	probe_put_bytes("arrived", if_looked(LOOK_SEEN, registers[LOOK_SEEN]),
+			sizeof(registers[0]));
 	for (when = LOOK_BEFORE; when < LOOKS; when++)
-		put_bytes(names[when], looked[when] ? frames[when] : NULL,
-			  image.size);
+		probe_put_bytes(names[when], if_looked(when, frames[when]),
+				image.size);
+	probe_put("\n");
 }

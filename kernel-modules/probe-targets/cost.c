@@ -8,6 +8,7 @@
 #include <asm/barrier.h>
 
 #include "probe_targets.h"
+#include "record.h"
 
 /* Turns of a loop, of two instructions each. */
 #define COST_TURNS	100000UL

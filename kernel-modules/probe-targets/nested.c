@@ -6,6 +6,7 @@
 #include <linux/string.h>
 
 #include "probe_targets.h"
+#include "record.h"
 
 void probe_nested_target(long a0, long a1, long a2, long a3, long a4, long a5,
 			 long a6, long a7, long a8);
@@ -46,4 +47,28 @@ static __probed void call_nested(void)
 void probe_call_nested(enum probe_agent agent)
 {
 	probe_keep_error(probe_by_agent(agent, call_nested));
+}
+
+void probe_nested_begin(void)
+{
+	probe_nested.handler_runs = 0;
+	probe_nested.target_runs = 0;
+}
+
+/**
+ * probe_nested_put - add to the record what was seen of the call, if there was one
+ */
+void probe_nested_put(void)
+{
+	struct jprobe_stat stat;
+
+	if (!probe_nested.target_runs)
+		return;
+	policy_jprobe_stat(&probe_nested.jp, &stat);
+	probe_put("nested");
+	probe_put_counts(&stat, probe_nested.handler_runs,
+			 probe_nested.target_runs);
+	probe_put_bytes("sent", probe_nested.sent, sizeof(probe_nested.sent));
+	probe_put_bytes("seen", probe_nested.seen, sizeof(probe_nested.seen));
+	probe_put("\n");
 }

@@ -81,7 +81,11 @@ struct probe_case {
 extern struct probe_case probe_cases[];
 extern const unsigned int probe_case_count;
 
-/* Keeps the first error, for what has nobody to return one to. */
+/* Between plan.c, which plays a case, and observe.c. */
+void probe_observe_begin(struct probe_case *pc);
+int probe_observe_error(void);
+void probe_observe_put(void);
+
 void probe_keep_error(int err);
 
 /* Called by every handler, first and last. */
@@ -162,12 +166,14 @@ struct probe_nested {
 
 extern struct probe_nested probe_nested;
 
+void probe_nested_begin(void);
+void probe_nested_put(void);
+
 /* The case that came as data last. */
 extern struct probe_case probe_assembled;
 
 int probe_assembled_parse(char *line);
-void probe_assembled_put(void (*put_bytes)(const char *name, const u8 *bytes,
-					   size_t size));
+void probe_assembled_put(void);
 
 /* Between assembled.c and calls.S. */
 void probe_assembled_call(size_t size);
@@ -179,12 +185,6 @@ void probe_assembled_handle(const u64 *regs, u8 *sp);
 
 int probe_storm(const struct stack_policy *policy, unsigned int milliseconds);
 int probe_cost(const struct stack_policy *policy, unsigned int calls);
-
-/* Add to the record that is being written. */
-__printf(1, 2) void probe_put(const char *fmt, ...);
-void probe_put_stack(const struct stack_hit *stack, enum probe_context context);
-
-extern const char * const probe_context_names[PROBE_CONTEXTS];
 
 /*
  * In old kernels, the functions that look for a CPU lie in an archive (lib-y), from

@@ -16,6 +16,7 @@
 #include <linux/string.h>
 
 #include "probe_targets.h"
+#include "record.h"
 
 /**
  * struct storm_caller - the counts of one caller, which alone writes to them

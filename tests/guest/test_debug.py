@@ -133,11 +133,13 @@ def test_symbols_with_kaslr(kernel: Kernel, catalog: Catalog) -> None:
     built = modules.build(kernel, list(catalog.cases.values()))
     (play,) = plays(catalog.select_variants(["none"]), catalog.select_cases(["stack-9"]))
     with booted(kernel, built, Config(gdb=True, kaslr=True)) as guest:
-        shown = gdb(Debugged(guest, None).stage(play), "bt", "info address _stext", "ptype play")
+        shown = gdb(
+            Debugged(guest, None).stage(play), "bt", "info address _stext", "ptype probe_playing"
+        )
         guest.session.await_record(SECONDS)
     assert re.search(r"#\d+ +(0x\w+ in )?jpcase_stack_9_call", shown)
     assert "in proc_reg_read ()" in shown
-    assert "struct probe_case *pc;" in shown
+    assert "struct policy_jprobe jp;" in shown
     # The address that each stock kernel of this series is linked to.
     assert "ffff800008010000" not in shown
 

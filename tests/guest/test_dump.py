@@ -26,7 +26,7 @@ from tests.guest.conftest import DEADLINES, BrokenTree
 SECONDS = 120
 # Each handler ends here, after it has assigned.
 ENDS = "void probe_handler_leave(void)\n{\n"
-DIES = ENDS + '\tif (!strcmp(play.pc->name, "stack-17"))\n\t\tBUG();\n'
+DIES = ENDS + '\tif (!strcmp(probe_playing->name, "stack-17"))\n\t\tBUG();\n'
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def died(
 ) -> Result:  # fmt: skip
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     chosen = catalog.select_cases(["stack-9", "stack-17", "stack-8"])
-    built = modules.build(kernel, chosen, root=broken_tree("probe-targets/core.c", ENDS, DIES))
+    built = modules.build(kernel, chosen, root=broken_tree("probe-targets/observe.c", ENDS, DIES))
     plan = plays(catalog.select_variants(["fixed-64"]), chosen)
     return repro.run(kernel, built, plan, deadlines=DEADLINES, observer=Recorder(at_end=False))
 
@@ -64,7 +64,7 @@ def test_a_guest_whose_memory_is_damaged(died: Result) -> None:
     folder = Path(died.logs)
     boot = crash.find(folder)
     program = crash.opened(folder, boot)
-    known = program.read(program["play"].address_, 64)
+    known = program.read(program["probe_playing"].address_, 64)
     dump = vmcore_of(folder, boot)
     content = dump.read_bytes()
     assert content.count(known) == 1
@@ -91,7 +91,7 @@ def test_the_command_names_the_damaged_argument(died: Result) -> None:
 def test_drgns_own_prompt(died: Result) -> None:
     done = subprocess.run(
         ["jprobe-harness", "dump", Path(died.logs).name, "--drgn"],
-        input='print("HIT", prog["play"].pc.jp.stat.hits.counter.value_())\n',
+        input='print("HIT", prog["probe_playing"].jp.stat.hits.counter.value_())\n',
         capture_output=True, text=True, timeout=SECONDS,
         env={**os.environ, "TERM": "dumb"},
     )  # fmt: skip

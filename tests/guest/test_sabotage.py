@@ -26,7 +26,7 @@ from tests.guest.conftest import Broken, names
 
 POLICY = "stack-policy/stack_policy.h"
 PORT = "jprobe-port/jprobe_port.c"
-CORE = "probe-targets/core.c"
+OBSERVE = "probe-targets/observe.c"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_nested_hit_that_is_not_missed(broken: Broken) -> None:
 
 def test_a_write_that_nobody_makes(broken: Broken) -> None:
     result = broken(
-        CORE,
+        OBSERVE,
         "		list_add(&object_node, at);\n",
         "",
         cases=["rollback-list-cpu", "rollback-counter-cpu"],
@@ -160,7 +160,7 @@ def test_registers_that_are_not_restored(broken: Broken) -> None:
 
 def test_a_probe_that_is_hit_twice_has_no_verdict(broken: Broken) -> None:
     result = broken(
-        CORE,
+        "probe-targets/plan.c",
         "	err = probe_call_in(pc->context, pc->call);\n",
         "	pc->call();\n	err = probe_call_in(pc->context, pc->call);\n",
         cases=["stack-9"],
@@ -234,7 +234,7 @@ def test_a_prediction_that_is_one_byte_off(
 
 
 DIES = """\
-	if (!strcmp(play.pc->name, "stack-10"))
+	if (!strcmp(probe_playing->name, "stack-10"))
 		WRITE_ONCE(*(int *)NULL, 1);
 	play.handler_runs++;
 """
@@ -242,7 +242,7 @@ DIES = """\
 
 def test_a_death_is_pinned_and_the_rest_is_played(broken: Broken) -> None:
     result = broken(
-        CORE,
+        OBSERVE,
         "	play.handler_runs++;\n",
         DIES,
         cases=["stack-9", "stack-10", "stack-12"],
@@ -258,9 +258,9 @@ def test_a_death_is_pinned_and_the_rest_is_played(broken: Broken) -> None:
 
 def test_a_warning_is_never_green(broken: Broken) -> None:
     result = broken(
-        CORE,
+        OBSERVE,
         "	play.handler_runs++;\n",
-        '	WARN_ON_ONCE(!strcmp(play.pc->name, "stack-10"));\n	play.handler_runs++;\n',
+        '	WARN_ON_ONCE(!strcmp(probe_playing->name, "stack-10"));\n	play.handler_runs++;\n',
         cases=["stack-9", "stack-10", "stack-12"],
         variants=["none"],
     )
@@ -271,7 +271,7 @@ def test_a_warning_is_never_green(broken: Broken) -> None:
 
 
 HANGS = """\
-	while (!strcmp(play.pc->name, "stack-10"))
+	while (!strcmp(probe_playing->name, "stack-10"))
 		cpu_relax();
 	play.handler_runs++;
 """
@@ -279,7 +279,7 @@ HANGS = """\
 
 def test_a_hung_play_is_no_hung_kernel(broken: Broken) -> None:
     result = broken(
-        CORE,
+        OBSERVE,
         "	play.handler_runs++;\n",
         HANGS,
         cases=["stack-9", "stack-10", "stack-12"],

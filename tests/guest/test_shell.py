@@ -141,9 +141,9 @@ def test_a_play_that_kills_the_kernel_is_the_last(
 ) -> None:
     chosen = catalog.select_cases(["stack-9", "stack-10", "stack-12"])
     root = broken_tree(
-        "probe-targets/core.c",
+        "probe-targets/observe.c",
         "\tplay.handler_runs++;\n",
-        '\tplay.handler_runs++;\n\tif (!strcmp(play.pc->name, "stack-10"))\n\t\tBUG();\n',
+        '\tplay.handler_runs++;\n\tif (!strcmp(probe_playing->name, "stack-10"))\n\t\tBUG();\n',
     )
     built = modules.build(kernel, chosen, root=root)
     plan = plays(catalog.select_variants(["none"]), chosen)

@@ -23,13 +23,44 @@ from tests.guest.conftest import Broken, names
 from tests.guest.test_repro import command
 from tests.guest.test_sabotage import DIES, HANGS
 
-CORE = "probe-targets/core.c"
+OBSERVE = "probe-targets/observe.c"
 # One case of each context and class.
 SOME = [
     "stack-25", "by-ref-forwarded-stack", "va-list-stack", "irq-stack-9", "softirq-by-ref-256",
     "top-stack-9", "deep-by-ref-256", "deep-completion-cpu", "nested-interrupt-stack-9",
     "invalid-fp-stack-9", "rollback-list-interrupt", "overwrite-129", "variadic-mixed",
 ]  # fmt: skip
+
+# A handler changes a byte, which the function puts back, so that the guest lives on.
+LEAVES = """\
+void probe_handler_leave(void)
+{
+	look_at_area(LOOK_AFTER);
+}
+
+void probe_target_enter(void)
+{
+	const struct stack_hit *stack = &probe_playing->jp.stat.stack;
+
+"""
+CHANGES = """\
+static u8 changed;
+
+void probe_handler_leave(void)
+{
+	u8 *at = (u8 *)probe_playing->jp.stat.stack.sp + 480;
+
+	look_at_area(LOOK_AFTER);
+	changed = *at;
+	*at ^= 1;
+}
+
+void probe_target_enter(void)
+{
+	const struct stack_hit *stack = &probe_playing->jp.stat.stack;
+
+	((u8 *)stack->sp)[480] = changed;
+"""
 
 
 def test_the_witness_agrees(tmp_path: Path, kernel: Kernel) -> None:
@@ -46,9 +77,9 @@ def test_the_witness_agrees(tmp_path: Path, kernel: Kernel) -> None:
 def test_a_change_that_the_guest_does_not_see(broken: Broken) -> None:
     """A byte far up the caller's stack is changed, in neither an argument nor the object."""
     result = broken(
-        CORE,
-        "	look_at_area(LOOK_AFTER);\n",
-        "	look_at_area(LOOK_AFTER);\n	((u8 *)play.pc->jp.stat.stack.sp)[480] ^= 1;\n",
+        OBSERVE,
+        LEAVES,
+        CHANGES,
         cases=["stack-9"],
         variants=["none", "fixed-64", "thread-size"],
         observer=Witness(),
@@ -67,7 +98,7 @@ def test_a_change_that_the_guest_does_not_see(broken: Broken) -> None:
 def test_a_guest_that_lies(broken: Broken) -> None:
     """It records that the function saw what the caller passed, whatever it saw."""
     result = broken(
-        CORE,
+        OBSERVE,
         "	stack_copy(bytes, at, size);\n",
         "	stack_copy(bytes, at, size);\n	if (when == LOOK_SEEN)\n		bytes[0] |= 0x80;\n",
         cases=["by-ref-24"],
@@ -81,7 +112,7 @@ def test_a_guest_that_lies(broken: Broken) -> None:
 @pytest.mark.full
 def test_a_death_before_the_witness(broken: Broken) -> None:
     result = broken(
-        CORE,
+        OBSERVE,
         "	play.handler_runs++;\n",
         DIES,
         cases=["stack-9", "stack-10", "stack-12"],
@@ -96,7 +127,7 @@ def test_a_death_before_the_witness(broken: Broken) -> None:
 @pytest.mark.full
 def test_a_hang_before_the_witness(broken: Broken) -> None:
     result = broken(
-        CORE,
+        OBSERVE,
         "	play.handler_runs++;\n",
         HANGS,
         cases=["stack-9", "stack-10", "stack-12"],
@@ -112,7 +143,7 @@ def test_a_hang_before_the_witness(broken: Broken) -> None:
 def test_a_probe_that_is_never_hit(broken: Broken) -> None:
     """The function is not called: the witness does not wait, and the run is not green."""
     result = broken(
-        CORE,
+        "probe-targets/plan.c",
         "	err = probe_call_in(pc->context, pc->call);\n",
         "",
         cases=["stack-9"],

@@ -136,15 +136,19 @@ def test_what_goes_by_number_has_one_order() -> None:
         assert not compiles(swapped)
 
 
-def words_in_c(table: str) -> list[str]:
-    """The words of a table in the module that reads plans, in its order."""
-    text = (resources.kernel_modules() / "probe-targets/core.c").read_text()
+def words_in_c(file: str, table: str) -> list[str]:
+    """The words of a table of the module that plays cases, in its order."""
+    text = (resources.kernel_modules() / "probe-targets" / file).read_text()
     (rows,) = re.findall(rf"{table}\[\w+\] = \{{(.*?)^\}};", text, re.DOTALL | re.MULTILINE)
     return re.findall(r"^\t\[\w+\] = \"([^\"]+)\",$", rows, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
-    ("table", "words"), [("policy_names", Rule), ("probe_context_names", Context)], ids=str
+    ("file", "table", "words"),
+    [("plan.c", "policy_names", Rule), ("record.c", "probe_context_names", Context)],
+    ids=str,
 )
-def test_what_goes_by_word_has_the_same_words(table: str, words: type[enum.Enum]) -> None:
-    assert words_in_c(table) == [word.value for word in words]
+def test_what_goes_by_word_has_the_same_words(
+    file: str, table: str, words: type[enum.Enum]
+) -> None:
+    assert words_in_c(file, table) == [word.value for word in words]

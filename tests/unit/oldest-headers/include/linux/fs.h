@@ -11,4 +11,7 @@ struct file_operations {
 	ssize_t (*write)(struct file *file, const char __user *buf, size_t size, loff_t *pos);
 };
 
+ssize_t simple_read_from_buffer(void __user *to, size_t count, loff_t *pos, const void *from,
+				size_t available);
+
 #endif

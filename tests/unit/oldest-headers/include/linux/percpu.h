@@ -8,6 +8,8 @@
 
 extern unsigned long __per_cpu_offset[1];
 
+#define DECLARE_PER_CPU(type, name) \
+	extern __attribute__((section(".data..percpu"))) typeof(type) name
 #define DEFINE_PER_CPU(type, name) \
 	__attribute__((section(".data..percpu"))) typeof(type) name
 #define per_cpu_ptr(ptr, cpu) \
