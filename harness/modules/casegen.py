@@ -27,6 +27,9 @@ _HEAD = """\
 #include "probe_targets.h"
 """
 
+# Calls the function that the pointer has, with an invalid frame pointer; see calls.S.
+INVALID_FP, INVALID_FP_TARGET = "probe_invalid_fp_entry", "probe_invalid_fp_target"
+
 # The prefix of every name in a case's C, which neither the kernel nor our own C uses.
 NAMESPACE = "jpcase"
 
@@ -277,12 +280,8 @@ def _aliases(case: Case) -> tuple[str, str]:
         return target, ""
     name = symbol(case, "entry")
     parameters = _list(_parameters(case, forwarded_as_pointers=True))
-    label = target
-    text = ""
-    if not case.valid_fp:
-        label = symbol(case, "invalid_fp")
-        text = f"PROBE_INVALID_FP_CALL({label}, {target});\n"
-    return name, f'{text}extern void {name}({parameters}) asm("{label}");\n'
+    label = target if case.valid_fp else INVALID_FP
+    return name, f'extern void {name}({parameters}) asm("{label}");\n'
 
 
 def _call(case: Case) -> str:
@@ -297,6 +296,8 @@ def _call(case: Case) -> str:
         body = [*declared, *body] if inner else [*declared, "", *body]
         body += [f"va_start(a{index}, count);" for index in va_lists]
     arguments = ", ".join(f"a{index}" for index in range(len(case.arguments)))
+    if not case.valid_fp:
+        body.append(f"{INVALID_FP_TARGET} = {symbol(case, 'target')};")
     body.append(f"{entry}({arguments});")
     body += [f"va_end(a{index});" for index in va_lists]
     if case.object and not outer_object:

@@ -149,20 +149,7 @@ noinline void jprobe_return(void)
 
 	if (WARN_ON_ONCE(ctl->phase != JPROBE_HANDLER))
 		return;
-
-	/*
-	 * An exception return does not load SP at EL1, so move it here; and FP,
-	 * as the frame record that it points at is now below SP.
-	 */
-	asm volatile("mov	x29, %1\n"
-		     "	mov	sp, %0\n"
-		     "	.globl	jprobe_return_trap\n"
-		     "jprobe_return_trap:\n"
-		     "	nop\n"
-		     "	brk	#0x800\n"
-		     : : "r" (ctl->regs.sp), "r" (ctl->regs.regs[29])
-		     : "memory");
-	unreachable();
+	jprobe_return_to(ctl->regs.sp, ctl->regs.regs[29]);
 }
 EXPORT_SYMBOL_GPL(jprobe_return);
 

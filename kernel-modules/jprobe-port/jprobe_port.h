@@ -5,6 +5,8 @@
 #ifndef JPROBE_PORT_H
 #define JPROBE_PORT_H
 
+#include <linux/compiler.h>
+
 #include "policy_jprobe.h"
 
 /**
@@ -28,7 +30,8 @@ struct policy_jprobe {
 
 void jprobe_return(void);
 
-/* The nop in jprobe_return() that the engine probes; nothing else may use it. */
+/* In return.S.  The engine probes the nop; nothing else may use it. */
+void __noreturn jprobe_return_to(unsigned long sp, unsigned long fp);
 extern char jprobe_return_trap[];
 
 #endif /* JPROBE_PORT_H */

@@ -4,12 +4,6 @@
  */
 #include <linux/linkage.h>
 
-/* Before v5.5. */
-#ifndef SYM_FUNC_START
-#define SYM_FUNC_START(name)	ENTRY(name)
-#define SYM_FUNC_END(name)	ENDPROC(name)
-#endif
-
 /*
  * void probe_call_at_top(void (*call)(void), void *top, void *save)
  *
@@ -75,6 +69,32 @@ SYM_FUNC_START(probe_assembled_call)
 	ldp	x29, x30, [sp], #32
 	ret
 SYM_FUNC_END(probe_assembled_call)
+
+/*
+ * The function that each case with an invalid frame pointer calls in place of the
+ * probed one, and with its arguments: calls that with a frame pointer that points
+ * nowhere.  The stacked arguments must stay where they are, so the frame record is
+ * kept in static memory.
+ */
+SYM_FUNC_START(probe_invalid_fp_entry)
+	adrp	x16, invalid_fp_frame
+	add	x16, x16, :lo12:invalid_fp_frame
+	stp	x29, x30, [x16]
+	adrp	x16, probe_invalid_fp_target
+	ldr	x16, [x16, :lo12:probe_invalid_fp_target]
+	mov	x29, #0x10
+	blr	x16
+	adrp	x16, invalid_fp_frame
+	add	x16, x16, :lo12:invalid_fp_frame
+	ldp	x29, x30, [x16]
+	ret
+SYM_FUNC_END(probe_invalid_fp_entry)
+
+	.bss
+	.balign	16
+invalid_fp_frame:
+	.skip	16
+	.text
 
 /* Calls \function with the address of x0-x7 in memory and SP at entry. */
 	.macro	report, function

@@ -23,6 +23,7 @@ struct looked {
 };
 
 struct probe_case *probe_playing;
+void *probe_invalid_fp_target;
 
 /* What was seen of the case that is being played. */
 static struct {

@@ -118,31 +118,8 @@ void probe_object_look(enum look when);
 /* Has probe_nested's function called. */
 void probe_call_nested(enum probe_agent agent);
 
-/*
- * Defines name(), which calls target() with the arguments that it was called
- * with, but with a frame pointer that points nowhere.  The stacked arguments
- * must stay where they are, so the frame record is kept in static memory.
- */
-#define PROBE_INVALID_FP_CALL(name, target)			\
-	asm("	.pushsection .bss\n"				\
-	    "	.balign 16\n"					\
-	    #name "_frame:\n"					\
-	    "	.skip 16\n"					\
-	    "	.popsection\n"					\
-	    "	.pushsection .text\n"				\
-	    "	.type " #name ", %function\n"			\
-	    #name ":\n"						\
-	    "	adrp	x16, " #name "_frame\n"			\
-	    "	add	x16, x16, :lo12:" #name "_frame\n"	\
-	    "	stp	x29, x30, [x16]\n"			\
-	    "	mov	x29, #0x10\n"				\
-	    "	bl	" #target "\n"				\
-	    "	adrp	x16, " #name "_frame\n"			\
-	    "	add	x16, x16, :lo12:" #name "_frame\n"	\
-	    "	ldp	x29, x30, [x16]\n"			\
-	    "	ret\n"						\
-	    "	.size " #name ", . - " #name "\n"		\
-	    "	.popsection\n")
+/* What probe_invalid_fp_entry() in calls.S calls. */
+extern void *probe_invalid_fp_target;
 
 #define PROBE_NESTED_WORDS	9
 

@@ -17,7 +17,7 @@ from harness.model.policy import Rule
 from harness.modules import casegen
 from tests.unit.factory import case
 
-ROLES = ("target", "handler", "call", "inner", "entry", "values", "invalid_fp", "invalid_fp_frame")
+ROLES = ("target", "handler", "call", "inner", "entry", "values")
 
 
 def test_a_compilers_line_is_of_a_case() -> None:

@@ -41,7 +41,7 @@ $(src)/%.o: $(src)/%.c
 	$(CC) $(FLAGS) $(CFLAGS) $(ccflags-y) -c $< -o $@
 
 $(src)/%.o: $(src)/%.S
-	$(CC) $(FLAGS) -D__ASSEMBLY__ -c $< -o $@
+	$(CC) $(FLAGS) -D__ASSEMBLY__ $(asflags-y) -c $< -o $@
 """
 
 LINKED = {
