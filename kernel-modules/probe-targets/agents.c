@@ -46,7 +46,7 @@ static void agent_wait(void)
  */
 int probe_by_agent(enum probe_agent agent, void (*act)(void))
 {
-	static struct irq_work work = PROBE_HARD_IRQ_WORK(agent_interrupt);
+	static struct irq_work work = IRQ_WORK_INIT_HARD(agent_interrupt);
 	static call_single_data_t csd = { .func = agent_call };
 	unsigned int cpu;
 	int err;

@@ -50,14 +50,13 @@ static u8 *bounds(u8 *at)
 
 void probe_keep_frames(u8 *save, u8 *frames, size_t size)
 {
-	u8 *start = bounds(frames), *end = bounds(frames + size);
-	volatile u8 *bound;
+	u8 *start = bounds(frames), *end = bounds(frames + size), *bound;
 
 	stack_copy(save, frames, size);
 	stack_copy(save + size, start, end - start);
 	/* The frames that run in place of these have other bounds. */
 	for (bound = start; bound < end; bound++)
-		*bound = 0;
+		WRITE_ONCE(*bound, 0);
 }
 
 void probe_put_frames_back(u8 *save, u8 *frames, size_t size)
@@ -134,7 +133,7 @@ static void call_in_hardirq(struct irq_work *work)
 
 static void call_by_irq_work(void)
 {
-	static struct irq_work work = PROBE_HARD_IRQ_WORK(call_in_hardirq);
+	static struct irq_work work = IRQ_WORK_INIT_HARD(call_in_hardirq);
 
 	irq_work_queue(&work);
 	irq_work_sync(&work);

@@ -7,7 +7,6 @@
 
 #include <linux/compiler.h>
 #include <linux/cpumask.h>
-#include <linux/irq_work.h>
 #include <linux/types.h>
 
 #include "policy_jprobe.h"
@@ -163,14 +162,6 @@ void probe_assembled_handle(const u64 *regs, u8 *sp);
 int probe_storm(const struct stack_policy *policy, unsigned int milliseconds);
 int probe_cost(const struct stack_policy *policy, unsigned int calls);
 
-/*
- * In old kernels, the functions that look for a CPU lie in an archive (lib-y), from
- * which only what the kernel itself calls is linked.
- */
-#define PROBE_FOR_EACH_CPU(cpu)				\
-	for ((cpu) = 0; (cpu) < nr_cpu_ids; (cpu)++)	\
-		if (cpu_online(cpu))
-
 /* After the last CPU comes the first. */
 static inline unsigned int probe_next_cpu(unsigned int cpu)
 {
@@ -192,15 +183,5 @@ void probe_put_frames_back(u8 *save, u8 *frames, size_t size);
 
 int probe_call_in(enum probe_context context, void (*call)(void));
 enum probe_context probe_context(unsigned long depth);
-
-/* IRQ_WORK_INIT_HARD() is of v5.11. */
-#ifdef IRQ_WORK_INIT_HARD
-#define PROBE_HARD_IRQ_WORK(function)	IRQ_WORK_INIT_HARD(function)
-#else
-#define PROBE_HARD_IRQ_WORK(function) {			\
-	.flags = ATOMIC_INIT(IRQ_WORK_HARD_IRQ),	\
-	.func = (function),				\
-}
-#endif
 
 #endif /* PROBE_TARGETS_H */

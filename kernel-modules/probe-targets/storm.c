@@ -4,6 +4,7 @@
  * that the tasks send to each other.  No CPU may go online or offline meanwhile.
  */
 #include <linux/atomic.h>
+#include <linux/cpumask.h>
 #include <linux/err.h>
 #include <linux/hardirq.h>
 #include <linux/jiffies.h>
@@ -156,7 +157,7 @@ static int stop_tasks(void)
 	unsigned int cpu;
 	int err = 0;
 
-	PROBE_FOR_EACH_CPU(cpu) {
+	for_each_online_cpu(cpu) {
 		struct storm_cpu *storm = per_cpu_ptr(&storm_cpus, cpu);
 		int ret = 0;
 
@@ -174,7 +175,7 @@ static int create_tasks(void)
 {
 	unsigned int cpu;
 
-	PROBE_FOR_EACH_CPU(cpu) {
+	for_each_online_cpu(cpu) {
 		struct storm_cpu *storm = per_cpu_ptr(&storm_cpus, cpu);
 		struct task_struct *task;
 
@@ -218,7 +219,7 @@ static void put_storm(s64 milliseconds)
 		  milliseconds, atomic_long_read(&stat.hits),
 		  atomic_long_read(&stat.missed),
 		  atomic_long_read(&stat.skipped));
-	PROBE_FOR_EACH_CPU(cpu) {
+	for_each_online_cpu(cpu) {
 		put_caller(cpu, PROBE_PROCESS, &per_cpu(storm_cpus, cpu).task);
 		put_caller(cpu, PROBE_HARDIRQ, &per_cpu(storm_cpus, cpu).irq);
 	}
@@ -230,7 +231,7 @@ static int blow(unsigned int milliseconds)
 	unsigned int cpu;
 	int err;
 
-	PROBE_FOR_EACH_CPU(cpu)
+	for_each_online_cpu(cpu)
 		wake_up_process(per_cpu(storm_cpus, cpu).kthread);
 	schedule_timeout_interruptible(msecs_to_jiffies(milliseconds));
 	err = stop_tasks();

@@ -162,7 +162,7 @@ def test_no_stack_is_copied_by_a_function_of_the_kernels(sources: Path) -> None:
     ("call", "symbol"),
     [
         ("cpumask_any_but(cpu_online_mask, 0)", "cpumask_any_but"),
-        ("cpumask_next(0, cpu_online_mask)", "find_next_bit"),
+        ("cpumask_first(cpu_online_mask)", "find_first_bit"),
     ],
 )
 def test_a_symbol_of_an_archive_is_seen(sources: Path, call: str, symbol: str) -> None:

@@ -13,6 +13,7 @@ extern const struct cpumask *const cpu_online_mask;
 extern const struct cpumask *const cpu_possible_mask;
 
 #define cpu_online(cpu)		(cpu_online_mask->bits[0] >> (cpu) & 1)
+#define cpumask_test_cpu(cpu, mask)	((mask)->bits[0] >> (cpu) & 1)
 #define cpu_possible(cpu)	(cpu_possible_mask->bits[0] >> (cpu) & 1)
 
 /* These are in lib/cpumask.c; the functions that they and others call are in lib/find_bit.c. */
@@ -30,5 +31,8 @@ static inline unsigned int cpumask_next(int n, const struct cpumask *mask)
 {
 	return find_next_bit(mask->bits, nr_cpu_ids, n + 1);
 }
+
+#define for_each_online_cpu(cpu) \
+	for (cpu = -1; cpu = cpumask_next(cpu, cpu_online_mask), cpu < nr_cpu_ids;)
 
 #endif
