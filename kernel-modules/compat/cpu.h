@@ -3,6 +3,9 @@
 #include <linux/cpu.h>
 #include <linux/cpumask.h>
 
+#define cpus_read_lock()	get_online_cpus()
+#define cpus_read_unlock()	put_online_cpus()
+
 /*
  * for_each_online_cpu() calls this.  In old kernels, what it calls lies in an
  * archive (lib-y), from which only what the kernel itself calls is linked.

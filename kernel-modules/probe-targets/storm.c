@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * One jprobe that all CPUs hit at once, from a task on each and from interrupts
- * that the tasks send to each other.  No CPU may go online or offline meanwhile.
+ * that the tasks send to each other.
  */
 #include <linux/atomic.h>
+#include <linux/cpu.h>
 #include <linux/cpumask.h>
 #include <linux/err.h>
 #include <linux/hardirq.h>
@@ -256,6 +257,8 @@ int probe_storm(const struct stack_policy *policy, unsigned int milliseconds)
 	err = register_policy_jprobe(&storm_jprobe);
 	if (err)
 		return err;
+	/* There is a task on each CPU, and a record of each. */
+	cpus_read_lock();
 	err = create_tasks();
 	if (!err)
 		err = put_stack(PROBE_PROCESS);
@@ -265,6 +268,7 @@ int probe_storm(const struct stack_policy *policy, unsigned int milliseconds)
 		err = blow(milliseconds);
 	else
 		stop_tasks();
+	cpus_read_unlock();
 	/* This also waits for interrupts that have yet to return. */
 	unregister_policy_jprobe(&storm_jprobe);
 	return err;

@@ -50,6 +50,7 @@ LINKED = {
         "__init_waitqueue_head", "__local_bh_disable_ip", "__local_bh_enable_ip",
         "__put_task_struct",
         "__symbol_get", "__symbol_put", "__tasklet_schedule", "_cond_resched", "complete",
+        "get_online_cpus", "put_online_cpus",
         "irq_work_queue", "irq_work_sync", "kallsyms_lookup_name", "kthread_bind",
         "kthread_create_on_node", "kthread_should_stop", "kthread_stop", "ktime_get",
         "ktime_to_ms", "msecs_to_jiffies", "mutex_lock_interruptible", "mutex_unlock",
