@@ -69,6 +69,8 @@ from harness.model.observation import CallerFrame, Counts, Look, Nested, Observa
 from harness.model.policy import Hit
 from harness.model.storm import Caller, Storm
 
+# Takes plans and gives records; plan.c creates it.
+CASES_FILE = "/sys/kernel/debug/jprobe-harness/cases"
 # The size of the module's buffer; see RECORD_SIZE in record.c.
 RECORD_MAX = 128 << 10
 # A command's output on one line, such as /proc/kallsyms with many modules.

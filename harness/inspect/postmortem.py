@@ -14,6 +14,7 @@ from qemu.qmp import QMPError
 
 from harness.errors import ConfigError, InfrastructureError
 from harness.guest import module_elf
+from harness.guest.protocol import CASES_FILE
 from harness.guest.records import Introduction, Ran, Record
 from harness.host import tool
 from harness.host.deadline import Deadline
@@ -34,9 +35,7 @@ LAST_WORDS = "---[ end Kernel panic"
 LAST_SECONDS = 5
 DUMP_SECONDS = 120
 # The guest plays a whole plan; {then} powers it off, unless a dump is taken at the end.
-PLAY = (
-    "run b=/bin/busybox; $b cat {plan} >/proc/jprobe-cases; $b cat /proc/jprobe-cases >&3; {then}"
-)
+PLAY = f"run b=/bin/busybox; $b cat {{plan}} >{CASES_FILE}; $b cat {CASES_FILE} >&3; {{then}}"
 
 
 class DumpError(InfrastructureError):

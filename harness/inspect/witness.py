@@ -19,6 +19,7 @@ from harness.abi.aapcs64 import GENERAL_REGISTERS
 from harness.errors import ConfigError
 from harness.guest import module_elf
 from harness.guest.module_elf import ModuleFile
+from harness.guest.protocol import CASES_FILE
 from harness.guest.records import Introduction, Ran, Record
 from harness.kernel.kernel import Bootable, Engine
 from harness.model.case import Case
@@ -35,10 +36,7 @@ INSTRUCTION = 4
 # The module calls this function at the end of each record.
 END = "probe_put_end"
 # The guest plays a whole plan and powers off.
-PLAY = (
-    "run b=/bin/busybox; $b cat {plan} >/proc/jprobe-cases;"
-    " $b cat /proc/jprobe-cases >&3; $b poweroff -f"
-)
+PLAY = f"run b=/bin/busybox; $b cat {{plan}} >{CASES_FILE}; $b cat {CASES_FILE} >&3; $b poweroff -f"
 
 
 class Witness:

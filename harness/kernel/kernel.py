@@ -115,16 +115,27 @@ class Kernel(Bootable):
     kbuild: Kbuild
 
 
+# The options without which nothing can be played, and what needs each.
 _NEEDED = {
-    Engine.PORT: ("CONFIG_MODULES", "CONFIG_KPROBES", "CONFIG_VMAP_STACK"),
-    Engine.NATIVE: ("CONFIG_MODULES", "CONFIG_KPROBES"),
+    "CONFIG_MODULES": "which jprobes need",
+    "CONFIG_KPROBES": "which jprobes need",
+    "CONFIG_DEBUG_FS": "in which the test modules have their file",
+}
+_NEEDED_BY = {
+    Engine.PORT: _NEEDED | {"CONFIG_VMAP_STACK": "which jprobes need"},
+    Engine.NATIVE: _NEEDED,
 }
 
+_MOUNTED = "the guest writes to a file in debugfs"
 # Options with which a kernel cannot run as a guest here, and why.
 _IMPOSSIBLE = {
     "CONFIG_CPU_BIG_ENDIAN": "the guest's programs are little-endian",
     "CONFIG_CMDLINE_FORCE": "the guest's console is on the command line",
     "CONFIG_INITRAMFS_FORCE": "the guest's root file system is an initrd",
+    "CONFIG_DEBUG_FS_DISALLOW_MOUNT": _MOUNTED,
+    "CONFIG_DEBUG_FS_ALLOW_NONE": _MOUNTED,
+    "CONFIG_LOCK_DOWN_KERNEL_FORCE_INTEGRITY": _MOUNTED,
+    "CONFIG_LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY": _MOUNTED,
 }
 
 
@@ -133,10 +144,10 @@ def check_config(spec: str, config: Path, engine: Engine = Engine.PORT) -> None:
     text = f"\n{config.read_text(errors='replace')}"
     if "\nCONFIG_ARM64=y\n" not in text:
         raise ConfigError(f"The kernel {spec} was not configured for arm64.")
-    for option in _NEEDED[engine]:
+    for option, why in _NEEDED_BY[engine].items():
         if f"\n{option}=y\n" not in text:
             raise ConfigError(
-                f"The kernel {spec} was built without {option}, which jprobes need.",
+                f"The kernel {spec} was built without {option}, {why}.",
                 "Choose another kernel; see: jprobe-harness list kernels",
             )
     for option, why in _IMPOSSIBLE.items():

@@ -22,7 +22,7 @@ from harness.model.policy import NO_CHANGES
 # The largest file that a build reads: with every option on, Module.symvers has 2 MiB.
 _PART_MAX = 64 * given.MIB
 _RELEASE_MAX = 4096
-# The first release whose struct proc_ops and kprobes the port can use.
+# The first release that the port is made for.
 PORT_FIRST = (5, 6)
 
 

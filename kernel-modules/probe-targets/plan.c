@@ -2,16 +2,18 @@
 /*
  * Takes plans and plays them.
  *
- * /proc/jprobe-cases takes a plan, one "CASE POLICY SIZE" a line, and gives a
- * record for each: every read() plays the next line.  "= POLICY SIZE" is
+ * In debugfs, jprobe-harness/cases takes a plan, one "CASE POLICY SIZE" a line, and
+ * gives a record for each: every read() plays the next line.  "= POLICY SIZE" is
  * followed by a case as data, see probe_assembled_parse(), "~ POLICY SIZE" by
  * the milliseconds of a storm, see probe_storm(), "$ POLICY SIZE" by the calls that
  * probe_cost() makes.
  */
+#include <linux/debugfs.h>
+#include <linux/err.h>
+#include <linux/fs.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
-#include <linux/proc_fs.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
@@ -41,6 +43,7 @@ static DEFINE_MUTEX(plan_lock);
 static char *plan, *plan_next;
 static size_t plan_size;
 static unsigned int played;
+static struct dentry *plan_folder;
 
 static unsigned long taint(void)
 {
@@ -244,10 +247,33 @@ static ssize_t cases_write(struct file *file, const char __user *buf,
 	return ret;
 }
 
-static const struct proc_ops cases_ops = {
-	.proc_read = cases_read,
-	.proc_write = cases_write,
+static const struct file_operations cases_fops = {
+	.owner = THIS_MODULE,
+	.open = nonseekable_open,
+	.read = cases_read,
+	.write = cases_write,
 };
+
+/* Up to v5.0, NULL is an error too. */
+static int __init error_of(const struct dentry *dentry)
+{
+	return dentry ? PTR_ERR_OR_ZERO(dentry) : -ENOMEM;
+}
+
+static int __init create_file(void)
+{
+	int err;
+
+	plan_folder = debugfs_create_dir("jprobe-harness", NULL);
+	err = error_of(plan_folder);
+	if (err)
+		return err;
+	err = error_of(debugfs_create_file("cases", 0600, plan_folder, NULL,
+					   &cases_fops));
+	if (err)
+		debugfs_remove_recursive(plan_folder);
+	return err;
+}
 
 static int __init probe_targets_init(void)
 {
@@ -264,13 +290,10 @@ static int __init probe_targets_init(void)
 		  utsname()->release, (unsigned long)THREAD_SIZE,
 		  (unsigned long)IRQ_STACK_SIZE, probe_case_count);
 	probe_put_end(0);
-	if (!proc_create("jprobe-cases", 0600, NULL, &cases_ops)) {
-		err = -ENOMEM;
-		goto free_record;
-	}
-	return 0;
+	err = create_file();
+	if (!err)
+		return 0;
 
-free_record:
 	probe_record_free();
 free_plan:
 	vfree(plan);
@@ -281,7 +304,7 @@ static void __exit probe_targets_exit(void)
 {
 	unsigned int i;
 
-	remove_proc_entry("jprobe-cases", NULL);
+	debugfs_remove_recursive(plan_folder);
 	for (i = 0; i < probe_case_count; i++)
 		if (probe_cases[i].registered)
 			unregister_policy_jprobe(&probe_cases[i].jp);

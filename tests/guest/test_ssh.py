@@ -19,6 +19,7 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.errors import Exit, InfrastructureError, KernelDied
 from harness.guest.initramfs import Channel
+from harness.guest.protocol import CASES_FILE
 from harness.guest.records import Ran
 from harness.inspect.guest import Contents, booted
 from harness.inspect.ssh import Reached, reached
@@ -89,7 +90,7 @@ def test_much_output_is_complete(line: Line) -> None:
 
 
 def test_a_play_is_recorded(line: Line) -> None:
-    ran = line("echo stack-9 none 0 >/proc/jprobe-cases; /bin/busybox cat /proc/jprobe-cases")
+    ran = line(f"echo stack-9 none 0 >{CASES_FILE}; /bin/busybox cat {CASES_FILE}")
     assert re.search(r"^play seq=\d+ line=stack-9 none 0$", ran.output, re.MULTILINE)
     assert re.search(r"^end seq=\d+ crc=[0-9a-f]{8}$", ran.output, re.MULTILINE)
 

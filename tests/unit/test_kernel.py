@@ -20,12 +20,10 @@ from tests.unit.kernels import made_up
 
 def test_a_kernel_without_kprobes(tmp_path: Path) -> None:
     config = tmp_path / "config"
-    config.write_text(
-        "CONFIG_ARM64=y\nCONFIG_MODULES=y\n# CONFIG_KPROBES is not set\nCONFIG_VMAP_STACK=y\n"
-    )
+    config.write_text(FIT.replace("CONFIG_KPROBES=y", "# CONFIG_KPROBES is not set"))
     with pytest.raises(ConfigError, match="built without CONFIG_KPROBES"):
         check_config("mine", config)
-    config.write_text("CONFIG_ARM64=y\nCONFIG_MODULES=y\nCONFIG_KPROBES=y\nCONFIG_VMAP_STACK=y\n")
+    config.write_text(FIT)
     check_config("mine", config)
 
 
@@ -171,13 +169,20 @@ def test_the_hosts_archives_with_another_suite(monkeypatch: pytest.MonkeyPatch) 
     assert sources.allow_expired
 
 
-FIT = "CONFIG_ARM64=y\nCONFIG_MODULES=y\nCONFIG_KPROBES=y\nCONFIG_VMAP_STACK=y\n"
+FIT = "CONFIG_ARM64=y\nCONFIG_MODULES=y\nCONFIG_KPROBES=y\nCONFIG_VMAP_STACK=y\nCONFIG_DEBUG_FS=y\n"
 
 
-def test_a_kernel_that_no_guest_can_be(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("option", "why"),
+    [
+        ("CONFIG_CPU_BIG_ENDIAN", "the guest's programs"),
+        ("CONFIG_DEBUG_FS_ALLOW_NONE", "the guest writes to a file in debugfs"),
+    ],
+)
+def test_a_kernel_that_no_guest_can_be(tmp_path: Path, option: str, why: str) -> None:
     config = tmp_path / "config"
-    config.write_text(f"{FIT}CONFIG_CPU_BIG_ENDIAN=y\n")
-    with pytest.raises(ConfigError, match=r"CONFIG_CPU_BIG_ENDIAN, and the guest's programs"):
+    config.write_text(f"{FIT}{option}=y\n")
+    with pytest.raises(ConfigError, match=f"{option}, and {why}"):
         check_config("mine", config)
 
 

@@ -12,7 +12,9 @@ from harness.errors import ConfigError
 from harness.kernel import local
 from harness.toolchain.compiler import Compiler
 
-CONFIG = "CONFIG_ARM64=y\nCONFIG_MODULES=y\nCONFIG_KPROBES=y\nCONFIG_VMAP_STACK=y\n"
+CONFIG = (
+    "CONFIG_ARM64=y\nCONFIG_MODULES=y\nCONFIG_KPROBES=y\nCONFIG_VMAP_STACK=y\nCONFIG_DEBUG_FS=y\n"
+)
 IMAGE = bytes(56) + b"ARM\x64" + bytes(40) + b"Linux version 6.1.0-mine (me) #1\0"
 
 
@@ -104,6 +106,7 @@ def spoil(build: Path, name: str, text: str | None) -> None:
         (".config", "CONFIG_X86_64=y\n", "was not configured for arm64"),
         (".config", CONFIG.replace("CONFIG_KPROBES=y\n", ""), "without CONFIG_KPROBES"),
         (".config", CONFIG.replace("CONFIG_VMAP_STACK=y\n", ""), "without CONFIG_VMAP_STACK"),
+        (".config", CONFIG.replace("CONFIG_DEBUG_FS=y\n", ""), "without CONFIG_DEBUG_FS, in which"),
         ("Module.symvers", None, r"it has no Module\.symvers"),
         ("include/config/kernel.release", None, r"it has no include/config/kernel\.release"),
         ("include/config/kernel.release", "6.1.0-other\n", "builds modules for 6.1.0-other"),

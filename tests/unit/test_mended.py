@@ -31,7 +31,9 @@ from tests.unit.kernels import made_up
 from tests.unit.standin import source_tree
 
 COMPILER = Compiler("gcc")
-FRAGMENT = "CONFIG_ARM64=y\nCONFIG_MODULES=y\nCONFIG_KPROBES=y\nCONFIG_VMAP_STACK=y\n"
+FRAGMENT = (
+    "CONFIG_ARM64=y\nCONFIG_MODULES=y\nCONFIG_KPROBES=y\nCONFIG_VMAP_STACK=y\nCONFIG_DEBUG_FS=y\n"
+)
 SAID = "in the cache is made anew: "
 
 

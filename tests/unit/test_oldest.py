@@ -63,8 +63,8 @@ LINKED = {
         "__per_cpu_offset", "__this_module", "cpu_online_mask", "nr_cpu_ids",
     },
     "mm and fs": {
-        "__kmalloc", "kfree", "proc_create_data", "remove_proc_entry", "simple_read_from_buffer",
-        "vfree", "vmalloc", "vzalloc",
+        "__kmalloc", "debugfs_create_dir", "debugfs_create_file", "debugfs_remove_recursive",
+        "kfree", "nonseekable_open", "simple_read_from_buffer", "vfree", "vmalloc", "vzalloc",
     },
     "lib, as objects": {"__list_add", "crc32_le", "hex2bin", "kstrtouint"},
     # Members of an archive that the kernel itself calls, whatever its configuration: printk()

@@ -208,7 +208,7 @@ def test_a_configuration_that_a_tree_does_not_have(tmp_path: Path) -> None:
 def test_what_no_build_would_mend(tmp_path: Path) -> None:
     path = source_tree(tmp_path / "linux", "6.1")
     asked = {"CONFIG_ARM64": "y", "CONFIG_MODULES": "y", "CONFIG_KPROBES": "y"}
-    asked |= {"CONFIG_VMAP_STACK": "y", "CONFIG_CPU_BIG_ENDIAN": "y"}
+    asked |= {"CONFIG_VMAP_STACK": "y", "CONFIG_DEBUG_FS": "y", "CONFIG_CPU_BIG_ENDIAN": "y"}
     # It would not build either, but building is not tried.
     (path / "kernel/kprobes.c").write_text("#error broken on purpose\n")
     options = Options(fragments=(tmp_path / "mine.config",))

@@ -7,5 +7,6 @@
 
 #define IS_ERR(ptr)	((unsigned long)(ptr) >= (unsigned long)-4095)
 #define PTR_ERR(ptr)	((long)(ptr))
+#define PTR_ERR_OR_ZERO(ptr)	(IS_ERR(ptr) ? (int)PTR_ERR(ptr) : 0)
 
 #endif

@@ -5,12 +5,17 @@
 #include <linux/types.h>
 
 struct file;
+struct inode;
+struct module;
 
 struct file_operations {
+	struct module *owner;
+	int (*open)(struct inode *inode, struct file *file);
 	ssize_t (*read)(struct file *file, char __user *buf, size_t size, loff_t *pos);
 	ssize_t (*write)(struct file *file, const char __user *buf, size_t size, loff_t *pos);
 };
 
+int nonseekable_open(struct inode *inode, struct file *file);
 ssize_t simple_read_from_buffer(void __user *to, size_t count, loff_t *pos, const void *from,
 				size_t available);
 
