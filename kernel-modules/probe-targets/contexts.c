@@ -85,10 +85,11 @@ static int call_in_kthread(void *data)
 
 static int call_at_top(void)
 {
-	struct top_call call = { .save = kmalloc(PROBE_SAVE_SIZE, GFP_KERNEL) };
 	struct task_struct *task;
+	struct top_call call;
 	int err = 0;
 
+	call.save = kmalloc(PROBE_SAVE_SIZE, GFP_KERNEL);
 	if (!call.save)
 		return -ENOMEM;
 	init_completion(&call.done);
