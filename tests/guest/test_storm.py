@@ -12,6 +12,8 @@ import pytest
 
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
+from harness.guest.protocol import CASES_FILE
+from harness.inspect.guest import booted
 from harness.kernel.kernel import Kernel
 from harness.measure import storm
 from harness.model.storm import Storm, judge
@@ -62,6 +64,30 @@ def test_one_storm_after_another_in_one_guest(kernel: Kernel, catalog: Catalog) 
     assert [seen.line for seen in storms] == lines
     for variant, seen in zip(variants, storms):
         assert judge(variant.policy, seen, CPUS, 500) == ()
+
+
+# Plays what has threads or interrupts of its own, counts the records, and loads the modules again.
+CASES = "top-stack-9 rollback-list-cpu rollback-list-interrupt nested-hardirq irq-stack-9"
+ROUND = "; ".join(
+    [
+        "b=/bin/busybox",
+        f"for name in {CASES}; do echo $name fixed 64 >{CASES_FILE}; done",
+        f"echo '~ fixed 128 200' >{CASES_FILE}",
+        f"echo '~ fixed 128 200' >{CASES_FILE}",
+        f"$b cat {CASES_FILE} | $b grep -c -e ^storm -e ^count",
+        "$b rmmod probe_targets && $b rmmod jprobe_port || exit",
+        "while read -r module; do $b insmod /lib/modules/$module || exit; done </etc/modules",
+    ]
+)
+
+
+def test_the_modules_are_loaded_again_after_a_storm(kernel: Kernel, catalog: Catalog) -> None:
+    built = modules.build(kernel, list(catalog.cases.values()))
+    with booted(kernel, built, replace(DEFAULT_CONFIG, cpus=2)) as guest:
+        for _ in range(2):
+            ran = guest.run(ROUND)
+            assert (ran.status, ran.output) == (0, "7\n")
+        assert guest.lives
 
 
 @pytest.mark.parametrize(
