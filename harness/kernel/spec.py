@@ -119,12 +119,16 @@ class Debian:
         )
 
 
+# What a kernel that is not built here must have been configured with.
+_OPTIONS = "MODULES, KPROBES, VMAP_STACK, DEBUG_FS"
+
+
 class ImageSpec:
     """A user's kernel image."""
 
     form = "PATH/TO/Image (raw, gzip, EFI zboot) or vmlinux"
     shows = "a kernel that was built elsewhere"
-    needs = "--modules-build DIR: where it was built, or its headers; MODULES, KPROBES, VMAP_STACK"
+    needs = f"--modules-build DIR: where it was built, or its headers; {_OPTIONS}"
     built_here = False
 
     def takes(self, request: Request) -> bool:
@@ -144,7 +148,7 @@ class OutputSpec:
 
     form = "PATH/TO/build"
     shows = "a kernel that was built there (make O=)"
-    needs = "its Image and Module.symvers; MODULES, KPROBES, VMAP_STACK"
+    needs = f"its Image and Module.symvers; {_OPTIONS}"
     built_here = False
 
     def takes(self, request: Request) -> bool:

@@ -8,8 +8,7 @@
  * the milliseconds of a storm, see probe_storm(), "$ POLICY SIZE" by the calls that
  * probe_cost() makes.
  */
-#include <linux/debugfs.h>
-#include <linux/err.h>
+#include <linux/errno.h>
 #include <linux/fs.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
@@ -20,6 +19,7 @@
 #include <linux/utsname.h>
 #include <linux/vmalloc.h>
 
+#include "debugfs.h"
 #include "inspected.h"
 #include "probe_targets.h"
 #include "record.h"
@@ -254,22 +254,18 @@ static const struct file_operations cases_fops = {
 	.write = cases_write,
 };
 
-/* Up to v5.0, NULL is an error too. */
-static int __init error_of(const struct dentry *dentry)
-{
-	return dentry ? PTR_ERR_OR_ZERO(dentry) : -ENOMEM;
-}
-
 static int __init create_file(void)
 {
+	struct dentry *file;
 	int err;
 
 	plan_folder = debugfs_create_dir("jprobe-harness", NULL);
-	err = error_of(plan_folder);
+	err = compat_debugfs_error(plan_folder);
 	if (err)
 		return err;
-	err = error_of(debugfs_create_file("cases", 0600, plan_folder, NULL,
-					   &cases_fops));
+	file = debugfs_create_file("cases", 0600, plan_folder, NULL,
+				   &cases_fops);
+	err = compat_debugfs_error(file);
 	if (err)
 		debugfs_remove_recursive(plan_folder);
 	return err;
@@ -291,9 +287,11 @@ static int __init probe_targets_init(void)
 		  (unsigned long)IRQ_STACK_SIZE, probe_case_count);
 	probe_put_end(0);
 	err = create_file();
-	if (!err)
-		return 0;
+	if (err)
+		goto free_record;
+	return 0;
 
+free_record:
 	probe_record_free();
 free_plan:
 	vfree(plan);

@@ -138,7 +138,7 @@ def test_symbols_with_kaslr(kernel: Kernel, catalog: Catalog) -> None:
         )
         guest.session.await_record(SECONDS)
     assert re.search(r"#\d+ +(0x\w+ in )?jpcase_stack_9_call", shown)
-    assert "in proc_reg_read ()" in shown
+    assert "in full_proxy_read ()" in shown
     assert "struct policy_jprobe jp;" in shown
     # The address that each stock kernel of this series is linked to.
     assert "ffff800008010000" not in shown

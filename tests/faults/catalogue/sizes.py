@@ -51,7 +51,7 @@ def image(place: Place) -> None:
     """Make a zboot image of some kilobytes that unpacks to a gibibyte, in an output tree."""
     payload = zstandard.compress(bytes(GIB))
     head = struct.pack("<4s4sII8s32s", b"MZ", b"zimg", 64, len(payload), b"", b"zstd22")
-    options = ("ARM64", "MODULES", "KPROBES", "VMAP_STACK")
+    options = ("ARM64", "MODULES", "KPROBES", "VMAP_STACK", "DEBUG_FS")
     place.write(".config", "".join(f"CONFIG_{name}=y\n" for name in options))
     for name in ("Makefile", "Module.symvers"):
         place.write(name, "")
