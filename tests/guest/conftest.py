@@ -66,12 +66,12 @@ def full_run(tmp_path_factory: pytest.TempPathFactory, kernel: Kernel) -> dict[s
 BrokenTree = Callable[[str, str, str], Path]
 
 
-@pytest.fixture
-def broken_tree(tmp_path: Path) -> BrokenTree:
+@pytest.fixture(scope="session")
+def broken_tree(tmp_path_factory: pytest.TempPathFactory) -> BrokenTree:
     """Makes a copy of the modules' sources in which one thing was replaced."""
 
     def make(file: str, old: str, new: str) -> Path:
-        root = tmp_path / "kernel-modules"
+        root = tmp_path_factory.mktemp("broken") / "kernel-modules"
         shutil.copytree(resources.kernel_modules(), root)
         path = root / file
         text = path.read_text()
@@ -85,7 +85,7 @@ def broken_tree(tmp_path: Path) -> BrokenTree:
 Broken = Callable[..., Result]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def broken(broken_tree: BrokenTree, kernel: Kernel, catalog: Catalog) -> Broken:
     """Play cases with a copy of the modules in which one thing was replaced."""
 

@@ -20,7 +20,8 @@ from harness.model.predict import MeasuredFrame, Prediction, predict
 from harness.modules import build as modules
 from harness.modules import casegen, storeproof
 from harness.run import repro
-from harness.run.plan import plays
+from harness.run.observer import Observer
+from harness.run.plan import Outcome, plays
 from harness.run.session import Deadlines
 from tests.guest.conftest import Broken, names
 
@@ -233,59 +234,51 @@ def test_a_prediction_that_is_one_byte_off(
     assert any("is corrupt in" in reason for o in result.differing for reason in o.reasons)
 
 
-DIES = """\
-	if (!strcmp(probe_playing->name, "stack-10"))
+# A case during which the kernel dies, one that hangs, one with a warning, and others around them.
+DIES, HANGS, WARNS = "stack-10", "stack-12", "stack-16"
+FAULTS = f"""\
+	if (!strcmp(probe_playing->name, "{DIES}"))
 		WRITE_ONCE(*(int *)NULL, 1);
+	while (!strcmp(probe_playing->name, "{HANGS}"))
+		cpu_relax();
+	WARN_ON_ONCE(!strcmp(probe_playing->name, "{WARNS}"));
 	play.handler_runs++;
 """
 
 
-def test_a_death_is_pinned_and_the_rest_is_played(broken: Broken) -> None:
+def with_faults(broken: Broken, observer: Observer | None = None) -> dict[str, Outcome]:
+    """Play the cases in one run, in three boots; return the outcomes by case."""
     result = broken(
         OBSERVE,
         "	play.handler_runs++;\n",
-        DIES,
-        cases=["stack-9", "stack-10", "stack-12"],
+        FAULTS,
+        cases=["stack-8", DIES, HANGS, WARNS, "stack-9"],
         variants=["none"],
+        deadlines=Deadlines(play=3 if observer is None else 5, ping=60, end=10),
+        observer=observer,
     )
     assert result.exit_status is Exit.DIFFERS
-    assert (result.boots, result.complete) == (2, True)
-    assert names(result.differing) == {"stack-10"}
-    (dead,) = result.differing
-    assert dead.verdict is None
-    assert "KernelDied: Unable to handle kernel NULL pointer" in dead.reasons[0]
+    assert (result.boots, result.complete) == (3, True)
+    assert names(result.differing) == {DIES, HANGS, WARNS}
+    return {outcome.play.case.name: outcome for outcome in result.outcomes}
 
 
-def test_a_warning_is_never_green(broken: Broken) -> None:
-    result = broken(
-        OBSERVE,
-        "	play.handler_runs++;\n",
-        '	WARN_ON_ONCE(!strcmp(probe_playing->name, "stack-10"));\n	play.handler_runs++;\n',
-        cases=["stack-9", "stack-10", "stack-12"],
-        variants=["none"],
-    )
-    assert names(result.differing) == {"stack-10"}
-    (outcome,) = result.differing
-    assert any(reason.startswith("WARNING: ") for reason in outcome.reasons)
-    assert any("gained taint 0x200" in reason for reason in outcome.reasons)
+@pytest.fixture(scope="module")
+def faulty(broken: Broken) -> dict[str, Outcome]:
+    return with_faults(broken)
 
 
-HANGS = """\
-	while (!strcmp(probe_playing->name, "stack-10"))
-		cpu_relax();
-	play.handler_runs++;
-"""
+def test_a_death_is_pinned_and_the_rest_is_played(faulty: dict[str, Outcome]) -> None:
+    assert faulty[DIES].verdict is None
+    assert "KernelDied: Unable to handle kernel NULL pointer" in faulty[DIES].reasons[0]
 
 
-def test_a_hung_play_is_no_hung_kernel(broken: Broken) -> None:
-    result = broken(
-        OBSERVE,
-        "	play.handler_runs++;\n",
-        HANGS,
-        cases=["stack-9", "stack-10", "stack-12"],
-        variants=["none"],
-        deadlines=Deadlines(play=3, ping=60, end=10),
-    )
-    assert names(result.differing) == {"stack-10"}
-    assert "TestHung: " in result.differing[0].reasons[0]
-    assert result.complete
+def test_a_hung_play_is_no_hung_kernel(faulty: dict[str, Outcome]) -> None:
+    assert faulty[HANGS].verdict is None
+    assert "TestHung: " in faulty[HANGS].reasons[0]
+
+
+def test_a_warning_is_never_green(faulty: dict[str, Outcome]) -> None:
+    reasons = faulty[WARNS].reasons
+    assert any(reason.startswith("WARNING: ") for reason in reasons)
+    assert any("gained taint 0x200" in reason for reason in reasons)

@@ -18,10 +18,9 @@ from harness.modules.build import Modules
 from harness.report import summaries
 from harness.run import repro
 from harness.run.plan import plays
-from harness.run.session import Deadlines
-from tests.guest.conftest import Broken, names
+from tests.guest.conftest import Broken
 from tests.guest.test_repro import command
-from tests.guest.test_sabotage import DIES, HANGS
+from tests.guest.test_sabotage import DIES, HANGS, with_faults
 
 OBSERVE = "probe-targets/observe.c"
 # One case of each context and class.
@@ -110,34 +109,10 @@ def test_a_guest_that_lies(broken: Broken) -> None:
 
 
 @pytest.mark.full
-def test_a_death_before_the_witness(broken: Broken) -> None:
-    result = broken(
-        OBSERVE,
-        "	play.handler_runs++;\n",
-        DIES,
-        cases=["stack-9", "stack-10", "stack-12"],
-        variants=["none"],
-        observer=Witness(),
-    )
-    assert (result.boots, result.complete) == (2, True)
-    assert names(result.differing) == {"stack-10"}
-    assert "KernelDied: Unable to handle kernel NULL pointer" in result.differing[0].reasons[0]
-
-
-@pytest.mark.full
-def test_a_hang_before_the_witness(broken: Broken) -> None:
-    result = broken(
-        OBSERVE,
-        "	play.handler_runs++;\n",
-        HANGS,
-        cases=["stack-9", "stack-10", "stack-12"],
-        variants=["none"],
-        observer=Witness(),
-        deadlines=Deadlines(play=5, ping=60, end=10),
-    )
-    assert names(result.differing) == {"stack-10"}
-    assert "TestHung: " in result.differing[0].reasons[0]
-    assert result.complete
+def test_a_death_and_a_hang_before_the_witness(broken: Broken) -> None:
+    faulty = with_faults(broken, Witness())
+    assert "KernelDied: Unable to handle kernel NULL pointer" in faulty[DIES].reasons[0]
+    assert "TestHung: " in faulty[HANGS].reasons[0]
 
 
 def test_a_probe_that_is_never_hit(broken: Broken) -> None:
