@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from harness.errors import InfrastructureError, KernelFault, UnfitEmulator, is_foreseen
-from harness.guest.records import Introduction, Record, Refusal
+from harness.guest.records import LINE_SHOWN, Introduction, Record, Refusal
 from harness.guest.splat import Splat
 from harness.model.cost import CostRecord
 from harness.model.observation import Observation
@@ -53,11 +53,15 @@ class Trial(ABC, Generic[Item, Came]):
 
     @abstractmethod
     def judge(self, item: Item, answer: Answer, sighting: Sighting | None) -> Came:
-        """Return what came of an item; raises InfrastructureError if this machine is to blame."""
+        """
+        Return what came of an item, of whose line the answer is.
+
+        Raises InfrastructureError if this machine is to blame.
+        """
 
     @abstractmethod
     def died(self, item: Item, reason: str) -> Came:
-        """Return what came of an item during which the kernel died or hung."""
+        """Return what came of an item that has no verdict, as during it the kernel died."""
 
     @abstractmethod
     def complained(self, came: Came, splats: Sequence[Splat]) -> Came:
@@ -179,9 +183,15 @@ class Boots(Generic[Item, Came]):
                 raise session.protocol_fault("The guest sent more records than were planned.")
             if not isinstance(record, self._trial.answer | Refusal) or record.seq != expected:
                 raise session.protocol_fault(f"The guest's record {expected} did not come.")
-            outcome = self._trial.judge(items[expected - 1], record, sighting)
+            self._add(self._outcome(items[expected - 1], record, sighting))
             expected += 1
-            self._add(outcome)
+
+    def _outcome(self, item: Item, answer: Answer, sighting: Sighting | None) -> Came:
+        if isinstance(answer, Refusal):
+            return self._trial.died(item, f"The guest did not play it: {answer}")
+        if answer.line != self._trial.line(item)[:LINE_SHOWN]:
+            return self._trial.died(item, f"The guest played '{answer.line}'.")
+        return self._trial.judge(item, answer, sighting)
 
     def _check_release(self, guest: Introduction) -> None:
         if guest.release != self._setup.kernel.release:
