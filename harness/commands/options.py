@@ -118,6 +118,11 @@ def add_kernel(parser: argparse.ArgumentParser, several: bool = False) -> None:
         metavar="SECONDS",
         help="how long the guest may take to boot (default: 120)",
     )
+    parser.add_argument(
+        "--cold",
+        action="store_true",
+        help="boot each guest, in place of going on from a snapshot of one that has booted",
+    )
 
 
 def add_cc(parser: argparse.ArgumentParser) -> None:
@@ -189,6 +194,7 @@ def kernel_options(options: argparse.Namespace, patches: Sequence[str] = ()) -> 
         fragments=tuple(options.kconfig),
         memory_mib=options.memory,
         boot_seconds=options.boot_deadline,
+        cold=options.cold,
         changes=Changes(patches=tuple(patches)),
         make=checked(options.make),
     )

@@ -61,10 +61,11 @@ def prompt(
 ) -> Result:
     """Run the plays in a guest, report them, and connect the user's terminal to the guest."""
     from harness.guest import share
-    from harness.inspect.guest import Contents, booted
+    from harness.inspect.guest import booted
     from harness.inspect.shell import RECIPE, Host, interact, play_all, tables
     from harness.report.terminal import lines
     from harness.run import boot
+    from harness.run.boot import Contents
     from harness.run.logs import see
     from harness.run.result import ENDED
     from harness.vm.machine import Config

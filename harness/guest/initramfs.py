@@ -108,13 +108,13 @@ def bare(kernel: Bootable) -> bytes:
     return cpio.archive(_base(kernel, {"init": init}))
 
 
-def plan(lines: Sequence[str], name: str = "plan") -> bytes:
+def plan(lines: Sequence[str]) -> bytes:
     """
     Return a second archive, to append to the first one in the initrd.
 
-    The guest plays a file "plan" by itself; under another name it is played only on request.
+    The guest plays it by itself.
     """
-    return cpio.archive([cpio.file(name, "".join(f"{line}\n" for line in lines).encode())])
+    return cpio.archive([cpio.file("plan", "".join(f"{line}\n" for line in lines).encode())])
 
 
 def cached(

@@ -183,13 +183,15 @@ def entry(
     key: str,
     make: Callable[[Path], None],
     vital: Sequence[str] = inventory.EVERYTHING,
+    large: Sequence[str] = (),
 ) -> Path:
     """
     Return the folder `kind`/`key`, made by `make(folder)` if it does not exist or is damaged.
 
     `vital` are patterns of the files that are compared each time; the others are compared
-    when check() is called.  Raises the errors of `make`, and InfrastructureError when the
-    disk is full or damages what was just written; nothing is left behind then.
+    when check() is called.  Of the files named in `large`, only metadata are compared.  Raises
+    the errors of `make`, and InfrastructureError when the disk is full or damages what was just
+    written; nothing is left behind then.
     """
     final = root() / kind / key
     fault = inventory.fault(final)
@@ -197,7 +199,7 @@ def entry(
         return final
     try:
         with lock(f"{kind}/{key}"):
-            return _made(final, make, vital)
+            return _made(final, make, vital, large)
     except OSError as error:
         if error.errno not in _REFUSED or not os.path.lexists(final):
             raise
@@ -207,7 +209,9 @@ def entry(
         ) from error
 
 
-def _made(final: Path, make: Callable[[Path], None], vital: Sequence[str]) -> Path:
+def _made(
+    final: Path, make: Callable[[Path], None], vital: Sequence[str], large: Sequence[str]
+) -> Path:
     """Return the entry, and make it unless another run already has."""
     fault = inventory.fault(final)
     if not fault:
@@ -217,7 +221,7 @@ def _made(final: Path, make: Callable[[Path], None], vital: Sequence[str]) -> Pa
         _say(f"{name} is made anew: {fault}.")
     with step(f"make {name}"), scratch(final.parent) as folder:
         make(folder)
-        inventory.write(folder, vital)
+        inventory.write(folder, vital, large)
         # Other users may have permission to read the cache.
         shutil.copymode(final.parent, folder)
         _put(folder, final)
@@ -350,8 +354,8 @@ def _say(sentence: str) -> None:
     print(f"jprobe-harness: {sentence}", file=sys.stderr, flush=True)
 
 
-def trim(kind: str, kept: int) -> None:
-    """Remove the entries that were used longest ago, except those that a run may be using."""
+def trim(kind: str, kept: int, unused_seconds: float = IN_USE_SECONDS) -> None:
+    """Remove the entries that were used longest ago, but none that was within `unused_seconds`."""
     ages: dict[Path, float] = {}
     for folder in (root() / kind).glob("[!.]*/"):
         # Another run may trim too.
@@ -359,7 +363,7 @@ def trim(kind: str, kept: int) -> None:
             ages[folder] = time.time() - folder.stat().st_mtime
     for folder in sorted(ages, key=lambda folder: ages[folder])[kept:]:
         # A cache that this user cannot write to does not grow.
-        if ages[folder] > IN_USE_SECONDS and os.access(folder.parent, os.W_OK):
+        if ages[folder] > unused_seconds and os.access(folder.parent, os.W_OK):
             discard(folder)
 
 

@@ -29,6 +29,7 @@ SETTLED_SECONDS = 1
 _SEEN = ".seen"
 _OWN = (VITAL, REST, f"{VITAL}{_SEEN}", f"{REST}{_SEEN}")
 EVERYTHING = ("*",)
+_LARGE = "large"
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
@@ -37,7 +38,7 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     # The size in bytes of the content, or of the link's target.
     size: int
     digest: str
-    # "file", "program" or "link".
+    # "file", "program" or "link"; "large" for a file whose digest is of its metadata.
     kind: str
 
 
@@ -84,9 +85,13 @@ def replace(path: Path, data: bytes) -> None:
         file.replace(path)
 
 
-def write(folder: Path, vital: Sequence[str] = EVERYTHING) -> None:
-    """Write a folder's inventory; in the patterns `vital`, * matches slashes, too."""
-    items = {name: _item(path) for name, path in _files(folder)}
+def write(folder: Path, vital: Sequence[str] = EVERYTHING, large: Sequence[str] = ()) -> None:
+    """
+    Write a folder's inventory; in the patterns `vital`, * matches slashes, too.
+
+    The files named in `large` are known by their metadata, and never read.
+    """
+    items = {name: _large(path) if name in large else _item(path) for name, path in _files(folder)}
     chosen = {
         name: item
         for name, item in items.items()
@@ -157,8 +162,9 @@ def _faults(folder: Path, part: str, items: Items) -> Iterator[tuple[str, str]]:
         except OSError:
             yield name, f"{name} is missing"
             continue
-        if _kind(status) != item.kind:
-            yield name, f"{name} is no {item.kind}"
+        kind = "file" if item.kind == _LARGE else item.kind
+        if _kind(status) != kind:
+            yield name, f"{name} is no {kind}"
         elif status.st_size != item.size:
             yield name, f"{name} has {status.st_size} bytes, not {item.size}"
         statuses[name] = status
@@ -169,7 +175,8 @@ def _faults(folder: Path, part: str, items: Items) -> Iterator[tuple[str, str]]:
             return
     for name, item in items.items():
         try:
-            if _item(_path(folder, name)) != item:
+            make = _large if item.kind == _LARGE else _item
+            if make(_path(folder, name)) != item:
                 yield name, f"{name} has other content"
         except OSError as error:
             yield name, f"{name} cannot be read: {error.strerror}"
@@ -224,3 +231,8 @@ def _item(path: str) -> Item:
         return Item(len(target), hashlib.sha256(target).hexdigest()[:20], kind)
     with open(path, "rb") as file:
         return Item(status.st_size, hashlib.file_digest(file, "sha256").hexdigest()[:20], kind)
+
+
+def _large(path: str) -> Item:
+    status = os.lstat(path)
+    return Item(status.st_size, hashlib.sha256(look(status).encode()).hexdigest()[:20], _LARGE)

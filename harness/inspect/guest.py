@@ -5,12 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import KernelDied, KernelFault, KernelHung, TestHung
-from harness.guest import initramfs, recipe, records
-from harness.guest.initramfs import Channel
+from harness.guest import records
 from harness.guest.records import Ran, Record
 from harness.guest.splat import Splat
 from harness.kernel.kernel import Bootable
@@ -18,28 +16,13 @@ from harness.model.case import Case
 from harness.model.policy import Variant
 from harness.modules.build import Modules
 from harness.run import boot
+from harness.run.boot import ONLY_MINIMAL, Contents
 from harness.run.logs import Run, see
 from harness.run.plan import Outcome, Play
 from harness.run.repro import judge_record
 from harness.run.result import Result
 from harness.run.session import DEFAULT_DEADLINES, Deadlines, Session
 from harness.vm.machine import DEFAULT_CONFIG, Config
-from harness.vm.running import running
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a guest has besides the kernel and the test modules."""
-
-    # Folders of images/.
-    recipes: tuple[str, ...] = (boot.MINIMAL,)
-    # A further archive for the initrd.
-    added: bytes = b""
-    # The channel for records; None for the best one that the guest has.
-    channel: Channel | None = None
-
-
-MINIMAL = Contents()
 
 
 @contextmanager
@@ -49,31 +32,20 @@ def booted(
     config: Config = DEFAULT_CONFIG,
     deadlines: Deadlines = DEFAULT_DEADLINES,
     *,
-    contents: Contents = MINIMAL,
+    contents: Contents = ONLY_MINIMAL,
 ) -> Iterator[Guest]:
     """
-    Boot a guest, and end it on exit.
+    Start a guest, and end it on exit; one with `contents` of its own is booted.
 
-    Raises as the guest's methods do, and
-    InfrastructureError.
+    Raises as the guest's methods do, and InfrastructureError.
     """
-    initrd, channel = initramfs.cached(
-        kernel, modules, recipe.load(*contents.recipes), contents.channel
-    )
-    initrd += contents.added
-    deadlines = boot.deadlines(kernel, deadlines)
-    machine = boot.machine(kernel, initrd, config)
+    logs = Run(kernel, modules)
     with ExitStack() as resources:
-        logs = Run(kernel, modules)
         resources.callback(logs.finish)
-        started = resources.enter_context(running(machine, initrd))
-        log = resources.enter_context(logs.boot(machine, started.command, initrd))
-        session = Session(started, channel, deadlines, log=log)
-        introduction = session.await_record(deadlines.boot)
-        if not isinstance(introduction, records.Introduction):
-            raise session.protocol_fault("The guest did not introduce itself.")
-        listens = channel is Channel.VIRTIO
-        guest = Guest(kernel, modules, session, introduction, logs, listens)
+        setup = boot.Setup(kernel, modules, config, deadlines, logs)
+        session = resources.enter_context(boot.waiting(setup, contents))
+        introduction = session.introduce()
+        guest = Guest(kernel, modules, session, introduction, logs)
         guest.check_quiet()
         try:
             yield guest
@@ -98,15 +70,12 @@ class Guest:
         session: Session,
         introduction: records.Introduction,
         logs: Run,
-        listens: bool,
     ) -> None:
-        """`listens` says whether it reads commands from a channel besides its console."""
         self.kernel = kernel
         self.modules = modules
         self.session = session
         self.introduction = introduction
         self.logs = logs
-        self.listens = listens
         self._deadlines = session.deadlines
         self._fault: KernelFault | None = None
         # So many of the kernel's complaints have been reported.

@@ -14,8 +14,7 @@ from qemu.qmp import QMPError
 
 from harness.errors import ConfigError, InfrastructureError
 from harness.guest import module_elf
-from harness.guest.protocol import CASES_FILE
-from harness.guest.records import Introduction, Ran, Record
+from harness.guest.records import Ran, Record
 from harness.host import tool
 from harness.host.deadline import Deadline
 from harness.inspect.console_pump import ConsolePump
@@ -34,8 +33,6 @@ STAYS = "panic=0"
 LAST_WORDS = "---[ end Kernel panic"
 LAST_SECONDS = 5
 DUMP_SECONDS = 120
-# The guest plays a whole plan; {then} powers it off, unless a dump is taken at the end.
-PLAY = f"run b=/bin/busybox; $b cat {{plan}} >{CASES_FILE}; $b cat {CASES_FILE} >&3; {{then}}"
 
 
 class DumpError(InfrastructureError):
@@ -141,14 +138,10 @@ class _Recorded:
 
     def records(self) -> Iterator[Record]:
         session, plays = self.watched.session, self.watched.plays
-        introduction = session.await_record(session.deadlines.boot)
-        yield introduction
-        if not isinstance(introduction, Introduction):
-            raise session.protocol_fault("The guest did not introduce itself.")
+        yield session.introduce()
         note_places(session, self.watched.modules, self.log)
         session.on_death = self._on_death
-        then = ":" if self.at_end else "$b poweroff -f"
-        session.send(PLAY.format(plan=self.watched.plan, then=then))
+        session.play([play.line for play in plays], stay=self.at_end)
         if not self.at_end:
             yield from session.records(session.received + len(plays))
             return

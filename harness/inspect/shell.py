@@ -87,13 +87,13 @@ class Host:
 
     def resize(self, rows: int, columns: int) -> None:
         """Pass the size of the window that shows the guest's console to the guest."""
-        if self._guest.listens:
+        if self._guest.session.listens:
             self._session.send(f"size {rows} {columns}")
 
     def _answer(self, record: Record) -> None:
         """Do what was asked for in the guest, and print it there while the guest lives."""
         lines, status = self._dump() if isinstance(record, DumpRequest) else self._judge(record)
-        if self._guest.listens:
+        if self._guest.session.listens:
             for line in lines:
                 self._session.send(f"print |{line}")
             self._session.send(f"exit {status}")

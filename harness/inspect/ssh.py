@@ -21,11 +21,12 @@ from harness.guest.initramfs import Channel
 from harness.guest.records import HostKey
 from harness.inspect import shell
 from harness.inspect.console_pump import ConsolePump
-from harness.inspect.guest import Contents, Guest, booted
+from harness.inspect.guest import Guest, booted
 from harness.inspect.shell import Host, Render
 from harness.kernel.kernel import Bootable
 from harness.modules.build import Modules
 from harness.run import boot
+from harness.run.boot import Contents
 from harness.vm import qmp
 from harness.vm.escapes import Escapes
 from harness.vm.machine import DEFAULT_CONFIG, Config

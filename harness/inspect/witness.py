@@ -19,8 +19,7 @@ from harness.abi.aapcs64 import GENERAL_REGISTERS
 from harness.errors import ConfigError
 from harness.guest import module_elf
 from harness.guest.module_elf import ModuleFile
-from harness.guest.protocol import CASES_FILE
-from harness.guest.records import Introduction, Ran, Record
+from harness.guest.records import Ran, Record
 from harness.kernel.kernel import Bootable, Engine
 from harness.model.case import Case
 from harness.model.witness import Copy, Sighting, copy_address, stack_top
@@ -35,8 +34,6 @@ MODULE = "probe-targets"
 INSTRUCTION = 4
 # The module calls this function at the end of each record.
 END = "probe_put_end"
-# The guest plays a whole plan and powers off.
-PLAY = f"run b=/bin/busybox; $b cat {{plan}} >{CASES_FILE}; $b cat {CASES_FILE} >&3; $b poweroff -f"
 
 
 class Witness:
@@ -60,10 +57,8 @@ class Witness:
     def records(self, watched: Watched) -> Iterator[tuple[Record, Sighting | None]]:
         """See Observer.records()."""
         session = watched.session
-        introduction = session.await_record(session.deadlines.boot)
+        introduction = session.introduce()
         yield introduction, None
-        if not isinstance(introduction, Introduction):
-            raise session.protocol_fault("The guest did not introduce itself.")
         module = module_elf.read(watched.modules.folder / f"{MODULE}.ko")
         addresses = _load_addresses(session)
         text = addresses[".text"]
@@ -72,7 +67,7 @@ class Witness:
         with trace as log, attached(session.machine.gdb, session, trace=log) as gdb:
             _check_module(gdb, module, addresses.get(".rodata", 0))
             sighted = _Sighted(session, gdb, functions, introduction.thread_size, watched.plays)
-            session.send(PLAY.format(plan=watched.plan))
+            session.play([play.line for play in watched.plays])
             yield from sighted.plays()
         while not session.ended:
             session.wait(session.deadlines.end)

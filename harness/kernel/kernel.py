@@ -85,6 +85,8 @@ class Bootable:
     # The memory and the time to boot that its guests get, where the user set them.
     memory_mib: int | None = None
     boot_seconds: float | None = None
+    # Whether each guest is booted, in place of a clone of one that has booted.
+    cold: bool = False
     # NAME=VALUE that the user passes to make.
     variables: tuple[str, ...] = ()
     # Entries of the cache that it consists of, and a function that makes damaged ones anew.

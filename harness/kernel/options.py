@@ -31,6 +31,8 @@ class Options:
     memory_mib: int | None = None
     # How long the guest may take to boot, in seconds; None for the default.
     boot_seconds: float | None = None
+    # Whether each guest is booted, in place of a clone of one that has booted.
+    cold: bool = False
     # Changes that are made to a tree before it is built.
     changes: Changes = NO_CHANGES
     # NAME=VALUE for make, as make.checked() returns them.

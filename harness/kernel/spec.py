@@ -235,6 +235,7 @@ def resolve(
         variables=options.make,
         memory_mib=options.memory_mib,
         boot_seconds=options.boot_seconds,
+        cold=options.cold,
         renew=functools.partial(source.resolve, request),
     )
 

@@ -34,6 +34,8 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "memory": {"type": int, "metavar": "MIB", "help": "the guest's memory"},
     "boot-deadline": {"type": float, "metavar": "SECONDS",
                       "help": "how long the guest may take to boot"},
+    "cold": {"action": "store_true", "default": False,
+             "help": "boot each guest, and use no snapshot of one"},
     "make": {"action": "append", "default": [], "metavar": "VAR=VALUE",
              "help": "a variable for make; repeatable"},
 }  # fmt: skip

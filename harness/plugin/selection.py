@@ -63,6 +63,7 @@ class Selection:
             fragments=tuple(self._option("kconfig")),
             memory_mib=self._option("memory"),
             boot_seconds=self._option("boot-deadline"),
+            cold=self._option("cold"),
             make=checked(self._option("make")),
         )
 

@@ -108,6 +108,7 @@ class Boots(Generic[Item, Came]):
         self._kernel_errors: list[KernelError] = []
         self._tries = Tries()
         self._boots = 0
+        self._resumed = 0
         self._faults = 0
         self._broken = False
 
@@ -125,6 +126,7 @@ class Boots(Generic[Item, Came]):
             harness_errors=(*self._tries.errors, *logs.unwritten),
             retried=tuple(self._tries.retried),
             boots=self._boots,
+            resumed=self._resumed,
             broken=self._broken,
             logs=str(logs),
         )
@@ -151,6 +153,9 @@ class Boots(Generic[Item, Came]):
         try:
             with boot, start(self._setup, [self._trial.line(item) for item in rest]) as session:
                 booting()
+                if session.guest:
+                    self._resumed += 1
+                    self._check_release(session.guest)
                 self._report()
                 try:
                     self._judge(session, rest)

@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from harness.guest import initramfs, recipe
+from harness.guest.initramfs import Channel
 from harness.host import blame
 from harness.kernel.image import image_size
 from harness.kernel.kernel import Bootable, Engine
 from harness.modules.build import Modules
+from harness.run import snapshots
 from harness.run.logs import Run
 from harness.run.observer import Observer
 from harness.run.session import Deadlines, Session
@@ -21,7 +24,6 @@ from harness.vm.machine import DEFAULT_CONFIG, Config, Machine
 from harness.vm.running import running
 
 MINIMAL = "minimal"
-HELD_PLAN = "plan.held"
 # The default CPU model supports pages of 4 and 64 KiB only.
 CPU_16K_PAGES = "neoverse-n1"
 # Kernels old enough to have jprobes dump all registers on an unknown system call, and
@@ -34,6 +36,21 @@ _STEP_MIB = 64
 # Each of these doubles the memory that a kernel needs: KASAN's shadow and quarantine, records
 # of each page or object, larger pages.
 _HUNGRY = ("CONFIG_KASAN", "CONFIG_DEBUG_KMEMLEAK", "CONFIG_PAGE_OWNER", "CONFIG_ARM64_64K_PAGES")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a guest has besides the kernel and the test modules."""
+
+    # Folders of images/.
+    recipes: tuple[str, ...] = (MINIMAL,)
+    # A further archive for the initrd.
+    added: bytes = b""
+    # The channel for records; None for the best one that the guest has.
+    channel: Channel | None = None
+
+
+ONLY_MINIMAL = Contents()
 
 
 @dataclass(frozen=True)
@@ -77,21 +94,58 @@ def machine(kernel: Bootable, initrd: bytes, config: Config = DEFAULT_CONFIG) ->
 
 
 @contextmanager
+def waiting(setup: Setup, contents: Contents = ONLY_MINIMAL) -> Iterator[Session]:
+    """
+    Start a guest that waits for commands; it is ended on exit.
+
+    It is a clone of one that has booted, unless that is not wanted or not possible.  An
+    observer has to be asked by the caller.
+    """
+    with _session(setup, contents) as session:
+        yield session
+
+
+@contextmanager
 def start(setup: Setup, lines: Sequence[str]) -> Iterator[Session]:
-    """Start a boot of a run with a plan's lines; the guest is ended on exit."""
-    kernel, modules = setup.kernel, setup.modules
-    initrd, channel = initramfs.cached(kernel, modules, recipe.load(MINIMAL))
-    config = setup.config
-    if setup.observer:
-        # An observed guest plays when it is asked to; any other at once.
-        initrd += initramfs.plan(lines, HELD_PLAN)
-        config = setup.observer.prepare(config)
-    else:
-        initrd += initramfs.plan(lines)
-    with (
-        # An OSError here becomes an InfrastructureError, which is retried: no verdict is lost.
-        blame.explaining(),
-        running(machine(kernel, initrd, config), initrd) as started,
-        setup.logs.boot(started.machine, started.command, initrd, lines) as log,
-    ):
-        yield Session(started, channel, deadlines(kernel, setup.deadlines), log=log)
+    """Do as waiting(), but have the guest play a plan's lines; an observer has to do so itself."""
+    with _session(setup, ONLY_MINIMAL, lines) as session:
+        if session.guest and setup.observer is None:
+            session.play(lines)
+        yield session
+
+
+@contextmanager
+def _session(setup: Setup, contents: Contents, lines: Sequence[str] = ()) -> Iterator[Session]:
+    """Start a guest; one that is booted without an observer plays the lines by itself."""
+    kernel = setup.kernel
+    inside = recipe.load(*contents.recipes)
+    initrd, channel = initramfs.cached(kernel, setup.modules, inside, contents.channel)
+    initrd += contents.added
+    config = setup.observer.prepare(setup.config) if setup.observer else setup.config
+    session: Session | None = None
+    # An OSError here becomes an InfrastructureError, which is retried: no verdict is lost.
+    with blame.explaining(), ExitStack() as resources:
+        made = machine(kernel, initrd, config)
+        if not kernel.cold and channel is Channel.VIRTIO and contents == ONLY_MINIMAL:
+            fresh = functools.partial(_started, setup, initrd, channel, lines)
+            session = snapshots.resume(made, initrd, fresh, resources)
+        if session is None:
+            whole = initrd + initramfs.plan(lines) if lines and not setup.observer else initrd
+            booted = _started(setup, whole, channel, lines, made)
+            session = resources.enter_context(booted)
+        yield session
+
+
+@contextmanager
+def _started(
+    setup: Setup, initrd: bytes, channel: Channel, lines: Sequence[str], machine: Machine,
+    logged: bool = True,
+) -> Iterator[Session]:  # fmt: skip
+    """Start a guest with an initrd; its log says that it is to play `lines`."""
+    usual = deadlines(setup.kernel, setup.deadlines)
+    with running(machine, initrd) as started, ExitStack() as resources:
+        log = None
+        if logged:
+            command = started.command
+            log = resources.enter_context(setup.logs.boot(machine, command, initrd, lines))
+        yield Session(started, channel, usual, log=log)

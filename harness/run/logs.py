@@ -23,6 +23,7 @@ import msgspec
 
 import harness
 from harness.errors import ConfigError, InfrastructureError, nearest
+from harness.guest import initramfs
 from harness.host import home, temporary
 from harness.kernel.kernel import Bootable
 from harness.modules.build import Modules
@@ -158,7 +159,11 @@ class Run:
         initrd: bytes,
         plan: Sequence[str] = (),
     ) -> Iterator[BootLog]:
-        """Keep of a boot its command and what that takes, and give files for what it says."""
+        """
+        Keep of a boot its command and what that takes, and give files for what it says.
+
+        The initrd is kept with the plan, so that the guest can be booted again and plays it.
+        """
         self.about.boots += 1
         # The guest boots meanwhile, which takes longer than finding the versions.
         self.about.qemu = version()
@@ -168,7 +173,8 @@ class Run:
         self._write()
         number = self.about.boots
         copy = self.folder / f"initrd-{number}"
-        self._keep(copy, initrd)
+        # A later archive in an initrd overrides an earlier one.
+        self._keep(copy, initrd + initramfs.plan(plan) if plan else initrd)
         if plan:
             lines = "".join(f"{line}\n" for line in plan)
             self._keep(self.folder / f"plan-{number}", lines.encode())

@@ -23,8 +23,6 @@ class Watched:
     session: Session
     modules: Modules
     plays: Sequence[Play]
-    # The path of the plan in the guest.
-    plan: str
     # Gets a sentence for whatever could not be observed.
     failures: list[str]
 

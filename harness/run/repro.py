@@ -16,7 +16,7 @@ from harness.model.witness import Sighting, disagreements
 from harness.modules.build import Modules
 from harness.run import batch
 from harness.run.batch import Answer, Trial
-from harness.run.boot import HELD_PLAN, Setup
+from harness.run.boot import Setup
 from harness.run.logs import Run
 from harness.run.observer import Observer, Watched
 from harness.run.plan import Outcome, Play
@@ -43,7 +43,7 @@ class _Plays(Trial[Play, Outcome]):
     ) -> Iterator[tuple[Record, Sighting | None]]:
         if self._observer is None:
             return super().records(session, items, failures)
-        watched = Watched(session, self._modules, items, f"/{HELD_PLAN}", failures)
+        watched = Watched(session, self._modules, items, failures)
         return self._observer.records(watched)
 
     def judge(self, item: Play, answer: Answer, sighting: Sighting | None) -> Outcome:

@@ -53,6 +53,8 @@ class Account:
     # Failures of our own tools after which the rest was played again.
     retried: tuple[str, ...] = ()
     boots: int = 1
+    # How many of the boots were clones of a guest that had booted.
+    resumed: int = 0
     # Whether a fault of this program's own ended the run.
     broken: bool = False
     # Folder with the console logs, or several.
@@ -82,6 +84,7 @@ def together(accounts: Sequence[Account]) -> Account:
         harness_errors=tuple(text for one in accounts for text in one.harness_errors),
         retried=tuple(text for one in accounts for text in one.retried),
         boots=sum(one.boots for one in accounts),
+        resumed=sum(one.resumed for one in accounts),
         broken=any(one.broken for one in accounts),
         logs=", ".join(dict.fromkeys(one.logs for one in accounts)),
     )

@@ -7,7 +7,7 @@ import itertools
 import select
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -75,6 +75,10 @@ class Session:
         self.log = log
         self._hint = see(str(log.run)) if log else ""
         self.guest: Introduction | None = None
+        # What the guest has sent up to its introduction.
+        self.opening = b""
+        # Whether records go to the log.
+        self.recording = True
         self.deadlines = deadlines
         # A guest that does not take what it is sent must not be waited for, either (socket(7)).
         patience = struct.pack("ll", *divmod(round(deadlines.play * 10**6), 10**6))
@@ -92,6 +96,11 @@ class Session:
         self._poll = select.epoll()
         for source in (machine.records.fileno(), self.console.fileno(), machine.pidfd):
             self._poll.register(source, select.EPOLLIN)
+
+    @property
+    def listens(self) -> bool:
+        """Whether the guest reads commands from a channel besides its console."""
+        return self._channel is Channel.VIRTIO
 
     def fileno(self) -> int:
         """Readable when there is something for look()."""
@@ -129,6 +138,29 @@ class Session:
                 self.received += 1
                 LOG.debug("record %d has come", self.received)
         return sound
+
+    def introduce(self) -> Introduction:
+        """Return the guest's introduction, and wait for it if need be; raises as await_record()."""
+        if self.guest is None:
+            self.await_record(self.deadlines.boot)
+        if self.guest is None:
+            raise self.protocol_fault("The guest did not introduce itself.")
+        return self.guest
+
+    def resumed(self, opening: bytes) -> None:
+        """Go on as with the guest that had sent `opening`; what came before does not count."""
+        self.received, self.recording = 0, True
+        self._take(opening)
+        self.take()
+
+    def play(self, lines: Sequence[str], *, stay: bool = False) -> None:
+        """
+        Have a guest that waits for commands play a plan, and then power off unless it is to stay.
+
+        Nothing may be sent before the last record has come.  Raises as send().
+        """
+        plan = "\n".join(lines)
+        self.send(f"plan {len(plan) + 1} {'stay' if stay else 'leave'}\n{plan}")
 
     def protocol_fault(self, sentence: str) -> HarnessError:
         """
@@ -255,11 +287,16 @@ class Session:
                 if not self.ended:
                     self._poll.unregister(self.machine.records.fileno())
                 return
-            if self.log:
-                self.log.records.write(data)
-            self._early += self._parser.feed(data)
+            self._take(data)
             if not self.ended:
                 return
+
+    def _take(self, data: bytes) -> None:
+        if self.log and self.recording:
+            self.log.records.write(data)
+        if self.guest is None:
+            self.opening += data
+        self._early += self._parser.feed(data)
 
     def send(self, line: str) -> None:
         """Send a command to a guest without a plan; raises KernelDied or KernelHung."""

@@ -73,11 +73,32 @@ COMMAND_LINE = "console=ttyAMA0 loglevel=6 oops=panic panic=-1 randomize_kstack_
 
 
 @dataclass(frozen=True)
+class Memory:
+    """A file that is a guest's memory."""
+
+    file: Path
+    # Whether the guest writes to the file; else to pages of its own, and it has booted before.
+    shared: bool
+
+    def arguments(self, mib: int) -> list[str]:
+        """Return QEMU's arguments for so much memory."""
+        share = "on" if self.shared else "off"
+        file = f"mem-path={escaped(self.file)},share={share}"
+        return [
+            "-object", f"memory-backend-file,id=memory,size={mib}M,{file}",
+            "-machine", "memory-backend=memory",
+            *([] if self.shared else ["-incoming", "defer"]),
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Machine:
     """A kernel image on some hardware."""
 
     kernel: Path
     config: Config = DEFAULT_CONFIG
+    # None: memory of QEMU's own.
+    memory: Memory | None = None
 
     def command(self, initrd: Path, sockets: Mapping[str, int], gdb: Path) -> list[str]:
         """
@@ -97,6 +118,7 @@ class Machine:
             *(["-gdb", f"unix:{gdb},server=on,wait=off"] if config.gdb else []),
             *(word for number, disk in enumerate(config.disks) for word in disk.arguments(number)),
             *(_NETWORK if config.network else []),
+            *(self.memory.arguments(config.memory_mib) if self.memory else []),
         ]  # fmt: skip
 
     def standalone(self, initrd: Path, records: Path) -> list[str]:

@@ -6,7 +6,7 @@
  * gives a record for each: every read() plays the next line.  "= POLICY SIZE" is
  * followed by a case as data, see probe_assembled_parse(), "~ POLICY SIZE" by
  * the milliseconds of a storm, see probe_storm(), "$ POLICY SIZE" by the calls that
- * probe_cost() makes.
+ * probe_cost() makes.  jprobe-harness/played has the number of lines so far.
  */
 #include <linux/errno.h>
 #include <linux/fs.h>
@@ -42,7 +42,7 @@ static const char * const policy_names[STACK_POLICY_KINDS] = {
 static DEFINE_MUTEX(plan_lock);
 static char *plan, *plan_next;
 static size_t plan_size;
-static unsigned int played;
+static u32 played;
 static struct dentry *plan_folder;
 
 static unsigned long taint(void)
@@ -268,6 +268,8 @@ static int __init create_file(void)
 	err = compat_debugfs_error(file);
 	if (err)
 		debugfs_remove_recursive(plan_folder);
+	else
+		debugfs_create_u32("played", 0400, plan_folder, &played);
 	return err;
 }
 

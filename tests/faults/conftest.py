@@ -29,7 +29,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the logs of a run in which nothing is wrong; it has filled the user's cache."""
     state = tmp_path_factory.mktemp("sound")
     done = subprocess.run(
-        ["jprobe-harness", *COMMAND],
+        ["jprobe-harness", *COMMAND, "--cold"],
         capture_output=True,
         text=True,
         timeout=1800,

@@ -3,8 +3,8 @@
 A stand-in for QEMU, which sends on the guest's two lines what a script says, and ends as it says.
 
 Run as `-m tests.faults.emulator SCRIPT QEMU ARGUMENT...`. A command line that boots no guest
-is passed to the real QEMU. In boots after the script's, the recorded answer to each line of the
-plan is sent again.
+is passed to the real QEMU, and no snapshot is taken. In boots after the script's, the recorded
+answer to each line of the plan is sent again.
 """
 
 from __future__ import annotations
@@ -147,6 +147,8 @@ if __name__ == "__main__":
     script: Script = json.loads(Path(path).read_text())
     if "-kernel" not in arguments:
         os.execv(qemu, [qemu, *arguments])
+    elif "memory-backend=memory" in arguments:
+        sys.exit("This stand-in takes no snapshots.")
     elif _is_due(Path(path), script["boots"]):
         _play(script["steps"], arguments)
     else:

@@ -10,11 +10,12 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.guest import share
-from harness.inspect.guest import Contents, booted
+from harness.inspect.guest import booted
 from harness.inspect.witness import Witness
 from harness.kernel.kernel import Kernel
 from harness.modules import build as modules
 from harness.run import boot, repro
+from harness.run.boot import Contents
 from harness.run.plan import plays
 from harness.vm.machine import Config, Disk
 

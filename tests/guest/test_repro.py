@@ -231,7 +231,7 @@ def test_a_kernel_without_virtio_reports_on_the_serial_line(
     monkeypatch.setattr(
         initramfs,
         "cached",
-        lambda kernel, modules, recipe: initramfs.build(kernel, modules.files, recipe),
+        lambda kernel, modules, recipe, channel: initramfs.build(kernel, modules.files, recipe),
     )
     chosen = catalog.select_cases(["stack-9", "by-ref-1024", "irq-stack-9"])
     built = modules.build(kernel, list(catalog.cases.values()))

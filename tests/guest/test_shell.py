@@ -16,12 +16,13 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.guest.initramfs import Channel
-from harness.inspect.guest import Contents, booted
+from harness.inspect.guest import booted
 from harness.inspect.shell import RECIPE, play_all, tables
 from harness.kernel.kernel import Kernel
 from harness.model.observation import Observation
 from harness.modules import build as modules
 from harness.run import boot
+from harness.run.boot import Contents
 from harness.run.plan import plays
 from harness.steps import listening
 from tests.guest.conftest import BrokenTree

@@ -21,11 +21,12 @@ from harness.errors import Exit, InfrastructureError, KernelDied
 from harness.guest.initramfs import Channel
 from harness.guest.protocol import CASES_FILE
 from harness.guest.records import Ran
-from harness.inspect.guest import Contents, booted
+from harness.inspect.guest import booted
 from harness.inspect.ssh import Reached, reached
 from harness.kernel.image import build_id
 from harness.kernel.kernel import Kernel
 from harness.modules import build as modules
+from harness.run.boot import Contents
 from harness.vm import ssh
 from harness.vm.ssh import Key, Ssh, SshError, WrongHostKey
 from tests.guest.test_shell import HARMLESS, HOSTILE

@@ -110,7 +110,8 @@ def test_the_debugger_is_noted_where_there_is_one(
 
 def test_what_a_boot_leaves(booted: Run) -> None:
     folder = booted.folder
-    assert (folder / "initrd-1").read_bytes() == b"initrd"
+    plan = initramfs.plan(["stack-9 none 0"])
+    assert (folder / "initrd-1").read_bytes() == b"initrd" + plan
     assert (folder / "plan-1").read_text() == "stack-9 none 0\n"
     assert (folder / "records-1").read_bytes() == b"\xff\0"
     assert len((folder / "console-1.log").read_text().splitlines()) == 2

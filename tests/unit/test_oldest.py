@@ -63,7 +63,8 @@ LINKED = {
         "__per_cpu_offset", "__this_module", "cpu_online_mask", "nr_cpu_ids",
     },
     "mm and fs": {
-        "__kmalloc", "debugfs_create_dir", "debugfs_create_file", "debugfs_remove_recursive",
+        "__kmalloc", "debugfs_create_dir", "debugfs_create_file", "debugfs_create_u32",
+        "debugfs_remove_recursive",
         "kfree", "nonseekable_open", "simple_read_from_buffer", "vfree", "vmalloc", "vzalloc",
     },
     "lib, as objects": {"__list_add", "crc32_le", "hex2bin", "kstrtouint"},

@@ -79,6 +79,7 @@ def document(result: Result) -> dict[str, Any]:
             "classes": summaries.counts(result.outcomes),
             "prices": [dataclasses.asdict(price) for price in summaries.prices(result.outcomes)],
             "boots": result.boots,
+            "resumed": result.resumed,
             "witness": "gdb" if result.witness else None,
             "complete": result.complete,
             "kernel_errors": [str(error) for error in result.kernel_errors],

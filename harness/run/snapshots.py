@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+The snapshots that guests go on from, in the cache.
+
+A guest is snapshotted once it has introduced itself, with the modules loaded and nothing
+played.  A clone proves itself before anything that it says counts; if it does not, the
+snapshot is discarded and the guest is booted.  Clones share what the kernel had drawn at
+random by then, such as its canaries; nothing in a guest that only plays needs it to be
+secret, and guests with an SSH server or a shell are booted.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from harness import resources
+from harness.errors import HarnessError
+from harness.guest.records import Ran
+from harness.host import cache, inventory
+from harness.kernel.image import build_id
+from harness.run.session import Session
+from harness.steps import LOG
+from harness.vm import snapshot
+from harness.vm.machine import QEMU, Machine, Memory
+from harness.vm.snapshot import Snapshot, SnapshotError
+
+KIND = "snapshots"
+# Each takes some 75 MB.
+KEPT = 24
+# Our own sources that decide on a snapshot, besides those that go into the initrd.
+MAKERS = ("run/snapshots.py", "vm/snapshot.py", "vm/machine.py")
+_MEMORY, _DEVICES, _OPENING, _EXPECTED = "memory", "devices", "opening", "expected.json"
+# Sets the clock, and prints what shows that this is the guest that was asked for.
+_PROOF = (
+    "b=/bin/busybox; $b date -s @{now} >/dev/null;"
+    " read -r r </proc/sys/kernel/osrelease;"
+    " read -r p </sys/kernel/debug/jprobe-harness/played; echo {nonce} $r $p;"
+    " $b base64 -w 0 /sys/kernel/notes"
+)
+# Starts a guest that waits for a plan, with its logs or without; it ends with the context.
+Start = Callable[[Machine, bool], AbstractContextManager[Session]]
+
+
+class _Expected(msgspec.Struct, frozen=True):
+    """What a clone has to say of itself."""
+
+    release: str
+    # Of the kernel, in hexadecimal; empty for a kernel without one.
+    build_id: str
+
+
+def resume(machine: Machine, initrd: bytes, start: Start, resources: ExitStack) -> Session | None:
+    """
+    Return a clone of a guest that waits for a plan; it ends with `resources`.
+
+    Where there is no snapshot, one is made.  Returns None, with a sentence on standard error,
+    where that is not possible or where the clone is not what it has to be; the caller boots
+    the guest then, and sees what is wrong with it.
+    """
+    try:
+        folder = _entry(machine, initrd, start)
+    except HarnessError as error:
+        _report(f"no snapshot: {error.sentence}")
+        return None
+    try:
+        with ExitStack() as tried:
+            tried.enter_context(cache.using(folder))
+            clone = replace(machine, memory=Memory(folder / _MEMORY, shared=False))
+            session = tried.enter_context(start(clone, True))
+            session.recording = False
+            snapshot.load(session.machine, Snapshot(folder / _MEMORY, folder / _DEVICES))
+            _prove(session, msgspec.json.decode((folder / _EXPECTED).read_bytes(), type=_Expected))
+            session.resumed((folder / _OPENING).read_bytes())
+            resources.push(tried.pop_all())
+            return session
+    except (HarnessError, OSError) as error:
+        sentence = error.sentence if isinstance(error, HarnessError) else f"{error}."
+        _report(f"the snapshot is discarded: {sentence}")
+    with contextlib.suppress(HarnessError):
+        cache.discard(folder)
+    return None
+
+
+def _report(sentence: str) -> None:
+    LOG.info("%s", sentence)
+    with contextlib.suppress(OSError):
+        print(f"jprobe-harness: {sentence}  The guest is booted.", file=sys.stderr, flush=True)
+
+
+def _entry(machine: Machine, initrd: bytes, start: Start) -> Path:
+    """Return the folder of a snapshot, which is taken if it does not exist."""
+
+    def make(folder: Path) -> None:
+        # Others must not read what is in the guest's memory.
+        for name in (_MEMORY, _DEVICES):
+            (folder / name).touch(mode=0o600)
+        os.truncate(folder / _MEMORY, machine.config.memory_mib << 20)
+        booted = replace(machine, memory=Memory(folder / _MEMORY, shared=True))
+        with start(booted, False) as session:
+            expected = _Expected(session.introduce().release, build_id(machine.kernel))
+            session.hear_out()
+            if session.console.watcher.splats:
+                # A clone would not print it again.
+                raise SnapshotError("The kernel complained while it booted.")
+            snapshot.take(session.machine, folder / _DEVICES)
+            (folder / _OPENING).write_bytes(session.opening)
+        (folder / _EXPECTED).write_bytes(msgspec.json.encode(expected))
+
+    qemu = Path(shutil.which(QEMU) or QEMU)
+    key = cache.digest(
+        inventory.look(qemu.stat()),
+        cache.content(machine.kernel),
+        repr(machine.config),
+        initrd,
+        *resources.own_sources(MAKERS),
+    )
+    if not cache.has(KIND, key):
+        cache.trim(KIND, KEPT - 1, unused_seconds=0)
+    return cache.used(cache.entry(KIND, key, make, large=(_MEMORY,)))
+
+
+def _prove(session: Session, expected: _Expected) -> None:
+    """Raise SnapshotError unless the guest is fresh, and its kernel is the one that is expected."""
+    nonce = secrets.token_hex(8)
+    session.send(f"run {_PROOF.format(now=int(time.time()), nonce=nonce)}")
+    ran = session.await_record(session.deadlines.play)
+    if not isinstance(ran, Ran):
+        raise SnapshotError("The clone answered something else.")
+    said, _, notes = ran.output.partition("\n")
+    proof = f"{nonce} {expected.release} 0"
+    if said != proof:
+        raise SnapshotError(f"The clone says '{said}', not '{proof}'.")
+    if bytes.fromhex(expected.build_id) not in base64.b64decode(notes):
+        raise SnapshotError("The clone runs another build of the kernel.")

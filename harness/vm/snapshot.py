@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Snapshots of a guest: it boots once, and goes on from there as often as it is wanted.
+
+A guest whose memory is a file is stopped, and the state of its devices is written beside
+the file; QEMU leaves memory that is shared out of that (migration capability
+x-ignore-shared).  Each clone maps the file privately, so that none can change it.  The
+guest itself must not go on, as the file would change under the clones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from qemu.qmp import EventListener, QMPClient, QMPError
+
+from harness.errors import MachineError
+from harness.steps import step
+from harness.vm.running import Running
+
+# Stopping or loading a guest takes a fraction of a second on an idle machine.
+SECONDS = 30
+_CAPABILITIES = [{"capability": name, "state": True} for name in ("events", "x-ignore-shared")]
+_CHUNK = 1 << 20
+
+
+class SnapshotError(MachineError):
+    """QEMU cannot take or load a snapshot; the guest can be booted all the same."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The files of a guest that was stopped."""
+
+    memory: Path
+    devices: Path
+
+
+def take(started: Running, devices: Path) -> None:
+    """
+    Stop a guest whose memory is a shared file, and write the state of its devices.
+
+    It must not go on after that.  Raises SnapshotError.
+    """
+    with step("take a snapshot"), _explaining("cannot take a snapshot"):
+        devices.write_bytes(asyncio.run(_taken(started)))
+
+
+def load(started: Running, snapshot: Snapshot) -> None:
+    """Load a snapshot into a QEMU that waits for it, and let the guest go on; SnapshotError."""
+    with step("load a snapshot"), _explaining("cannot load a snapshot"):
+        asyncio.run(_load(started, snapshot.devices.read_bytes()))
+
+
+@contextmanager
+def _explaining(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (QMPError, OSError, TimeoutError) as error:
+        raise SnapshotError(f"QEMU {what}: {error or type(error).__name__}.") from error
+
+
+@asynccontextmanager
+async def _migrating(started: Running) -> AsyncIterator[tuple[QMPClient, EventListener]]:
+    """Connect to QEMU's monitor, and have it report what becomes of a migration."""
+    client = QMPClient("jprobe-harness")
+    async with asyncio.timeout(SECONDS):
+        await client.connect(str(started.qmp))
+        try:
+            with client.listener("MIGRATION") as moves:
+                await client.execute(
+                    "migrate-set-capabilities", {"capabilities": list(_CAPABILITIES)}
+                )
+                yield client, moves
+        finally:
+            await client.disconnect()
+
+
+async def _complete(moves: EventListener) -> None:
+    async for event in moves:
+        data = event["data"]
+        status = data["status"] if isinstance(data, dict) else ""
+        if status == "failed":
+            raise SnapshotError("QEMU's migration failed.")
+        if status == "completed":
+            return
+
+
+async def _taken(started: Running) -> bytes:
+    loop = asyncio.get_running_loop()
+    path = started.qmp.with_name("migration")
+    async with _migrating(started) as (client, moves):
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.setblocking(False)
+            listener.bind(str(path))
+            listener.listen(1)
+            await client.execute("stop")
+            await client.execute("migrate", {"uri": f"unix:{path}"})
+            stream, _ = await loop.sock_accept(listener)
+        parts = []
+        with stream:
+            stream.setblocking(False)
+            while part := await loop.sock_recv(stream, _CHUNK):
+                parts.append(part)
+        await _complete(moves)
+    return b"".join(parts)
+
+
+async def _load(started: Running, devices: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    path = started.qmp.with_name("migration")
+    async with _migrating(started) as (client, moves):
+        await client.execute("migrate-incoming", {"uri": f"unix:{path}"})
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.setblocking(False)
+            await loop.sock_connect(stream, str(path))
+            await loop.sock_sendall(stream, devices)
+        await _complete(moves)
+        await client.execute("cont")
