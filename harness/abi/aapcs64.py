@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.abi.ctype import POINTER, Composite, CType, Scalar, TypeKind, align_up, homogeneous
+from harness.abi.ctype import POINTER, Composite, CType, Scalar, TypeKind, align_up
 
 GENERAL_REGISTERS = 8
 VECTOR_REGISTERS = 8
@@ -57,14 +57,13 @@ class _Allocator:
         return start
 
     def place(self, type_: CType) -> Placement:
-        members = homogeneous(type_)
-        if members:
-            return self._place_homogeneous(type_, len(members))
         if isinstance(type_, Scalar):
             if type_.kind in (TypeKind.FLOAT, TypeKind.VECTOR):
                 return self._place_floating(type_)
             return self._place_integral(type_, ())
         assert isinstance(type_, Composite), "C passes arrays as pointers"
+        if type_.homogeneous:
+            return self._place_homogeneous(type_, len(type_.homogeneous))
         if type_.size > 16:
             placed = self._place_integral(POINTER, ("B.4",))
             return Placement(placed.rules, placed.general, (), placed.stack, by_reference=True)
@@ -77,7 +76,7 @@ class _Allocator:
         size = max(type_.size, 8)  # C.5
         return Placement(("C.6",), stack=self.push(size, type_.align))  # C.4
 
-    def _place_homogeneous(self, type_: CType, count: int) -> Placement:
+    def _place_homogeneous(self, type_: Composite, count: int) -> Placement:
         if self.nsrn + count <= VECTOR_REGISTERS:
             first = self.nsrn
             self.nsrn += count
@@ -114,10 +113,9 @@ class _Allocator:
         return Placement(("B.5", "C.13", "C.15"), stack=self.push(size, align))
 
 
-def _marshal_align(type_: CType) -> int:
+def _marshal_align(type_: Composite) -> int:
     """Return the alignment, 8 or 16, of the copy that rule B.6 passes for a composite."""
-    natural = type_.natural_align if isinstance(type_, Composite) else type_.align
-    return 16 if natural >= 16 else 8
+    return 16 if type_.natural_align >= 16 else 8
 
 
 def place(types: Sequence[CType]) -> Layout:

@@ -8,6 +8,8 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from harness.abi.offsets import Offsets
+
 
 class TypeKind(enum.Enum):
     """Fundamental data types, as far as the placement rules tell them apart."""
@@ -41,6 +43,11 @@ class Scalar:
     @property
     def align(self) -> int:
         return self.size
+
+    @functools.cached_property
+    def value_bytes(self) -> Offsets:
+        """The offsets of the bytes that carry value; the others are padding."""
+        return Offsets.span(0, self.size)
 
     @property
     def extent(self) -> Extent:
@@ -95,6 +102,12 @@ class Array:
     def align(self) -> int:
         return self.element.align
 
+    @functools.cached_property
+    def value_bytes(self) -> Offsets:
+        """The offsets of the bytes that carry value."""
+        bits, size = self.element.value_bytes.bits, self.element.size
+        return Offsets.of(sum(bits << index * size for index in range(self.count)))
+
     @property
     def extent(self) -> Extent:
         inner = self.element.extent
@@ -148,14 +161,42 @@ class Composite:
         return self.typedef or f"{self.keyword} {self.tag or '{…}'}"
 
     @functools.cached_property
+    def value_bytes(self) -> Offsets:
+        """
+        The offsets of the bytes that carry value; the others are padding.
+
+        A byte that a bit-field fills in part counts as padding.
+        """
+        if any(member.bits for member in self.members):
+            return _whole_bytes(self)
+        bits = 0
+        for member in self.members:
+            bits |= member.type.value_bytes.bits << member.offset
+        return Offsets.of(bits)
+
+    @functools.cached_property
+    def homogeneous(self) -> tuple[Scalar, ...]:
+        """
+        The members of an HFA or HVA (AAPCS64 section 5.9.5), or an empty tuple.
+
+        An HFA or HVA has one to four members, all of one floating-point type or all short vectors
+        of one size, and no padding.
+        """
+        if next(_leaves(self)).kind not in (TypeKind.FLOAT, TypeKind.VECTOR):
+            return ()
+        leaves = tuple(_leaves(self))
+        kinds = {(base.kind, base.size) for base in _bases(self)}
+        if len(leaves) > 4 or len(kinds) != 1:
+            return ()
+        return leaves if self.size == len(leaves) * leaves[0].size else ()
+
+    @functools.cached_property
     def extent(self) -> Extent:
         inner = [member.type.extent for member in self.members]
         return Extent(sum(one.scalars for one in inner), 1 + max(one.depth for one in inner))
 
 
 CType = Scalar | Array | Composite
-# More types than one case has; without a limit, all types that a run draws would stay in memory.
-TYPES_REMEMBERED = 128
 
 CHAR = Scalar("char", 1)
 SCHAR = Scalar("signed char", 1)
@@ -284,35 +325,17 @@ VA_LIST = Composite(
 )
 
 
-@functools.lru_cache(TYPES_REMEMBERED)
-def value_bytes(type_: CType) -> frozenset[int]:
-    """
-    Return the offsets of the bytes that carry value; the others are padding.
-
-    A byte that a bit-field fills in part counts as padding.
-    """
-    if isinstance(type_, Scalar):
-        return frozenset(range(type_.size))
-    if isinstance(type_, Composite) and any(member.bits for member in type_.members):
-        return _whole_bytes(type_)
-    if isinstance(type_, Array):
-        parts = [(i * type_.element.size, type_.element) for i in range(type_.count)]
-    else:
-        parts = [(member.offset, member.type) for member in type_.members]
-    return frozenset(start + offset for start, part in parts for offset in value_bytes(part))
-
-
-def _whole_bytes(type_: Composite) -> frozenset[int]:
+def _whole_bytes(type_: Composite) -> Offsets:
     bits: set[int] = set()
     for member in type_.members:
         if member.bits:
             start, width = member.bits
             bits.update(range(start, start + width))
         else:
-            for offset in value_bytes(member.type):
+            for offset in member.type.value_bytes:
                 first = 8 * (member.offset + offset)
                 bits.update(range(first, first + 8))
-    return frozenset(
+    return Offsets(
         offset for offset in range(type_.size) if bits.issuperset(range(8 * offset, 8 * offset + 8))
     )
 
@@ -337,23 +360,3 @@ def _bases(type_: CType) -> set[Scalar]:
     if isinstance(type_, Array):
         return _bases(type_.element)
     return {base for member in type_.members for base in _bases(member.type)}
-
-
-@functools.lru_cache(TYPES_REMEMBERED)
-def homogeneous(type_: CType) -> tuple[Scalar, ...]:
-    """
-    Return the members of an HFA or HVA (AAPCS64 section 5.9.5), or an empty tuple.
-
-    An HFA or HVA has one to four members, all of one floating-point type or all short vectors of
-    one size, and no padding.
-    """
-    if not isinstance(type_, Composite):
-        return ()
-    leaves = tuple(_leaves(type_))
-    bases = _bases(type_)
-    kinds = {(base.kind, base.size) for base in bases}
-    if not 1 <= len(leaves) <= 4 or len(kinds) != 1:
-        return ()
-    if leaves[0].kind not in (TypeKind.FLOAT, TypeKind.VECTOR):
-        return ()
-    return leaves if type_.size == len(leaves) * leaves[0].size else ()

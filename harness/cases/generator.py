@@ -134,8 +134,7 @@ def _handler(random: Random, case: Case) -> Handler:
     kind = random.random()
     if kind < 0.15:
         return Handler()
-    writable = writable_area(case)
-    if kind < 0.35 and writable:
+    if kind < 0.35 and (writable := writable_area(case)):
         return Handler(overwrite=random.randint(1, writable))
     chosen = [index for index in range(case.named) if random.random() < 0.7]
     return Handler(assign=tuple(chosen))

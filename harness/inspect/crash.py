@@ -23,13 +23,12 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
 
-from harness.abi.ctype import value_bytes
+from harness.abi.offsets import ranges
 from harness.errors import ConfigError
 from harness.guest import module_elf
 from harness.inspect.postmortem import places_of, vmcore_of
 from harness.model.case import Case
 from harness.model.policy import Policy, Rule
-from harness.model.predict import ranges
 
 if TYPE_CHECKING:
     from drgn import Object, Program
@@ -270,7 +269,7 @@ def damage(case: Case, cpu: Cpu) -> list[tuple[int, list[tuple[int, int]]]]:
         if len(now) < argument.type.size:
             # The argument would lie above the stack's top.
             continue
-        changed = [i for i in sorted(value_bytes(argument.type)) if now[i] != argument.value[i]]
+        changed = [i for i in sorted(argument.type.value_bytes) if now[i] != argument.value[i]]
         if changed:
             found.append((index, ranges(changed)))
     return found

@@ -18,7 +18,6 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from harness.abi.ctype import value_bytes
 from harness.errors import ConfigError, Stopped
 from harness.guest import module_elf, symbols
 from harness.guest.symbols import Symbol
@@ -262,7 +261,7 @@ def described_arguments(case: Case) -> list[dict[str, Any]]:
             "stack": placement.stack,
             "by_reference": placement.by_reference,
             "passed": argument.value.hex(),
-            "value": sorted(value_bytes(argument.type)),
+            "value": sorted(argument.type.value_bytes),
         }
         for index, (argument, placement) in enumerate(zip(case.arguments, case.layout.placements))
     ]

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from harness.abi.offsets import Offsets, ranges
 from harness.model.case import Case
 from harness.model.policy import Hit
-from harness.model.predict import MeasuredFrame, Offsets, ranges
+from harness.model.predict import MeasuredFrame
 
 WORD, FRAME_RECORD = 8, 16
 

@@ -10,12 +10,14 @@ guest can play any number of cases that were never compiled.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 
 from harness.abi.aapcs64 import GENERAL_REGISTERS, Placement
 from harness.abi.ctype import align_up
+from harness.abi.offsets import NONE, Offsets, differing
 from harness.model.case import Agent, Case
 from harness.model.context import Context
 from harness.model.observation import CallerFrame, Look, Observation
@@ -39,6 +41,19 @@ class FrameImage:
     copies: Mapping[int, int]
     # Offset of the caller's object, None where the case has none.
     object: int | None
+
+    @functools.cached_property
+    def owned(self) -> Offsets:
+        """The offsets in `frame` of bytes that may be written to, or that the guest fills in."""
+        case = self.case
+        bits = (1 << case.layout.stack_size) - 1
+        for index, offset in self.copies.items():
+            bits |= (1 << case.arguments[index].type.size) - 1 << offset
+        if case.object and self.object is not None:
+            bits |= (1 << case.object.size) - 1 << self.object
+        if self.record is not None:
+            bits |= (1 << RECORD_SIZE) - 1 << self.record
+        return Offsets.of(bits)
 
     @property
     def data(self) -> str:
@@ -213,26 +228,14 @@ def _passed(
     return registers[start : start + size] if registers else None
 
 
-def _stray(image: FrameImage, frame: CallerFrame) -> frozenset[int]:
+def _stray(image: FrameImage, frame: CallerFrame) -> Offsets:
     """Return the offsets of bytes that changed although nothing in the frame owns them."""
-    case = image.case
-    owned = set(range(case.layout.stack_size))
-    for index, offset in image.copies.items():
-        owned.update(range(offset, offset + case.arguments[index].type.size))
-    if case.object and image.object is not None:
-        owned.update(range(image.object, image.object + case.object.size))
-    if image.record is not None:
-        # The guest fills in the frame record, so the image does not have its content.
-        owned.update(range(image.record, image.record + RECORD_SIZE))
-    moments = (frame.before, frame.after, frame.seen)
-    found = {
-        offset
-        for data in moments
-        if data and data != image.frame
-        for offset in range(len(image.frame))
-        if offset not in owned and data[offset] != image.frame[offset]
-    }
+    found = NONE
+    for data in (frame.before, frame.after, frame.seen):
+        if data:
+            found |= differing(data, image.frame) - image.owned
     if image.record is not None and frame.before and frame.seen:
-        record = range(image.record, image.record + RECORD_SIZE)
-        found.update(i for i in record if frame.before[i] != frame.seen[i])
-    return frozenset(found)
+        record = slice(image.record, image.record + RECORD_SIZE)
+        changed = differing(frame.before[record], frame.seen[record])
+        found |= changed.moved(image.record)
+    return found

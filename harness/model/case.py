@@ -49,9 +49,12 @@ def default_value(type_: CType, index: int) -> bytes:
     """Return the default value of argument `index`; no byte of it is zero."""
     if type_ == VA_LIST:
         return b""
-    if type_ == BOOL:
-        return b"\x01"
-    return bytes((index * 37 + offset * 11) % 255 + 1 for offset in range(type_.size))
+    return b"\x01" if type_ == BOOL else _pattern(type_.size, index)
+
+
+@functools.lru_cache(1024)
+def _pattern(size: int, index: int) -> bytes:
+    return bytes((index * 37 + offset * 11) % 255 + 1 for offset in range(size))
 
 
 @dataclass(frozen=True)

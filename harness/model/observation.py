@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from harness.abi.offsets import NONE, Offsets
 from harness.model.context import Context
 from harness.model.policy import Hit
 
@@ -84,6 +85,6 @@ class Observation:
     nested: Nested | None = None
     frame: CallerFrame | None = None
     # Offsets from SP of bytes of `frame` that changed although nothing in it owns them.
-    stray: frozenset[int] = frozenset()
+    stray: Offsets = NONE
     # Taint flags that the kernel gained while the case ran.
     new_taint: int = 0

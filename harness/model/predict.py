@@ -7,7 +7,7 @@ import enum
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from harness.abi.ctype import value_bytes
+from harness.abi.offsets import NONE, Offsets, differing, ranges
 from harness.model.case import Case
 from harness.model.policy import Hit, Policy, save
 
@@ -27,9 +27,6 @@ class Damage(enum.Enum):
     SKIPPED = "skipped"
     # The handler of a nested probe never ran.
     MISSED = "missed"
-
-
-Offsets = frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -89,25 +86,14 @@ SKIPPED = Prediction(
     runs=False,
     window=0,
     overflow=0,
-    area_writes=frozenset(),
+    area_writes=NONE,
     copy_writes={},
     corrupt={},
     object_after=b"",
-    lost=frozenset(),
+    lost=NONE,
     private_copies=frozenset(),
     damage=frozenset({Damage.SKIPPED}),
 )
-
-
-def ranges(offsets: Iterable[int]) -> list[tuple[int, int]]:
-    """Return offsets as half-open ranges [start, end), in order."""
-    result: list[tuple[int, int]] = []
-    for offset in sorted(offsets):
-        if result and result[-1][1] == offset:
-            result[-1] = (result[-1][0], offset + 1)
-        else:
-            result.append((offset, offset + 1))
-    return result
 
 
 def spans(offsets: Iterable[int]) -> list[list[int]]:
@@ -151,36 +137,32 @@ def _storage(case: Case, hit: Hit, places: MeasuredFrame, index: int) -> int | N
     return None if placement.stack is None else hit.sp + placement.stack
 
 
-def _writes(case: Case, hit: Hit, places: MeasuredFrame) -> Iterator[tuple[int, int]]:
-    """Yield the half-open address ranges that the handler writes to, without the object."""
+def _writes(case: Case, hit: Hit, places: MeasuredFrame) -> Iterator[tuple[int, Offsets]]:
+    """Yield where the handler writes to, without the object: an address, and offsets from it."""
     handler = case.handler
     for index in handler.assign:
         if index in places.private_copies:
             continue
         start = _storage(case, hit, places, index)
         if start is not None:
-            yield start, start + case.arguments[index].type.size
+            yield start, Offsets.span(0, case.arguments[index].type.size)
     if handler.overwrite:
-        yield hit.sp, hit.sp + handler.overwrite
+        yield hit.sp, Offsets.span(0, handler.overwrite)
     if handler.consume:
         index = handler.consume.argument
         before = places.va_lists[index]
-        after = consumed(before, handler.consume.words)
-        start = places.pointees[index]
-        for offset in range(len(before)):
-            if before[offset] != after[offset]:
-                yield start + offset, start + offset + 1
+        yield places.pointees[index], differing(before, consumed(before, handler.consume.words))
 
 
 def _object_write(case: Case, places: MeasuredFrame) -> tuple[bytes, Offsets]:
     """Return the object's bytes after the write to it, and the offsets that the write changes."""
     if case.object is None:
-        return b"", frozenset()
+        return b"", NONE
     before = case.object.before(places.object)
     if case.object.writer is None:
-        return before, frozenset()
+        return before, NONE
     after = case.object.after(places.object, places.node)
-    return after, frozenset(i for i in range(len(before)) if before[i] != after[i])
+    return after, differing(before, after)
 
 
 def predict(case: Case, policy: Policy, hit: Hit, places: MeasuredFrame) -> Prediction:
@@ -189,48 +171,52 @@ def predict(case: Case, policy: Policy, hit: Hit, places: MeasuredFrame) -> Pred
     if saved is None:
         return SKIPPED
 
-    restored = range(hit.sp, hit.sp + saved.window)
-    written = {
-        address for start, end in _writes(case, hit, places) for address in range(start, end)
-    }
+    writes = list(_writes(case, hit, places))
+
+    def written(start: int, size: int) -> Offsets:
+        """Return the offsets from `start` that the handler writes to."""
+        bits = 0
+        for at, offsets in writes:
+            if at < start + size and start - at < offsets.bits.bit_length():
+                bits |= offsets.bits << at - start if at >= start else offsets.bits >> start - at
+        return Offsets.of(bits & (1 << size) - 1)
+
+    def restored(start: int, size: int) -> Offsets:
+        """Return the offsets from `start` that are put back after the handler."""
+        first = min(max(hit.sp - start, 0), size)
+        return Offsets.span(first, min(hit.sp + saved.window - start, size))
+
     corrupt = {}
+    copy_writes = {}
     damage = set()
     for index, argument in enumerate(case.arguments):
         start = _storage(case, hit, places, index)
         if start is None:
             continue
-        changed = frozenset(
-            offset
-            for offset in value_bytes(argument.type)
-            if start + offset in written and start + offset not in restored
-        )
+        size = argument.type.size
+        writes_here = written(start, size)
+        by_reference = case.layout.placements[index].by_reference
+        if by_reference:
+            copy_writes[index] = writes_here
+        changed = (writes_here - restored(start, size)) & argument.type.value_bytes
         if changed:
             corrupt[index] = changed
-            by_reference = case.layout.placements[index].by_reference
             damage.add(Damage.BY_REF if by_reference else Damage.LEAK)
 
     object_after, changed = _object_write(case, places)
-    lost = frozenset(offset for offset in changed if places.object + offset in restored)
+    lost = changed & restored(places.object, len(object_after))
     if lost:
         damage.add(Damage.ROLLBACK)
     if saved.overflow:
         damage.add(Damage.OVERFLOW)
     if case.nested:
         damage.add(Damage.MISSED)
-    area = range(hit.sp, hit.sp + case.layout.stack_size)
     return Prediction(
         runs=True,
         window=saved.window,
         overflow=saved.overflow,
-        area_writes=frozenset(a - hit.sp for a in written if a in area),
-        copy_writes={
-            index: frozenset(
-                offset
-                for offset in range(case.arguments[index].type.size)
-                if start + offset in written
-            )
-            for index, start in places.pointees.items()
-        },
+        area_writes=written(hit.sp, case.layout.stack_size),
+        copy_writes=copy_writes,
         corrupt=corrupt,
         object_after=object_after,
         lost=lost,

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from harness.abi.ctype import VA_LIST, value_bytes
+from harness.abi.ctype import VA_LIST
+from harness.abi.offsets import NONE, Offsets, differing, ranges
 from harness.model.case import Case
 from harness.model.observation import Counts, Look, Observation
 from harness.model.policy import Policy, Rule
@@ -14,10 +15,8 @@ from harness.model.predict import (
     SKIPPED,
     Damage,
     MeasuredFrame,
-    Offsets,
     Prediction,
     predict,
-    ranges,
 )
 
 
@@ -63,7 +62,7 @@ def places(
     for index, placement in enumerate(case.layout.placements):
         if not placement.by_reference:
             continue
-        look = observation.arguments.get(index, Look())
+        look = observation.arguments.get(index, _UNSEEN)
         pointees[index] = look.at
         if case.arguments[index].type == VA_LIST:
             found = look.before or look.seen or b""
@@ -72,17 +71,14 @@ def places(
     return MeasuredFrame(pointees, va_lists, at, observation.node, private_copies)
 
 
+_UNSEEN = Look()
+
+
 def _sent(case: Case, observation: Observation, index: int) -> bytes:
-    look = observation.arguments[index]
+    look = observation.arguments.get(index, _UNSEEN)
     if case.arguments[index].type == VA_LIST:
         return look.before or look.seen or b""
     return case.arguments[index].value
-
-
-def _changed(before: bytes, after: bytes) -> Offsets:
-    return frozenset(
-        i for i, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]
-    )
 
 
 def _describe(offsets: Offsets) -> str:
@@ -92,20 +88,18 @@ def _describe(offsets: Offsets) -> str:
     return f"byte {', '.join(spans)}" if spans else "no byte"
 
 
+_RUNS = Counts(hits=1, handler=1, target=1, missed=0, skipped=0)
+_SKIPS = Counts(hits=1, handler=0, target=1, missed=0, skipped=1)
+
+
 def _plan_mismatches(case: Case, runs: bool, observation: Observation) -> Iterator[str]:
     """Yield a sentence for each way in which the play was not as planned."""
-    counts = observation.counts
-    planned = {
-        "hits": 1,
-        "handler": int(runs),
-        "target": 1,
-        "missed": 0,
-        "skipped": int(not runs),
-    }
-    for name, count in planned.items():
-        seen = getattr(counts, name)
-        if seen != count:
-            yield f"not played as planned: {name} counted {seen}, planned {count}"
+    planned = _RUNS if runs else _SKIPS
+    if observation.counts != planned:
+        for name, count in vars(planned).items():
+            seen = getattr(observation.counts, name)
+            if seen != count:
+                yield f"not played as planned: {name} counted {seen}, planned {count}"
     if observation.context is not case.context:
         yield f"not played as planned: the probe was hit in {observation.context.value} context"
     yield from _stack_mismatches(case, observation)
@@ -127,32 +121,33 @@ def _stack_mismatches(case: Case, observation: Observation) -> Iterator[str]:
         yield f"not played as planned: the probe was hit {depth} bytes below the stack's top"
 
 
-_MOMENTS = ("before", "after", "seen")
+_BY_FUNCTION, _BY_ALL, _BY_CALLER = (False, False, True), (True, True, True), (True, False, True)
+
+
+def _is_missing(look: Look | None, size: int, wanted: tuple[bool, bool, bool]) -> bool:
+    """Return whether a wanted moment is missing, or any has bytes of another size."""
+    if look is None:
+        return True
+    moments = (look.before, look.after, look.seen)
+    return any(
+        len(data or b"") != size for data, must in zip(moments, wanted, strict=True) if data or must
+    )
 
 
 def _missing_looks(case: Case, runs: bool, observation: Observation) -> Iterator[str]:
     """Yield a sentence for each place whose bytes are missing, or were not to be recorded."""
-
-    def missing(look: Look | None, size: int, moments: Iterable[str]) -> bool:
-        """Return whether a moment is missing, or has bytes of another size."""
-        if look is None:
-            return True
-        sizes = {moment: len(getattr(look, moment) or b"") for moment in _MOMENTS}
-        return any(found != size for moment, found in sizes.items() if found or moment in moments)
-
-    by_handler = ("before", "after") if runs else ()
+    by_handler = _BY_ALL if runs else _BY_FUNCTION
     for index, placement in enumerate(case.layout.placements):
         look = observation.arguments.get(index)
-        moments = ("seen", *by_handler) if placement.by_reference else ("seen",)
-        if missing(look, case.arguments[index].type.size, moments):
+        wanted = by_handler if placement.by_reference else _BY_FUNCTION
+        if _is_missing(look, case.arguments[index].type.size, wanted):
             yield f"not played as planned: argument {index} was not recorded in full"
     for index in sorted(observation.arguments.keys() - range(len(case.arguments))):
         yield f"not played as planned: there is no argument {index}, but it was recorded"
-    if missing(observation.area, case.layout.stack_size, ("seen", *by_handler)):
+    if _is_missing(observation.area, case.layout.stack_size, by_handler):
         yield "not played as planned: the argument area was not recorded in full"
     if case.object:
-        after = ("after",) if runs else ()
-        if missing(observation.object, case.object.size, ("before", "seen", *after)):
+        if _is_missing(observation.object, case.object.size, _BY_ALL if runs else _BY_CALLER):
             yield "not played as planned: the object was not recorded in full"
     elif observation.object:
         yield "not played as planned: there is no object, but one was recorded"
@@ -164,7 +159,7 @@ def _write_mismatches(
     """Yield a sentence where the handler did not write exactly what the case asks for."""
 
     def differs(look: Look, predicted: Offsets, what: str) -> Iterator[str]:
-        writes = _changed(look.before or b"", look.after or b"")
+        writes = differing(look.before or b"", look.after or b"")
         if writes != predicted:
             yield (
                 f"the handler wrote {_describe(writes)} of {what}, predicted {_describe(predicted)}"
@@ -210,7 +205,7 @@ def _nested_mismatches(case: Case, runs: bool, observation: Observation) -> Iter
     elif nested.seen != nested.sent:
         yield (
             f"the nested function's arguments are corrupt in"
-            f" {_describe(_changed(nested.sent, nested.seen))}"
+            f" {_describe(differing(nested.sent, nested.seen))}"
         )
 
 
@@ -222,7 +217,7 @@ def _place_mismatches(case: Case, observation: Observation) -> Iterator[str]:
             continue
         compiled = observation.arguments[index].seen or b""
         raw = area[placement.stack : placement.stack + len(compiled)]
-        if _changed(compiled, raw) & value_bytes(case.arguments[index].type):
+        if compiled != raw and differing(compiled, raw) & case.arguments[index].type.value_bytes:
             yield (
                 f"argument {index} is not where {placement.rules[-1]} puts it"
                 f" (SP + {placement.stack})"
@@ -242,9 +237,9 @@ def _handed_mismatches(case: Case, observation: Observation) -> Iterator[str]:
     for index, argument in enumerate(case.arguments):
         stacked = _stacked(case, observation.area.before, index)
         found = observation.arguments[index].before or stacked
-        if found is None or argument.type == VA_LIST:
+        if found is None or found == argument.value or argument.type == VA_LIST:
             continue
-        changed = _changed(argument.value, found) & value_bytes(argument.type)
+        changed = differing(argument.value, found) & argument.type.value_bytes
         if changed:
             yield f"the handler found argument {index} corrupt in {_describe(changed)}"
 
@@ -252,18 +247,20 @@ def _handed_mismatches(case: Case, observation: Observation) -> Iterator[str]:
 def _lost(look: Look | None, runs: bool) -> Offsets:
     """Return the offsets of bytes of the object in which the last write was lost."""
     if look is None:
-        return frozenset()
-    return _changed((look.after if runs else look.before) or b"", look.seen or b"")
+        return NONE
+    return differing((look.after if runs else look.before) or b"", look.seen or b"")
 
 
 def _corrupt(case: Case, observation: Observation) -> dict[int, Offsets]:
     """Return, by argument index, the value bytes that the probed function saw changed."""
     corrupt = {}
     for index, argument in enumerate(case.arguments):
-        look = observation.arguments.get(index, Look())
-        sent, seen = _sent(case, observation, index), look.seen or b""
+        seen = observation.arguments.get(index, _UNSEEN).seen or b""
+        if seen == argument.value:
+            continue
+        sent = _sent(case, observation, index)
         if len(sent) == len(seen):
-            changed = _changed(sent, seen) & value_bytes(argument.type)
+            changed = differing(sent, seen) & argument.type.value_bytes
             if changed:
                 corrupt[index] = changed
     return corrupt
@@ -306,7 +303,7 @@ def judge(
         prediction = predict(case, policy, observation.hit, where)
     planned = tuple(_plan_mismatches(case, prediction.runs, observation))
     if planned:
-        return Verdict(prediction, observation, {}, frozenset(), planned, judged=False)
+        return Verdict(prediction, observation, {}, NONE, planned, judged=False)
 
     mismatches = [
         *_handed_mismatches(case, observation),
@@ -315,18 +312,18 @@ def judge(
         *_nested_mismatches(case, prediction.runs, observation),
     ]
     corrupt = _corrupt(case, observation)
-    for index, argument in enumerate(case.arguments):
+    for index in sorted({*corrupt, *prediction.corrupt}):
         seen = observation.arguments[index].seen or b""
-        changed = corrupt.get(index, frozenset())
+        changed = corrupt.get(index, NONE)
         if changed:
             left = observation.arguments[index].after
             left = left or _stacked(case, observation.area.after, index)
             if left and any(seen[offset] != left[offset] for offset in changed):
                 mismatches.append(f"argument {index} holds bytes that no handler wrote")
-        expected = prediction.corrupt.get(index, frozenset())
+        expected = prediction.corrupt.get(index, NONE)
         if changed != expected:
             mismatches.append(
-                f"argument {index} ({argument.type.spelling}) is corrupt in"
+                f"argument {index} ({case.arguments[index].type.spelling}) is corrupt in"
                 f" {_describe(changed)}, predicted {_describe(expected)}"
             )
     lost = _lost(observation.object, prediction.runs)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from harness.abi.aapcs64 import GENERAL_REGISTERS, Placement
 from harness.abi.ctype import align_up
+from harness.abi.offsets import ranges
 from harness.model.case import Case
 from harness.model.observation import Look, Observation
-from harness.model.predict import ranges
 
 
 @dataclass(frozen=True)

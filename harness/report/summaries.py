@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from harness.abi.offsets import ranges
 from harness.measure.facts import FrameLayout
 from harness.model.case import Case
 from harness.model.policy import Variant
-from harness.model.predict import Prediction, described, ranges, spans
+from harness.model.predict import Prediction, described, spans
 from harness.run.plan import Outcome
 from harness.run.result import Result
 

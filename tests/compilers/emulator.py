@@ -25,7 +25,7 @@ from elftools.elf.sections import SymbolTableSection
 from unicorn import arm64_const as registers
 
 from harness.abi.aapcs64 import place
-from harness.abi.ctype import CType, enumeration, homogeneous, value_bytes
+from harness.abi.ctype import Composite, CType, enumeration
 from harness.modules.casegen import declare, define, named_types
 
 # unicorn's own annotations do not fit what it exports.
@@ -204,9 +204,11 @@ class Emulator:
             for position, number in enumerate(placement.general):
                 word = passed[8 * position : 8 * position + 8]
                 general[number] = _low(general[number], word)
-            members = homogeneous(type_) or (type_,)
+            member = (
+                type_.homogeneous[0] if isinstance(type_, Composite) and placement.vector else type_
+            )
             for position, number in enumerate(placement.vector):
-                size = members[0].size
+                size = member.size
                 word = passed[size * position : size * position + size]
                 vector[number] = _low(vector[number], word)
         self._run(f"f{index}", sp, bytes(stack), general, vector)
@@ -214,7 +216,7 @@ class Emulator:
         wrong = []
         for position, (type_, offset) in enumerate(zip(signature.types, _offsets(signature))):
             found = seen[offset : offset + type_.size]
-            if any(found[i] != values[position][i] for i in value_bytes(type_)):
+            if any(found[i] != values[position][i] for i in type_.value_bytes):
                 wrong.append(position)
         return wrong
 

@@ -74,7 +74,7 @@ def _undisputed(type_: CType) -> bool:
     On the stack, gcc aligns it as the composite and clang as its members; no such
     type reaches a kernel function.
     """
-    members = ctype.homogeneous(type_)
+    members = type_.homogeneous if isinstance(type_, Composite) else ()
     return not members or members[0].align <= max(8, type_.align)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from harness.abi.ctype import value_bytes
+from harness.abi.offsets import NONE
 from harness.cases.reader import build_case
 from harness.cases.schema import CaseFile
 from harness.model.case import Case
@@ -49,12 +49,12 @@ def observe(made: Case, policy: Policy, hit: Hit = HIT, **changes: Any) -> Obser
     for index, (argument, placement) in enumerate(zip(made.arguments, made.layout.placements)):
         if placement.stack is not None and not placement.by_reference:
             area[placement.stack : placement.stack + argument.type.size] = argument.value
-        corrupt = prediction.corrupt.get(index, frozenset())
+        corrupt = prediction.corrupt.get(index, NONE)
         seen = bytes(
             octet ^ argument.flip_mask if offset in corrupt else octet
             for offset, octet in enumerate(argument.value)
         )
-        written = prediction.copy_writes.get(index, frozenset())
+        written = prediction.copy_writes.get(index, NONE)
         after = bytes(
             octet ^ argument.flip_mask if offset in written else octet
             for offset, octet in enumerate(argument.value)
@@ -74,7 +74,7 @@ def observe(made: Case, policy: Policy, hit: Hit = HIT, **changes: Any) -> Obser
         if placement.stack is None or placement.by_reference:
             continue
         seen = arguments[index].seen or b""
-        for offset in value_bytes(made.arguments[index].type):
+        for offset in made.arguments[index].type.value_bytes:
             seen_area[placement.stack + offset] = seen[offset]
     looked = None
     if made.object:

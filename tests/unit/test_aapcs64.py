@@ -94,12 +94,12 @@ def test_rules_are_named() -> None:
 def test_layout_of_structs() -> None:
     holey = composite("struct", "holey", [ctype.CHAR, LONG])
     assert (holey.size, holey.align) == (16, 8)
-    assert ctype.value_bytes(holey) == frozenset([0, *range(8, 16)])
+    assert holey.value_bytes == frozenset([0, *range(8, 16)])
     packed = composite("struct", "packed", [ctype.CHAR, LONG], packed=True)
     assert (packed.size, packed.align) == (9, 1)
     union = composite("union", "either", [LONG, ctype.Array(ctype.CHAR, 12)])
     assert (union.size, union.align) == (16, 8)
-    assert ctype.value_bytes(union) == frozenset(range(12))
+    assert union.value_bytes == frozenset(range(12))
     aligned = composite("struct", "aligned", [ctype.CHAR], aligned=16)
     assert (aligned.size, aligned.align, aligned.natural_align) == (16, 16, 1)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.abi.ctype import value_bytes
 from harness.cases.catalog import Catalog
 from harness.cases.reader import load_case, load_variant
 from harness.errors import ConfigError, Exit
@@ -33,7 +32,7 @@ def test_every_default_value_shows_a_change_and_is_not_zero() -> None:
             continue
         for argument in made.arguments:
             assert all(
-                argument.value[offset] for offset in value_bytes(argument.type) if argument.value
+                argument.value[offset] for offset in argument.type.value_bytes if argument.value
             )
 
 

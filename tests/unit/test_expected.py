@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.abi.ctype import VA_LIST, value_bytes
+from harness.abi.ctype import VA_LIST
 from harness.cases.catalog import Catalog
 from harness.model.case import Case
 from harness.model.expected import arrives
@@ -28,7 +28,7 @@ def named(case: Case) -> set[int]:
         for argument, placement in zip(case.arguments, case.layout.placements)
         if placement.stack is not None and not placement.by_reference
         if argument.flip_mask == 0xFF
-        for offset in value_bytes(argument.type)
+        for offset in argument.type.value_bytes
     }
 
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from harness.abi import aapcs64, ctype
+from harness.abi import aapcs64
 from harness.cases.catalog import Catalog
 from harness.kernel.kernel import Kernel
 from harness.measure import fuzz
-from harness.model import predict, verdict
+from harness.model import verdict
 from harness.model.context import Context
 from harness.modules.build import Modules
 from harness.run.plan import Outcome, Play
@@ -93,13 +93,7 @@ def test_a_longer_run_keeps_no_more() -> None:
 
 
 def test_what_is_kept_for_ever_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, users in (
-        ("value_bytes", (predict, verdict, factory)),
-        ("homogeneous", (aapcs64,)),
-    ):
-        unbounded = functools.cache(getattr(ctype, name).__wrapped__)
-        for user in (ctype, *users):
-            monkeypatch.setattr(user, name, unbounded)
+    monkeypatch.setattr(aapcs64, "place", functools.cache(aapcs64.place))
     assert _growth() > 3 * MOST
 
 

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.abi.ctype import value_bytes
 from harness.cases.catalog import Catalog
 from harness.cases.generator import draw
 from harness.guest.protocol import Parser
@@ -53,7 +52,7 @@ def padding_bytes(image: FrameImage) -> set[int]:
         start = image.copies.get(index, placement.stack)
         if start is None:
             continue
-        holes = set(range(argument.type.size)) - value_bytes(argument.type)
+        holes = set(range(argument.type.size)) - argument.type.value_bytes
         padding |= {start + offset for offset in holes}
     slots = set(range(image.case.layout.stack_size))
     for index, placement in enumerate(image.case.layout.placements):
@@ -96,7 +95,7 @@ def test_a_case_as_data_is_judged_to_the_byte() -> None:
         8 * placement.general[0] + offset
         for argument, placement in zip(image.case.arguments, image.case.layout.placements)
         if placement.stack is None
-        for offset in (range(8) if placement.by_reference else value_bytes(argument.type))
+        for offset in (range(8) if placement.by_reference else argument.type.value_bytes)
     }
     padding = padding_bytes(image)
     for moment, judged in (

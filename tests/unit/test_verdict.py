@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from harness.abi.offsets import ranges
 from harness.model import verdict as verdicts
 from harness.model.context import Context
 from harness.model.observation import Counts, Look
 from harness.model.policy import Hit, Policy, Rule
-from harness.model.predict import Damage, MeasuredFrame, consumed, predict, ranges
+from harness.model.predict import Damage, MeasuredFrame, consumed, predict
 from harness.model.verdict import judge
 from tests.unit.factory import HIT, SP, case, observe
 
