@@ -17,12 +17,13 @@ from typing import Any, cast
 from unittest.mock import patch
 
 from harness.cases.catalog import Catalog
+from harness.guest.deadlines import Deadlines
 from harness.run import batch, repro
 from harness.run.batch import Boots
 from harness.run.boot import Setup
 from harness.run.plan import Outcome, Play
 from harness.run.result import Batch
-from harness.run.session import Deadlines, Session
+from harness.run.session import Session
 from tests.records import numbered, sealed, split
 
 RAW = (Path(__file__).parent / "unit/data/records.txt").read_bytes()
@@ -225,15 +226,17 @@ def played(mutated: Mutated, random: Random) -> Batch[Outcome]:
     boots = 0
 
     @contextmanager
-    def start(setup: Setup, planned: Sequence[str]) -> Iterator[Session]:
+    def start(setup: Setup, plan: Sequence[str]) -> Iterator[Session]:
         nonlocal boots
         boots += 1
         said = mutated.records
         if boots > 1:
-            rest = [RECORDS[lines.index(line)] for line in planned]
+            rest = [RECORDS[lines.index(line)] for line in plan]
             said = tuple(numbered(record, number) for number, record in enumerate(rest, 1))
         machine = _Machine(_pieces(random, INTRODUCTION + b"".join(said)))
-        session = Session(cast(Any, machine), deadlines=Deadlines(play=5, ping=1, end=5))
+        session = Session(
+            cast(Any, machine), deadlines=Deadlines(play=5, ping=1, end=5), preloaded=True
+        )
         try:
             yield session
         finally:

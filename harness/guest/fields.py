@@ -46,12 +46,16 @@ def _octets(text: str) -> bytes | None:
     return bytes.fromhex(text) or None
 
 
+def _base64(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
 def _output(text: str) -> str:
-    return base64.b64decode(text, validate=True).decode(errors="replace")
+    return _base64(text).decode(errors="replace")
 
 
 def _host_key(text: str) -> str:
-    key = base64.b64decode(text, validate=True)
+    key = _base64(text)
     if len(key) != _HOST_KEY_SIZE or not key.startswith(_HOST_KEY):
         raise ValueError(text)
     return text
@@ -109,6 +113,8 @@ LINES: Mapping[str, Mapping[str, Type]] = {
     "error": {"text": text},
     "errno": {"value": number},
     "end": {"seq": small, "crc": checksum},
+    "proof": {"release": word, "notes": _base64},
+    "stream": {"ended": small},
     "run": {"status": status, "output": _output},
     "sshd": {"key": _host_key},
     "dump": {"wanted": small},

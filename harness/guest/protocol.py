@@ -29,12 +29,18 @@ In a cost's record, this line replaces all but `play`, `stack` and `taint`:
     cost hits=9 handler=9 target=9 bare=3 probed=800 frequency=62500000 ...
         instructions=200000 ticks=12500
 
+In answer to a line that asks what the guest is, this one replaces all but `play` and `taint`:
+
+    proof release=6.1.0 notes=BASE64
+
 Addresses and taint are hexadecimal, counts decimal; an empty HEX stands for bytes that
 were not recorded.  A long `line` is cut.  The checksum is the CRC-32 of all lines of the
 record before `end`.
-A guest without a plan also answers "run COMMAND" with
+A guest without a plan also answers "run COMMAND", and the end of a plan that was sent line
+by line, with
 
     run status=0 output=BASE64
+    stream ended=1
 
 and a guest that serves SSH sends its public host key after its introduction
 
@@ -59,9 +65,11 @@ from harness.guest.records import (
     DumpRequest,
     HostKey,
     Introduction,
+    Proof,
     Ran,
     Record,
     Refusal,
+    StreamEnd,
 )
 from harness.model.context import Context
 from harness.model.cost import CostRecord
@@ -87,10 +95,10 @@ class ProtocolError(InfrastructureError):
 _Words = Mapping[str, list[Fields]]
 _BEGINNINGS = (b"guest ", b"play ")
 # Records of one line, without an end.
-_ALONE = (b"run ", b"sshd ", b"dump ")
+_ALONE = (b"run ", b"sshd ", b"dump ", b"stream ")
 _BODY = (
     b"stack ", b"count ", b"save ", b"area ", b"arg ", b"object ", b"nested ", b"frame ",
-    b"storm ", b"caller ", b"cost ", b"taint ", b"error ", b"errno ", b"end ",
+    b"storm ", b"caller ", b"cost ", b"proof ", b"taint ", b"error ", b"errno ", b"end ",
 )  # fmt: skip
 _RECORD_LINE = re.compile(
     rb"(?:%s)[a-z_]+=" % b"|".join((*_BEGINNINGS, *_ALONE, *_BODY)),
@@ -215,10 +223,11 @@ def _shown(line: bytes) -> str:
     return ascii(line[:SHOWN].decode("ascii", "replace"))
 
 
-_ALONE_RECORDS: Mapping[str, Callable[[Fields], Ran | HostKey | DumpRequest]] = {
+_ALONE_RECORDS: Mapping[str, Callable[[Fields], Ran | HostKey | DumpRequest | StreamEnd]] = {
     "run": lambda fields: Ran(fields["status"], fields["output"]),
     "sshd": lambda fields: HostKey(fields["key"]),
     "dump": lambda fields: DumpRequest(),
+    "stream": lambda fields: StreamEnd(),
 }
 
 
@@ -288,8 +297,16 @@ def _cost(by_word: _Words, guest: Introduction) -> CostRecord:
     return CostRecord(**play, hit=_hit(stack, guest), **cost, new_taint=_new_taint(taint))
 
 
+def _proof(by_word: _Words, guest: Introduction) -> Proof:
+    return Proof(**_one(by_word, "play"), **_one(by_word, "proof"))
+
+
 # By the word of a line that only this kind of record has.
-_MEASURED: Mapping[str, Callable[[_Words, Introduction], Record]] = {"storm": _storm, "cost": _cost}
+_MEASURED: Mapping[str, Callable[[_Words, Introduction], Record]] = {
+    "storm": _storm,
+    "cost": _cost,
+    "proof": _proof,
+}
 
 
 def _observation(by_word: _Words, guest: Introduction) -> Observation:

@@ -38,6 +38,23 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """What the guest says that it is, when it is asked."""
+
+    seq: int
+    # The plan's line, which has what it was asked with.
+    line: str
+    release: str
+    # The ELF notes of the kernel, as the guest read them when it booted.
+    notes: bytes
+
+
+@dataclass(frozen=True)
+class StreamEnd:
+    """The guest has played a plan that came line by line, and takes commands again."""
+
+
+@dataclass(frozen=True)
 class Ran:
     """The result of a command that the guest's shell ran."""
 
@@ -66,6 +83,9 @@ class DamagedRecord:
     # What is wrong with them.
     sentence: str
 
+    def __str__(self) -> str:
+        return self.sentence
+
 
 Record = (
     Introduction
@@ -73,8 +93,12 @@ Record = (
     | Storm
     | CostRecord
     | Refusal
+    | Proof
+    | StreamEnd
     | Ran
     | HostKey
     | DumpRequest
     | DamagedRecord
 )
+# Records of a line of the plan.
+Played = Observation | Storm | CostRecord | Refusal | Proof

@@ -44,8 +44,9 @@ class Splat:
     kind: SplatKind
     # Its first line, which names the problem.
     title: str
-    # The number of the plan's line that was being played, 0 before the first.
-    seq: int
+    # The number of the plan's line that was being played, 0 before the first; None where the
+    # guest has not said so.
+    seq: int | None = None
     # The complaint with its call trace, without time stamps.
     lines: list[str] = field(default_factory=list)
 
@@ -108,8 +109,8 @@ class Watcher:
 
     def __init__(self) -> None:
         self.splats: list[Splat] = []
-        # The number of the plan's line that is being played, from the marker in the log.
-        self.seq = 0
+        # Up to this one, the guest has said during which play they came.
+        self._pinned = 0
         # Whether the kernel has reported that it powers the machine off.
         self.powered_off = False
         # Whether the guest ran out of memory.
@@ -136,12 +137,14 @@ class Watcher:
             self.powered_off = True
         self.starved = self.starved or bool(_STARVED.search(line))
         if match := _PLAY.match(line):
-            self.seq = int(match[1])
+            for splat in self.splats[self._pinned :]:
+                splat.seq = int(match[1])
+            self._pinned = len(self.splats)
             self._open = None
             return
         kind = _classify(line) if _ANY.search(line) else None
         if kind and not self._continues(kind):
-            self._open = Splat(kind, line, self.seq, [line])
+            self._open = Splat(kind, line, lines=[line])
             if len(self.splats) < SPLATS_MAX or (kind.fatal and not self.dead):
                 self.splats.append(self._open)
         elif self._open:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.errors import KernelDied, KernelFault, KernelHung, TestHung
 from harness.guest import records
+from harness.guest.deadlines import DEFAULT_DEADLINES, Deadlines
 from harness.guest.records import Ran, Record
 from harness.guest.splat import Splat
 from harness.kernel.kernel import Bootable
@@ -21,7 +22,7 @@ from harness.run.logs import Run, see
 from harness.run.plan import Outcome, Play
 from harness.run.repro import judge_record
 from harness.run.result import Result
-from harness.run.session import DEFAULT_DEADLINES, Deadlines, Session
+from harness.run.session import Session
 from harness.vm.machine import DEFAULT_CONFIG, Config
 
 
@@ -43,7 +44,7 @@ def booted(
     with ExitStack() as resources:
         resources.callback(logs.finish)
         setup = boot.Setup(kernel, modules, config, deadlines, logs)
-        session = resources.enter_context(boot.waiting(setup, contents))
+        session = resources.enter_context(boot.start(setup, contents))
         introduction = session.introduce()
         guest = Guest(kernel, modules, session, introduction, logs)
         guest.check_quiet()

@@ -138,16 +138,12 @@ class _Recorded:
 
     def records(self) -> Iterator[Record]:
         session, plays = self.watched.session, self.watched.plays
-        yield session.introduce()
         note_places(session, self.watched.modules, self.log)
         session.on_death = self._on_death
-        session.play([play.line for play in plays], stay=self.at_end)
-        if not self.at_end:
-            yield from session.records(session.received + len(plays))
-            return
-        for _ in plays:
-            yield session.await_record(session.deadlines.play)
-        self._dump()
+        session.play([play.line for play in plays])
+        yield from session.records()
+        if self.at_end:
+            self._dump()
 
     def _on_death(self) -> None:
         """Dump the guest, once the kernel has printed its last line."""

@@ -58,7 +58,6 @@ class Witness:
         """See Observer.records()."""
         session = watched.session
         introduction = session.introduce()
-        yield introduction, None
         module = module_elf.read(watched.modules.folder / f"{MODULE}.ko")
         addresses = _load_addresses(session)
         text = addresses[".text"]
@@ -69,9 +68,6 @@ class Witness:
             sighted = _Sighted(session, gdb, functions, introduction.thread_size, watched.plays)
             session.play([play.line for play in watched.plays])
             yield from sighted.plays()
-        while not session.ended:
-            session.wait(session.deadlines.end)
-        session.check_end()
 
 
 def _load_addresses(session: Session) -> dict[str, int]:

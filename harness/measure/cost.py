@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.errors import InfrastructureError
+from harness.guest.deadlines import DEFAULT_DEADLINES
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Bootable
 from harness.model.cost import CostRecord, judge
@@ -18,7 +19,6 @@ from harness.run.batch import Answer, Trial
 from harness.run.boot import Setup
 from harness.run.logs import Run
 from harness.run.result import Batch
-from harness.run.session import DEFAULT_DEADLINES
 from harness.vm.machine import DEFAULT_CONFIG
 
 # Enough to resolve a fraction of an instruction: on QEMU's virt machine, a tick is 16 of them.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.errors import ConfigError
+from harness.guest.deadlines import DEFAULT_DEADLINES
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Bootable, Engine
 from harness.model.policy import Variant
@@ -18,7 +19,6 @@ from harness.run.batch import Answer, Trial
 from harness.run.boot import Setup
 from harness.run.logs import Run
 from harness.run.result import Batch
-from harness.run.session import DEFAULT_DEADLINES
 from harness.vm.machine import DEFAULT_CONFIG
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from harness.errors import InfrastructureError, KernelFault, UnfitEmulator, is_foreseen
 from harness.guest.records import LINE_SHOWN, Introduction, Record, Refusal
@@ -22,7 +22,7 @@ from harness.model.storm import Storm
 from harness.model.witness import Sighting
 from harness.run.boot import Setup, start
 from harness.run.result import BROKEN, INTERRUPTED, Batch, Judged, KernelError, ended_run
-from harness.run.session import Session
+from harness.run.session import TOO_MANY, Session
 from harness.steps import booting, progress, step
 
 Item = TypeVar("Item")
@@ -71,12 +71,35 @@ class Trial(ABC, Generic[Item, Came]):
         self, session: Session, items: Sequence[Item], failures: list[str]
     ) -> Iterator[tuple[Record, Sighting | None]]:
         """
-        Yield the guest's introduction, then the answer to each item with a witness's sighting.
+        Have the items played; yield the answer to each with a witness's sighting.
 
         Adds a sentence to `failures` for what could not be observed.  Raises as
         Session.records() does.
         """
-        return ((record, None) for record in session.records(len(items)))
+        session.play(_Lines(self, items))
+        return ((record, None) for record in session.records())
+
+
+class _Lines(Sequence[str]):
+    """The lines of items, each of which is made when it is sent."""
+
+    def __init__(self, trial: Trial[Any, Any], items: Sequence[Any]) -> None:
+        self._trial = trial
+        self._items = items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> _Lines: ...
+
+    def __getitem__(self, index: int | slice) -> str | _Lines:
+        if isinstance(index, slice):
+            return _Lines(self._trial, self._items[index])
+        return self._trial.line(self._items[index])
 
 
 class Tries:
@@ -111,6 +134,8 @@ class Boots(Generic[Item, Came]):
         self._resumed = 0
         self._faults = 0
         self._broken = False
+        # The last item during which the kernel died or hung.
+        self._died: int | None = None
 
     def result(self) -> Batch[Came]:
         """Return the result as far as it has come."""
@@ -149,16 +174,19 @@ class Boots(Generic[Item, Came]):
         rest = self._items[first:][: self._trial.in_one_boot]
         session: Session | None = None
         splats: Sequence[Splat] = ()
+        # Lines that the guest had played before.
+        played = 0
         boot = step(f"boot {self._boots} of {self._setup.kernel.spec}, to play {len(rest)}")
         try:
-            with boot, start(self._setup, [self._trial.line(item) for item in rest]) as session:
+            with boot, start(self._setup, plan=_Lines(self._trial, rest)) as session:
                 booting()
-                if session.guest:
-                    self._resumed += 1
-                    self._check_release(session.guest)
-                self._report()
+                self._resumed += session.guest is not None
                 try:
+                    self._check_release(session.introduce())
+                    self._report()
+                    played = session.played
                     self._judge(session, rest)
+                    session.power_off()
                 finally:
                     session.hear_out()
                     splats = () if session.starved else session.console.watcher.splats
@@ -169,7 +197,7 @@ class Boots(Generic[Item, Came]):
         except InfrastructureError as error:
             return self._tries.again(error)
         finally:
-            self._pin(splats, first)
+            self._pin(splats, first, played)
         return True
 
     def end(self, by: BaseException) -> None:
@@ -179,17 +207,18 @@ class Boots(Generic[Item, Came]):
 
     def _judge(self, session: Session, items: Sequence[Item]) -> None:
         """Judge each record as it arrives; it must be that of the plan's next item."""
-        expected = 1
+        before = session.played
+        number = 0
         for record, sighting in self._trial.records(session, items, self._tries.errors):
-            if isinstance(record, Introduction):
-                self._check_release(record)
-                continue
-            if expected > len(items):
-                raise session.protocol_fault("The guest sent more records than were planned.")
-            if not isinstance(record, self._trial.answer | Refusal) or record.seq != expected:
-                raise session.protocol_fault(f"The guest's record {expected} did not come.")
-            self._add(self._outcome(items[expected - 1], record, sighting))
-            expected += 1
+            if number == len(items):
+                raise session.protocol_fault(TOO_MANY)
+            item, number = items[number], number + 1
+            if (
+                not isinstance(record, self._trial.answer | Refusal)
+                or record.seq - before != number
+            ):
+                raise session.protocol_fault(f"The guest's record {number} did not come.")
+            self._add(self._outcome(item, record, sighting))
 
     def _outcome(self, item: Item, answer: Answer, sighting: Sighting | None) -> Came:
         if isinstance(answer, Refusal):
@@ -218,16 +247,22 @@ class Boots(Generic[Item, Came]):
         error = KernelError(type(fault).__name__, fault.sentence, session.console.dead)
         judged = len(self._outcomes)
         if session.guest and judged < len(self._items):
+            self._died = judged
             self._add(self._trial.died(self._items[judged], str(error)))
             return True
         self._kernel_errors.append(error)
         return bool(session.guest)
 
-    def _pin(self, splats: Sequence[Splat], first: int) -> None:
-        """Add each complaint of the kernel's to the item during which it came, if there is one."""
+    def _pin(self, splats: Sequence[Splat], first: int, played: int) -> None:
+        """
+        Add each complaint of the kernel's to the item during which it came, if there is one.
+
+        `first` is the boot's first item, before which its guest had played so many lines.
+        """
         for splat in splats:
-            index = first + splat.seq - 1
-            if splat.seq == 0 or index >= len(self._outcomes):
+            # One that the guest did not pin came when it died.
+            index = first + splat.seq - played - 1 if splat.seq is not None else self._died
+            if index is None or not first <= index < len(self._outcomes):
                 self._kernel_errors.append(KernelError(splat.kind.value, str(splat), splat))
             else:
                 self._outcomes[index] = self._trial.complained(self._outcomes[index], [splat])

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from harness.guest import initramfs, recipe
+from harness.guest.deadlines import Deadlines
 from harness.guest.initramfs import Channel
 from harness.host import blame
 from harness.kernel.image import image_size
@@ -19,7 +20,7 @@ from harness.modules.build import Modules
 from harness.run import snapshots
 from harness.run.logs import Run
 from harness.run.observer import Observer
-from harness.run.session import Deadlines, Session
+from harness.run.session import Session
 from harness.vm.machine import DEFAULT_CONFIG, Config, Machine
 from harness.vm.running import running
 
@@ -94,58 +95,43 @@ def machine(kernel: Bootable, initrd: bytes, config: Config = DEFAULT_CONFIG) ->
 
 
 @contextmanager
-def waiting(setup: Setup, contents: Contents = ONLY_MINIMAL) -> Iterator[Session]:
+def start(
+    setup: Setup, contents: Contents = ONLY_MINIMAL, plan: Sequence[str] = ()
+) -> Iterator[Session]:
     """
-    Start a guest that waits for commands; it is ended on exit.
+    Start a guest that waits for a plan or for commands; it is ended on exit.
 
-    It is a clone of one that has booted, unless that is not wanted or not possible.  An
-    observer has to be asked by the caller.
+    It is a clone of one that has booted, unless that is not wanted or not possible.  On a
+    serial line it has the `plan` in its initrd, and plays it by itself.
     """
-    with _session(setup, contents) as session:
-        yield session
-
-
-@contextmanager
-def start(setup: Setup, lines: Sequence[str]) -> Iterator[Session]:
-    """Do as waiting(), but have the guest play a plan's lines; an observer has to do so itself."""
-    with _session(setup, ONLY_MINIMAL, lines) as session:
-        if session.guest and setup.observer is None:
-            session.play(lines)
-        yield session
-
-
-@contextmanager
-def _session(setup: Setup, contents: Contents, lines: Sequence[str] = ()) -> Iterator[Session]:
-    """Start a guest; one that is booted without an observer plays the lines by itself."""
     kernel = setup.kernel
     inside = recipe.load(*contents.recipes)
     initrd, channel = initramfs.cached(kernel, setup.modules, inside, contents.channel)
     initrd += contents.added
     config = setup.observer.prepare(setup.config) if setup.observer else setup.config
+    preloaded = bool(plan) and channel is Channel.SERIAL and setup.observer is None
+    if preloaded:
+        initrd += initramfs.plan(plan)
     session: Session | None = None
     # An OSError here becomes an InfrastructureError, which is retried: no verdict is lost.
     with blame.explaining(), ExitStack() as resources:
         made = machine(kernel, initrd, config)
+        begin = functools.partial(_started, setup, initrd, channel, preloaded)
         if not kernel.cold and channel is Channel.VIRTIO and contents == ONLY_MINIMAL:
-            fresh = functools.partial(_started, setup, initrd, channel, lines)
-            session = snapshots.resume(made, initrd, fresh, resources)
+            session = snapshots.resume(made, initrd, begin, resources)
         if session is None:
-            whole = initrd + initramfs.plan(lines) if lines and not setup.observer else initrd
-            booted = _started(setup, whole, channel, lines, made)
-            session = resources.enter_context(booted)
+            session = resources.enter_context(begin(made))
         yield session
 
 
 @contextmanager
 def _started(
-    setup: Setup, initrd: bytes, channel: Channel, lines: Sequence[str], machine: Machine,
+    setup: Setup, initrd: bytes, channel: Channel, preloaded: bool, machine: Machine,
     logged: bool = True,
 ) -> Iterator[Session]:  # fmt: skip
-    """Start a guest with an initrd; its log says that it is to play `lines`."""
     usual = deadlines(setup.kernel, setup.deadlines)
     with running(machine, initrd) as started, ExitStack() as resources:
         log = None
         if logged:
-            command = started.command
-            log = resources.enter_context(setup.logs.boot(machine, command, initrd, lines))
-        yield Session(started, channel, usual, log=log)
+            log = resources.enter_context(setup.logs.boot(machine, started.command, initrd))
+        yield Session(started, channel, usual, log=log, preloaded=preloaded)

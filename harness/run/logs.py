@@ -90,8 +90,14 @@ class BootLog:
     console: Stamped
     # The bytes of the records, as received.
     records: LogFile[bytes]
+    # The lines that were played.
+    plan: LogFile[bytes]
     # Opens the file for what GDB is sent and prints.
     gdb: Callable[[], LogFile[str]]
+
+    def play(self, lines: Sequence[str]) -> None:
+        """Keep lines of the plan that the guest is sent."""
+        self.plan.write("".join(f"{line}\n" for line in lines).encode())
 
 
 class Run:
@@ -157,12 +163,11 @@ class Run:
         machine: Machine,
         command: Sequence[str],
         initrd: bytes,
-        plan: Sequence[str] = (),
     ) -> Iterator[BootLog]:
         """
         Keep of a boot its command and what that takes, and give files for what it says.
 
-        The initrd is kept with the plan, so that the guest can be booted again and plays it.
+        The initrd gets the plan at the end, so that the guest can be booted again and plays it.
         """
         self.about.boots += 1
         # The guest boots meanwhile, which takes longer than finding the versions.
@@ -173,11 +178,8 @@ class Run:
         self._write()
         number = self.about.boots
         copy = self.folder / f"initrd-{number}"
-        # A later archive in an initrd overrides an earlier one.
-        self._keep(copy, initrd + initramfs.plan(plan) if plan else initrd)
-        if plan:
-            lines = "".join(f"{line}\n" for line in plan)
-            self._keep(self.folder / f"plan-{number}", lines.encode())
+        self._keep(copy, initrd)
+        plan = self.folder / f"plan-{number}"
         script = self.folder / f"qemu-{number}.sh"
         standalone = machine.standalone(copy, self.folder / f"records-{number}.again")
         # A word may have several lines, all of which are this comment's.
@@ -195,9 +197,22 @@ class Run:
         with (
             self._bytes(self.folder / f"console-{number}.log") as console,
             self._bytes(self.folder / f"records-{number}") as records,
+            self._bytes(plan) as lines,
         ):
             trace = functools.partial(self._text, self.folder / f"gdb-{number}.log")
-            yield BootLog(self.folder, number, Stamped(console), records, trace)
+            yield BootLog(self.folder, number, Stamped(console), records, lines, trace)
+        self._append_plan(copy, plan)
+
+    def _append_plan(self, initrd: Path, plan: Path) -> None:
+        try:
+            if lines := plan.read_text().splitlines():
+                # A later archive in an initrd overrides an earlier one.
+                with initrd.open("ab") as file:
+                    file.write(initramfs.plan(lines))
+            else:
+                plan.unlink()
+        except OSError as error:
+            self._note(initrd, error)
 
 
 @functools.cache

@@ -31,7 +31,7 @@ class Observer(Protocol):
     """
     Watches the guest in each boot of a run, and takes part in it.
 
-    The guest waits until the observer starts the plays.
+    The guest has introduced itself, and waits until the observer starts the plays.
     """
 
     @property
@@ -46,7 +46,7 @@ class Observer(Protocol):
 
     def records(self, watched: Watched) -> Iterator[tuple[Record, Sighting | None]]:
         """
-        Yield the guest's introduction, then each play's record with its sighting.
+        Yield each play's record with its sighting.
 
         Raises as Session.records() does.
         """

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from harness.guest.deadlines import DEFAULT_DEADLINES, Deadlines
 from harness.guest.records import LINE_SHOWN, Record
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Bootable
@@ -21,7 +22,7 @@ from harness.run.logs import Run
 from harness.run.observer import Observer, Watched
 from harness.run.plan import Outcome, Play
 from harness.run.result import Batch, Result
-from harness.run.session import DEFAULT_DEADLINES, Deadlines, Session
+from harness.run.session import Session
 from harness.vm.machine import DEFAULT_CONFIG, Config
 
 

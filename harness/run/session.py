@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import itertools
 import select
 import socket
 import struct
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import NoReturn
 
 from harness.errors import (
@@ -20,9 +20,17 @@ from harness.errors import (
     MachineError,
     TestHung,
 )
+from harness.guest.deadlines import DEFAULT_DEADLINES, Deadlines
 from harness.guest.initramfs import Channel
 from harness.guest.protocol import Parser, ProtocolError
-from harness.guest.records import DamagedRecord, Introduction, Record
+from harness.guest.records import (
+    DamagedRecord,
+    Introduction,
+    Played,
+    Record,
+    StreamEnd,
+)
+from harness.guest.window import Window
 from harness.host import blame
 from harness.host.deadline import Deadline
 from harness.run.logs import BootLog, see
@@ -30,32 +38,11 @@ from harness.steps import LOG
 from harness.vm.console import Console
 from harness.vm.running import Running
 
-
-@dataclass(frozen=True)
-class Deadlines:
-    """How long to wait, in seconds, before something counts as hung."""
-
-    # From QEMU's start to the guest's first record.
-    boot: float = 120
-    # From one record to the next.
-    play: float = 30
-    # For user space to answer on the console.
-    ping: float = 10
-    # From the last record, or the kernel's death, to QEMU's end.
-    end: float = 30
-
-    def whole(self, planned: int) -> float:
-        """Return the limit for a whole boot, in seconds: a few plays may take long, not all."""
-        return self.boot + self.end + LONG_PLAYS * self.play + planned * USUAL_SECONDS
-
-
-DEFAULT_DEADLINES = Deadlines()
-# How many plays of a boot may take the whole of their deadline.
-LONG_PLAYS = 10
-# Time for each play beside these, a hundred times what it takes on an idle machine.
-USUAL_SECONDS = 1
+# Ends a plan that is sent line by line.
+END = "."
 # How often to read a console that never becomes silent.
 LAST_READS = 16
+TOO_MANY = "The guest sent more records than were planned."
 SHARED_LINE = "This happens on a serial line shared with printk: run again."
 
 
@@ -69,7 +56,9 @@ class Session:
         deadlines: Deadlines = DEFAULT_DEADLINES,
         *,
         log: BootLog | None = None,
+        preloaded: bool = False,
     ) -> None:
+        """A `preloaded` guest has its plan in the initrd, plays it and powers off by itself."""
         self.machine = machine
         self.console = Console(machine.console, log.console if log else None)
         self.log = log
@@ -77,22 +66,27 @@ class Session:
         self.guest: Introduction | None = None
         # What the guest has sent up to its introduction.
         self.opening = b""
-        # Whether records go to the log.
-        self.recording = True
+        # Whether what is played goes to the log.
+        self.recording, self.ended = True, False
         self.deadlines = deadlines
         # A guest that does not take what it is sent must not be waited for, either (socket(7)).
         patience = struct.pack("ll", *divmod(round(deadlines.play * 10**6), 10**6))
         machine.records.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
-        # Records received, not counting the guest's introduction.
+        # Records received since play(), or of all commands before that.
         self.received = 0
-        self.ended = False
+        # Lines that the guest has played, in all plans.
+        self.played = 0
+        self._window = Window(())
+        # Whether the guest takes lines of a plan, and no commands.
+        self._streaming = False
+        self._preloaded = preloaded
         # Called once, when the kernel has printed why it dies.
         self.on_death: Callable[[], None] | None = None
         self._examined = False
         self._channel = channel
         self._parser = Parser(shared=channel is Channel.SERIAL)
-        # Records read by look() and not yet returned by take().
-        self._early: list[Record] = []
+        # Records that have come and were not yet returned by take().
+        self._early: deque[Record] = deque()
         self._poll = select.epoll()
         for source in (machine.records.fileno(), self.console.fileno(), machine.pidfd):
             self._poll.register(source, select.EPOLLIN)
@@ -122,83 +116,108 @@ class Session:
 
         Valid records before a damaged one are returned first; the next call raises.
         """
-        sound = list(
-            itertools.takewhile(lambda one: not isinstance(one, DamagedRecord), self._early)
-        )
+        sound = []
+        while self._early and not isinstance(self._early[0], DamagedRecord):
+            sound.append(self._early.popleft())
         if self._early and not sound:
-            (damaged, *self._early) = self._early
-            assert isinstance(damaged, DamagedRecord)
-            raise self.protocol_fault(damaged.sentence)
-        self._early = self._early[len(sound) :]
+            raise self.protocol_fault(str(self._early.popleft()))
         for record in sound:
-            if isinstance(record, Introduction):
-                self.guest = record
-                LOG.info("the guest of %s is up", record.release)
-            else:
-                self.received += 1
-                LOG.debug("record %d has come", self.received)
+            self.received += 1
+            LOG.debug("record %d has come", self.received)
+            if isinstance(record, Played):
+                self.played = record.seq
+                self._window.played()
+        self._send_more()
         return sound
 
     def introduce(self) -> Introduction:
-        """Return the guest's introduction, and wait for it if need be; raises as await_record()."""
-        if self.guest is None:
-            self.await_record(self.deadlines.boot)
-        if self.guest is None:
-            raise self.protocol_fault("The guest did not introduce itself.")
-        return self.guest
+        """
+        Return the guest's introduction, and wait for it if need be.
 
-    def resumed(self, opening: bytes) -> None:
-        """Go on as with the guest that had sent `opening`; what came before does not count."""
-        self.received, self.recording = 0, True
+        Raises as wait(), and InfrastructureError for a guest that ended before.
+        """
+        self._await(lambda: bool(self.guest or self._early), self.deadlines.boot)
+        if self.guest:
+            return self.guest
+        self.take()
+        self.check_end()
+        raise InfrastructureError(self._said("The guest could not set itself up."), self._hint)
+
+    def resumed(self, opening: bytes, played: int) -> None:
+        """Go on as with the guest that had sent `opening` and had played so many lines."""
+        self._streaming = True
+        self.played = played
         self._take(opening)
         self.take()
 
-    def play(self, lines: Sequence[str], *, stay: bool = False) -> None:
+    def play(self, plan: Sequence[str]) -> None:
         """
-        Have a guest that waits for commands play a plan, and then power off unless it is to stay.
+        Have a guest that has introduced itself play a plan; its records come as they are awaited.
 
-        Nothing may be sent before the last record has come.  Raises as send().
+        Lines are taken from the plan when they are sent, shortly before the guest plays them.
+        A guest that was started with the plan needs none of this.
         """
-        plan = "\n".join(lines)
-        self.send(f"plan {len(plan) + 1} {'stay' if stay else 'leave'}\n{plan}")
+        self.received = 0
+        self._window = Window(plan)
+        if not (self._streaming or self._preloaded):
+            self._try("stream")
+            self._streaming = True
+        self._send_more()
+
+    def _send_more(self) -> None:
+        """Send as much of the plan as keeps the guest busy."""
+        if not self._preloaded and (lines := self._window.more()):
+            if self.log and self.recording:
+                self.log.play(lines)
+            self._try("\n".join(lines))
+
+    def _try(self, text: str) -> None:
+        """Send lines to a guest that may have ended, which is seen by whoever waits for it."""
+        with suppress(KernelDied):
+            self._write(text)
+
+    def power_off(self) -> None:
+        """Have the guest power off, and wait until it has; raises as wait() and check_end()."""
+        if not (self.ended or self._preloaded):
+            # What else has happened is seen below.
+            with suppress(KernelDied):
+                self.send("off")
+        while not self.ended or self._early:
+            if self.wait(self.deadlines.end):
+                raise self.protocol_fault(TOO_MANY)
+        self.check_end()
 
     def protocol_fault(self, sentence: str) -> HarnessError:
         """
         Return the error for a record that the guest's module cannot have written.
 
-        On a channel that only the module writes to, the guest's memory must be damaged,
-        which is the kernel's fault.
+        On a channel of the module's alone, memory must be damaged: the kernel's fault.
         """
         if self._channel is Channel.SERIAL:
             return ProtocolError(sentence, SHARED_LINE)
         return KernelFault(sentence, self._hint)
 
-    def records(self, planned: int) -> Iterator[Record]:
+    def records(self) -> Iterator[Record]:
         """
-        Yield records as they arrive, until the guest has powered off.
+        Yield the record of each line of the plan, as it arrives.
 
-        Raises KernelFault for the kernel's fault, and InfrastructureError if QEMU
-        failed or the guest ended before its introduction.
+        Raises KernelFault for the kernel's fault, and InfrastructureError if QEMU failed.
         """
-        seconds = self.deadlines.boot
+        planned = self._window.planned
         whole = self.deadlines.whole(planned)
         deadline = Deadline(whole)
-        while not self.ended or self._early:
+        while self.received < planned:
             if deadline.passed:
                 raise TestHung(
                     f"{self.received} of {planned} plays took {whole:g} s together.", self._hint
                 )
-            yield from self.wait(seconds)
-            last = self.guest and self.received >= planned
-            seconds = self.deadlines.end if last else self.deadlines.play
-        self.check_end()
-        if self.guest is None:
-            raise InfrastructureError(self._said("The guest could not set itself up."), self._hint)
-        if self.received < planned:
-            raise KernelDied(
-                self._said(f"The guest ended after {self.received} of {planned} records."),
-                self._hint,
-            )
+            yield from self.wait(self.deadlines.play)
+            if self.ended and not self._early and self.received < planned:
+                self.check_end()
+                raise KernelDied(
+                    self._said(f"The guest ended after {self.received} of {planned} records."),
+                    self._hint,
+                )
 
     def check_end(self) -> None:
         """Raise unless the guest powered off, and its kernel did not die before."""
@@ -206,8 +225,8 @@ class Session:
             raise self._dead()
         status = self.machine.process.wait(self.deadlines.end)
         if status < 0:
-            killed = blame.killed("QEMU", -status)
-            raise MachineError(self._said(killed.sentence), killed.hint)
+            end = blame.killed("QEMU", -status)
+            raise MachineError(self._said(end.sentence), end.hint)
         if status:
             raise MachineError(self._said(f"QEMU ended with status {status}."), self._hint)
         if self.console.watcher.powered_off:
@@ -224,15 +243,20 @@ class Session:
         whatever the console prints meanwhile, MachineError if QEMU is the cause, and
         as take().
         """
+        self._await(lambda: bool(self._early), seconds)
+        return self.take()
+
+    def _await(self, came: Callable[[], bool], seconds: float) -> None:
+        """Read until something has come, or QEMU has ended; raises as wait()."""
         deadline = Deadline(seconds)
         dying = False
-        while not self._early:
+        while not came():
             if self._examined:
                 raise self._dead()
-            came = self._read(deadline.left)
-            if self.ended or self._early:
+            heard = self._read(deadline.left)
+            if self.ended or came():
                 break
-            if not came or deadline.passed:
+            if not heard or deadline.passed:
                 self._hung()
             if self.console.dead and self.on_death:
                 self.on_death()
@@ -240,18 +264,16 @@ class Session:
             if self.console.dead and not dying:
                 dying = True
                 deadline = deadline.sooner(self.deadlines.end)
-        return self.take()
 
     def _read(self, seconds: float) -> bool:
         """Read and keep the next records; return False if nothing arrives in time."""
-        events = self._poll.poll(seconds)
-        sources = {number for number, _ in events}
+        sources = {number for number, _ in self._poll.poll(seconds)}
         self.ended = self.ended or self.machine.pidfd in sources
         if self.console.fileno() in sources or self.ended:
             self._read_console()
         if self.machine.records.fileno() in sources or self.ended:
             self._read_records()
-        return bool(events)
+        return bool(sources)
 
     def hear_out(self) -> None:
         """Read the kernel's last output, as far as it has arrived."""
@@ -271,7 +293,7 @@ class Session:
         """Read what has come; a guest without virtio sends its records here."""
         while text := self.console.read():
             if self._channel is Channel.SERIAL:
-                self._early += self._parser.feed(text.encode())
+                self._parse(text.encode())
             if not self.ended:
                 return
         if text is None and not self.ended:
@@ -296,15 +318,31 @@ class Session:
             self.log.records.write(data)
         if self.guest is None:
             self.opening += data
-        self._early += self._parser.feed(data)
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        for record in self._parser.feed(data):
+            if isinstance(record, Introduction):
+                self.guest = record
+                LOG.info("the guest of %s is up", record.release)
+            else:
+                self._early.append(record)
 
     def send(self, line: str) -> None:
-        """Send a command to a guest without a plan; raises KernelDied or KernelHung."""
+        """Send a command to a guest that plays nothing; raises KernelDied or KernelHung."""
+        if self._streaming:
+            self._streaming = False
+            self._write(END)
+            if not isinstance(self.await_record(self.deadlines.play), StreamEnd):
+                raise self.protocol_fault(TOO_MANY)
+        self._write(line)
+
+    def _write(self, text: str) -> None:
         try:
             if self._channel is Channel.SERIAL:
-                self.console.send_line(line)
+                self.console.send_line(text)
             else:
-                self.machine.records.sendall(f"{line}\n".encode())
+                self.machine.records.sendall(f"{text}\n".encode())
         except BlockingIOError as error:
             raise KernelHung("The guest does not take what it is sent.", self._hint) from error
         except OSError as error:
@@ -312,14 +350,13 @@ class Session:
 
     def _hung(self) -> NoReturn:
         """Raise TestHung, KernelHung or, if QEMU itself does nothing, MachineError."""
-        last = f"record {self.received}"
         if self.console.dead:
             raise self._dead()
         if self.machine.suspended:
             raise MachineError("QEMU was stopped by a signal, such as SIGSTOP.", self._hint)
         if self.guest and self.console.ping(self.deadlines.ping):
             raise TestHung(
-                f"The play after {last} does not end; the guest still answers.",
+                f"The play after record {self.received} does not end; the guest still answers.",
                 "The probed function, the handler or the engine waits for something.",
             )
         from harness.vm import qmp
@@ -330,7 +367,7 @@ class Session:
         if standing.state != qmp.RUNNING:
             text = f"QEMU has stopped the guest, whose state is '{standing.state}'."
             raise MachineError(self._said(text), self._hint)
-        what = f"The guest hangs after {last}."
+        what = f"The guest hangs after record {self.received}."
         if not self.guest:
             what = (
                 f"The guest was not up within {self.deadlines.boot:g} s, which --boot-deadline can"

@@ -11,11 +11,9 @@ secret, and guests with an SSH server or a shell are booted.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 import secrets
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -26,14 +24,15 @@ from pathlib import Path
 import msgspec
 
 from harness import resources
-from harness.errors import HarnessError
-from harness.guest.records import Ran
+from harness.errors import HarnessError, UnfitEmulator
+from harness.guest.records import Proof
 from harness.host import cache, inventory
 from harness.kernel.image import build_id
 from harness.run.session import Session
 from harness.steps import LOG
 from harness.vm import snapshot
-from harness.vm.machine import QEMU, Machine, Memory
+from harness.vm.machine import Machine, Memory
+from harness.vm.running import emulator
 from harness.vm.snapshot import Snapshot, SnapshotError
 
 KIND = "snapshots"
@@ -42,15 +41,8 @@ KEPT = 24
 # Our own sources that decide on a snapshot, besides those that go into the initrd.
 MAKERS = ("run/snapshots.py", "vm/snapshot.py", "vm/machine.py")
 _MEMORY, _DEVICES, _OPENING, _EXPECTED = "memory", "devices", "opening", "expected.json"
-# Sets the clock, and prints what shows that this is the guest that was asked for.
-_PROOF = (
-    "b=/bin/busybox; $b date -s @{now} >/dev/null;"
-    " read -r r </proc/sys/kernel/osrelease;"
-    " read -r p </sys/kernel/debug/jprobe-harness/played; echo {nonce} $r $p;"
-    " $b base64 -w 0 /sys/kernel/notes"
-)
-# Starts a guest that waits for a plan, with its logs or without; it ends with the context.
-Start = Callable[[Machine, bool], AbstractContextManager[Session]]
+# Starts a guest on a Machine, with logged=False without its logs; it ends with the context.
+Start = Callable[..., AbstractContextManager[Session]]
 
 
 class _Expected(msgspec.Struct, frozen=True):
@@ -59,6 +51,8 @@ class _Expected(msgspec.Struct, frozen=True):
     release: str
     # Of the kernel, in hexadecimal; empty for a kernel without one.
     build_id: str
+    # The lines that it has played, none of which was a case.
+    played: int
 
 
 def resume(machine: Machine, initrd: bytes, start: Start, resources: ExitStack) -> Session | None:
@@ -71,26 +65,33 @@ def resume(machine: Machine, initrd: bytes, start: Start, resources: ExitStack) 
     """
     try:
         folder = _entry(machine, initrd, start)
-    except HarnessError as error:
-        _report(f"no snapshot: {error.sentence}")
+    except UnfitEmulator:
+        raise
+    except (HarnessError, OSError) as error:
+        _report(f"no snapshot: {_sentence(error)}")
         return None
     try:
         with ExitStack() as tried:
             tried.enter_context(cache.using(folder))
             clone = replace(machine, memory=Memory(folder / _MEMORY, shared=False))
-            session = tried.enter_context(start(clone, True))
-            session.recording = False
+            session = tried.enter_context(start(clone))
             snapshot.load(session.machine, Snapshot(folder / _MEMORY, folder / _DEVICES))
-            _prove(session, msgspec.json.decode((folder / _EXPECTED).read_bytes(), type=_Expected))
-            session.resumed((folder / _OPENING).read_bytes())
+            expected = msgspec.json.decode((folder / _EXPECTED).read_bytes(), type=_Expected)
+            session.resumed((folder / _OPENING).read_bytes(), expected.played)
+            _prove(session, expected)
             resources.push(tried.pop_all())
             return session
+    except UnfitEmulator:
+        raise
     except (HarnessError, OSError) as error:
-        sentence = error.sentence if isinstance(error, HarnessError) else f"{error}."
-        _report(f"the snapshot is discarded: {sentence}")
+        _report(f"the snapshot is discarded: {_sentence(error)}")
     with contextlib.suppress(HarnessError):
         cache.discard(folder)
     return None
+
+
+def _sentence(error: HarnessError | OSError) -> str:
+    return error.sentence if isinstance(error, HarnessError) else f"{error}."
 
 
 def _report(sentence: str) -> None:
@@ -108,8 +109,11 @@ def _entry(machine: Machine, initrd: bytes, start: Start) -> Path:
             (folder / name).touch(mode=0o600)
         os.truncate(folder / _MEMORY, machine.config.memory_mib << 20)
         booted = replace(machine, memory=Memory(folder / _MEMORY, shared=True))
-        with start(booted, False) as session:
-            expected = _Expected(session.introduce().release, build_id(machine.kernel))
+        with start(booted, logged=False) as session:
+            release = session.introduce().release
+            # From then on it reads plans.
+            _asked(session, "-")
+            expected = _Expected(release, build_id(machine.kernel), session.played)
             session.hear_out()
             if session.console.watcher.splats:
                 # A clone would not print it again.
@@ -118,7 +122,7 @@ def _entry(machine: Machine, initrd: bytes, start: Start) -> Path:
             (folder / _OPENING).write_bytes(session.opening)
         (folder / _EXPECTED).write_bytes(msgspec.json.encode(expected))
 
-    qemu = Path(shutil.which(QEMU) or QEMU)
+    qemu = emulator()
     key = cache.digest(
         inventory.look(qemu.stat()),
         cache.content(machine.kernel),
@@ -131,16 +135,24 @@ def _entry(machine: Machine, initrd: bytes, start: Start) -> Path:
     return cache.used(cache.entry(KIND, key, make, large=(_MEMORY,)))
 
 
+def _asked(session: Session, nonce: str) -> Proof:
+    """Have a guest set its clock and say what it is; raises SnapshotError, or as await_record()."""
+    session.recording = False
+    session.play([f"? {nonce} {int(time.time())}"])
+    proof = session.await_record(session.deadlines.play)
+    session.recording = True
+    if not isinstance(proof, Proof):
+        raise SnapshotError("The guest answered something else.")
+    return proof
+
+
 def _prove(session: Session, expected: _Expected) -> None:
     """Raise SnapshotError unless the guest is fresh, and its kernel is the one that is expected."""
     nonce = secrets.token_hex(8)
-    session.send(f"run {_PROOF.format(now=int(time.time()), nonce=nonce)}")
-    ran = session.await_record(session.deadlines.play)
-    if not isinstance(ran, Ran):
-        raise SnapshotError("The clone answered something else.")
-    said, _, notes = ran.output.partition("\n")
-    proof = f"{nonce} {expected.release} 0"
-    if said != proof:
-        raise SnapshotError(f"The clone says '{said}', not '{proof}'.")
-    if bytes.fromhex(expected.build_id) not in base64.b64decode(notes):
+    proof = _asked(session, nonce)
+    said = (proof.line.split()[1], proof.release, proof.seq)
+    wanted = (nonce, expected.release, expected.played + 1)
+    if said != wanted:
+        raise SnapshotError(f"The clone says {said}, not {wanted}.")
+    if bytes.fromhex(expected.build_id) not in proof.notes:
         raise SnapshotError("The clone runs another build of the kernel.")

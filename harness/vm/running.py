@@ -89,16 +89,23 @@ class Running:
             return file.read().decode(errors="replace").strip()
 
 
+def emulator() -> Path:
+    """Return QEMU's program; raise UnfitEmulator where there is none."""
+    found = shutil.which(QEMU)
+    if found is None:
+        raise UnfitEmulator(f"{QEMU} is not installed.", tool.DOCTOR)
+    return Path(found)
+
+
 @contextmanager
 def running(machine: Machine, initrd: bytes) -> Iterator[Running]:
     """
     Start QEMU, and end it on exit in any case.
 
-    Raises InfrastructureError where there is no QEMU, UnfitEmulator for one that will not
-    do, and MachineError for one that does not start.
+    Raises UnfitEmulator where there is no QEMU that will do, and MachineError for one that
+    does not start.
     """
-    if shutil.which(QEMU) is None:
-        raise InfrastructureError(f"{QEMU} is not installed.", tool.DOCTOR)
+    emulator()
     with ExitStack() as resources:
         folder = resources.enter_context(temporary.folder())
         try:

@@ -67,47 +67,31 @@ void probe_put_frames_back(u8 *save, u8 *frames, size_t size)
 	stack_copy(start, save + size, end - start);
 }
 
-struct top_call {
-	void *save;
-	struct completion done;
-};
+/* Calls a case at the top of its stack, as often as it is wanted. */
+static struct task_struct *top_task;
+static DECLARE_COMPLETION(top_wanted);
+static DECLARE_COMPLETION(top_done);
 
-static int call_in_kthread(void *data)
+static int call_in_kthread(void *save)
 {
-	struct top_call *call = data;
-
-	probe_call_at_top(context_call,
-			  task_stack_page(current) + STACK_TOP_OFFSET,
-			  call->save);
-	complete(&call->done);
+	for (;;) {
+		/* A long wait that is uninterruptible is complained of. */
+		wait_for_completion_interruptible(&top_wanted);
+		if (!context_call)
+			break;
+		probe_call_at_top(context_call,
+				  task_stack_page(current) + STACK_TOP_OFFSET,
+				  save);
+		complete(&top_done);
+	}
+	kfree(save);
 	return 0;
 }
 
-static int call_at_top(void)
+static void call_at_top(void)
 {
-	struct task_struct *task;
-	struct top_call call;
-	int err = 0;
-
-	call.save = kmalloc(PROBE_SAVE_SIZE, GFP_KERNEL);
-	if (!call.save)
-		return -ENOMEM;
-	init_completion(&call.done);
-	task = kthread_create(call_in_kthread, &call, "probe-targets");
-	if (IS_ERR(task)) {
-		err = PTR_ERR(task);
-		goto free_save;
-	}
-	get_task_struct(task);
-	wake_up_process(task);
-	wait_for_completion(&call.done);
-	/* This also waits until the thread has left the code of this module. */
-	kthread_stop(task);
-	put_task_struct(task);
-
-free_save:
-	kfree(call.save);
-	return err;
+	complete(&top_wanted);
+	wait_for_completion(&top_done);
 }
 
 static void call_in_softirq(struct tasklet_struct *tasklet)
@@ -144,11 +128,8 @@ static void call_by_irq_work(void)
  * probe_call_in - call a function in a context, and wait for it
  * @context: the context to call it in
  * @call: the function to call
- *
- * Return: 0, or an error where the context could not be made and nothing was
- * called.
  */
-int probe_call_in(enum probe_context context, void (*call)(void))
+void probe_call_in(enum probe_context context, void (*call)(void))
 {
 	context_call = call;
 	switch (context) {
@@ -156,7 +137,8 @@ int probe_call_in(enum probe_context context, void (*call)(void))
 		call_deep(DEEP_SIZE);
 		break;
 	case PROBE_KTHREAD_TOP:
-		return call_at_top();
+		call_at_top();
+		break;
 	case PROBE_SOFTIRQ:
 		call_by_tasklet();
 		break;
@@ -166,7 +148,6 @@ int probe_call_in(enum probe_context context, void (*call)(void))
 	default:
 		call();
 	}
-	return 0;
 }
 
 /**
@@ -184,4 +165,36 @@ enum probe_context probe_context(unsigned long depth)
 	if (current->flags & PF_KTHREAD)
 		return PROBE_KTHREAD_TOP;
 	return depth > DEEP_SIZE ? PROBE_DEEP : PROBE_PROCESS;
+}
+
+/**
+ * probe_contexts_init - make what contexts need
+ *
+ * Return: 0, or an error.
+ */
+int probe_contexts_init(void)
+{
+	void *save = kmalloc(PROBE_SAVE_SIZE, GFP_KERNEL);
+
+	if (!save)
+		return -ENOMEM;
+	top_task = kthread_create(call_in_kthread, save, "probe-targets");
+	if (IS_ERR(top_task)) {
+		kfree(save);
+		return PTR_ERR(top_task);
+	}
+	/* Plans are played there: another CPU takes longer to wake than a play. */
+	kthread_bind(top_task, 0);
+	get_task_struct(top_task);
+	wake_up_process(top_task);
+	return 0;
+}
+
+void probe_contexts_exit(void)
+{
+	context_call = NULL;
+	complete(&top_wanted);
+	/* This waits until the thread has left the code of this module. */
+	kthread_stop(top_task);
+	put_task_struct(top_task);
 }

@@ -6,8 +6,11 @@
  * gives a record for each: every read() plays the next line.  "= POLICY SIZE" is
  * followed by a case as data, see probe_assembled_parse(), "~ POLICY SIZE" by
  * the milliseconds of a storm, see probe_storm(), "$ POLICY SIZE" by the calls that
- * probe_cost() makes.  jprobe-harness/played has the number of lines so far.
+ * probe_cost() makes.  "? NONCE SECONDS" sets the clock, and is answered by what
+ * the host knows the guest by.  jprobe-harness/stream does the same, but read()
+ * waits for the next line, until a line that is a dot ends the plan.
  */
+#include <linux/completion.h>
 #include <linux/errno.h>
 #include <linux/fs.h>
 #include <linux/kernel.h>
@@ -15,12 +18,15 @@
 #include <linux/mutex.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
+#include <linux/time64.h>
+#include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 #include <linux/utsname.h>
 #include <linux/vmalloc.h>
 
 #include "debugfs.h"
 #include "inspected.h"
+#include "kmsg_dump.h"
 #include "probe_targets.h"
 #include "record.h"
 
@@ -40,10 +46,21 @@ static const char * const policy_names[STACK_POLICY_KINDS] = {
 
 /* Held while a plan is read or a case is played. */
 static DEFINE_MUTEX(plan_lock);
-static char *plan, *plan_next;
+static DECLARE_COMPLETION(plan_grown);
+/* What has not been played is from @plan_next to @plan_end. */
+static char *plan, *plan_next, *plan_end;
 static size_t plan_size;
-static u32 played;
+/* Lines in there that are complete. */
+static unsigned int plan_lines;
+static unsigned int played;
 static struct dentry *plan_folder;
+/* Where in the kernel's log the last look at it ended. */
+static struct kmsg_dump_iter log_seen = COMPAT_LOG_READER;
+
+/* The ELF notes of the kernel in base64, which user space has read. */
+static char *notes = "";
+module_param(notes, charp, 0600);
+MODULE_PARM_DESC(notes, "what /sys/kernel/notes has, in base64");
 
 static unsigned long taint(void)
 {
@@ -127,9 +144,8 @@ static const char *play_case(const char *name,
 
 	probe_observe_begin(pc);
 	probe_nested_begin();
-	err = probe_call_in(pc->context, pc->call);
-	if (!err)
-		err = probe_observe_error();
+	probe_call_in(pc->context, pc->call);
+	err = probe_observe_error();
 	if (err)
 		return failed(err, "the case could not be played");
 
@@ -137,6 +153,24 @@ static const char *play_case(const char *name,
 	probe_nested_put();
 	if (pc == &probe_assembled)
 		probe_assembled_put();
+	return NULL;
+}
+
+static const char *prove(const char *seconds)
+{
+	struct timespec64 time = {};
+	int err = -EINVAL;
+	s64 now;
+
+	if (seconds)
+		err = kstrtos64(seconds, 10, &now);
+	if (!err) {
+		time.tv_sec = now;
+		err = do_settimeofday64(&time);
+	}
+	if (err)
+		return failed(err, "the clock could not be set");
+	probe_put("proof release=%s notes=%s\n", utsname()->release, notes);
 	return NULL;
 }
 
@@ -148,6 +182,8 @@ static const char *play_line(char *line)
 	struct stack_policy policy = {};
 	const char *error;
 
+	if (!strcmp(name, "?"))
+		return prove(size);
 	if (!kind || !size || kstrtouint(size, 10, &policy.size))
 		return "not CASE POLICY SIZE";
 	for (policy.kind = 0; policy.kind < STACK_POLICY_KINDS; policy.kind++)
@@ -169,23 +205,73 @@ static const char *play_line(char *line)
 	return error;
 }
 
+/* Returns whether the kernel has printed anything since the last call. */
+static bool log_grew(void)
+{
+	bool grew = false;
+
+	while (kmsg_dump_get_line(&log_seen, false, NULL, 0, NULL))
+		grew = true;
+	return grew;
+}
+
+/*
+ * Pins what the kernel has printed since the last mark on the line that was
+ * played.  A console takes longer for a mark than a play takes.
+ */
+static void mark_log(void)
+{
+	if (!log_grew())
+		return;
+	pr_notice("jp#%u\n", played);
+	log_grew();
+}
+
+/* Returns the next line of the plan, without its end. */
+static char *take_line(void)
+{
+	plan_lines--;
+	return strsep(&plan_next, "\n");
+}
+
 static void play_next(void)
 {
-	char *line = strsep(&plan_next, "\n");
+	char *line = take_line();
 	const char *error;
 
+	mark_log();
 	probe_record_begin();
 	played++;
-	/*
-	 * Pins a splat in the console log on the case that was running.  Each
-	 * character takes microseconds to send.
-	 */
-	pr_notice("jp#%u\n", played);
 	probe_put("play seq=%u line=%.*s\n", played, LINE_SHOWN, line);
 	error = play_line(line);
 	if (error)
 		probe_put("error text=%s\n", error);
+	mark_log();
 	probe_put_end(played);
+}
+
+/* Returns 1 once there is a line, 0 if there will be none, or an error. */
+static int await_line(struct completion *grown)
+{
+	int err = 0;
+
+	while (!plan_lines && grown && !err) {
+		mutex_unlock(&plan_lock);
+		err = wait_for_completion_interruptible(grown);
+		mutex_lock(&plan_lock);
+	}
+	if (err || !plan_lines)
+		return err;
+	if (strncmp(plan_next, ".\n", 2))
+		return 1;
+	take_line();
+	return 0;
+}
+
+static int cases_open(struct inode *inode, struct file *file)
+{
+	file->private_data = inode->i_private;
+	return nonseekable_open(inode, file);
 }
 
 static ssize_t cases_read(struct file *file, char __user *buf, size_t size,
@@ -196,52 +282,60 @@ static ssize_t cases_read(struct file *file, char __user *buf, size_t size,
 	ret = mutex_lock_interruptible(&plan_lock);
 	if (ret)
 		return ret;
-	if (probe_record_is_read() && plan_next && *plan_next)
+	if (probe_record_is_read()) {
+		ret = await_line(file->private_data);
+		if (ret <= 0)
+			goto unlock;
 		play_next();
+	}
 	ret = probe_record_read(buf, size);
+unlock:
 	mutex_unlock(&plan_lock);
 	return ret;
 }
 
-/* Makes room for @size bytes behind the plan, which is @used long. */
-static int reserve_plan(size_t used, size_t size)
+/* Makes room for @size bytes behind the plan. */
+static int reserve_plan(size_t size)
 {
-	size_t grown = max(2 * plan_size, used + size + 1);
-	char *copy;
+	size_t used = plan_end - plan_next, grown;
+	char *larger = plan;
 
-	if (used + size < plan_size)
+	if (size < plan + plan_size - plan_end)
 		return 0;
-	copy = vmalloc(grown);
-	if (!copy)
-		return -ENOMEM;
-	memcpy(copy, plan, used + 1);
-	plan_next = copy + (plan_next - plan);
-	vfree(plan);
-	plan = copy;
-	plan_size = grown;
+	if (used + size >= plan_size) {
+		grown = max(2 * plan_size, used + size + 1);
+		larger = vmalloc(grown);
+		if (!larger)
+			return -ENOMEM;
+		plan_size = grown;
+	}
+	memmove(larger, plan_next, used);
+	plan_next = larger;
+	plan_end = larger + used;
+	if (larger != plan)
+		vfree(plan);
+	plan = larger;
 	return 0;
 }
 
 static ssize_t cases_write(struct file *file, const char __user *buf,
 			   size_t size, loff_t *pos)
 {
+	const char *at;
 	ssize_t ret;
-	size_t used;
 
 	ret = mutex_lock_interruptible(&plan_lock);
 	if (ret)
 		return ret;
-	if (!plan_next || !*plan_next)
-		*(plan_next = plan) = '\0';
-	used = plan_next - plan + strlen(plan_next);
-	ret = reserve_plan(used, size);
-	if (!ret && copy_from_user(plan + used, buf, size))
+	ret = reserve_plan(size);
+	if (!ret && copy_from_user(plan_end, buf, size))
 		ret = -EFAULT;
 	if (!ret) {
-		plan[used + size] = '\0';
+		for (at = plan_end; at < plan_end + size; at++)
+			plan_lines += *at == '\n';
+		plan_end += size;
+		complete(&plan_grown);
 		ret = size;
-	} else {
-		plan[used] = '\0';
 	}
 	mutex_unlock(&plan_lock);
 	return ret;
@@ -249,27 +343,30 @@ static ssize_t cases_write(struct file *file, const char __user *buf,
 
 static const struct file_operations cases_fops = {
 	.owner = THIS_MODULE,
-	.open = nonseekable_open,
+	.open = cases_open,
 	.read = cases_read,
 	.write = cases_write,
 };
 
-static int __init create_file(void)
+static int __init create_file(const char *name, struct completion *grown)
 {
-	struct dentry *file;
+	return compat_debugfs_error(debugfs_create_file(name, 0600, plan_folder,
+							grown, &cases_fops));
+}
+
+static int __init create_files(void)
+{
 	int err;
 
 	plan_folder = debugfs_create_dir("jprobe-harness", NULL);
 	err = compat_debugfs_error(plan_folder);
 	if (err)
 		return err;
-	file = debugfs_create_file("cases", 0600, plan_folder, NULL,
-				   &cases_fops);
-	err = compat_debugfs_error(file);
+	err = create_file("cases", NULL);
+	if (!err)
+		err = create_file("stream", &plan_grown);
 	if (err)
 		debugfs_remove_recursive(plan_folder);
-	else
-		debugfs_create_u32("played", 0400, plan_folder, &played);
 	return err;
 }
 
@@ -277,22 +374,31 @@ static int __init probe_targets_init(void)
 {
 	int err;
 
-	plan = vzalloc(PLAN_SIZE);
+	plan = vmalloc(PLAN_SIZE);
 	if (!plan)
 		return -ENOMEM;
+	plan_next = plan;
+	plan_end = plan;
 	plan_size = PLAN_SIZE;
 	err = probe_record_alloc();
 	if (err)
 		goto free_plan;
+	err = probe_contexts_init();
+	if (err)
+		goto free_record;
 	probe_put("guest release=%s thread_size=%lu irq_stack_size=%lu cases=%u\n",
 		  utsname()->release, (unsigned long)THREAD_SIZE,
 		  (unsigned long)IRQ_STACK_SIZE, probe_case_count);
 	probe_put_end(0);
-	err = create_file();
+	kmsg_dump_rewind(&log_seen);
+	log_grew();
+	err = create_files();
 	if (err)
-		goto free_record;
+		goto end_contexts;
 	return 0;
 
+end_contexts:
+	probe_contexts_exit();
 free_record:
 	probe_record_free();
 free_plan:
@@ -312,6 +418,7 @@ static void __exit probe_targets_exit(void)
 		unregister_policy_jprobe(&probe_nested.jp);
 	if (probe_assembled.registered)
 		unregister_policy_jprobe(&probe_assembled.jp);
+	probe_contexts_exit();
 	probe_record_free();
 	vfree(plan);
 }

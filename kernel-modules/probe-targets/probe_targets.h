@@ -181,7 +181,9 @@ void probe_call_at_top(void (*call)(void), void *top, void *save);
 void probe_keep_frames(u8 *save, u8 *frames, size_t size);
 void probe_put_frames_back(u8 *save, u8 *frames, size_t size);
 
-int probe_call_in(enum probe_context context, void (*call)(void));
+int probe_contexts_init(void);
+void probe_contexts_exit(void);
+void probe_call_in(enum probe_context context, void (*call)(void));
 enum probe_context probe_context(unsigned long depth);
 
 #endif /* PROBE_TARGETS_H */

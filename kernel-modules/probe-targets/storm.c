@@ -191,13 +191,10 @@ static int create_tasks(void)
 }
 
 /* Records the stack at a hit in a context, while there is no other caller. */
-static int put_stack(enum probe_context context)
+static void put_stack(enum probe_context context)
 {
-	int err = probe_call_in(context, storm_call);
-
-	if (!err)
-		probe_put_stack(&storm_jprobe.stat.stack, context);
-	return err;
+	probe_call_in(context, storm_call);
+	probe_put_stack(&storm_jprobe.stat.stack, context);
 }
 
 static void put_caller(int cpu, enum probe_context context,
@@ -260,14 +257,13 @@ int probe_storm(const struct stack_policy *policy, unsigned int milliseconds)
 	/* There is a task on each CPU, and a record of each. */
 	cpus_read_lock();
 	err = create_tasks();
-	if (!err)
-		err = put_stack(PROBE_PROCESS);
-	if (!err)
-		err = put_stack(PROBE_HARDIRQ);
-	if (!err)
+	if (!err) {
+		put_stack(PROBE_PROCESS);
+		put_stack(PROBE_HARDIRQ);
 		err = blow(milliseconds);
-	else
+	} else {
 		stop_tasks();
+	}
 	cpus_read_unlock();
 	/* This also waits for interrupts that have yet to return. */
 	unregister_policy_jprobe(&storm_jprobe);

@@ -102,15 +102,23 @@ def _is_due(path: Path, boots: int) -> bool:
 
 
 def _say_again(script: Script, words: list[str]) -> None:
-    """Send the record of each line of the plan, which is the last file of the initrd."""
-    initrd = Path(words[words.index("-initrd") + 1]).read_bytes()
-    plan = re.findall(rb"(?:[\w-]+ [\w-]+ \d+\n)+", initrd)[-1].decode().splitlines()
+    """Introduce the guest, and answer each line of the plan with its record."""
     connections = {name: connect(words, name) for name in ("console", "records")}
     greet(words).close()
-    said = bytes.fromhex(script["introduction"])
-    for number, line in enumerate(plan, 1):
-        said += numbered(bytes.fromhex(script["records"][line]), number)
-    connections["records"].sendall(said)
+    channel = connections["records"]
+    channel.sendall(bytes.fromhex(script["introduction"]))
+    number = 0
+    for text in channel.makefile():
+        match text.strip():
+            case "stream":
+                pass
+            case ".":
+                channel.sendall(b"stream ended=1\n")
+            case "off":
+                break
+            case line:
+                number += 1
+                channel.sendall(numbered(bytes.fromhex(script["records"][line]), number))
     connections["console"].sendall(b"reboot: Power down\n")
     _drain(connections)
 

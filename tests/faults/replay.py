@@ -28,7 +28,7 @@ _STAMP = re.compile(rb"^\d\d:\d\d:\d\d\.\d{3} ", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Recording:
-    """One boot: the console up to the first play, the introduction, a record for each play."""
+    """One boot: the console up to its end, the introduction, a record for each play."""
 
     console: bytes
     introduction: bytes
@@ -43,7 +43,7 @@ def recorded(folder: Path) -> Recording:
     """Return the first boot of a run, from its logs."""
     introduction, *records = split((folder / "records-1").read_bytes())
     console = _STAMP.sub(b"", (folder / "console-1.log").read_bytes())
-    begin = re.split(rb"^.*jp#1\n", console, maxsplit=1, flags=re.MULTILINE)[0]
+    begin = re.split(rb"^.*reboot: ", console, maxsplit=1, flags=re.MULTILINE)[0]
     return Recording(begin, introduction, tuple(records))
 
 

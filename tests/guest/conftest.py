@@ -14,6 +14,7 @@ import pytest
 
 from harness import resources
 from harness.cases.catalog import Catalog
+from harness.guest.deadlines import Deadlines
 from harness.host import cache
 from harness.kernel.kernel import Kernel
 from harness.modules import build as modules
@@ -21,7 +22,6 @@ from harness.run import repro
 from harness.run.observer import Observer
 from harness.run.plan import Outcome, plays
 from harness.run.result import Result
-from harness.run.session import Deadlines
 
 # A guest of ours on a loaded machine needs a second; nothing here needs more.
 DEADLINES = Deadlines(play=20, ping=10, end=20)

@@ -10,12 +10,12 @@ import pytest
 
 from harness.cases.catalog import Catalog
 from harness.errors import KernelDied, KernelHung, TestHung
+from harness.guest.deadlines import Deadlines
 from harness.guest.initramfs import Channel
 from harness.inspect.guest import Guest, booted
 from harness.kernel.kernel import Kernel
 from harness.modules import build as modules
 from harness.run.boot import Contents
-from harness.run.session import Deadlines
 
 
 def with_all_cases(

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
@@ -17,17 +18,20 @@ import pytest
 
 import harness
 from harness.cases.catalog import Catalog
-from harness.errors import BuildError
+from harness.errors import BuildError, Exit
 from harness.guest import initramfs, recipe
+from harness.guest.records import Record
 from harness.host import cache
 from harness.inspect.guest import Guest, booted
 from harness.kernel.kernel import Kernel
+from harness.measure import fuzz
 from harness.model.assumed import RecordPosition, predict_assumed
 from harness.model.context import Context
 from harness.modules import build as modules
 from harness.modules import casegen
+from harness.modules.build import Modules
 from harness.run import repro
-from harness.run.plan import plays
+from harness.run.plan import Outcome, Play, plays
 from tests.guest.conftest import BrokenTree
 
 
@@ -256,18 +260,41 @@ def test_several_jprobes_are_in_place_at_once(guest: Guest, catalog: Catalog) ->
     assert len([line for line in probes.splitlines() if "probe_targets" in line]) >= 8
 
 
-def test_a_play_waits_for_its_thread(
+def test_the_module_waits_for_its_thread(
     broken_tree: BrokenTree, kernel: Kernel, catalog: Catalog
 ) -> None:
-    # The module can be unloaded as soon as nothing is played.
-    slow = "complete(&call->done);\n\tschedule_timeout_uninterruptible(2 * HZ);"
-    root = broken_tree("probe-targets/contexts.c", "complete(&call->done);", slow)
+    # Otherwise the thread's code would be gone.
+    slow = "kfree(save);\n\tschedule_timeout_uninterruptible(2 * HZ);"
+    root = broken_tree(
+        "probe-targets/contexts.c", "kfree(save);\n\treturn 0;", f"{slow}\n\treturn 0;"
+    )
     case = catalog.cases["top-read-only"]
     with booted(kernel, modules.build(kernel, [case], root=root)) as guest:
         assert guest.play(catalog.variants["none"], case).agrees
+        assert guest.run("/bin/busybox rmmod probe_targets").status == 0
         threads = guest.run("/bin/busybox cat /proc/[0-9]*/stat").output
     assert "(init)" in threads
-    assert "(probe-targets) D" not in threads
+    assert "(probe-targets)" not in threads
+
+
+def test_a_guest_that_is_faster_than_its_host(
+    kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has sent does not end with it."""
+    judge_record, judged = repro.judge_record, 0
+
+    def slow(play: Play, record: Record, modules: Modules) -> Outcome:
+        nonlocal judged
+        judged += 1
+        # Long enough for the guest to have played all.
+        time.sleep(0 if judged > 1 else 3)
+        return judge_record(play, record, modules)
+
+    monkeypatch.setattr(repro, "judge_record", slow)
+    variants = catalog.select_variants(["none", "fixed-128"])
+    chosen = fuzz.plays(7, range(600), variants, 0)
+    result = repro.run(kernel, modules.build(kernel, []), chosen)
+    assert (len(result.outcomes), result.exit_status) == (600, Exit.AGREES)
 
 
 @pytest.mark.full

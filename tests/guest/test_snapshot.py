@@ -85,7 +85,7 @@ def other_devices(folder: Path) -> None:
 
 
 def another_guest(folder: Path) -> None:
-    (folder / "expected.json").write_text('{"release": "6.1.0", "build_id": ""}')
+    (folder / "expected.json").write_text('{"release": "6.1.0", "build_id": "", "played": 1}')
     inventory.write(folder, large=("memory",))
 
 
@@ -162,7 +162,7 @@ def test_a_guest_that_has_played_is_refused(
 
     def late(started: object, devices: Path) -> None:
         (session,) = sessions
-        session.send(f"play {plan[0].line}")
+        session.play([plan[0].line])
         session.await_record(30)
         take(session.machine, devices)
 

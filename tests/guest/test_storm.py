@@ -12,6 +12,7 @@ import pytest
 
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
+from harness.guest.deadlines import DEFAULT_DEADLINES
 from harness.guest.protocol import CASES_FILE
 from harness.inspect.guest import booted
 from harness.kernel.kernel import Kernel
@@ -20,7 +21,6 @@ from harness.model.storm import Storm, judge
 from harness.modules import build as modules
 from harness.run.boot import Setup, start
 from harness.run.logs import Run
-from harness.run.session import DEFAULT_DEADLINES
 from harness.vm.machine import DEFAULT_CONFIG
 from tests.guest.conftest import BrokenTree
 from tests.guest.test_repro import command
@@ -58,8 +58,11 @@ def test_one_storm_after_another_in_one_guest(kernel: Kernel, catalog: Catalog) 
     setup = Setup(kernel, built, config, DEFAULT_DEADLINES, logs)
     variants = catalog.select_variants(["none", "fixed-128", "none"])
     lines = [f"~ {v.policy.rule.value} {v.policy.size} 500" for v in variants]
-    with start(setup, lines) as session:
-        storms = [record for record in session.records(len(lines)) if isinstance(record, Storm)]
+    with start(setup) as session:
+        session.introduce()
+        session.play(lines)
+        storms = [record for record in session.records() if isinstance(record, Storm)]
+        session.power_off()
     logs.finish()
     assert [seen.line for seen in storms] == lines
     for variant, seen in zip(variants, storms):

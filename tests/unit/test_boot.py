@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness.commands.options import add_kernel, kernel_options
+from harness.guest.deadlines import DEFAULT_DEADLINES
 from harness.kernel.kernel import Kernel
 from harness.run import boot
-from harness.run.session import DEFAULT_DEADLINES
 from tests.unit.kernels import made_up
 
 MIB = 1 << 20

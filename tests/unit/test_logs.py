@@ -61,7 +61,8 @@ def booted(run: Run) -> Run:
     """With what a boot leaves."""
     made = Machine(Path("/some where/Image"))
     command = ["setpriv", "qemu", "a b"]
-    with run.boot(made, command, b"initrd", ["stack-9 none 0"]) as log:
+    with run.boot(made, command, b"initrd") as log:
+        log.play(["stack-9 none 0"])
         log.console.write(b"one\r\ntw")
         log.console.write(b"o\n")
         log.records.write(b"\xff\0")
@@ -327,7 +328,7 @@ def test_a_log_that_cannot_be_written_is_reported_and_stops_nothing(run: Run) ->
     run.folder.joinpath("records-1").symlink_to(full)
     made = Machine(NOWHERE)
     command = ["qemu"]
-    with run.boot(made, command, b"initrd", ["a"]) as log:
+    with run.boot(made, command, b"initrd") as log:
         for _ in range(3):
             log.console.write(b"one\n")
             log.console.flush()
@@ -346,7 +347,7 @@ def test_logs_whose_folder_is_gone(run: Run) -> None:
         log.records.write(b"x")
     run.finish()
     names = [Path(text.split()[2]).name for text in run.unwritten]
-    assert names == ["run.json", "initrd-1", "qemu-1.sh", "console-1.log", "records-1"]
+    assert names == ["run.json", "initrd-1", "qemu-1.sh", "console-1.log", "records-1", "plan-1"]
 
 
 def test_a_run_that_was_killed_is_not_one_that_got_its_number(run: Run) -> None:

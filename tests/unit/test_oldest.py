@@ -48,7 +48,8 @@ LINKED = {
     # From objects (obj-y), or from what is one with the configuration that the guest needs.
     "kernel": {
         "__init_waitqueue_head", "__local_bh_disable_ip", "__local_bh_enable_ip",
-        "__put_task_struct",
+        "__put_task_struct", "do_settimeofday64", "kmsg_dump_get_line", "kmsg_dump_rewind",
+        "mutex_lock", "param_ops_charp", "wait_for_completion_interruptible",
         "__symbol_get", "__symbol_put", "__tasklet_schedule", "_cond_resched", "complete",
         "get_online_cpus", "put_online_cpus",
         "irq_work_queue", "irq_work_sync", "kallsyms_lookup_name", "kthread_bind",
@@ -63,18 +64,18 @@ LINKED = {
         "__per_cpu_offset", "__this_module", "cpu_online_mask", "nr_cpu_ids",
     },
     "mm and fs": {
-        "__kmalloc", "debugfs_create_dir", "debugfs_create_file", "debugfs_create_u32",
-        "debugfs_remove_recursive",
+        "__kmalloc", "debugfs_create_dir", "debugfs_create_file", "debugfs_remove_recursive",
         "kfree", "nonseekable_open", "simple_read_from_buffer", "vfree", "vmalloc", "vzalloc",
     },
-    "lib, as objects": {"__list_add", "crc32_le", "hex2bin", "kstrtouint"},
+    "lib, as objects": {"__list_add", "crc32_le", "hex2bin", "kstrtoll", "kstrtouint"},
     # Members of an archive that the kernel itself calls, whatever its configuration: printk()
     # and the command line's parser.
     "lib/vsprintf.o": {"sscanf", "vscnprintf"},
     "lib/string.o": {"strsep"},
     # arch/arm64/kernel/arm64ksyms.o, an object, exports them.
     "arch/arm64/lib": {
-        "__copy_from_user", "memcpy", "memset", "strchr", "strcmp", "strlen",
+        "__copy_from_user", "memcpy", "memmove", "memset", "strchr", "strcmp", "strlen",
+        "strncmp",
         "test_and_set_bit",
     },
 }  # fmt: skip

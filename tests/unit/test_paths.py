@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.inspect.debug import word
+from harness.vm.machine import Disk, Machine
 from harness.vm.ssh import write_config
 
 ODD = ["a b", "a,b", "a:b", "100%h", "a#b", "it's", 'a"b', "a\\b", "$HOME", "é"]
@@ -38,3 +39,16 @@ def test_gdb_takes_a_path_as_one_word(tmp_path: Path, name: str) -> None:
     words = ["gdb-multiarch", "--nx", "--batch", "-x", str(script)]
     done = subprocess.run(words, capture_output=True, text=True)
     assert "Symbols from" in done.stdout + done.stderr
+
+
+def test_a_comma_ends_no_value(tmp_path: Path) -> None:
+    """As QEMU's documentation has it: a comma in a value is written twice."""
+    odd = tmp_path / "a,b"
+    command = Machine(tmp_path / "Image").standalone(odd / "initrd", odd / "records")
+    assert command[command.index("-initrd") + 1] == f"{tmp_path}/a,b/initrd"
+    assert f"file,id=records,path={tmp_path}/a,,b/records" in command
+    drive = Disk("d,e", odd).arguments(3)
+    assert drive[1].endswith(f",file.driver=file,file.filename={tmp_path}/a,,b")
+    assert drive[3] == "virtio-blk-device,drive=disk3,serial=d,,e"
+    # With a driver named, it is no address, whatever it begins with.
+    assert "file.driver=file,file.filename=json:{,,}" in Disk("d", Path("json:{,}")).arguments(0)[1]

@@ -74,14 +74,15 @@ def test_wording(line: str, kind: SplatKind | None) -> None:
 
 def test_a_splat_is_pinned_on_the_play_it_came_in() -> None:
     log_lines = [
-        "[    1.0] jp#1",
-        "[    1.1] jp#2",
+        "[    1.0] jp#0",
         "[    1.2] WARNING: CPU: 0 PID: 1 at x.c:1 f+0x0/0x8",
         "[    1.2] Call trace:",
-        "[    1.3] jp#3",
+        "[    1.3] jp#2",
+        "[    1.4] WARNING: CPU: 0 PID: 1 at x.c:1 f+0x0/0x8",
     ]
-    (splat,) = scan(log_lines)
+    splat, last = scan(log_lines)
     assert (splat.seq, splat.lines[1]) == (2, "Call trace:")
+    assert last.seq is None
 
 
 @given(st.lists(st.integers(0, len(log("oops"))), max_size=10))

@@ -11,10 +11,10 @@ from harness import fault
 from harness.commands.progress import bars
 from harness.commands.repro.request import ReproRequest
 from harness.errors import OwnFault, Stopped
+from harness.guest.deadlines import Deadlines
 from harness.kernel.options import Options
 from harness.run import job, repro
 from harness.run.result import Broken, Comparison, Interrupted, Result, Unjudged
-from harness.run.session import Deadlines
 
 
 def judge(request: ReproRequest, kernel: str, options: Options) -> Result:

@@ -90,7 +90,7 @@ FAULTS = (
     ),
     Fault(
         "a QEMU that is killed after a complaint of the kernel's",
-        broken_off(killed(signal.SIGKILL), console=b"jp#1\njp#2\n" + WARNING),
+        broken_off(killed(signal.SIGKILL), console=WARNING),
         Blame.KERNEL,
         "WARNING: WARNING: CPU: 0",
         kept=3,

@@ -89,25 +89,25 @@ FAULTS = (
     ),
     _unsound(
         "a complaint while a play runs",
-        replayed(console=b"jp#1\njp#2\n" + WARNING + b"jp#3\n"),
+        replayed(console=WARNING + b"jp#2\n"),
         "WARNING: WARNING: CPU: 0",
     ),
     _unsound(
         "a complaint before the first play",
-        replayed(console=WARNING),
+        replayed(console=WARNING + b"jp#0\n"),
         "WARNING: WARNING: CPU: 0",
         kept=3,
         full=True,
     ),
     _unsound(
         "a complaint that belongs to no play",
-        replayed(console=b"jp#9\n" + WARNING),
+        replayed(console=WARNING + b"jp#9\n"),
         "WARNING: WARNING: CPU: 0",
         kept=3,
     ),
     _unsound(
         "a panic while a play runs",
-        broken_off(ends(), console=b"jp#1\njp#2\n" + PANIC),
+        broken_off(ends(), console=PANIC),
         "KernelDied: Kernel panic - not syncing: asked for",
     ),
     _unsound(

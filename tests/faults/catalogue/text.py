@@ -30,7 +30,7 @@ SEEN = r"\\x1b\]52;c;ZXZpbA==\\x07"
 
 def complaining(recording: Recording) -> list[Step]:
     """Return a boot in which the kernel warns of something during the first play."""
-    said = f"\njp#1\nWARNING: at {HOSTILE}\n---[ end trace ]---\njp#2\n".encode()
+    said = f"\nWARNING: at {HOSTILE}\n---[ end trace ]---\njp#1\n".encode()
     return [
         send("console", recording.console + said),
         send("records", recording.all),

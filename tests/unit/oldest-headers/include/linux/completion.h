@@ -16,6 +16,7 @@ struct completion {
 void __init_waitqueue_head(wait_queue_head_t *queue);
 void complete(struct completion *x);
 void wait_for_completion(struct completion *x);
+int wait_for_completion_interruptible(struct completion *x);
 
 static inline void init_completion(struct completion *x)
 {
@@ -23,6 +24,7 @@ static inline void init_completion(struct completion *x)
 	__init_waitqueue_head(&x->wait);
 }
 
+#define DECLARE_COMPLETION(work)	struct completion work = { .done = 0 }
 #define DECLARE_COMPLETION_ONSTACK(work)	\
 	struct completion work = { .done = ({ init_completion(&work); 0; }) }
 

@@ -10,8 +10,6 @@ struct file_operations;
 struct dentry *debugfs_create_dir(const char *name, struct dentry *parent);
 struct dentry *debugfs_create_file(const char *name, umode_t mode, struct dentry *parent,
 				   void *data, const struct file_operations *fops);
-struct dentry *debugfs_create_u32(const char *name, umode_t mode, struct dentry *parent,
-				  u32 *value);
 void debugfs_remove_recursive(struct dentry *dentry);
 
 #endif

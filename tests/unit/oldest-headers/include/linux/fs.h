@@ -4,9 +4,15 @@
 
 #include <linux/types.h>
 
-struct file;
-struct inode;
 struct module;
+
+struct file {
+	void *private_data;
+};
+
+struct inode {
+	void *i_private;
+};
 
 struct file_operations {
 	struct module *owner;

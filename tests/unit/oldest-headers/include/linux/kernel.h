@@ -21,6 +21,8 @@ __printf(1, 2) int printk(const char *format, ...);
 int vscnprintf(char *buf, size_t size, const char *format, va_list args);
 __attribute__((format(scanf, 2, 3))) int sscanf(const char *buf, const char *format, ...);
 int kstrtouint(const char *s, unsigned int base, unsigned int *result);
+int kstrtoll(const char *s, unsigned int base, long long *result);
+#define kstrtos64(s, base, result)	kstrtoll(s, base, result)
 int hex2bin(u8 *to, const char *from, size_t count);
 int test_taint(unsigned int flag);
 

@@ -8,6 +8,7 @@ struct mutex {
 
 #define DEFINE_MUTEX(name)	struct mutex name = { 1 }
 
+void mutex_lock(struct mutex *lock);
 int mutex_lock_interruptible(struct mutex *lock);
 void mutex_unlock(struct mutex *lock);
 
