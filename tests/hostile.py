@@ -6,7 +6,6 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,15 +17,16 @@ from unittest.mock import patch
 
 from harness.cases.catalog import Catalog
 from harness.guest.deadlines import Deadlines
+from harness.guest.protocol import HEAD
 from harness.run import batch, repro
 from harness.run.batch import Boots
 from harness.run.boot import Setup
 from harness.run.plan import Outcome, Play
 from harness.run.result import Batch
 from harness.run.session import Session
-from tests.records import numbered, sealed, split
+from tests.records import Line, joined, numbered, sealed, split, taken_apart
 
-RAW = (Path(__file__).parent / "unit/data/records.txt").read_bytes()
+RAW = (Path(__file__).parent / "unit/data/records").read_bytes()
 # The recorded plays of a variant and a case that the catalog has.
 PLAYED = (
     ("none", "stack-9"),
@@ -41,12 +41,14 @@ INTRODUCTION, *RECORDS = split(RAW)[:8]
 POWERED_OFF = b"reboot: Power down\n"
 
 
-# Values that a guest's module does not write.
-VALUES = (
-    b"", b"-1", b"0", b"1", b"9" * 5000, b"f" * 16, b"f" * 17, b"zz", b"0x10", b"1 ", b" ", b"=",
-    b"\x1b]52;c;AAAA\x07", "\u202e".encode(), b"\xff\xfe", b"\0", b"unknown", b"process",
-    b"00", b"0", b"ab" * 4000, b"-9223372036854775809", b"18446744073709551615", b"\t", b"1_000",
-    "\u0663".encode(), b"+5", b"1e9", b"nan",
+# Values that a guest's module does not write, or not there.
+NUMBERS = (
+    -1, 0, 1, 2, 7, 255, 4096, 1 << 20, 1 << 31, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1,
+    0xFFFF_8000_0000_0000,
+)  # fmt: skip
+STRINGS = (
+    b"", b"0", b"1 ", b" ", b"=", b"\x1b]52;c;AAAA\x07", "\u202e".encode(), b"\xff\xfe", b"\0",
+    b"ab" * 4000, b"\t", b"\n", b"stack-9 none 0", bytes(8), b"x" * (1 << 17),
 )  # fmt: skip
 
 
@@ -55,77 +57,58 @@ def _flip(random: Random, record: bytes) -> bytes:
     return record[:at] + bytes([record[at] ^ random.randrange(1, 256)]) + record[at + 1 :]
 
 
-def _value(random: Random, record: bytes) -> bytes:
-    fields = list(re.finditer(rb"=([^ \n]*)", record))
-    if not fields:
-        return record
-    span = random.choice(fields).span(1)
-    return record[: span[0]] + random.choice(VALUES) + record[span[1] :]
-
-
-def _digit(random: Random, record: bytes) -> bytes:
-    digits = list(re.finditer(rb"(?<=[=0-9a-f])[0-9a-f]", record))
-    if not digits:
-        return record
-    at = random.choice(digits).start()
-    return record[:at] + random.choice("0123456789abcdef").encode() + record[at + 1 :]
-
-
-def _lines(change: Callable[[Random, list[bytes]], None]) -> Callable[[Random, bytes], bytes]:
-    def mutate(random: Random, record: bytes) -> bytes:
-        lines = record.splitlines(keepends=True)
-        change(random, lines)
-        return b"".join(lines)
-
-    return mutate
-
-
-def _fields(change: Callable[[Random, list[bytes]], None]) -> Callable[[Random, bytes], bytes]:
-    def mutate_line(random: Random, lines: list[bytes]) -> None:
-        at = random.randrange(len(lines))
-        words = lines[at].rstrip(b"\n").split(b" ")
-        change(random, words)
-        lines[at] = b" ".join(words) + b"\n"
-
-    return _lines(mutate_line)
-
-
-def _drop(random: Random, items: list[bytes]) -> None:
-    del items[random.randrange(len(items))]
-
-
-def _double(random: Random, items: list[bytes]) -> None:
-    at = random.randrange(len(items))
-    items.insert(random.randrange(len(items)), items[at])
-
-
-def _swap(random: Random, items: list[bytes]) -> None:
-    one, other = random.randrange(len(items)), random.randrange(len(items))
-    items[one], items[other] = items[other], items[one]
-
-
-def _noise(random: Random, items: list[bytes]) -> None:
-    items.insert(random.randrange(len(items)), random.randbytes(20) + b"\n")
-
-
 def _cut(random: Random, record: bytes) -> bytes:
     return record[: random.randrange(len(record))]
 
 
-def _half(random: Random, record: bytes) -> bytes:
-    """Cut the hexadecimal of a field short, to any length."""
-    found = list(re.finditer(rb"=((?:[0-9a-f]{2}){4,})\b", record))
-    if not found:
-        return record
-    span = random.choice(found).span(1)
-    keep = random.randrange(span[1] - span[0])
-    return record[: span[0] + keep] + record[span[1] :]
+def _noise(random: Random, record: bytes) -> bytes:
+    at = random.randrange(len(record))
+    return record[:at] + random.randbytes(random.randrange(1, 20)) + record[at:]
 
 
-MUTATIONS: Sequence[Callable[[Random, bytes], bytes]] = (
-    _flip, _value, _digit, _cut, _half,
-    _lines(_drop), _lines(_double), _lines(_swap), _lines(_noise),
-    _fields(_drop), _fields(_double), _fields(_swap),
+def _number(random: Random, lines: list[Line]) -> None:
+    line = random.choice([line for line in lines if line.numbers])
+    line.numbers[random.choice(list(line.numbers))] = random.choice(NUMBERS)
+
+
+def _near(random: Random, lines: list[Line]) -> None:
+    line = random.choice([line for line in lines if line.numbers])
+    line.numbers[random.choice(list(line.numbers))] += random.choice((-16, -8, -1, 1, 8, 16))
+
+
+def _string(random: Random, lines: list[Line]) -> None:
+    line = random.choice([line for line in lines if line.strings])
+    name = random.choice(list(line.strings))
+    whole = line.strings[name]
+    line.strings[name] = random.choice((*STRINGS, whole[: random.randrange(len(whole) + 1)]))
+
+
+def _exchange(random: Random, lines: list[Line]) -> None:
+    """Give two values of a line the place of each other."""
+    line = random.choice(lines)
+    values: dict[str, Any] = cast(Any, random.choice((line.numbers, line.strings)))
+    if values:
+        one, other = random.choice(list(values)), random.choice(list(values))
+        values[one], values[other] = values[other], values[one]
+
+
+def _drop(random: Random, items: list[Line]) -> None:
+    del items[random.randrange(len(items))]
+
+
+def _double(random: Random, items: list[Line]) -> None:
+    at = random.randrange(len(items))
+    items.insert(random.randrange(len(items)), items[at])
+
+
+def _swap(random: Random, items: list[Line]) -> None:
+    one, other = random.randrange(len(items)), random.randrange(len(items))
+    items[one], items[other] = items[other], items[one]
+
+
+BYTES: Sequence[Callable[[Random, bytes], bytes]] = (_flip, _flip, _cut, _noise)
+LINES: Sequence[Callable[[Random, list[Line]], None]] = (
+    _number, _near, _string, _exchange, _drop, _double, _swap,
 )  # fmt: skip
 
 
@@ -147,12 +130,17 @@ class Mutated:
 def draw(random: Random) -> Mutated:
     """Draw a boot with a random change in a random record."""
     index = random.randrange(len(RECORDS))
-    record = RECORDS[index]
-    for _ in range(random.choice((1, 1, 1, 2, 3))):
-        record = random.choice(MUTATIONS)(random, record) or record
-    is_sealed = b"\nend " in record and random.random() < 0.7
-    if is_sealed:
-        record = sealed(record)
+    lines = taken_apart(RECORDS[index])
+    for _ in range(random.choice((0, 1, 1, 2, 3))):
+        if lines:
+            random.choice(LINES)(random, lines)
+    record = joined(lines)
+    is_sealed = True
+    if random.random() < 0.4:
+        record = random.choice(BYTES)(random, record)
+        is_sealed = len(record) >= HEAD.size and random.random() < 0.7
+        if is_sealed:
+            record = sealed(record)
     return Mutated(index, (*RECORDS[:index], record, *RECORDS[index + 1 :]), is_sealed)
 
 
@@ -242,10 +230,9 @@ def played(mutated: Mutated, random: Random) -> Batch[Outcome]:
         finally:
             machine.close()
 
-    release = re.search(rb"release=(\S+)", INTRODUCTION)
-    assert release
+    release = taken_apart(INTRODUCTION)[0].strings["release"].decode()
     kernel = SimpleNamespace(
-        spec="hostile", release=release[1].decode(), engine=SimpleNamespace(value="port"),
+        spec="hostile", release=release, engine=SimpleNamespace(value="port"),
         jprobes="", variables=(),
     )  # fmt: skip
     setup = SimpleNamespace(

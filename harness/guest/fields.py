@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The lines of the guest's records, each a word and fields of bounded types."""
+"""The lines of the guest's records, and its answers: each a word and fields of bounded types."""
 
 from __future__ import annotations
 
 import base64
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from struct import Struct
 from typing import Any
 
 from harness.model.context import Context
@@ -15,137 +18,216 @@ class FieldError(Exception):
     """What the module cannot have written; the text is the end of a sentence about it."""
 
 
-# Values by field name, each of the type in LINES.
+# Values by field name, each of the type in LINES or ANSWERS.
 Fields = Mapping[str, Any]
-# Turns a field's text into its value; raises ValueError.
-Type = Callable[[str], Any]
+# These turn what was sent into a field's value; they raise ValueError.
+Number = Callable[[int], Any]
+String = Callable[[bytes], Any]
 
+# How many characters of an invalid value an error message has.
+_SHOWN = 40
+_LENGTH = Struct("<I")
 # An ed25519 key of SSH's, which is 51 bytes (RFC 8709, section 4).
 _HOST_KEY = b"\0\0\0\x0bssh-ed25519\0\0\0\x20"
 _HOST_KEY_SIZE = 51
 
 
-def _matching(pattern: str, convert: Callable[[str], Any]) -> Type:
-    """Return a type for texts that match `pattern`, whose values `convert` makes."""
-    compiled = re.compile(pattern)
+def _within(low: int, high: int) -> Number:
+    """Return a type for numbers from `low` to `high`."""
 
-    def read(text: str) -> Any:
-        if not compiled.fullmatch(text):
-            raise ValueError(text)
-        return convert(text)
+    def read(value: int) -> int:
+        if not low <= value <= high:
+            raise ValueError(value)
+        return value
 
     return read
 
 
-def _hexadecimal(text: str) -> int:
-    return int(text, 16)
-
-
-def _octets(text: str) -> bytes | None:
-    """Return the bytes, or None for an empty text, which means that they were not recorded."""
-    return bytes.fromhex(text) or None
-
-
-def _base64(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)
-
-
-def _output(text: str) -> str:
-    return _base64(text).decode(errors="replace")
-
-
-def _host_key(text: str) -> str:
-    key = _base64(text)
-    if len(key) != _HOST_KEY_SIZE or not key.startswith(_HOST_KEY):
-        raise ValueError(text)
-    return text
-
-
-def _long(text: str) -> int:
-    value = int(text)
-    if not -(1 << 63) <= value < 1 << 63:
-        raise ValueError(text)
+def _any(value: int) -> int:
     return value
 
 
-# A C long.
-number = _matching(r"-?\d{1,19}", _long)
-positive = _matching(r"[1-9]\d{0,17}", int)
+def _address(value: int) -> int:
+    return value & 0xFFFF_FFFF_FFFF_FFFF
+
+
+def _context(value: int) -> Context:
+    return _CONTEXTS[_small(value)]
+
+
+def _flag(value: int) -> bool:
+    return bool(_within(0, 1)(value))
+
+
+_CONTEXTS = dict(enumerate(Context))
+_positive = _within(1, 10**18)
 # The number of a play, of an argument, of a CPU.
-small = _matching(r"\d{1,9}", int)
+_small = _within(0, 10**9)
 # The size of a stack in bytes; the largest stack that arm64 can be configured with has 128 KiB.
-size = _matching(r"\d{1,6}", int)
-address = _matching(r"[0-9a-f]{1,16}", _hexadecimal)
-flag = _matching(r"[01]", lambda text: text == "1")
-octets = _matching(r"(?:[0-9a-f]{2})*", _octets)
-text = _matching(r"[ -~]*", str)
-word = _matching(r"[!-~]{1,64}", str)
-# Bytes of a stack, or -1; "unknown" from a kernel that follows its own policy.
-known = _matching(r"unknown|-?\d{1,6}", lambda text: None if text == "unknown" else int(text))
-checksum = _matching(r"[0-9a-f]{8}", _hexadecimal)
-status = _matching(r"\d{1,3}", int)
+_size = _within(0, 10**6)
+# Bytes of a stack, or -1.
+_saved = _within(-1, 10**6)
 
-_COUNTS = dict.fromkeys(("hits", "handler", "target", "missed", "skipped"), number)
-_MOMENTS = dict.fromkeys(("before", "after", "seen"), octets)
-LINES: Mapping[str, Mapping[str, Type]] = {
-    "guest": {"release": word, "thread_size": size, "irq_stack_size": size, "cases": small},
-    "play": {"seq": small, "line": text},
-    "stack": {"sp": address, "fp": address, "top": address, "irq": flag, "context": Context},
-    "count": _COUNTS,
-    "save": {"saved": known, "overflow": known},
-    "area": _MOMENTS,
-    "arg": {"index": small, "at": address, **_MOMENTS},
-    "object": {"node": address, "at": address, **_MOMENTS},
-    "nested": {**_COUNTS, "sent": octets, "seen": octets},
-    "frame": {"passed": octets, "arrived": octets, **_MOMENTS},
-    "storm": dict.fromkeys(("milliseconds", "hits", "missed", "skipped"), number),
-    "caller": {
-        "cpu": small,
-        "context": Context,
-        **dict.fromkeys(("calls", "handler", "target", "corrupt", "wrong", "at_once"), number),
-    },
-    "cost": {
-        **dict.fromkeys(("hits", "handler", "target", "bare", "probed"), number),
-        **dict.fromkeys(("frequency", "instructions"), positive),
-        "ticks": number,
-    },
-    "taint": {"before": address, "after": address},
-    "error": {"text": text},
-    "errno": {"value": number},
-    "end": {"seq": small, "crc": checksum},
-    "proof": {"release": word, "notes": _base64},
-    "stream": {"ended": small},
-    "run": {"status": status, "output": _output},
-    "sshd": {"key": _host_key},
-    "dump": {"wanted": small},
+
+def _octets(data: bytes) -> bytes | None:
+    """Return the bytes, or None for none, which means that they were not recorded."""
+    return data or None
+
+
+def _matching(pattern: bytes) -> String:
+    """Return a type for texts that match `pattern`, which has only ASCII."""
+    compiled = re.compile(pattern)
+
+    def read(data: bytes) -> str:
+        if not compiled.fullmatch(data):
+            raise ValueError(data)
+        return data.decode("ascii")
+
+    return read
+
+
+def _decimal(data: bytes) -> int:
+    return int(_digits(data))
+
+
+def _base64(data: bytes) -> bytes:
+    return base64.b64decode(data, validate=True)
+
+
+def _output(data: bytes) -> str:
+    return _base64(data).decode(errors="replace")
+
+
+def _host_key(data: bytes) -> str:
+    key = _base64(data)
+    if len(key) != _HOST_KEY_SIZE or not key.startswith(_HOST_KEY):
+        raise ValueError(data)
+    return data.decode("ascii")
+
+
+_text = _matching(rb"[ -~]*")
+_word = _matching(rb"[!-~]{1,64}")
+_digits = _matching(rb"\d{1,3}")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A kind of line: its word, its numbers of 8 bytes, and its strings."""
+
+    word: str
+    numbers: Mapping[str, Number]
+    strings: Mapping[str, String]
+
+    @cached_property
+    def packed(self) -> Struct:
+        """The numbers, in little-endian order."""
+        return Struct(f"<{len(self.numbers)}q")
+
+
+_COUNTS = dict.fromkeys(("hits", "handler", "target", "missed", "skipped"), _any)
+_MOMENTS = dict.fromkeys(("before", "after", "seen"), _octets)
+_CALLER = dict.fromkeys(("calls", "handler", "target", "corrupt", "wrong", "at_once"), _any)
+_COST = {
+    **dict.fromkeys(("hits", "handler", "target", "bare", "probed"), _any),
+    **dict.fromkeys(("frequency", "instructions"), _positive),
+    "ticks": _any,
 }
-# The values of these fields run to the end of their line.
-_LONG = ("line", "text")
-# How many characters of an invalid value an error message has.
-_SHOWN = 40
+# In the order of enum record_line in kernel-modules/probe-targets/record.h.
+LINES = (
+    Line(
+        "guest",
+        {"thread_size": _size, "irq_stack_size": _size, "cases": _small},
+        {"release": _word},
+    ),
+    Line("play", {"seq": _small}, {"line": _text}),
+    Line(
+        "stack",
+        {**dict.fromkeys(("sp", "fp", "top"), _address), "irq": _flag, "context": _context},
+        {},
+    ),
+    Line("count", _COUNTS, {}),
+    Line("save", {"known": _flag, "saved": _saved, "overflow": _saved}, {}),
+    Line("area", {}, _MOMENTS),
+    Line("arg", {"index": _small, "at": _address}, _MOMENTS),
+    Line("object", {"node": _address, "at": _address}, _MOMENTS),
+    Line("nested", _COUNTS, {"sent": _octets, "seen": _octets}),
+    Line("frame", {}, {"passed": _octets, "arrived": _octets, **_MOMENTS}),
+    Line("storm", dict.fromkeys(("milliseconds", "hits", "missed", "skipped"), _any), {}),
+    Line("caller", {"cpu": _small, "context": _context, **_CALLER}, {}),
+    Line("cost", _COST, {}),
+    Line("proof", {}, {"release": _word, "notes": _base64}),
+    Line("taint", {"before": _address, "after": _address}, {}),
+    Line("error", {}, {"text": _text}),
+    Line("errno", {"value": _any}, {}),
+)
+# What a guest's shell sends, by first word: fields of text.
+ANSWERS: Mapping[str, Mapping[str, String]] = {
+    "run": {"status": _decimal, "output": _output},
+    "stream": {"ended": _decimal},
+    "sshd": {"key": _host_key},
+    "dump": {"wanted": _decimal},
+}
 
 
-def parse(line: bytes) -> tuple[str, Fields]:
-    """Return a line's word and its values; raise FieldError unless it has its fields, in order."""
-    try:
-        first, _, rest = line.decode("ascii").partition(" ")
-    except UnicodeDecodeError as error:
-        raise FieldError("bytes that are not ASCII") from error
-    types = LINES.get(first)
-    if types is None:
-        raise FieldError(f"an unknown line {first[:_SHOWN]!a}")
+def _error(word: str, name: str, value: object) -> FieldError:
+    shown = ascii(value)
+    return FieldError(f"{name}={shown[:_SHOWN]} in '{word}'")
+
+
+def lines(body: bytes) -> list[tuple[str, Fields]]:
+    """Return the word and the values of each of a record's lines; raise FieldError."""
+    found = []
+    at = 0
+    while at < len(body):
+        if body[at] >= len(LINES):
+            raise FieldError(f"an unknown line {body[at]}")
+        line = LINES[body[at]]
+        values, at = _values(line, body, at + 1)
+        found.append((line.word, values))
+    return found
+
+
+def _values(line: Line, body: bytes, at: int) -> tuple[Fields, int]:
+    """Return the values of the line at an offset, and the offset of the next one."""
     values: dict[str, Any] = {}
-    for name, convert in types.items():
-        found, equals, rest = rest.partition("=")
-        if found in values:
-            raise FieldError(f"'{found}' twice in '{first}'")
-        if found != name or not equals:
-            raise FieldError(f"{found[:_SHOWN]!a} in place of '{name}' in '{first}'")
-        value, _, rest = (rest, "", "") if name in _LONG else rest.partition(" ")
+    if at + line.packed.size > len(body):
+        raise FieldError(f"an end in '{line.word}'")
+    for (name, read), number in zip(line.numbers.items(), line.packed.unpack_from(body, at)):
+        try:
+            values[name] = read(number)
+        except (ValueError, KeyError) as error:
+            raise _error(line.word, name, number) from error
+    at += line.packed.size
+    for name, convert in line.strings.items():
+        if at + _LENGTH.size > len(body):
+            raise FieldError(f"an end in '{line.word}'")
+        (length,) = _LENGTH.unpack_from(body, at)
+        at += _LENGTH.size
+        data = body[at : at + length]
+        if len(data) < length:
+            raise FieldError(f"an end in '{line.word}'")
+        at += length
+        try:
+            values[name] = convert(data)
+        except ValueError as error:
+            raise _error(line.word, name, data) from error
+    return values, at
+
+
+def answer(line: bytes) -> tuple[str, Fields]:
+    """Return an answer's word and values; raise FieldError unless it has its fields, in order."""
+    first, _, rest = line.partition(b" ")
+    word = first.decode("ascii", "replace")
+    values: dict[str, Any] = {}
+    for name, convert in ANSWERS[word].items():
+        found, equals, rest = rest.partition(b"=")
+        if found.decode("ascii", "replace") != name or not equals:
+            raise FieldError(f"{found[:_SHOWN]!a} in place of '{name}' in '{word}'")
+        value, _, rest = rest.partition(b" ")
         try:
             values[name] = convert(value)
         except ValueError as error:
-            raise FieldError(f"{name}={value[:_SHOWN]!a} in '{first}'") from error
+            raise _error(word, name, value) from error
     if rest:
-        raise FieldError(f"{rest[:_SHOWN]!a} too much in '{first}'")
-    return first, values
+        raise FieldError(f"{rest[:_SHOWN]!a} too much in '{word}'")
+    return word, values

@@ -51,8 +51,10 @@ def _name(module: Path) -> str:
     return module.name.partition(".ko")[0] + ".ko"
 
 
-def _names(modules: Sequence[Path]) -> bytes:
-    return "".join(f"{_name(path)}\n" for path in modules).encode()
+def _names(modules: Sequence[Path], parameters: Mapping[str, str] = {}) -> bytes:
+    """Return what the guest's setup reads: a module on each line, and its parameters."""
+    names = [_name(path) for path in modules]
+    return "".join(f"{name} {parameters.get(name, '')}".rstrip() + "\n" for name in names).encode()
 
 
 def _drivers(kernel: Bootable, recipe: Recipe) -> list[Path]:
@@ -84,11 +86,13 @@ def build(
     channel = Channel.SERIAL if virtio is None else Channel.VIRTIO
     drivers = [path for path in _drivers(kernel, recipe) if path not in (virtio or ())]
     modules = [*(virtio or ()), *drivers, *files]
+    # Others print on a serial line, too.
+    parameters = {"probe-targets.ko": "hex=1"} if channel is Channel.SERIAL else {}
     return (
         cpio.archive(
             [
                 *_base(kernel, recipe.files),
-                cpio.file("etc/modules", _names(files)),
+                cpio.file("etc/modules", _names(files, parameters)),
                 cpio.file("etc/modules.channel", _names(virtio or ())),
                 cpio.file("etc/modules.drivers", _names(drivers)),
                 cpio.file("etc/channel", f"{channel.value}\n".encode()),

@@ -2,49 +2,34 @@
 """
 A parser, without I/O, of the records that kernel-modules/probe-targets writes.
 
-    guest release=6.1.0 thread_size=16384 irq_stack_size=16384 cases=70
-    end seq=0 crc=0b5f1a02
-    play seq=1 line=stack-9 none 0
-    stack sp=... fp=... top=... irq=0 context=process
-    count hits=1 handler=1 target=1 missed=0 skipped=0
-    save saved=0 overflow=0
-    area before=HEX after=HEX seen=HEX
-    arg index=8 at=... before= after= seen=HEX
-    object node=... at=... before=HEX after=HEX seen=HEX
-    nested hits=1 handler=0 target=1 missed=1 skipped=0 sent=HEX seen=HEX
-    frame passed=HEX arrived=HEX before=HEX after=HEX seen=HEX
-    taint before=1000 after=1000
-    end seq=1 crc=89e77985
+A record has a head of 12 bytes: a magic number, the last byte of which is the format's version,
+the size of what follows, and its CRC-32.  What follows are lines, each of them a byte that says
+which one it is, its numbers, and its strings; fields.py has them.  All numbers are little-endian.
 
-In a storm's record, these lines replace all but `play` and `taint`:
+The guest introduces itself with the line `guest`.  The record of a play has these lines, those in
+brackets only where there is something to say:
 
-    stack sp=... fp=... top=... irq=0 context=process
-    stack sp=... fp=... top=... irq=1 context=hardirq
-    storm milliseconds=10004 hits=9 missed=1 skipped=0
-    caller cpu=0 context=process calls=5 handler=5 target=5 corrupt=5 wrong=0 at_once=1
-    caller cpu=0 context=hardirq calls=4 handler=3 target=4 corrupt=3 wrong=0 at_once=1
+    play stack count save area [arg ...] [object] [nested] [frame] taint
 
-In a cost's record, this line replaces all but `play`, `stack` and `taint`:
+A storm's has, for each context, a stack, and for each CPU and context, a caller; a cost's and an
+answer to what the guest is have one line of their own:
 
-    cost hits=9 handler=9 target=9 bare=3 probed=800 frequency=62500000 ...
-        instructions=200000 ticks=12500
+    play stack ... storm caller ... taint
+    play stack cost taint
+    play proof taint
 
-In answer to a line that asks what the guest is, this one replaces all but `play` and `taint`:
+A line that could not be played gets `play`, `error` and maybe `errno`.  A string of no bytes stands
+for bytes that were not recorded.  A long line of the plan is cut.
 
-    proof release=6.1.0 notes=BASE64
+On a serial line that the kernel's own messages share, a record is one line of hexadecimal.
 
-Addresses and taint are hexadecimal, counts decimal; an empty HEX stands for bytes that
-were not recorded.  A long `line` is cut.  The checksum is the CRC-32 of all lines of the
-record before `end`.
-A guest without a plan also answers "run COMMAND", and the end of a plan that was sent line
-by line, with
+A guest's shell also sends lines of text: the answer to "run COMMAND", the end of a plan that was
+sent line by line, the public key of its SSH server, and the wish for a dump:
 
     run status=0 output=BASE64
     stream ended=1
-
-and a guest that serves SSH sends its public host key after its introduction
-
     sshd key=BASE64
+    dump wanted=1
 
 The guest's kernel is under test, so nothing that it sends is trusted.  In place of anything
 that the module cannot have written, the parser returns a DamagedRecord.
@@ -56,10 +41,11 @@ import dataclasses
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from struct import Struct
 
 from harness.errors import InfrastructureError
-from harness.guest.fields import FieldError, Fields, parse
+from harness.guest.fields import ANSWERS, FieldError, Fields, answer, lines
 from harness.guest.records import (
     DamagedRecord,
     DumpRequest,
@@ -79,11 +65,15 @@ from harness.model.storm import Caller, Storm
 
 # Takes plans and gives records; plan.c creates it.
 CASES_FILE = "/sys/kernel/debug/jprobe-harness/cases"
+# Begins a record; no text has its first byte.
+MAGIC = b"\x8aJP\x01"
+# The magic number, the size of the lines, and their CRC-32.
+HEAD = Struct("<4sII")
 # The size of the module's buffer; see RECORD_SIZE in record.c.
 RECORD_MAX = 128 << 10
 # A command's output on one line, such as /proc/kallsyms with many modules.
 OUTPUT_MAX = 64 << 20
-# How many bytes of an unknown line an error message has.
+# How many bytes of what is no record an error message has.
 SHOWN = 60
 
 
@@ -93,119 +83,123 @@ class ProtocolError(InfrastructureError):
 
 # The fields of a record's lines, by first word.
 _Words = Mapping[str, list[Fields]]
-_BEGINNINGS = (b"guest ", b"play ")
-# Records of one line, without an end.
-_ALONE = (b"run ", b"sshd ", b"dump ", b"stream ")
-_BODY = (
-    b"stack ", b"count ", b"save ", b"area ", b"arg ", b"object ", b"nested ", b"frame ",
-    b"storm ", b"caller ", b"cost ", b"proof ", b"taint ", b"error ", b"errno ", b"end ",
-)  # fmt: skip
-_RECORD_LINE = re.compile(
-    rb"(?:%s)[a-z_]+=" % b"|".join((*_BEGINNINGS, *_ALONE, *_BODY)),
-)
-_PLAY = re.compile(rb"play seq=(\d{1,9}) ")
+_HEX = re.compile(rb"%s(?:[0-9a-f]{2}){%d,}" % (MAGIC.hex().encode(), HEAD.size - len(MAGIC)))
+_ANSWER = re.compile(rb"(?:%s) [a-z]+=" % "|".join(ANSWERS).encode())
 
 
 class Parser:
     """
     Parses records from bytes as they arrive.
 
-    On a `shared` serial line, lines that belong to no record are ignored.
+    On a `shared` serial line, lines that are no record are ignored.
     """
 
     def __init__(self, *, shared: bool = False) -> None:
         self._shared = shared
-        # The line that has not ended: its first bytes, and all its pieces, which are joined later.
-        self._beginning = b""
-        self._pieces: list[bytes] = []
-        self._unended = 0
-        # The lines of the record that has not ended, and their size.
-        self._lines: list[bytes] = []
-        self._size = 0
+        # A record is one line of hexadecimal there.
+        self._line_max = 2 * RECORD_MAX if shared else RECORD_MAX
+        # What has arrived and was not parsed, and how much of it has no end of a line.
+        self._data = bytearray()
+        self._searched = 0
         self._guest: Introduction | None = None
-        # Whether damage was already reported, so that lines up to the next record are ignored.
+        # Whether damage was already reported, so that all up to the next record is ignored.
         self._lost = False
 
     def feed(self, data: bytes) -> list[Record]:
         """Return the records that `data` completes, with a DamagedRecord for each bad one."""
-        return list(self._records(data))
+        self._data += data
+        return list(self._records())
 
-    def _records(self, data: bytes) -> Iterator[Record]:
-        first, *others = data.split(b"\n")
-        yield from self._piece(first)
-        for other in others:
-            line = b"".join(self._pieces).rstrip(b"\r")
-            self._beginning, self._pieces, self._unended = b"", [], 0
-            yield from self._line(line)
-            yield from self._piece(other)
+    def _records(self) -> Iterator[Record]:
+        while self._data:
+            if self._lost and not self._shared:
+                self._skip()
+            binary = self._data.startswith(MAGIC[:1]) and not self._shared
+            before = len(self._data)
+            yield from self._binary() if binary else self._text()
+            if len(self._data) == before:
+                return
 
-    def _piece(self, data: bytes) -> Iterator[DamagedRecord]:
-        """Take a part of a line, which may not be its end."""
-        self._pieces.append(data)
-        self._unended += len(data)
-        self._beginning = (self._beginning + data[:SHOWN])[:SHOWN]
-        limit = OUTPUT_MAX if self._beginning.startswith(b"run ") else RECORD_MAX
-        if self._unended > limit:
-            self._pieces, self._unended = [self._beginning], len(self._beginning)
-            if not self._shared:
-                yield from self._damaged(f"A line of the guest's is longer than {limit} bytes")
+    def _take(self, size: int) -> bytes:
+        """Take bytes from what has arrived."""
+        taken = bytes(memoryview(self._data)[:size])
+        del self._data[:size]
+        self._searched = 0
+        return taken
+
+    def _skip(self) -> None:
+        """Ignore all up to what may be a record or an answer."""
+        begin, newline = self._data.find(MAGIC[:1]), self._data.find(b"\n")
+        begins = [at for at in (begin, newline + 1 if newline >= 0 else -1) if at >= 0]
+        self._take(min(begins, default=len(self._data)))
+
+    def _binary(self) -> Iterator[Record]:
+        """Take the record that has begun, if all of it has arrived."""
+        if len(self._data) < HEAD.size:
+            return
+        magic, size, crc = HEAD.unpack_from(self._data)
+        if magic != MAGIC or size > RECORD_MAX:
+            self._take(1)
+            yield from self._damaged("has a head that cannot be")
+        elif len(self._data) >= HEAD.size + size:
+            yield from self._record(self._take(HEAD.size + size)[HEAD.size :], crc)
+
+    def _text(self) -> Iterator[Record]:
+        """Take the line that has begun, if all of it has arrived."""
+        end = self._data.find(b"\n", self._searched)
+        binary = self._data.find(MAGIC[:1], self._searched, end if end >= 0 else None)
+        if binary >= 0 and not self._shared:
+            yield from self._damaged(f"is none: {_shown(self._take(binary))}")
+            return
+        if end < 0:
+            self._searched = len(self._data)
+            limit = OUTPUT_MAX if self._data.startswith(b"run ") else self._line_max
+            if len(self._data) > limit:
+                self._take(len(self._data))
+                yield from self._damaged(f"is longer than {limit} bytes")
+            return
+        line = self._take(end + 1)[:-1].rstrip(b"\r")
+        if self._shared and _HEX.fullmatch(line):
+            data = bytes.fromhex(line.decode())
+            _, size, crc = HEAD.unpack_from(data)
+            body = data[HEAD.size :]
+            yield from self._record(body, crc if size == len(body) else None)
+        elif _ANSWER.match(line):
+            yield from self._answer(line)
+        else:
+            yield from self._damaged(f"is none: {_shown(line)}")
 
     def _damaged(self, what: str) -> Iterator[DamagedRecord]:
-        """Report damage once, and skip lines until the next record begins."""
-        self._lines, self._size = [], 0
-        if not self._lost:
+        """Report damage once, and skip what comes until the next record begins."""
+        if not (self._lost or self._shared):
             self._lost = True
-            yield DamagedRecord(f"{what}.")
+            yield DamagedRecord(f"A record of the guest's {what}.")
 
-    def _line(self, line: bytes) -> Iterator[Record]:
-        known = bool(_RECORD_LINE.match(line))
-        if not known and self._shared:
-            return
-        if line.startswith(_BEGINNINGS) and known:
-            if self._lines:
-                yield from self._damaged("A record of the guest's lacks its end")
-            self._lost = False
-        elif known and line.startswith(_ALONE):
-            yield from self._alone(line)
-            return
-        elif self._lost:
-            return
-        elif not self._lines:
-            what = "lacks its beginning" if known else f"is none: {_shown(line)}"
-            yield from self._damaged(f"A record of the guest's {what}")
-            return
-        self._lines.append(line)
-        self._size += len(line) + 1
-        if self._size > RECORD_MAX:
-            yield from self._damaged(f"A record of the guest's is over {RECORD_MAX >> 10} KiB")
-        elif line.startswith(b"end "):
-            lines, self._lines, self._size = self._lines, [], 0
-            yield from self._sound(lines)
-
-    def _alone(self, line: bytes) -> Iterator[Record]:
+    def _answer(self, line: bytes) -> Iterator[Record]:
+        self._lost = False
         try:
-            yield _ALONE_RECORDS[line.split(b" ", 1)[0].decode()](parse(line)[1])
+            word, fields = answer(line)
+            yield _ANSWERS[word](fields)
         except FieldError as error:
             yield DamagedRecord(f"The guest sent {error}.")
 
-    def _sound(self, lines: Sequence[bytes]) -> Iterator[Record]:
-        """Yield the record of these lines, the last of which is its end."""
-        *body, end = lines
+    def _record(self, body: bytes, crc: int | None) -> Iterator[Record]:
+        """Yield the record that these lines are."""
         try:
-            yield self._record(body, end)
+            if zlib.crc32(body) != crc:
+                raise FieldError("a wrong checksum")
+            by_word: dict[str, list[Fields]] = defaultdict(list)
+            for word, fields in lines(body):
+                by_word[word].append(fields)
+            record = self._known(by_word)
         except FieldError as error:
-            play = _PLAY.match(lines[0])
-            which = f"Record {play[1].decode()}" if play else "A record"
-            yield from self._damaged(f"{which} of the guest's has {error}")
+            self._lost = True
+            yield DamagedRecord(f"A record of the guest's has {error}.")
+        else:
+            self._lost = False
+            yield record
 
-    def _record(self, body: Sequence[bytes], end: bytes) -> Record:
-        _, ending = parse(end)
-        if ending["crc"] != zlib.crc32(b"".join(line + b"\n" for line in body)):
-            raise FieldError("a wrong checksum")
-        by_word: dict[str, list[Fields]] = defaultdict(list)
-        for line in body:
-            word, fields = parse(line)
-            by_word[word].append(fields)
+    def _known(self, by_word: _Words) -> Record:
         if "guest" in by_word:
             if self._guest is not None:
                 raise FieldError("an introduction, which it sent before")
@@ -213,8 +207,6 @@ class Parser:
             return self._guest
         if self._guest is None:
             raise FieldError("come before the guest introduced itself")
-        if ending["seq"] != _one(by_word, "play")["seq"]:
-            raise FieldError("two numbers")
         return _played(by_word, self._guest)
 
 
@@ -223,7 +215,7 @@ def _shown(line: bytes) -> str:
     return ascii(line[:SHOWN].decode("ascii", "replace"))
 
 
-_ALONE_RECORDS: Mapping[str, Callable[[Fields], Ran | HostKey | DumpRequest | StreamEnd]] = {
+_ANSWERS: Mapping[str, Callable[[Fields], Ran | HostKey | DumpRequest | StreamEnd]] = {
     "run": lambda fields: Ran(fields["status"], fields["output"]),
     "sshd": lambda fields: HostKey(fields["key"]),
     "dump": lambda fields: DumpRequest(),
@@ -261,7 +253,8 @@ def _hit(fields: Fields, guest: Introduction) -> Hit:
 
 
 def _new_taint(fields: Fields) -> int:
-    before, after = int(fields["before"]), int(fields["after"])
+    before: int = fields["before"]
+    after: int = fields["after"]
     return after & ~before
 
 
@@ -323,8 +316,8 @@ def _observation(by_word: _Words, guest: Introduction) -> Observation:
         hit=_hit(stack, guest),
         context=context,
         counts=Counts(**count),
-        saved=save["saved"],
-        overflow=save["overflow"],
+        saved=save["saved"] if save["known"] else None,
+        overflow=save["overflow"] if save["known"] else None,
         area=_area(area),
         arguments=arguments,
         object=_look(looked) if looked else None,

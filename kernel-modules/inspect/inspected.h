@@ -44,7 +44,7 @@ DECLARE_PER_CPU(struct jprobe_ctl, jprobe_ctl);
 /* The case that probe-targets plays, or has played last. */
 extern struct probe_case *probe_playing;
 
-/* Called when a record is complete but for its last line. */
-void probe_put_end(unsigned int seq);
+/* Called when the last line of a record has been put. */
+void probe_put_end(void);
 
 #endif /* INSPECTED_H */

@@ -276,16 +276,13 @@ static const void *if_looked(enum look when, const void *at)
  */
 void probe_assembled_put(void)
 {
-	static const char * const names[LOOKS] = { "before", "after", "seen" };
 	enum look when;
 
-	probe_put("frame");
-	probe_put_bytes("passed", if_looked(LOOK_BEFORE, registers[LOOK_BEFORE]),
+	probe_put(RECORD_FRAME);
+	probe_put_bytes(if_looked(LOOK_BEFORE, registers[LOOK_BEFORE]),
 			sizeof(registers[0]));
-	probe_put_bytes("arrived", if_looked(LOOK_SEEN, registers[LOOK_SEEN]),
+	probe_put_bytes(if_looked(LOOK_SEEN, registers[LOOK_SEEN]),
 			sizeof(registers[0]));
 	for (when = LOOK_BEFORE; when < LOOKS; when++)
-		probe_put_bytes(names[when], if_looked(when, frames[when]),
-				image.size);
-	probe_put("\n");
+		probe_put_bytes(if_looked(when, frames[when]), image.size);
 }

@@ -103,10 +103,9 @@ int probe_cost(const struct stack_policy *policy, unsigned int calls)
 	probed = time_calls(calls);
 	policy_jprobe_stat(&cost_jprobe, &stat);
 	probe_put_stack(&stat.stack, PROBE_PROCESS);
-	probe_put("cost hits=%ld handler=%lu target=%lu",
-		  atomic_long_read(&stat.hits), cost_handled, cost_ran);
-	probe_put(" bare=%lu probed=%lu frequency=%lu instructions=%lu ticks=%lu\n",
-		  bare, probed, frequency(), 2 * COST_TURNS, time_turns());
+	probe_put(RECORD_COST, atomic_long_read(&stat.hits), cost_handled,
+		  cost_ran, bare, probed, frequency(), 2 * COST_TURNS,
+		  time_turns());
 	unregister_policy_jprobe(&cost_jprobe);
 	return 0;
 }

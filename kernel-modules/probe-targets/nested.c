@@ -65,10 +65,8 @@ void probe_nested_put(void)
 	if (!probe_nested.target_runs)
 		return;
 	policy_jprobe_stat(&probe_nested.jp, &stat);
-	probe_put("nested");
-	probe_put_counts(&stat, probe_nested.handler_runs,
+	probe_put_counts(RECORD_NESTED, &stat, probe_nested.handler_runs,
 			 probe_nested.target_runs);
-	probe_put_bytes("sent", probe_nested.sent, sizeof(probe_nested.sent));
-	probe_put_bytes("seen", probe_nested.seen, sizeof(probe_nested.seen));
-	probe_put("\n");
+	probe_put_bytes(probe_nested.sent, sizeof(probe_nested.sent));
+	probe_put_bytes(probe_nested.seen, sizeof(probe_nested.seen));
 }

@@ -195,16 +195,10 @@ void probe_object_look(enum look when)
 
 static void put_looked(const struct looked *looked)
 {
-	probe_put(" at=%lx", looked->at);
-	probe_put_bytes("before", looked->bytes[LOOK_BEFORE], looked->size);
-	probe_put_bytes("after", looked->bytes[LOOK_AFTER], looked->size);
-	probe_put_bytes("seen", looked->bytes[LOOK_SEEN], looked->size);
-	probe_put("\n");
-}
+	enum look when;
 
-static const u8 *looked_area(enum look when)
-{
-	return play.area_looked[when] ? play.area[when] : NULL;
+	for (when = LOOK_BEFORE; when < LOOKS; when++)
+		probe_put_bytes(looked->bytes[when], looked->size);
 }
 
 /**
@@ -212,33 +206,28 @@ static const u8 *looked_area(enum look when)
  */
 void probe_observe_put(void)
 {
-	size_t area = probe_playing->area;
 	struct jprobe_stat stat;
+	enum look when;
 	unsigned int i;
 
 	policy_jprobe_stat(&probe_playing->jp, &stat);
 	probe_put_stack(&stat.stack, play.context);
-	probe_put("count");
-	probe_put_counts(&stat, play.handler_runs, play.target_runs);
-	probe_put("\n");
-	if (stat.known)
-		probe_put("save saved=%ld overflow=%lu\n", stat.saved,
-			  stat.overflow);
-	else
-		probe_put("save saved=unknown overflow=unknown\n");
-	probe_put("area");
-	probe_put_bytes("before", looked_area(LOOK_BEFORE), area);
-	probe_put_bytes("after", looked_area(LOOK_AFTER), area);
-	probe_put_bytes("seen", looked_area(LOOK_SEEN), area);
-	probe_put("\n");
+	probe_put_counts(RECORD_COUNT, &stat, play.handler_runs,
+			 play.target_runs);
+	probe_put(RECORD_SAVE, stat.known, stat.saved, stat.overflow);
+	probe_put(RECORD_AREA);
+	for (when = LOOK_BEFORE; when < LOOKS; when++)
+		probe_put_bytes(play.area_looked[when] ? play.area[when] : NULL,
+				probe_playing->area);
 	for (i = 0; i < PROBE_ARGS_MAX; i++) {
 		if (!play.args[i].size)
 			continue;
-		probe_put("arg index=%u", i);
+		probe_put(RECORD_ARG, i, play.args[i].at);
 		put_looked(&play.args[i]);
 	}
 	if (play.object.size) {
-		probe_put("object node=%lx", (unsigned long)&object_node);
+		probe_put(RECORD_OBJECT, (unsigned long)&object_node,
+			  play.object.at);
 		put_looked(&play.object);
 	}
 }

@@ -102,7 +102,7 @@ static int arm(struct policy_jprobe *jp, bool *registered,
 /* Returns what could not be done; the record also gets the error. */
 static const char *failed(int err, const char *what)
 {
-	probe_put("errno value=%d\n", err);
+	probe_put(RECORD_ERRNO, err);
 	return what;
 }
 
@@ -170,7 +170,9 @@ static const char *prove(const char *seconds)
 	}
 	if (err)
 		return failed(err, "the clock could not be set");
-	probe_put("proof release=%s notes=%s\n", utsname()->release, notes);
+	probe_put(RECORD_PROOF);
+	probe_put_text(utsname()->release);
+	probe_put_text(notes);
 	return NULL;
 }
 
@@ -201,7 +203,7 @@ static const char *play_line(char *line)
 	else
 		error = play_case(name, &policy, line);
 	if (!error)
-		probe_put("taint before=%lx after=%lx\n", before, taint());
+		probe_put(RECORD_TAINT, before, taint());
 	return error;
 }
 
@@ -242,12 +244,15 @@ static void play_next(void)
 	mark_log();
 	probe_record_begin();
 	played++;
-	probe_put("play seq=%u line=%.*s\n", played, LINE_SHOWN, line);
+	probe_put(RECORD_PLAY, played);
+	probe_put_bytes(line, min_t(size_t, strlen(line), LINE_SHOWN));
 	error = play_line(line);
-	if (error)
-		probe_put("error text=%s\n", error);
+	if (error) {
+		probe_put(RECORD_ERROR);
+		probe_put_text(error);
+	}
 	mark_log();
-	probe_put_end(played);
+	probe_put_end();
 }
 
 /* Returns 1 once there is a line, 0 if there will be none, or an error. */
@@ -386,10 +391,10 @@ static int __init probe_targets_init(void)
 	err = probe_contexts_init();
 	if (err)
 		goto free_record;
-	probe_put("guest release=%s thread_size=%lu irq_stack_size=%lu cases=%u\n",
-		  utsname()->release, (unsigned long)THREAD_SIZE,
-		  (unsigned long)IRQ_STACK_SIZE, probe_case_count);
-	probe_put_end(0);
+	probe_record_begin();
+	probe_put(RECORD_GUEST, THREAD_SIZE, IRQ_STACK_SIZE, probe_case_count);
+	probe_put_text(utsname()->release);
+	probe_put_end();
 	kmsg_dump_rewind(&log_seen);
 	log_grew();
 	err = create_files();

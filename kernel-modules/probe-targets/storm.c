@@ -200,9 +200,7 @@ static void put_stack(enum probe_context context)
 static void put_caller(int cpu, enum probe_context context,
 		       const struct storm_caller *caller)
 {
-	probe_put("caller cpu=%d context=%s calls=%ld handler=%ld", cpu,
-		  probe_context_names[context], caller->calls, caller->handler);
-	probe_put(" target=%ld corrupt=%ld wrong=%ld at_once=%d\n",
+	probe_put(RECORD_CALLER, cpu, context, caller->calls, caller->handler,
 		  caller->target, caller->corrupt, caller->wrong,
 		  caller->at_once);
 }
@@ -213,8 +211,7 @@ static void put_storm(s64 milliseconds)
 	unsigned int cpu;
 
 	policy_jprobe_stat(&storm_jprobe, &stat);
-	probe_put("storm milliseconds=%lld hits=%ld missed=%ld skipped=%ld\n",
-		  milliseconds, atomic_long_read(&stat.hits),
+	probe_put(RECORD_STORM, milliseconds, atomic_long_read(&stat.hits),
 		  atomic_long_read(&stat.missed),
 		  atomic_long_read(&stat.skipped));
 	for_each_online_cpu(cpu) {

@@ -17,7 +17,7 @@ from tests.faults import emulator
 from tests.faults.emulator import Script, Step
 from tests.faults.fault import Inject
 from tests.faults.place import Place
-from tests.records import sealed, split
+from tests.records import line_of, split
 
 QEMU = "qemu-system-aarch64"
 # The folder that the tests are imported from.
@@ -47,25 +47,15 @@ def recorded(folder: Path) -> Recording:
     return Recording(begin, introduction, tuple(records))
 
 
-def _line(record: bytes) -> str:
-    """Return the line of the plan that a record answers."""
-    first, _, _ = record.partition(b"\n")
-    return first.partition(b" line=")[2].decode()
+def with_record(number: int, change: Callable[[bytes], bytes]) -> Callable[[Recording], bytes]:
+    """Change the record of play `number`, from 1."""
 
-
-def changed(
-    number: int, old: bytes, new: bytes, seal: Callable[[bytes], bytes] = sealed
-) -> Callable[[Recording], bytes]:
-    """Replace a pattern in the record of play `number`, from 1, and correct its checksum."""
-
-    def change(recording: Recording) -> bytes:
+    def make(recording: Recording) -> bytes:
         records = list(recording.records)
-        text, count = re.subn(old, new, records[number - 1])
-        assert count, f"{old!r} is not in {records[number - 1]!r}"
-        records[number - 1] = seal(text)
+        records[number - 1] = change(records[number - 1])
         return replace(recording, records=tuple(records)).all
 
-    return change
+    return make
 
 
 def send(line: str, data: bytes) -> Step:
@@ -124,7 +114,7 @@ def emulated(make: Callable[[Recording], list[Step]], boots: int = 1) -> Inject:
             "boots": boots,
             "steps": make(sound),
             "introduction": sound.introduction.hex(),
-            "records": {_line(record): record.hex() for record in sound.records},
+            "records": {line_of(record): record.hex() for record in sound.records},
         }
         script = place.folder / "steps.json"
         script.write_text(json.dumps(content))

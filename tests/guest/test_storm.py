@@ -77,7 +77,7 @@ ROUND = "; ".join(
         f"for name in {CASES}; do echo $name fixed 64 >{CASES_FILE}; done",
         f"echo '~ fixed 128 200' >{CASES_FILE}",
         f"echo '~ fixed 128 200' >{CASES_FILE}",
-        f"$b cat {CASES_FILE} | $b grep -c -e ^storm -e ^count",
+        f"$b cat {CASES_FILE} | $b grep -o fixed | $b wc -l",
         "$b rmmod probe_targets && $b rmmod jprobe_port || exit",
         "while read -r module; do $b insmod /lib/modules/$module || exit; done </etc/modules",
     ]

@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-import enum
 import itertools
 import re
 import subprocess
 
-import pytest
-
 from harness import resources
 from harness.cases.catalog import Catalog
-from harness.model.context import Context
+from harness.guest.fields import LINES
 from harness.model.policy import Rule
 from harness.modules import casegen
 from tests.unit.factory import case
@@ -143,12 +140,16 @@ def words_in_c(file: str, table: str) -> list[str]:
     return re.findall(r"^\t\[\w+\] = \"([^\"]+)\",$", rows, re.MULTILINE)
 
 
-@pytest.mark.parametrize(
-    ("file", "table", "words"),
-    [("plan.c", "policy_names", Rule), ("record.c", "probe_context_names", Context)],
-    ids=str,
-)
-def test_what_goes_by_word_has_the_same_words(
-    file: str, table: str, words: type[enum.Enum]
-) -> None:
-    assert words_in_c(file, table) == [word.value for word in words]
+def test_a_plan_has_the_words_of_the_policies() -> None:
+    assert words_in_c("plan.c", "policy_names") == [rule.value for rule in Rule]
+
+
+def test_a_record_has_the_lines_that_are_read() -> None:
+    """In their order, with the fields that the comment of each one names."""
+    header = (resources.kernel_modules() / "probe-targets/record.h").read_text()
+    found = re.findall(
+        r"^\tRECORD_([A-Z]+),\t*/\* ([^;]*?)(?:; ([^;]*?))? \*/$", header, re.MULTILINE
+    )
+    assert [
+        (word.lower(), numbers.split(), strings.split()) for word, numbers, strings in found
+    ] == [(line.word, list(line.numbers), list(line.strings)) for line in LINES]

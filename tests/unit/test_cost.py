@@ -26,7 +26,7 @@ from harness.report import cost_report
 from harness.run.result import Batch
 
 # What a guest sent under fixed-128.
-RAW = (Path(__file__).parent / "data/cost.txt").read_bytes()
+RAW = (Path(__file__).parent / "data/cost").read_bytes()
 FIXED = Policy(Rule.FIXED, 128)
 
 

@@ -8,6 +8,7 @@ from random import Random, SystemRandom
 import pytest
 
 from tests.hostile import RECORDS, Mutated, check, draw, played
+from tests.records import changed
 
 ROUNDS = 500
 
@@ -28,6 +29,6 @@ def test_mutated_records() -> None:
 
 
 def test_a_wrong_blame_is_red() -> None:
-    mutated = Mutated(0, (RECORDS[0], RECORDS[1].replace(b"hits=1", b"hits=2"), *RECORDS[2:]), True)
+    mutated = Mutated(0, (RECORDS[0], changed(RECORDS[1], "count", hits=2), *RECORDS[2:]), True)
     with pytest.raises(AssertionError):
         check(Mutated(5, mutated.records, sealed=True), played(mutated, Random(0)))

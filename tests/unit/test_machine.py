@@ -35,7 +35,7 @@ from harness.vm import running as vm
 from harness.vm.machine import Machine
 from harness.vm.running import Running, running
 
-RECORDS = Path(__file__).parent / "data/records.txt"
+RECORDS = Path(__file__).parent / "data/records"
 PANIC = Path(__file__).parent / "data/console/panic.log"
 
 CONNECT = """
@@ -47,7 +47,8 @@ listener = greet(sys.argv)
 def qmp(state="running"):
     serve_qmp(listener, state)
 data = open({records!r}, "rb").read()
-introduction = data[:data.index(b"play")]
+from tests.records import changed, joined, split
+introduction, first, *others = split(data)
 bye = b"reboot: Power down\\n"
 """
 
@@ -194,7 +195,7 @@ def test_a_look_keeps_what_came_for_the_next_wait(qemu: Qemu) -> None:
         # It hangs after the last record.
         ("qmp(); records.sendall(data); signal.pause()", SHORT, KernelHung),
         # Nobody but the guest's module writes to this channel.
-        ("records.sendall(data.replace(b'saved=0', b'saved=8'))", PATIENT, KernelFault),
+        ("records.sendall(data.replace(b'none 0', b'none 8', 1))", PATIENT, KernelFault),
     ],
 )
 def test_an_end_that_is_not_orderly_is_never_green(
@@ -334,9 +335,9 @@ def test_a_power_off_counts_before_a_signal(qemu: Qemu) -> None:
 
 FLOODS = {
     "noise on the channel": "records.sendall(introduction + b'x' * 100)",
-    "no end of a line": "records.sendall(b'play seq=1 line=' + b'0' * 70000)",
+    "no end of a line": "records.sendall(b'0' * 70000)",
     "introductions": "records.sendall(introduction)",
-    "a record without end": "records.sendall(b'arg index=1 at=0 before= after= seen=00\\n')",
+    "a record without end": "records.sendall(b'\\x8aJP\\x01' + bytes(100))",
     "the console": "console.sendall(b'noise\\n' * 1000)",
     "a line without end on the console": "console.sendall(b'noise' * 1000)",
     "complaints": "console.sendall(b'WARNING: CPU: 0 PID: 1 at kernel/x.c:1\\n' * 100)",
@@ -346,7 +347,7 @@ FLOODS = {
 @pytest.mark.parametrize("body", FLOODS.values(), ids=FLOODS.keys())
 def test_a_flood_is_no_way_past_the_deadline(qemu: Qemu, body: str) -> None:
     """Nor does it take memory: at 100 MB/s, a tenth of a second would show."""
-    start = f"qmp(); records.sendall(introduction + b'play seq=1 line=x\\n')\nwhile True: {body}"
+    start = f"qmp(); records.sendall(introduction)\nwhile True: {body}"
     with qemu(start) as machine:
         session = Session(machine, deadlines=SHORT, preloaded=True)
         tracemalloc.start()
@@ -375,9 +376,9 @@ def test_plays_that_are_slow_one_after_the_other(
     monkeypatch.setattr(Deadlines, "whole", lambda self, planned: 0.3)
     body = """
 records.sendall(introduction)
-for record in data[len(introduction):].split(b"play ")[1:]:
+for record in (first, *others):
     time.sleep(0.15)
-    records.sendall(b"play " + record)
+    records.sendall(record)
 """
     with qemu(body) as machine, pytest.raises(TestHung, match=r"of 11 plays took 0\.3 s together"):
         to_the_end(machine, PATIENT)

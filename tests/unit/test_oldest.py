@@ -49,7 +49,7 @@ LINKED = {
     "kernel": {
         "__init_waitqueue_head", "__local_bh_disable_ip", "__local_bh_enable_ip",
         "__put_task_struct", "do_settimeofday64", "kmsg_dump_get_line", "kmsg_dump_rewind",
-        "mutex_lock", "param_ops_charp", "wait_for_completion_interruptible",
+        "mutex_lock", "param_ops_bool", "param_ops_charp", "wait_for_completion_interruptible",
         "__symbol_get", "__symbol_put", "__tasklet_schedule", "_cond_resched", "complete",
         "get_online_cpus", "put_online_cpus",
         "irq_work_queue", "irq_work_sync", "kallsyms_lookup_name", "kthread_bind",
@@ -67,10 +67,10 @@ LINKED = {
         "__kmalloc", "debugfs_create_dir", "debugfs_create_file", "debugfs_remove_recursive",
         "kfree", "nonseekable_open", "simple_read_from_buffer", "vfree", "vmalloc", "vzalloc",
     },
-    "lib, as objects": {"__list_add", "crc32_le", "hex2bin", "kstrtoll", "kstrtouint"},
+    "lib, as objects": {"__list_add", "bin2hex", "crc32_le", "hex2bin", "kstrtoll", "kstrtouint"},
     # Members of an archive that the kernel itself calls, whatever its configuration: printk()
     # and the command line's parser.
-    "lib/vsprintf.o": {"sscanf", "vscnprintf"},
+    "lib/vsprintf.o": {"sscanf"},
     "lib/string.o": {"strsep"},
     # arch/arm64/kernel/arm64ksyms.o, an object, exports them.
     "arch/arm64/lib": {

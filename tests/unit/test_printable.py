@@ -33,7 +33,7 @@ from harness.nightly.outputs import html as page
 from harness.nightly.outputs import mail, summary
 from harness.report import layout_report, patch_report, stack_picture, terminal
 from harness.run.result import Comparison, Unjudged
-from tests.records import sealed
+from tests.records import Line, joined
 from tests.unit.factory import case
 from tests.unit.test_reports import result
 
@@ -259,17 +259,14 @@ def test_what_enters_from_the_guest() -> None:
     (found,) = scan([f"[ 1.0] WARNING: at {bad.decode()}"])
     check(f"{found.title}{found.lines}")
     parser = Parser()
-    introduction = b"guest release=6.1 thread_size=4096 irq_stack_size=4096 cases=1\n"
-    parser.feed(sealed(introduction + b"end seq=0 crc=0\n"))
-    for text, why in (
-        (bad, "are not ASCII"),
-        (bad.decode("ascii", "ignore").encode() + b".", "text='"),
-    ):
-        said = b"play seq=1 line=stack-9 none 0\nerror text=" + text + b"\nend seq=1 crc=0\n"
-        (refused,) = parser.feed(sealed(said))
+    sizes = {"thread_size": 4096, "irq_stack_size": 4096, "cases": 1}
+    parser.feed(joined([Line("guest", sizes, {"release": b"6.1"})]))
+    for text in (bad, bad.decode("ascii", "ignore").encode() + b"."):
+        play = Line("play", {"seq": 1}, {"line": b"stack-9 none 0"})
+        (refused,) = parser.feed(joined([play, Line("error", {}, {"text": text})]))
         assert isinstance(refused, DamagedRecord)
         check(refused.sentence)
-        assert why in refused.sentence
+        assert "text=" in refused.sentence
 
 
 def test_a_log_is_raw_unless_it_goes_to_a_terminal(

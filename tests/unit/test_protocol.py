@@ -6,9 +6,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import itertools
-import re
 import time
-import zlib
 from pathlib import Path
 from random import Random
 
@@ -18,7 +16,7 @@ from hypothesis import strategies as st
 
 from harness.cases.catalog import Catalog
 from harness.cases.generator import draw
-from harness.guest.protocol import Parser
+from harness.guest.protocol import HEAD, MAGIC, Parser
 from harness.guest.records import DamagedRecord, Introduction, Ran, Record, Refusal
 from harness.model.assembled import FrameImage, assemble, observe
 from harness.model.observation import Observation
@@ -26,8 +24,22 @@ from harness.model.policy import Policy, Rule
 from harness.model.storm import Storm
 from harness.model.storm import judge as judge_storm
 from harness.model.verdict import judge
+from tests.records import (
+    Line,
+    changed,
+    framed,
+    joined,
+    rewritten,
+    sealed,
+    split,
+    taken_apart,
+)
 
-RAW = (Path(__file__).parent / "data/records.txt").read_bytes()
+RAW = (Path(__file__).parent / "data/records").read_bytes()
+INTRODUCTION, FIRST, *OTHERS = split(RAW)
+RECORDS = [FIRST, *OTHERS]
+# The answer to a command is the last thing.
+ENDS = list(itertools.accumulate(map(len, [INTRODUCTION, *RECORDS])))
 # What the guest was asked to play.
 PLAYED = [
     ("none", "stack-9", "leak"),
@@ -122,8 +134,15 @@ def test_pieces_make_the_same_records(cuts: list[int]) -> None:
     assert records == parse(RAW)
 
 
+def hexadecimal(said: bytes) -> bytes:
+    """Return what a guest sends on a serial line."""
+    records = split(said)
+    text = said[sum(map(len, records)) :]
+    return b"".join(record.hex().encode() + b"\n" for record in records) + text
+
+
 def test_a_shared_console_is_read_past() -> None:
-    noisy = b"[    1.0] Key type registered\r\n" + RAW.replace(b"\n", b"\r\n")
+    noisy = b"[    1.0] Key type registered\r\n" + hexadecimal(RAW).replace(b"\n", b"\r\n")
     assert Parser(shared=True).feed(noisy) == parse(RAW)
     (damaged,) = parse(b"[    1.0] Key type registered\n[    1.1] Segment Routing\n")
     assert damaged == DamagedRecord(
@@ -131,72 +150,91 @@ def test_a_shared_console_is_read_past() -> None:
     )
 
 
-# The last line is an answer, which has no checksum.
 @settings(deadline=None)
-@given(st.integers(RAW.index(b"play seq=1"), RAW.index(b"run status") - 2), st.integers(1, 255))
+@given(st.integers(0, len(hexadecimal(RAW)) - 40))
+def test_a_message_inside_of_a_record_on_a_shared_console(place: int) -> None:
+    """It takes the record with it, and no other one."""
+    said = hexadecimal(RAW)
+    broken = said[:place] + b"\n[    1.0] random: crng init done\n" + said[place:]
+    found = Parser(shared=True).feed(broken)
+    if place > len(INTRODUCTION.hex()):
+        assert len([record for record in found if record in parse(RAW)]) >= len(parse(RAW)) - 1
+    assert all(r in parse(RAW) or isinstance(r, DamagedRecord) for r in found)
+
+
+@settings(deadline=None)
+@given(st.integers(ENDS[0], ENDS[-1] - 1), st.integers(1, 255))
 def test_a_changed_byte_is_never_taken_for_a_record(place: int, bits: int) -> None:
-    """Records without the changed byte are unchanged; the one with it is reported as damaged."""
-    damaged = bytearray(RAW)
-    damaged[place] ^= bits
-    ends = [match.end() for match in re.finditer(rb"^(?:end|run) .*\n", RAW, re.MULTILINE)]
-    starts = [0, *ends[:-1]]
-    # The last byte of a record keeps it from the next one.
-    untouched = [
-        record
-        for record, start, end in zip(parse(RAW), starts, ends, strict=True)
-        if not start - 1 <= place < end
-    ]
-    sound = [record for record in parse(bytes(damaged)) if not isinstance(record, DamagedRecord)]
-    assert [record for record in sound if record in parse(RAW)] == sound
-    assert [record for record in sound if record in untouched] == untouched
-    assert len(sound) < len(parse(RAW))
-
-
-def sealed(lines: bytes) -> bytes:
-    """Return a record with the right checksum, after an introduction."""
-    introduction = RAW[: RAW.index(b"play seq=1")]
-    return introduction + lines + b"end seq=1 crc=%08x\n" % zlib.crc32(lines)
-
-
-FIRST = RAW[RAW.index(b"play seq=1") : RAW.index(b"end seq=1")]
+    """The record with the changed byte is damaged; so may be the next, where its size changed."""
+    broken = bytearray(RAW)
+    broken[place] ^= bits
+    found = parse(bytes(broken))
+    whole = parse(RAW)
+    sound = [record for record in found if not isinstance(record, DamagedRecord)]
+    assert [record for record in sound if record in whole] == sound
+    struck = sum(end <= place for end in ENDS)
+    assert whole[struck] not in sound
+    assert sound[:struck] == whole[:struck]
+    # A size that is larger swallows records, up to all of the rest; and without its magic number,
+    # a record takes what follows it up to the next one.
+    begin = ENDS[struck - 1]
+    if not begin + 4 <= place < begin + 8:
+        assert sound[struck:] in (whole[struck + 1 :], whole[struck + 1 : -1])
+        assert any(isinstance(record, DamagedRecord) for record in found)
 
 
 def test_a_sealed_record_is_a_record() -> None:
-    assert parse(sealed(FIRST)) == parse(RAW)[:2]
+    assert joined(taken_apart(FIRST)) == FIRST == sealed(FIRST)
+    assert parse(INTRODUCTION + FIRST) == parse(RAW)[:2]
+
+
+def twice(line: Line) -> list[Line]:
+    return [line, line]
+
+
+def shorter(line: Line) -> list[Line]:
+    return [dataclasses.replace(line, strings={**line.strings, "before": b"1"})]
+
+
+BODY = FIRST[HEAD.size :]
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "sentence"),
+    ("record", "sentence"),
     [
-        (rb"top=\w+", b"top=ffffffffffffffff", "a stack that cannot be"),
-        (rb"sp=\w+", b"sp=0", "a stack that cannot be"),
-        (rb"sp=\w+", b"sp=1ffff80000ac6bd90", "sp='1ffff80000ac6bd90' in 'stack'"),
-        (rb"hits=1", b"hits=" + b"9" * 5000, "hits='9999"),
-        (rb"hits=1", b"hits=1 hits=1", "'hits' twice in 'count'"),
-        (rb"hits=1 ", b"", "'handler' in place of 'hits' in 'count'"),
-        (rb"missed=0 (.*)", rb"\1 missed=0", "'skipped' in place of 'missed'"),
-        (rb"hits=1", b"hits=1 laps=1", "'laps' in place of 'handler'"),
-        (rb"seq=1", b"seq=2", "two numbers"),
-        (rb"\ncount .*", b"", "0 lines 'count'"),
-        (rb"\n(count .*)", rb"\n\1\n\1", "2 lines 'count'"),
-        (rb"\n(arg .*)", rb"\n\1\n\1", "an argument twice"),
-        (rb"(arg index=\d+.*seen=)\w+", rb"\g<1>0", "seen='0' in 'arg'"),
-        (rb"area before=", b"area before=00", "bytes of one place in two sizes"),
-        (rb"context=process", b"context=\x1b[31m", "context='"),
-        (rb"line=stack-9", b"line=stack\x1b]52;", "line='stack"),
-        (rb"line=stack-9", b"line=stack\xff", "bytes that are not ASCII"),
-        (rb"saved=0", b"saved=1048576", "saved='1048576'"),
+        (changed(FIRST, "stack", top=-1), "a stack that cannot be"),
+        (changed(FIRST, "stack", sp=0), "a stack that cannot be"),
+        (changed(FIRST, "stack", context=5), "context=5 in 'stack'"),
+        (changed(FIRST, "stack", irq=2), "irq=2 in 'stack'"),
+        (changed(FIRST, "save", saved=1 << 20), "saved=1048576"),
+        (changed(FIRST, "save", known=2), "known=2"),
+        (changed(FIRST, "play", seq=-1), "seq=-1"),
+        (changed(FIRST, "play", line=b"stack\x1b]52;"), "line=b'stack"),
+        (changed(FIRST, "play", line=b"stack\xff"), "line=b'stack"),
+        (changed(FIRST, "area", before=bytes(9)), "bytes of one place in two sizes"),
+        (rewritten(FIRST, "count", twice), "2 lines 'count'"),
+        (rewritten(FIRST, "count", lambda line: []), "0 lines 'count'"),
+        (rewritten(FIRST, "arg", twice), "an argument twice"),
+        (rewritten(FIRST, "area", shorter), "bytes of one place in two sizes"),
+        (framed(BODY + b"\xff"), "an unknown line 255"),
+        (framed(BODY[:-1]), "an end in 'taint'"),
+        (framed(BODY + b"\x05"), "an end in 'area'"),
+        (framed(BODY + b"\x0f\xff\xff\xff\xff"), "an end in 'error'"),
     ],
 )
-def test_what_the_module_cannot_have_written(old: bytes, new: bytes, sentence: str) -> None:
-    lines, count = re.subn(old, new, FIRST, count=1)
-    assert count
-    guest, damaged = parse(sealed(lines))
+def test_what_the_module_cannot_have_written(record: bytes, sentence: str) -> None:
+    guest, damaged = parse(INTRODUCTION + record)
     assert isinstance(guest, Introduction)
     assert isinstance(damaged, DamagedRecord)
     assert sentence in damaged.sentence
-    assert "Record" in damaged.sentence
     assert damaged.sentence.isprintable()
+
+
+@given(st.binary(max_size=400))
+def test_lines_of_any_bytes(body: bytes) -> None:
+    """They are a record or a sentence."""
+    _, *found = parse(INTRODUCTION + framed(body))
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize(
@@ -216,8 +254,7 @@ def test_an_answer_that_cannot_be(line: bytes) -> None:
 
 
 def test_an_introduction_comes_once() -> None:
-    introduction = RAW[: RAW.index(b"play seq=1")]
-    _, damaged, first, *_ = parse(introduction + RAW)
+    _, damaged, first, *_ = parse(INTRODUCTION + RAW)
     assert damaged == DamagedRecord(
         "A record of the guest's has an introduction, which it sent before."
     )
@@ -225,23 +262,26 @@ def test_an_introduction_comes_once() -> None:
 
 
 def test_damage_is_named() -> None:
-    (_, damaged, *rest) = parse(RAW.replace(b"saved=0", b"saved=8", 1))
-    assert damaged == DamagedRecord("Record 1 of the guest's has a wrong checksum.")
-    assert rest == parse(RAW)[2:]
-    (damaged, *rest) = parse(RAW[RAW.index(b"play seq=1") :])
+    broken = FIRST.replace(b"none 0", b"none 8")
+    (_, damaged, *rest) = parse(INTRODUCTION + broken + b"".join(OTHERS))
+    assert damaged == DamagedRecord("A record of the guest's has a wrong checksum.")
+    assert rest == parse(RAW)[2:-1]
+    (damaged, *rest) = parse(FIRST)
     assert isinstance(damaged, DamagedRecord)
     assert "before the guest introduced itself" in damaged.sentence
+    another_version = FIRST.replace(b"JP\x01", b"JP\x02")
+    (_, damaged, *rest) = parse(INTRODUCTION + another_version + OTHERS[0])
+    assert damaged == DamagedRecord("A record of the guest's has a head that cannot be.")
+    assert rest == [parse(RAW)[2]]
 
 
-def test_a_record_or_a_line_without_end() -> None:
-    introduction = RAW[: RAW.index(b"play seq=1")]
-    line = b"arg index=1 at=0 before= after= seen=%s\n" % (b"00" * 1000)
-    endless = introduction + b"play seq=1 line=x\n" + line * 100
-    _, damaged = parse(endless)
-    assert damaged == DamagedRecord("A record of the guest's is over 128 KiB.")
+def test_a_record_or_a_line_that_is_too_long() -> None:
+    too_long = HEAD.pack(MAGIC, (128 << 10) + 1, 0)
+    _, damaged = parse(INTRODUCTION + too_long)
+    assert damaged == DamagedRecord("A record of the guest's has a head that cannot be.")
     parser = Parser()
     found = [one for _ in range(100) for one in parser.feed(b"x" * 10000)]
-    assert found == [DamagedRecord("A line of the guest's is longer than 131072 bytes.")]
+    assert found == [DamagedRecord("A record of the guest's is longer than 131072 bytes.")]
     # What follows is parsed again.
     assert parser.feed(b"\n" + RAW)[-12:] == parse(RAW)
 
@@ -263,4 +303,4 @@ def test_a_long_answer_takes_time_as_it_is_long() -> None:
 
 
 def test_a_cut_record_is_none() -> None:
-    assert len(parse(RAW[: RAW.index(b"end seq=1")])) == 1
+    assert len(parse(RAW[: ENDS[1] - 1])) == 1

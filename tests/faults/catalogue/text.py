@@ -20,7 +20,7 @@ from tests.faults.replay import (
     say,
     send,
 )
-from tests.records import sealed
+from tests.records import Line, changed, joined, taken_apart
 
 # Writes to the clipboard and clears the screen, with ESC and with C1; reverses the direction of
 # text; asks for the cursor's position.
@@ -41,14 +41,14 @@ def complaining(recording: Recording) -> list[Step]:
 
 def refusing(recording: Recording) -> bytes:
     """Return records in which the guest cannot play the first line, and says why."""
-    play, *_ = recording.records[0].splitlines(keepends=True)
-    record = sealed(play + b"error text=" + HOSTILE.encode() + b"\nend seq=1 crc=0\n")
+    play, *_ = taken_apart(recording.records[0])
+    record = joined([play, Line("error", {}, {"text": HOSTILE.encode()})])
     return replace(recording, records=(record, *recording.records[1:])).all
 
 
 def another_release(recording: Recording) -> bytes:
-    introduction = recording.introduction.replace(b"release=", b"release=\x1b[2J\x07", 1)
-    return replace(recording, introduction=sealed(introduction)).all
+    introduction = changed(recording.introduction, "guest", release=b"\x1b[2J\x07")
+    return replace(recording, introduction=introduction).all
 
 
 def failing(recording: Recording) -> list[Step]:

@@ -18,11 +18,11 @@
 __printf(1, 2) int printk(const char *format, ...);
 #define pr_notice(format, ...)	printk(format, ##__VA_ARGS__)
 
-int vscnprintf(char *buf, size_t size, const char *format, va_list args);
 __attribute__((format(scanf, 2, 3))) int sscanf(const char *buf, const char *format, ...);
 int kstrtouint(const char *s, unsigned int base, unsigned int *result);
 int kstrtoll(const char *s, unsigned int base, long long *result);
 #define kstrtos64(s, base, result)	kstrtoll(s, base, result)
+char *bin2hex(char *to, const void *from, size_t count);
 int hex2bin(u8 *to, const char *from, size_t count);
 int test_taint(unsigned int flag);
 

@@ -6,6 +6,7 @@
 #include <linux/export.h>
 #include <linux/kernel.h>
 #include <linux/list.h>
+#include <linux/moduleparam.h>
 #include <linux/string.h>
 
 struct module;
@@ -17,11 +18,6 @@ void __symbol_put(const char *name);
 
 #define module_init(function)	int init_module(void) __attribute__((alias(#function)));
 #define module_exit(function)	void cleanup_module(void) __attribute__((alias(#function)));
-/* A parameter that is a text, as all of ours are. */
-extern const int param_ops_charp;
-#define module_param(name, type, mode) \
-	static const int *const __attribute__((used)) __param_##name = &param_ops_##type;
-#define MODULE_PARM_DESC(name, text)
 #define MODULE_DESCRIPTION(text)
 #define MODULE_LICENSE(text)
 
