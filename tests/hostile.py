@@ -214,7 +214,7 @@ def played(mutated: Mutated, random: Random) -> Batch[Outcome]:
     boots = 0
 
     @contextmanager
-    def start(setup: Setup, plan: Sequence[str]) -> Iterator[Session]:
+    def playing(setup: Setup, plan: Sequence[str]) -> Iterator[Session]:
         nonlocal boots
         boots += 1
         said = mutated.records
@@ -227,6 +227,7 @@ def played(mutated: Mutated, random: Random) -> Batch[Outcome]:
         )
         try:
             yield session
+            session.power_off()
         finally:
             machine.close()
 
@@ -240,7 +241,7 @@ def played(mutated: Mutated, random: Random) -> Batch[Outcome]:
         logs=SimpleNamespace(unwritten=()),
     )  # fmt: skip
     run = Boots(cast(Any, setup), repro._Plays(cast(Any, setup).modules, None), plan())
-    with patch.object(batch, "start", start):
+    with patch.object(batch, "playing", playing):
         run.play()
     return run.result()
 

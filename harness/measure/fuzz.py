@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
+from typing import overload
 
 from harness.cases.checks import check
 from harness.cases.generator import draw, simpler
@@ -25,12 +26,12 @@ from harness.model.case import Case
 from harness.model.policy import Variant
 from harness.modules import build as modules
 from harness.modules.build import Modules
-from harness.run import repro
+from harness.run import boot, repro
 from harness.run.plan import Outcome, Play
 from harness.run.result import ENDED, Account, Broken, Interrupted, Result, ended, together
 from harness.steps import NOBODY, listening, part, progress
 
-# Plays in one boot: enough to make the boot's time negligible, few enough for memory.
+# Plays whose outcomes are in memory together.
 BATCH = 2000
 # How many signatures go through a compiler.
 COMPILED = 50
@@ -75,16 +76,45 @@ class Campaign(Account):
         )
 
 
+class _Drawn(Sequence[Play]):
+    """One play for each signature, under a variant chosen by the seed; it is drawn when needed."""
+
+    def __init__(
+        self, seed: int, indices: Sequence[int], variants: Sequence[Variant], compiled: int
+    ) -> None:
+        self._seed = seed
+        self._indices = indices
+        self._variants = variants
+        self._compiled = compiled
+        self._drawn: dict[int, Play] = {}
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, at: int) -> Play: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Play]: ...
+
+    def __getitem__(self, at: int | slice) -> Play | Sequence[Play]:
+        if isinstance(at, slice):
+            part = _Drawn(self._seed, self._indices[at], self._variants, self._compiled)
+            part._drawn = self._drawn
+            return part
+        index = self._indices[at]
+        if index not in self._drawn:
+            case = draw(self._seed, index)
+            variant = Random(f"{case.name} variant").choice(self._variants)
+            self._drawn[index] = _play(variant, case, data=index >= self._compiled)
+        return self._drawn[index]
+
+
 def plays(
     seed: int, indices: Sequence[int], variants: Sequence[Variant], compiled: int
-) -> list[Play]:
+) -> Sequence[Play]:
     """Return one play for each signature, under a variant chosen by the seed."""
-    made = []
-    for index in indices:
-        case = draw(seed, index)
-        variant = Random(f"{case.name} variant").choice(variants)
-        made.append(_play(variant, case, data=index >= compiled))
-    return made
+    return _Drawn(seed, indices, variants, compiled)
 
 
 def _play(variant: Variant, case: Case, *, data: bool) -> Play:
@@ -114,22 +144,24 @@ def run(
         return replace(campaign, failures=(_unproved(error, first),))
     campaign = replace(campaign, compiler=built.compiler)
     digest = hashlib.sha256()
-    for start in range(0, count, BATCH):
-        chosen = plays(seed, range(start, min(start + BATCH, count)), variants, compiled)
-        stopped: Interrupted | Broken | None = None
-        try:
-            with part(start, count):
-                result = repro.run(kernel, built, chosen)
-        except ENDED as error:
-            stopped, result = error, error.result
-        for outcome in result.outcomes:
-            digest.update(fingerprint(outcome).encode())
-        campaign = campaign.plus(result, digest.hexdigest())
-        if stopped:
-            by = stopped.__cause__
-            raise ended(stopped, campaign, campaign.played, count, "signatures") from by
-        if campaign.failures or campaign.errors:
-            break
+    with boot.keeping() as kept:
+        for start in range(0, count, BATCH):
+            chosen = plays(seed, range(start, min(start + BATCH, count)), variants, compiled)
+            kept.more = start + BATCH < count
+            stopped: Interrupted | Broken | None = None
+            try:
+                with part(start, count):
+                    result = repro.run(kernel, built, chosen)
+            except ENDED as error:
+                stopped, result = error, error.result
+            for outcome in result.outcomes:
+                digest.update(fingerprint(outcome).encode())
+            campaign = campaign.plus(result, digest.hexdigest())
+            if stopped:
+                by = stopped.__cause__
+                raise ended(stopped, campaign, campaign.played, count, "signatures") from by
+            if campaign.failures or campaign.errors:
+                break
     return campaign
 
 

@@ -20,7 +20,7 @@ from harness.model.cost import CostRecord
 from harness.model.observation import Observation
 from harness.model.storm import Storm
 from harness.model.witness import Sighting
-from harness.run.boot import Setup, start
+from harness.run.boot import Setup, playing
 from harness.run.result import BROKEN, INTERRUPTED, Batch, Judged, KernelError, ended_run
 from harness.run.session import TOO_MANY, Session
 from harness.steps import booting, progress, step
@@ -178,18 +178,19 @@ class Boots(Generic[Item, Came]):
         played = 0
         boot = step(f"boot {self._boots} of {self._setup.kernel.spec}, to play {len(rest)}")
         try:
-            with boot, start(self._setup, plan=_Lines(self._trial, rest)) as session:
+            with boot, playing(self._setup, _Lines(self._trial, rest)) as session:
                 booting()
                 self._resumed += session.guest is not None
+                complaints = session.console.watcher.splats
+                heard = len(complaints)
                 try:
                     self._check_release(session.introduce())
                     self._report()
                     played = session.played
                     self._judge(session, rest)
-                    session.power_off()
                 finally:
                     session.hear_out()
-                    splats = () if session.starved else session.console.watcher.splats
+                    splats = () if session.starved else complaints[heard:]
         except KernelFault as fault:
             assert session
             self._faults += 1

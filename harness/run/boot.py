@@ -8,7 +8,9 @@ import functools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.guest import initramfs, recipe
 from harness.guest.deadlines import Deadlines
@@ -96,7 +98,11 @@ def machine(kernel: Bootable, initrd: bytes, config: Config = DEFAULT_CONFIG) ->
 
 @contextmanager
 def start(
-    setup: Setup, contents: Contents = ONLY_MINIMAL, plan: Sequence[str] = ()
+    setup: Setup,
+    contents: Contents = ONLY_MINIMAL,
+    plan: Sequence[str] = (),
+    *,
+    logged: bool = True,
 ) -> Iterator[Session]:
     """
     Start a guest that waits for a plan or for commands; it is ended on exit.
@@ -116,12 +122,84 @@ def start(
     # An OSError here becomes an InfrastructureError, which is retried: no verdict is lost.
     with blame.explaining(), ExitStack() as resources:
         made = machine(kernel, initrd, config)
-        begin = functools.partial(_started, setup, initrd, channel, preloaded)
+        begin = functools.partial(_started, setup, initrd, channel, preloaded, logged=logged)
         if not kernel.cold and channel is Channel.VIRTIO and contents == ONLY_MINIMAL:
             session = snapshots.resume(made, initrd, begin, resources)
         if session is None:
             session = resources.enter_context(begin(made))
         yield session
+
+
+class Kept:
+    """The guest that is kept from one plan to the next."""
+
+    def __init__(self) -> None:
+        # False: the guest of the next plan powers off after it.
+        self.more = True
+        self._session: Session | None = None
+        self._fits: tuple[object, ...] = ()
+        self._ends = ExitStack()
+
+    def end(self) -> None:
+        """End the guest that is kept, if there is one."""
+        self._session = None
+        self._ends.close()
+
+    @contextmanager
+    def lend(self, setup: Setup, plan: Sequence[str]) -> Iterator[Session]:
+        """Do as start(), but give the guest that was kept, and keep the one that is given."""
+        fits = (setup.kernel, setup.modules, setup.config, setup.observer)
+        session = self._session if self._fits == fits else None
+        if session is None:
+            self.end()
+            session = self._ends.enter_context(start(setup, plan=plan, logged=False))
+        self._session, self._fits = None, fits
+        try:
+            with _logged(session, setup):
+                yield session
+            if not session.ended:
+                self._session = session
+        finally:
+            if self._session is None:
+                self.end()
+
+
+@contextmanager
+def _logged(session: Session, setup: Setup) -> Iterator[None]:
+    """Have a run's logs get what a guest says from now on, after its introduction."""
+    running = session.machine
+    initrd = Path(running.command[running.command.index("-initrd") + 1])
+    with setup.logs.boot(running.machine, running.command, initrd.read_bytes()) as log:
+        log.records.write(session.opening)
+        session.log = log
+        session.console.log(log.console)
+        yield
+
+
+_KEPT: ContextVar[Kept | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def keeping() -> Iterator[Kept]:
+    """Within, a guest that has played a plan without a fault plays the next one, too."""
+    kept = Kept()
+    before = _KEPT.set(kept)
+    try:
+        yield kept
+    finally:
+        _KEPT.reset(before)
+        kept.end()
+
+
+@contextmanager
+def playing(setup: Setup, plan: Sequence[str]) -> Iterator[Session]:
+    """Give a guest for a plan, as start() does; what it played well ends with its power-off."""
+    kept = _KEPT.get()
+    lent = kept.lend(setup, plan) if kept else start(setup, plan=plan)
+    with lent as session:
+        yield session
+        if not (kept and kept.more):
+            session.power_off()
 
 
 @contextmanager

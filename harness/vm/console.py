@@ -37,13 +37,17 @@ class Console:
         self._closed = (EOF, ConnectionResetError)
         self._silent = TIMEOUT
         self._spawn: Any = fdspawn(connection, use_poll=True)
-        self._spawn.logfile_read = log
+        self.log(log)
         # Decodes separately, so that the log has the bytes themselves.
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._last = ""
         # Called with all text that is read.
         self.echo: Callable[[str], object] = lambda text: None
         self.watcher = Watcher()
+
+    def log(self, log: Log | None) -> None:
+        """Have a log get all that is read from now on."""
+        self._spawn.logfile_read = log
 
     def fileno(self) -> int:
         number: int = self._spawn.fileno()

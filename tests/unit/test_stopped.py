@@ -162,7 +162,7 @@ def test_storm(
 def test_cost(
     built: Modules, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(batch, "start", stop)
+    monkeypatch.setattr(batch, "playing", stop)
     _, err = reported(capsys, ["cost", "--variant", "none"], 3)
     assert "interrupted; 0 of 1 costs on some:kernel were judged" in err
 
@@ -270,7 +270,7 @@ def test_a_fault_of_ours_in_fuzz(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(batch, "start", broken)
+    monkeypatch.setattr(batch, "playing", broken)
     out, err = reported(capsys, ["fuzz", "--count", "50"], 4)
     assert "0 of 50 signatures" in out
     assert "0 of 50 signatures were judged." in err
