@@ -4,36 +4,15 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import itertools
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
 from harness import __version__, printable, steps
-from harness.commands import (
-    bench,
-    completion,
-    cost,
-    doctor,
-    dump,
-    fuzz,
-    history,
-    layout,
-    listing,
-    log,
-    manual,
-    nightly,
-    output,
-    predict,
-    progress,
-    report,
-    repro,
-    runs,
-    shell,
-    ssh,
-    storm,
-)
+from harness.commands import output, progress
 from harness.errors import Exit, OwnFault, Stopped, nearest
 from harness.host import home, stopping, temporary, tool
 
@@ -64,27 +43,32 @@ class Command(Protocol):
         """Run the command; returns the exit status, or raises HarnessError."""
 
 
-COMMANDS: Mapping[str, Command] = {
-    "repro": repro,
-    "fuzz": fuzz,
-    "storm": storm,
-    "cost": cost,
-    "nightly": nightly,
-    "report": report,
-    "history": history,
-    "shell": shell,
-    "ssh": ssh,
-    "dump": dump,
-    "layout": layout,
-    "predict": predict,
-    "list": listing,
-    "runs": runs,
-    "log": log,
-    "doctor": doctor,
-    "bench": bench,
-    "completion": completion,
-    "man": manual,
-}
+_NAMES = (
+    "repro", "fuzz", "storm", "cost", "nightly", "report", "history", "shell", "ssh", "dump",
+    "layout", "predict", "list", "runs", "log", "doctor", "bench", "completion", "man",
+)  # fmt: skip
+# The modules of commands whose names they cannot have.
+_MODULES = {"list": "listing", "man": "manual"}
+
+
+class _Commands(Mapping[str, Command]):
+    """The commands by name.  Each is imported when it is asked for, as all take as long as QEMU."""
+
+    def __getitem__(self, name: str) -> Command:
+        if name not in _NAMES:
+            raise KeyError(name)
+        module: Any = importlib.import_module(f"harness.commands.{_MODULES.get(name, name)}")
+        command: Command = module
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_NAMES)
+
+    def __len__(self) -> int:
+        return len(_NAMES)
+
+
+COMMANDS = _Commands()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -125,8 +109,8 @@ class _Parser(argparse.ArgumentParser):
         )
 
 
-def parser() -> _Parser:
-    """Return the parser of the whole command line."""
+def parser(names: Iterable[str] = _NAMES) -> _Parser:
+    """Return the parser of the command line, which knows the commands of these names."""
     top = _Parser(
         prog="jprobe-harness",
         description="Measures which arguments a jprobe's stack policy leaves corrupt.",
@@ -134,7 +118,8 @@ def parser() -> _Parser:
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
+    for name in names:
+        command = COMMANDS[name]
         added = subparsers.add_parser(
             name,
             help=command.SUMMARY,
@@ -156,7 +141,7 @@ def parser() -> _Parser:
             help="write that to a file, in detail",
         )
         # Some commands list the others.
-        added.set_defaults(run=command.run, parser=top, own=added)
+        added.set_defaults(run=command.run, parser=parser, own=added)
     # How the status is passed to the caller; repro has an option that changes it.
     top.set_defaults(ends=int)
     return top
@@ -179,6 +164,8 @@ def _main(words: Sequence[str]) -> int:
     except SystemExit as error:
         if words[:1] == ["repro"] and "--bisect" in words:
             # The command line was not understood, so there are no options to look at.
+            from harness.commands import repro
+
             raise SystemExit(repro.for_git(int(error.code or 0))) from None
         raise
     except KeyboardInterrupt as interrupt:
@@ -190,7 +177,7 @@ def _main(words: Sequence[str]) -> int:
 
 
 def _parsed(words: Sequence[str]) -> argparse.Namespace:
-    top = parser()
+    top = parser(words[:1]) if words[:1] and words[0] in COMMANDS else parser()
     _check_options(top, words)
     options, unknown = top.parse_known_args(words)
     if unknown:

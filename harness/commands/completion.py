@@ -31,9 +31,10 @@ def run(options: argparse.Namespace) -> int:
         "variant": catalog.variants,
         "case": catalog.cases,
     }
-    for action in _actions(options.parser):
+    parser = options.parser()
+    for action in _actions(parser):
         _describe(action, names)
-    print(shtab.complete(options.parser, options.shell))
+    print(shtab.complete(parser, options.shell))
     return Exit.AGREES
 
 

@@ -25,5 +25,5 @@ def run(options: argparse.Namespace) -> int:
         "version": __version__,
         "description": "measures which arguments a jprobe's stack policy leaves corrupt",
     }
-    print(Manpage(options.parser, data, format="pretty"))
+    print(Manpage(options.parser(), data, format="pretty"))
     return Exit.AGREES
