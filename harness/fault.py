@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib.metadata
 import os
 import platform
 import re
@@ -75,22 +74,25 @@ def _lines(error: Exception, logs: Sequence[Path]) -> Iterator[str]:
     yield f"jprobe-harness: {harness.__version__}"
     yield f"Python: {sys.version}"
     yield f"machine: {platform.platform()}"
-    for name in _distributions():
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            yield f"{name}: {importlib.metadata.version(name)}"
+    yield from _distributions()
     for program in _PROGRAMS:
         yield f"{program}: {_version(program)}"
     yield ""
     yield from "".join(traceback.format_exception(error)).splitlines()
 
 
-def _distributions() -> list[str]:
-    """Return the names of the distributions that this program requires."""
-    try:
-        required = importlib.metadata.requires("jprobe-harness") or []
-    except importlib.metadata.PackageNotFoundError:
-        return []
-    return [re.split(r"[^\w.-]", one, maxsplit=1)[0] for one in required]
+def _distributions() -> Iterator[str]:
+    """Yield the distributions that this program requires, with their versions."""
+    # Slow to import, and hardly ever needed.
+    from importlib import metadata
+
+    required: list[str] = []
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        required += metadata.requires("jprobe-harness") or []
+    for one in required:
+        name = re.split(r"[^\w.-]", one, maxsplit=1)[0]
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            yield f"{name}: {metadata.version(name)}"
 
 
 def _version(program: str) -> str:
