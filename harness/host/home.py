@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import platformdirs
 
 from harness.errors import ConfigError
 
@@ -17,27 +15,29 @@ _NAME = "jprobe-harness"
 
 def cache() -> Path:
     """Return the folder for files that can be made again; raise ConfigError."""
-    return _absolute(platformdirs.user_cache_path)
+    return _absolute("XDG_CACHE_HOME", "~/.cache")
 
 
 def state() -> Path:
     """Return the folder for logs and history; raise ConfigError."""
-    return _absolute(platformdirs.user_state_path)
+    return _absolute("XDG_STATE_HOME", "~/.local/state")
 
 
 def config() -> Path:
     """Return the folder for settings; raise ConfigError."""
-    return _absolute(platformdirs.user_config_path)
+    return _absolute("XDG_CONFIG_HOME", "~/.config")
 
 
-def _absolute(folder: Callable[[str], Path]) -> Path:
-    """Return one of platformdirs' folders; raise ConfigError unless it is absolute."""
+def _absolute(variable: str, usual: str) -> Path:
+    """Return our folder in that of a variable, or the usual one; raise ConfigError."""
+    # As the specification has it, a relative path counts as none.
+    named = Path(os.environ.get(variable, "").strip())
     try:
-        path = folder(_NAME)
+        path = named if named.is_absolute() else Path(usual).expanduser()
     except RuntimeError:
         path = Path()
     if path.is_absolute():
-        return path
+        return path / _NAME
     raise ConfigError(
         f"The user {user()} has no home folder, so there is no place for files of ours.",
         "Set HOME, or XDG_CACHE_HOME, XDG_STATE_HOME and XDG_CONFIG_HOME, to absolute paths.",

@@ -6,12 +6,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import platformdirs
 import pytest
 
 from harness import settings
 from harness.cases.catalog import Catalog
-from harness.host import cache
+from harness.host import cache, home
 from harness.kernel import spec, tree
 from tests.kernels.command import REPRO_SECONDS, repro
 
@@ -20,7 +19,7 @@ def made() -> dict[Path, int]:
     """All that builds left, and what tells one build of it apart from another."""
     folders = [cache.root() / kind for kind in ("trees", "modules", "sources")]
     entries = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
-    logs = (platformdirs.user_state_path("jprobe-harness") / "builds").glob("*.log")
+    logs = (home.state() / "builds").glob("*.log")
     return {
         **{path: path.stat().st_ino for path in entries if path.suffix != ".lock"},
         **{path: path.stat().st_mtime_ns for path in logs},
