@@ -28,7 +28,7 @@ from harness.cases.reader import load_case, load_variant
 from harness.errors import ConfigError, Exit
 from harness.host import given
 from harness.host.unpacked import unpacked
-from harness.host.yamlfile import VALUES_MAX
+from harness.host.yamlfile.document import VALUES_MAX
 from harness.kernel import image, kconfig, kernel, local, patches, treebuild
 from harness.kernel.kernel import read_module
 from harness.kernel.tree import Tree, opened
