@@ -7,15 +7,15 @@ import fnmatch
 import functools
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from harness import resources
-from harness.cases.reader import SAVE_MAX, load_case, load_variant
-from harness.cases.schema import KernelFile
+from harness.cases import kept
+from harness.cases.schema import SAVE_MAX, KernelFile
 from harness.errors import ConfigError, nearest
-from harness.host.yamlfile import read
+from harness.host import yamlfile
 from harness.model.case import Case
 from harness.model.policy import Changes, Policy, Rule, Variant
 
@@ -35,6 +35,26 @@ def _listed(folder: Path) -> list[Path]:
     return sorted(files)
 
 
+def load_case(path: Path) -> Case:
+    """Read the file of a case; raise ConfigError that names the file."""
+    # Slow to import, and not needed for a file that is known.
+    from harness.cases import reader
+
+    return reader.load_case(path)
+
+
+def load_variant(path: Path) -> Variant:
+    """Read the file of a variant; raise ConfigError that names the file."""
+    from harness.cases import reader
+
+    return reader.load_variant(path)
+
+
+def load_kernel(path: Path) -> KernelFile:
+    """Read the file of a kernel; raise ConfigError that names the file."""
+    return yamlfile.read(path, KernelFile)
+
+
 class Catalog:
     """The cases, variants and kernels that can be named on the command line."""
 
@@ -45,36 +65,37 @@ class Catalog:
                 raise ConfigError(f"{root}: no such directory.", "Check --case-dir.")
             self._roots.append(root)
 
-    def _files(self, folder: str) -> list[Path]:
-        files = []
-        for root in self._roots:
-            files += _listed(root / folder)
+    def _read(self, folder: str, load: Callable[[Path], T]) -> dict[str, T]:
+        """Return what all files in folders of that name say, by the files' names."""
+        folders = [root / folder for root in self._roots]
         # A user's directory may also hold nothing but cases.
         if folder == "cases":
-            for root in self._roots[1:]:
-                files += _listed(root)
-        return files
+            folders += self._roots[1:]
+        found: dict[str, T] = {}
+        for files in map(_listed, folders):
+            found.update(zip((path.stem for path in files), kept.read(files, load)))
+        return found
 
     @functools.cached_property
     def cases(self) -> dict[str, Case]:
         """The cases by name; a user's case replaces a built-in one of the same name."""
-        return {path.stem: load_case(path) for path in self._files("cases")}
+        return self._read("cases", load_case)
 
     @functools.cached_property
     def variants(self) -> dict[str, Variant]:
         """The variants by name, ordered by how much they save, least first."""
-        variants = [load_variant(path) for path in self._files("variants")]
         order = list(Rule)
-        variants.sort(key=lambda v: (order.index(v.policy.rule), v.policy.size, v.name))
+        variants = sorted(
+            self._read("variants", load_variant).values(),
+            key=lambda v: (order.index(v.policy.rule), v.policy.size, v.name),
+        )
         return {variant.name: variant for variant in variants}
 
     @functools.cached_property
     def kernels(self) -> dict[str, KernelFile]:
         """The kernels by name; the file debian-6.1.yaml is the kernel debian:6.1."""
-        return {
-            path.stem.replace("-", ":", 1): read(path, KernelFile)
-            for path in self._files("kernels")
-        }
+        found = self._read("kernels", load_kernel)
+        return {name.replace("-", ":", 1): kernel for name, kernel in found.items()}
 
     def select_cases(self, patterns: Sequence[str]) -> list[Case]:
         """Return the cases that match any of the shell patterns, or all without a pattern."""

@@ -13,7 +13,14 @@ from harness import printable
 from harness.abi import ctype
 from harness.abi.declaration import KEYWORDS, Reader, check_extent, enumerators, is_identifier
 from harness.cases.checks import ARGUMENTS_MAX, ARGUMENTS_SIZE_MAX, check
-from harness.cases.schema import ArgumentFile, CaseFile, ObjectFile, TypeFile, VariantFile
+from harness.cases.schema import (
+    SAVE_MAX,
+    ArgumentFile,
+    CaseFile,
+    ObjectFile,
+    TypeFile,
+    VariantFile,
+)
 from harness.errors import ConfigError
 from harness.host.yamlfile import read
 from harness.model.case import (
@@ -30,8 +37,6 @@ from harness.model.policy import Policy, Rule, Variant
 
 # The most characters of a case's name: older kernels cut a symbol at 127 characters.
 NAME_MAX = 80
-# The most bytes that a variant saves, since no stack is larger.
-SAVE_MAX = 16384
 
 
 def _a(keyword: str) -> str:

@@ -11,6 +11,9 @@ from harness.model.case import Agent, Frame, ObjectKind
 from harness.model.context import Context
 from harness.model.policy import Rule
 
+# The most bytes that a variant saves, since no stack is larger.
+SAVE_MAX = 16384
+
 
 class TypeFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A struct, union or enum; a list of members alone is a plain struct."""

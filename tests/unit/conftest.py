@@ -11,11 +11,7 @@ import pytest
 from harness.nightly import matrix, night
 from harness.nightly.store import Store
 from harness.nightly.unit import Complaint, Unit, UnitKind, result
-from tests.unit import parsed
 from tests.unit.nights import FACTS, MATRIX, cell, done, written
-
-# Before test modules are imported, some of which make catalogs.
-parsed.install()
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ from harness.report.table import lay_out
 from harness.run.logs import Run
 from harness.run.plan import Outcome, Play
 from harness.run.result import Comparison, Result, Unjudged
-from tests.unit import parsed, test_cost, test_layout, test_logs, test_storm
+from tests.unit import test_cost, test_layout, test_logs, test_storm
 from tests.unit.factory import HIT, observe
 from tests.unit.nights import MATRIX, cell, done, written
 
@@ -227,5 +227,4 @@ def main(folder: Path, views: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    parsed.install()
     main(Path(sys.argv[1]), sys.argv[2:])

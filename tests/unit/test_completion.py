@@ -45,8 +45,9 @@ def test_bash(
 
 
 def test_the_catalogue_is_read_once(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     read: list[Path] = []
 
     def counted(path: Path) -> Case:
