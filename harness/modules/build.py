@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
+
 from harness import resources
 from harness.archive import plain
 from harness.errors import BuildError, ConfigError, HarnessError, UnfitTree
@@ -36,6 +38,12 @@ MAKERS = (
     "toolchain/toolchain.py",
     "modules/signing.py",
     "toolchain/make.py",
+    # What is made of the cases.
+    "modules/casegen.py",
+    "model/case.py",
+    "model/context.py",
+    "abi/ctype.py",
+    "abi/aapcs64.py",
 )
 # A module that needs nothing of a kernel.
 CONTROL = {
@@ -113,9 +121,8 @@ def build(
     InfrastructureError where this machine is at fault.
     """
     sources = _sources(root or resources.kernel_modules())
-    sources[CASES] = casegen.source(cases).encode()
     parts = [part for path, data in sources.items() for part in (str(path), data)]
-    makers = resources.own_sources(MAKERS)
+    makers = [msgspec.json.encode(cases), *resources.own_sources(MAKERS)]
     toolchain = kernel.kbuild.toolchain(compiler)
     check_cfi(kernel, toolchain)
     given = "\n".join(kernel.variables)
@@ -125,9 +132,10 @@ def build(
         toolchain.prepare()
         kernel.mend()
         progress("building modules", 0)
+        written = {**sources, CASES: casegen.source(cases).encode()}
         try:
             with cache.using(*kernel.entries):
-                _make(kernel, sources, toolchain, folder)
+                _make(kernel, written, toolchain, folder)
         except HarnessError:
             # A failure that comes from a damaged file of the cache is not the kernel's fault.
             cache.check(*kernel.entries)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import subprocess
@@ -17,7 +18,9 @@ from harness.cases.catalog import Catalog
 from harness.guest.deadlines import Deadlines
 from harness.host import cache
 from harness.kernel.kernel import Kernel
+from harness.model.case import Case
 from harness.modules import build as modules
+from harness.modules import casegen
 from harness.run import repro
 from harness.run.observer import Observer
 from harness.run.plan import Outcome, plays
@@ -30,6 +33,22 @@ DEADLINES = Deadlines(play=20, ping=10, end=20)
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
     return Catalog()
+
+
+Stores = Callable[[Case], list[str]]
+
+
+@pytest.fixture
+def other_stores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Stores], None]:
+    """Has handlers make other stores, in modules that no other run takes from the cache."""
+
+    def change(stores: Stores) -> None:
+        maker = tmp_path / "stores"
+        maker.write_text(inspect.getsource(stores))
+        monkeypatch.setattr(casegen, "handler_stores", stores)
+        monkeypatch.setattr(modules, "MAKERS", (*modules.MAKERS, str(maker)))
+
+    return change
 
 
 @pytest.fixture(scope="session")

@@ -28,11 +28,10 @@ from harness.measure import fuzz
 from harness.model.assumed import RecordPosition, predict_assumed
 from harness.model.context import Context
 from harness.modules import build as modules
-from harness.modules import casegen
 from harness.modules.build import Modules
 from harness.run import repro
 from harness.run.plan import Outcome, Play, plays
-from tests.guest.conftest import BrokenTree
+from tests.guest.conftest import BrokenTree, Stores
 
 
 def command(
@@ -205,9 +204,9 @@ def test_a_users_own_case(tmp_path: Path, kernel: Kernel) -> None:
 
 
 def test_a_case_that_does_not_compile_is_named(
-    kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+    kernel: Kernel, catalog: Catalog, other_stores: Callable[[Stores], None]
 ) -> None:
-    monkeypatch.setattr(casegen, "handler_stores", lambda case: ["nonsense();"])
+    other_stores(lambda case: ["nonsense();"])
     with pytest.raises(
         BuildError, match=r"case 'stack-9' cannot be compiled .* function .nonsense."
     ):

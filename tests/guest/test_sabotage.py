@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from harness.modules import casegen, storeproof
 from harness.run import repro
 from harness.run.observer import Observer
 from harness.run.plan import Outcome, plays
-from tests.guest.conftest import Broken, names
+from tests.guest.conftest import Broken, Stores, names
 
 POLICY = "stack-policy/stack_policy.h"
 PORT = "jprobe-port/jprobe_port.c"
@@ -174,22 +174,26 @@ casegen_stores = casegen.handler_stores
 
 
 def test_a_removed_store_is_found_in_the_disassembly(
-    kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+    kernel: Kernel, catalog: Catalog, other_stores: Callable[[Stores], None]
 ) -> None:
-    monkeypatch.setattr(casegen, "handler_stores", _without_first_store)
+    other_stores(_without_first_store)
     with pytest.raises(BuildError, match="case 'overwrite-64': its handler has 0 stores"):
         modules.build(kernel, catalog.select_cases(["overwrite-64"]))
 
 
 def test_a_removed_store_turns_the_run_red_too(
-    kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    kernel: Kernel,
+    catalog: Catalog,
+    other_stores: Callable[[Stores], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     def no_proof(cases: Sequence[Case], file: Path) -> Path:
         """Return a proof of no case, which does not come into the cache."""
         (tmp_path / storeproof.PRIVATE_COPIES).write_text("{}")
         return tmp_path
 
-    monkeypatch.setattr(casegen, "handler_stores", _without_first_store)
+    other_stores(_without_first_store)
     monkeypatch.setattr(storeproof, "proof", no_proof)
     chosen = catalog.select_cases(["stack-40-last"])
     built = modules.build(kernel, chosen)
