@@ -24,7 +24,7 @@ import msgspec
 import harness
 from harness.errors import ConfigError, InfrastructureError, nearest
 from harness.guest import initramfs
-from harness.host import home, temporary
+from harness.host import cache, home, temporary
 from harness.kernel.kernel import Bootable
 from harness.modules.build import Modules
 from harness.run import logfile
@@ -156,6 +156,8 @@ class Run:
         if self._hold is not None:
             os.close(self._hold)
             self._hold = None
+        # Not before QEMU starts, as this takes as long as any step until then.
+        prune()
 
     @contextmanager
     def boot(
@@ -218,9 +220,18 @@ class Run:
 @functools.cache
 def _versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that communicate with guests."""
-    from importlib import metadata
 
-    libraries = {name: metadata.version(name) for name in _LIBRARIES}
+    def read() -> str:
+        from importlib import metadata
+
+        libraries = {name: metadata.version(name) for name in _LIBRARIES}
+        return msgspec.json.encode(libraries).decode()
+
+    # The folders of libraries; what is installed in one changes it.
+    places = [place for place in map(Path, sys.path) if place.name.endswith("-packages")]
+    looks = [(f"versions in {place}", place.stat()) for place in places if place.is_dir()]
+    found = cache.remembered(looks, read) if looks else read()
+    libraries = msgspec.json.decode(found, type=dict[str, str])
     return {"Python": platform.python_version(), **libraries}
 
 
@@ -229,37 +240,41 @@ def _root() -> Path:
 
 
 def _new_folder() -> Path:
-    """Create a folder for a run, and remove the oldest ones."""
+    """Create a folder for a run."""
     runs = _root()
     try:
         runs.mkdir(parents=True, exist_ok=True)
         prefix = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.getpid()}-"
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=runs))
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=runs))
     except OSError as error:
         raise InfrastructureError(
             f"The run's logs cannot be written: {error.strerror}.",
             f"Make room in {runs}, or set XDG_STATE_HOME to another disk.",
         ) from error
-    for old in _outlived():
-        if not _is_running(old):
-            shutil.rmtree(old, ignore_errors=True)
-    return folder
 
 
-def _outlived() -> Iterator[Path]:
-    """Return what is to be removed: all but the last runs, and the last ones of nightly runs."""
-    others, left = KEPT, NIGHTS_BYTES
-    for folder in sorted(_root().iterdir(), key=_started, reverse=True):
-        if is_kept(folder):
-            continue
-        if is_held(folder):
+def prune() -> None:
+    """Remove the oldest runs, except those that the user or a nightly run keeps."""
+    with contextlib.suppress(OSError):
+        others = [one for one in _root().iterdir() if not is_kept(one) and not is_held(one)]
+        for old in sorted(others, key=_started, reverse=True)[KEPT:]:
+            _remove(old)
+
+
+def _prune_nights() -> None:
+    """Remove the oldest runs of nightly runs, when all of them take too much room."""
+    left = NIGHTS_BYTES
+    with contextlib.suppress(OSError):
+        held = [one for one in _root().iterdir() if is_held(one) and not is_kept(one)]
+        for folder in sorted(held, key=_started, reverse=True):
             left -= _size(folder)
             if left < 0:
-                yield folder
-        else:
-            others -= 1
-            if others < 0:
-                yield folder
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    if not _is_running(folder):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _started(folder: Path) -> float:
@@ -306,6 +321,7 @@ def hold(logs: str) -> None:
     for folder in named(logs):
         if folder.parent == _root() and folder.is_dir():
             (folder / _NIGHT).touch()
+    _prune_nights()
 
 
 def release(folder: Path) -> None:

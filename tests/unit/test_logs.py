@@ -203,9 +203,9 @@ def test_old_runs_go_but_those_that_are_kept(run: Run) -> None:
     # None says when it began, so it is known by its own time.
     for age, folder in enumerate(old):
         os.utime(folder, (age, age))
-    logs._new_folder()
-    # With the two newer runs, KEPT runs are left.
-    assert [folder.exists() for folder in old[:6]] == [True, *4 * [False], True]
+    run.finish()
+    # With the newer run, KEPT runs are left.
+    assert [folder.exists() for folder in old[:6]] == [True, *3 * [False], True, True]
     assert run.folder.exists()
 
 
@@ -237,8 +237,8 @@ def test_runs_are_sorted_by_when_they_began_not_by_their_names(modules: Modules)
     ]
     assert logs.find("last")[0] == renamed[-1]
     assert [folder for folder, _ in logs.runs()] == renamed[::-1]
-    logs._new_folder()
-    assert [folder.exists() for folder in renamed[:4]] == [False, False, False, True]
+    logs.prune()
+    assert [folder.exists() for folder in renamed[:4]] == [False, False, True, True]
 
 
 def ended(run: Run) -> Path:
@@ -255,7 +255,7 @@ def test_the_logs_of_a_nightly_run_stay_as_long_as_it(
     logs.hold(f"{nights[0]}, {nights[1]}, /elsewhere/run")
     logs.hold(str(nights[2]))
     for _ in range(logs.KEPT):
-        Run(KERNEL, modules)
+        Run(KERNEL, modules).finish()
     assert [folder.exists() for folder in (*nights, plain)] == [True, True, True, False]
     logs.keep(nights[1])
     for folder in nights[:2]:
@@ -267,11 +267,10 @@ def test_the_logs_of_nightly_runs_have_a_bound(
     modules: Modules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nights = [ended(Run(KERNEL, modules)) for _ in range(3)]
+    monkeypatch.setattr(logs, "NIGHTS_BYTES", 250_000)
     for folder in nights:
         (folder / "console-1.log").write_bytes(bytes(100_000))
         logs.hold(str(folder))
-    monkeypatch.setattr(logs, "NIGHTS_BYTES", 250_000)
-    logs._new_folder()
     assert [folder.exists() for folder in nights] == [False, True, True]
 
 
@@ -357,3 +356,19 @@ def test_a_run_that_was_killed_is_not_one_that_got_its_number(run: Run) -> None:
     assert not logs.is_running(other, run.about)
     run.finish()
     assert not logs.is_running(run.folder, run.about)
+
+
+def test_the_versions_of_libraries_are_known_until_another_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("harness.host.inventory.SETTLED_SECONDS", -1)
+    packages = tmp_path / "site-packages"
+    packages.mkdir()
+    monkeypatch.setattr("sys.path", [str(tmp_path), str(packages)])
+    said = iter("aaaabbbb")
+    monkeypatch.setattr("importlib.metadata.version", lambda name: next(said))
+    assert logs._versions.__wrapped__()["paramiko"] == "a"
+    assert logs._versions.__wrapped__()["paramiko"] == "a"
+    (packages / "paramiko-2.dist-info").mkdir()
+    assert logs._versions.__wrapped__()["paramiko"] == "b"
