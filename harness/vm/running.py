@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import InfrastructureError, MachineError, UnfitEmulator
-from harness.host import doctor, stopping, temporary, tool
+from harness.host import cache, doctor, stopping, temporary, tool
 from harness.steps import LOG, step
 from harness.vm.machine import QEMU, Machine
 
@@ -35,7 +36,7 @@ _NO_SANDBOX = re.compile(r"-sandbox support is not enabled|seccomp")
 @functools.cache
 def version() -> str:
     """Return the first line of QEMU's --version; raise UnfitEmulator for a QEMU that is too old."""
-    line = tool.check([QEMU, "--version"], seconds=START_SECONDS).partition("\n")[0]
+    line = _version()
     if doctor.too_old(doctor.QEMU, doctor.version_in(line)):
         raise UnfitEmulator(
             f"{QEMU} is too old: {doctor.version_in(line)}, and {doctor.QEMU.least} is the oldest"
@@ -43,6 +44,25 @@ def version() -> str:
             "Install a newer one; see: jprobe-harness doctor",
         )
     return line
+
+
+def _version() -> str:
+    """Return the line; a program is only asked for it when its file has changed."""
+
+    def asked() -> str:
+        return tool.check([QEMU, "--version"], seconds=START_SECONDS).partition("\n")[0]
+
+    program = shutil.which(QEMU)
+    # A script may start whichever QEMU.
+    if program is None or not _is_elf(Path(program)):
+        return asked()
+    return cache.remembered([(f"version of {program}", Path(program).stat())], asked)
+
+
+def _is_elf(program: Path) -> bool:
+    with contextlib.suppress(OSError), program.open("rb") as file:
+        return file.read(4) == b"\x7fELF"
+    return False
 
 
 @dataclass(frozen=True)
@@ -117,6 +137,7 @@ def running(machine: Machine, initrd: bytes) -> Iterator[Running]:
             ) from error
         with step("start QEMU"), socket.socket(socket.AF_UNIX) as greeted:
             started = _start(machine, folder, greeted, resources)
+            _import_others()
             _await_greeting(started, greeted)
         LOG.debug("QEMU is %s", shlex.join(started.command))
         yield started
@@ -150,6 +171,11 @@ def _start(machine: Machine, folder: Path, greeted: socket.socket, resources: Ex
     resources.callback(os.close, pidfd)
     console, records = (ours for ours, _ in lines.values())
     return Running(machine, command, process, pidfd, console, records, qmp, gdb, log)
+
+
+def _import_others() -> None:
+    """Import what talks to QEMU, which takes as long as QEMU takes to start."""
+    import qemu.qmp  # noqa: F401
 
 
 def _spawned(

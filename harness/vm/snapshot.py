@@ -10,18 +10,19 @@ guest itself must not go on, as the file would change under the clones.
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from qemu.qmp import EventListener, QMPClient, QMPError
+from typing import TYPE_CHECKING
 
 from harness.errors import MachineError
 from harness.steps import step
 from harness.vm.running import Running
+
+if TYPE_CHECKING:
+    from qemu.qmp import EventListener, QMPClient
 
 # Stopping or loading a guest takes a fraction of a second on an idle machine.
 SECONDS = 30
@@ -47,18 +48,24 @@ def take(started: Running, devices: Path) -> None:
 
     It must not go on after that.  Raises SnapshotError.
     """
+    import asyncio
+
     with step("take a snapshot"), _explaining("cannot take a snapshot"):
         devices.write_bytes(asyncio.run(_taken(started)))
 
 
 def load(started: Running, snapshot: Snapshot) -> None:
     """Load a snapshot into a QEMU that waits for it, and let the guest go on; SnapshotError."""
+    import asyncio
+
     with step("load a snapshot"), _explaining("cannot load a snapshot"):
         asyncio.run(_load(started, snapshot.devices.read_bytes()))
 
 
 @contextmanager
 def _explaining(what: str) -> Iterator[None]:
+    from qemu.qmp import QMPError
+
     try:
         yield
     except (QMPError, OSError, TimeoutError) as error:
@@ -68,6 +75,10 @@ def _explaining(what: str) -> Iterator[None]:
 @asynccontextmanager
 async def _migrating(started: Running) -> AsyncIterator[tuple[QMPClient, EventListener]]:
     """Connect to QEMU's monitor, and have it report what becomes of a migration."""
+    import asyncio
+
+    from qemu.qmp import QMPClient
+
     client = QMPClient("jprobe-harness")
     async with asyncio.timeout(SECONDS):
         await client.connect(str(started.qmp))
@@ -92,6 +103,8 @@ async def _complete(moves: EventListener) -> None:
 
 
 async def _taken(started: Running) -> bytes:
+    import asyncio
+
     loop = asyncio.get_running_loop()
     path = started.qmp.with_name("migration")
     async with _migrating(started) as (client, moves):
@@ -112,6 +125,8 @@ async def _taken(started: Running) -> bytes:
 
 
 async def _load(started: Running, devices: bytes) -> None:
+    import asyncio
+
     loop = asyncio.get_running_loop()
     path = started.qmp.with_name("migration")
     async with _migrating(started) as (client, moves):
