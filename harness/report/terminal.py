@@ -8,15 +8,9 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-)
 from rich.segment import Segment
 from rich.text import Text
 
@@ -29,6 +23,9 @@ from harness.report.table import folded, lay_out
 from harness.run.logs import see
 from harness.run.plan import Outcome
 from harness.run.result import Result
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 # No line is that long: what is not a terminal is read by line.
 PIPE_WIDTH = 1_000_000
@@ -78,6 +75,14 @@ def console(stderr: bool = False) -> Console:
 
 def progress() -> Progress:
     """Return progress bars for the terminal; in a pipe they print nothing."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+    )
+
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),

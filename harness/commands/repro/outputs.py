@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 def show(result: Result | Comparison, everything: bool) -> None:
     """Print the result; with `everything`, each difference by itself."""
-    from harness.report import kernels_report, terminal
+    from harness.report import terminal
     from harness.run.result import Comparison
 
     if isinstance(result, Comparison):
+        from harness.report import kernels_report
+
         kernels_report.print_comparison(result, everything)
         return
     terminal.print_result(result, everything)
