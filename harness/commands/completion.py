@@ -7,7 +7,6 @@ import argparse
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from harness.cases.catalog import Catalog
 from harness.errors import Exit
 
 SUMMARY = "print a script with which your shell completes this command"
@@ -24,6 +23,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     import shtab
+
+    from harness.cases.catalog import Catalog
 
     catalog = Catalog()
     names: dict[str, Iterable[str]] = {

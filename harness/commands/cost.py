@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 
-from harness.cases.catalog import Catalog
 from harness.commands.options import add_cc, add_json, add_kernel, add_variants, prepare
 from harness.commands.output import each_then, report_json
 from harness.commands.progress import bars
@@ -22,6 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from harness.cases.catalog import Catalog
     from harness.measure import cost
     from harness.report import cost_report
     from harness.run.result import ENDED

@@ -6,13 +6,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from harness.cases.catalog import Catalog
 from harness.commands.options import add_case_dir, add_json
 from harness.commands.output import report_json
 from harness.errors import Exit
 from harness.host import stopping
 
 if TYPE_CHECKING:
+    from harness.cases.catalog import Catalog
     from harness.inspect.crash import Cpu, Crash
 
 SUMMARY = "read the dump that repro --dump left: the jprobes' state, and damaged arguments"
@@ -35,6 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from harness.cases.catalog import Catalog
     from harness.inspect import crash
     from harness.run import logs
 

@@ -8,7 +8,6 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.cases.catalog import Catalog
 from harness.commands.options import (
     add_all,
     add_cc,
@@ -21,7 +20,6 @@ from harness.commands.options import (
 from harness.commands.output import each_then, report_json, unwritable_folder, write
 from harness.commands.progress import bars
 from harness.errors import ConfigError
-from harness.toolchain.compiler import named
 
 SUMMARY = "play random signatures, each under one of the variants, and judge every byte"
 EXAMPLE = "jprobe-harness fuzz --seed 7 --count 20000 --variant fixed-128"
@@ -60,10 +58,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from harness.cases import writer
+    from harness.cases.catalog import Catalog
     from harness.measure import fuzz as fuzzing
     from harness.modules import build as modules
     from harness.report import fuzz_report
     from harness.run.result import ENDED
+    from harness.toolchain.compiler import named
 
     catalog = Catalog()
     compiler = named(options.cc)

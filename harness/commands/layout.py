@@ -6,13 +6,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from harness.cases.catalog import Catalog
 from harness.commands.options import add_json, add_kernel, add_selection, resolve
 from harness.commands.output import report_json
 from harness.commands.progress import bars
 from harness.errors import Exit
 from harness.steps import progress
-from harness.toolchain.compiler import named
 
 if TYPE_CHECKING:
     from harness.run.result import Result
@@ -36,10 +34,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from harness.cases.catalog import Catalog
     from harness.modules import build as modules
     from harness.report import layout_report
     from harness.run.plan import plays
     from harness.run.repro import run
+    from harness.toolchain.compiler import named
 
     catalog = Catalog(options.case_dir)
     plan = plays(catalog.select_variants(options.variant), catalog.select_cases(options.case))

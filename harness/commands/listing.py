@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 
-from harness.cases.catalog import Catalog
 from harness.commands.options import add_case_dir, add_json
 from harness.commands.output import report_json
 from harness.errors import Exit
@@ -21,16 +20,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from harness.cases.catalog import Catalog
     from harness.report import terminal
 
     catalog = Catalog(options.case_dir)
     if options.what == "kernels":
-        from harness.kernel import spec
+        from harness.kernel import ALL, spec
 
         header: tuple[str, ...] = ("name", "shows", "needs")
         rows: list[tuple[str, ...]] = [
             *((name, file.shows, "") for name, file in catalog.kernels.items()),
-            (spec.ALL, "each of these", ""),
+            (ALL, "each of these", ""),
             *((source.form, source.shows, source.needs) for source in spec.SOURCES),
         ]
     elif options.what == "variants":

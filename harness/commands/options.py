@@ -10,19 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from harness import settings
-from harness.cases.catalog import Catalog
 from harness.commands.output import Target
-from harness.kernel import spec
-from harness.kernel.options import Options
-from harness.kernel.spec import ALL, DEFAULT
-from harness.model.policy import Changes
-from harness.toolchain.compiler import Compiler, named
-from harness.toolchain.make import checked
+from harness.kernel import ALL, DEFAULT
 
 if TYPE_CHECKING:
+    from harness.cases.catalog import Catalog
     from harness.kernel.kernel import Kernel
+    from harness.kernel.options import Options
     from harness.modules.build import Modules
+    from harness.toolchain.compiler import Compiler
 
 N = TypeVar("N", int, float)
 
@@ -185,6 +181,11 @@ def _number(text: str, kind: Callable[[str], N], least: N, most: N) -> N:
 
 def kernel_options(options: argparse.Namespace, patches: Sequence[str] = ()) -> Options:
     """Return the options for a kernel that are not in its spec."""
+    from harness.kernel.options import Options
+    from harness.model.policy import Changes
+    from harness.toolchain.compiler import named
+    from harness.toolchain.make import checked
+
     cc = getattr(options, "cc", "gcc")
     return Options(
         refresh=options.refresh,
@@ -206,6 +207,9 @@ def resolve(
     compilers: Sequence[Compiler],
 ) -> Kernel:
     """Return the kernel; raises ConfigError first if a compiler cannot build modules for it."""
+    from harness import settings
+    from harness.kernel import spec
+
     given, loaded = kernel_options(options), settings.load()
     for compiler in compilers:
         spec.check(options.kernel, catalog, loaded, options=replace(given, compiler=compiler))

@@ -6,11 +6,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from harness.cases.catalog import Catalog
 from harness.commands.options import add_json, add_selection
 from harness.commands.output import Target, report_json, write
 from harness.errors import ConfigError, Exit
-from harness.model.policy import Rule
 
 if TYPE_CHECKING:
     from harness.model.assumed import RecordPosition
@@ -37,7 +35,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from harness.cases.catalog import Catalog
     from harness.model.assumed import RecordPosition, predict_assumed
+    from harness.model.policy import Rule
     from harness.report import summaries, terminal
 
     catalog = Catalog(options.case_dir)

@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cases.catalog import Catalog
 from harness.commands.options import add_case_dir, add_cc, add_kernel, add_share, prepare
 from harness.commands.output import each, each_then
 from harness.commands.progress import bars
@@ -20,6 +19,7 @@ from harness.host import temporary
 from harness.steps import progress
 
 if TYPE_CHECKING:
+    from harness.cases.catalog import Catalog
     from harness.guest.share import Share
     from harness.run.job import Prepared
     from harness.run.result import Result
@@ -41,6 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from harness.cases.catalog import Catalog
     from harness.run.job import Prepared
 
     catalog = Catalog(options.case_dir)

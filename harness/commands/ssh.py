@@ -12,7 +12,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from harness.cases.catalog import Catalog
 from harness.commands.options import add_case_dir, add_cc, add_kernel, add_share, prepare
 from harness.commands.output import check_files
 from harness.commands.progress import bars
@@ -67,6 +66,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from harness.cases.catalog import Catalog
     from harness.guest import share
     from harness.inspect.ssh import reached
     from harness.report.terminal import PIPE_WIDTH, lines

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.kernel.native import Carried
 from harness.model.policy import NO_CHANGES, Changes
 from harness.toolchain.compiler import GCC, Compiler
+
+if TYPE_CHECKING:
+    from harness.kernel.native import Carried
 
 
 @dataclass(frozen=True)

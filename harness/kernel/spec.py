@@ -17,15 +17,11 @@ from harness.cases.catalog import Catalog
 from harness.cases.schema import KernelFile
 from harness.errors import ConfigError, UnfitTree, nearest
 from harness.host import cache, home
-from harness.kernel import debian, local, native, tree
-from harness.kernel.changes import is_repository
+from harness.kernel import ALL, DEFAULT, debian, tree
 from harness.kernel.kernel import Kernel
 from harness.kernel.options import DEFAULTS, Options
 from harness.model.policy import NO_CHANGES
 from harness.settings import Settings
-
-DEFAULT = "debian:6.1"
-ALL = "debian:all"
 
 
 @dataclass(frozen=True)
@@ -46,6 +42,8 @@ class Request:
         """The path, and the revision of PATH@REV or an empty string."""
         if self.path.exists():
             return self.path, ""
+        from harness.kernel.changes import is_repository
+
         # A folder's name may contain "@", and so may a revision, as in HEAD@{1}.
         ends = [at.start() for at in re.finditer("@", self.spec)]
         splits = [(home.resolved(self.spec[:end]), self.spec[end + 1 :]) for end in ends if end]
@@ -135,9 +133,14 @@ class ImageSpec:
         return request.path.is_file()
 
     def check(self, request: Request) -> None:
+        # Not needed for a stock kernel, and slow to import.
+        from harness.kernel import local
+
         local.check_image(request.spec, request.path, request.modules_build)
 
     def resolve(self, request: Request) -> Kernel:
+        from harness.kernel import local
+
         return local.from_image(
             request.spec, request.path, request.modules_build, request.busybox()
         )
@@ -155,9 +158,13 @@ class OutputSpec:
         return tree.is_output(request.path)
 
     def check(self, request: Request) -> None:
+        from harness.kernel import local
+
         local.check_image(request.spec, local.built_image(request.path), request.path)
 
     def resolve(self, request: Request) -> Kernel:
+        from harness.kernel import local
+
         return local.from_output(request.spec, request.path, request.busybox())
 
 
@@ -174,10 +181,14 @@ class TreeSpec:
         return path.is_dir() if revision else tree.is_source(path)
 
     def check(self, request: Request) -> None:
+        from harness.kernel import local
+
         path, revision = request.at
         local.check_tree(request.spec, path, revision, request.options)
 
     def resolve(self, request: Request) -> Kernel:
+        from harness.kernel import local
+
         path, revision = request.at
         return local.from_tree(
             request.spec,
@@ -287,5 +298,7 @@ def has_own_jprobes(spec: str, catalog: Catalog, settings: Settings) -> bool:
     request = Request(spec, catalog.kernels, settings, DEFAULTS)
     if not TreeSpec().takes(request) or debian.wanted(spec, catalog.kernels):
         return False
+    from harness.kernel import local, native
+
     path, revision = request.at
     return native.detect(local.opened(path, revision)) is not None

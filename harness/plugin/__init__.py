@@ -96,7 +96,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     ours = [name for name in ("variant", "case", "kernel") if _is_ours(metafunc, name)]
     if not ours:
         return
-    from harness.kernel.spec import DEFAULT
+    from harness.kernel import DEFAULT
     from harness.plugin.selection import selection_of
 
     selection = selection_of(metafunc.config)

@@ -18,7 +18,7 @@ from harness.cases.generator import draw
 from harness.guest.protocol import Parser
 from harness.guest.records import Record
 from harness.inspect.guest import booted
-from harness.kernel.spec import DEFAULT
+from harness.kernel import DEFAULT
 from harness.model.assembled import assemble
 from harness.run import job
 
