@@ -101,10 +101,11 @@ def clear() -> None:
 def reap(*folders: Path) -> None:
     """Remove what this user's killed processes left in some folders."""
     for place in folders:
-        with contextlib.suppress(OSError):
-            for path in place.iterdir():
-                if path.name.startswith((_PREFIX, _HIDDEN)):
-                    _reap(path)
+        # There may be thousands of others.
+        with contextlib.suppress(OSError), os.scandir(place) as entries:
+            for entry in entries:
+                if entry.name.startswith((_PREFIX, _HIDDEN)):
+                    _reap(Path(entry))
 
 
 @functools.cache
