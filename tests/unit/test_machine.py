@@ -395,29 +395,3 @@ def test_a_qemu_that_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         machine = running(Machine(tmp_path / "Image"), b"initrd")
         with pytest.raises(MachineError, match="status 1: no such machine"), machine:
             pass
-
-
-def test_the_version_of_a_program_is_known_until_its_file_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr("harness.host.inventory.SETTLED_SECONDS", -1)
-    asked: list[str] = []
-
-    def check(words: list[str], seconds: float) -> str:
-        asked.append(words[0])
-        return f"QEMU emulator version 9.{len(asked)}\n"
-
-    monkeypatch.setattr("harness.host.tool.check", check)
-    program = tmp_path / "qemu-system-aarch64"
-    found = []
-    # A script may start whichever QEMU.
-    for content in (b"\x7fELF", b"\x7fELF", b"\x7fELF changed", b"#!/bin/sh", b"#!/bin/sh"):
-        if not program.exists() or program.read_bytes() != content:
-            program.write_bytes(content)
-            program.chmod(0o755)
-        vm.version.cache_clear()
-        found.append(vm.version().rpartition(".")[2])
-    vm.version.cache_clear()
-    assert found == ["1", "1", "2", "3", "4"]
