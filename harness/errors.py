@@ -8,7 +8,6 @@ own tools is an InfrastructureError, and an error in this program an OwnFault.
 
 from __future__ import annotations
 
-import difflib
 import enum
 from collections.abc import Iterable
 
@@ -17,6 +16,8 @@ from harness.printable import shown
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a sentence with the nearest names, to end an error with, or ""."""
+    import difflib
+
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
     return f" The nearest: {', '.join(close)}." if close else ""
 

@@ -10,7 +10,6 @@ files are compared with its inventory, and a damaged entry is made anew.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import hashlib
@@ -328,9 +327,10 @@ def _put(folder: Path, final: Path) -> None:
 
 def _exchange(one: Path, other: Path) -> None:
     """Exchange two folders' names, atomically where the file system supports that."""
-    libc = ctypes.CDLL(None, use_errno=True)
+    from ctypes import CDLL
+
     names = (os.fsencode(one), os.fsencode(other))
-    if libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+    if CDLL(None).renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
         return
     aside = one.with_name(f"{one.name}-aside")
     other.rename(aside)

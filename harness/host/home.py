@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,6 +74,8 @@ def resolved(path: Path | str) -> Path:
 
 def user() -> str:
     """Return the user's name, or in a container without one the UID in words."""
+    import getpass
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import re
 import shlex
@@ -91,10 +90,8 @@ class Modules:
     @functools.cached_property
     def private_copies(self) -> dict[str, list[int]]:
         """By case, the stacked arguments that the handler keeps in a copy in its own frame."""
-        private_copies: dict[str, list[int]] = json.loads(
-            (self.proof / storeproof.PRIVATE_COPIES).read_text()
-        )
-        return private_copies
+        found = (self.proof / storeproof.PRIVATE_COPIES).read_bytes()
+        return msgspec.json.decode(found, type=dict[str, list[int]])
 
 
 def _sources(root: Path) -> dict[Path, bytes]:

@@ -132,7 +132,7 @@ def test_a_file_system_that_cannot_exchange(monkeypatch: pytest.MonkeyPatch) -> 
         def renameat2(self, *words: object) -> int:
             return -1
 
-    monkeypatch.setattr(ctypes, "CDLL", lambda name, use_errno: Library())
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Library())
     folder, _ = counted("kind", "key")
     (folder / "file").write_text("")
     assert len(counted("kind", "key")[1]) == 1
