@@ -326,18 +326,17 @@ VA_LIST = Composite(
 
 
 def _whole_bytes(type_: Composite) -> Offsets:
-    bits: set[int] = set()
+    # Bits of bit-fields, several of which may fill a byte together, and bytes of other members.
+    bits = whole = 0
     for member in type_.members:
         if member.bits:
             start, width = member.bits
-            bits.update(range(start, start + width))
+            bits |= (1 << width) - 1 << start
         else:
-            for offset in member.type.value_bytes:
-                first = 8 * (member.offset + offset)
-                bits.update(range(first, first + 8))
-    return Offsets(
-        offset for offset in range(type_.size) if bits.issuperset(range(8 * offset, 8 * offset + 8))
-    )
+            whole |= member.type.value_bytes.bits << member.offset
+    for offset, octet in enumerate(bits.to_bytes(type_.size, "little")):
+        whole |= (octet == 0xFF) << offset
+    return Offsets.of(whole)
 
 
 def _leaves(type_: CType) -> Iterator[Scalar]:

@@ -8,7 +8,6 @@ others are sent to the guest as data.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import itertools
 from collections import Counter
@@ -185,7 +184,7 @@ def fingerprint(outcome: Outcome) -> str:
     words = [
         str(play),
         verdict.label,
-        *map(str, dataclasses.astuple(seen.counts)),
+        *map(str, vars(seen.counts).values()),
         str(seen.context.value),
     ]
     for index, placement in enumerate(play.case.layout.placements):

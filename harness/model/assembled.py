@@ -55,7 +55,7 @@ class FrameImage:
             bits |= (1 << RECORD_SIZE) - 1 << self.record
         return Offsets.of(bits)
 
-    @property
+    @functools.cached_property
     def data(self) -> str:
         """The image as probe_assembled_parse() reads it."""
         record = -1 if self.record is None else self.record
