@@ -131,7 +131,7 @@ def end(processes: Sequence[subprocess.Popen[Any]]) -> None:
         try:
             process.wait(deadline.left)
         except subprocess.TimeoutExpired:
-            for pid in list(_descendants(process.pid)):
+            for pid in list(descendants(process.pid)):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
         _signal(process, signal.SIGKILL)
@@ -143,14 +143,14 @@ def end_all() -> None:
     end(list(_RUNNING))
 
 
-def _descendants(pid: int) -> Iterator[int]:
+def descendants(pid: int) -> Iterator[int]:
     """Yield the PIDs of a process's descendants, including those that left its group."""
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         # It may have ended in the meantime.
         with contextlib.suppress(OSError):
             for child in map(int, children.read_text().split()):
                 yield child
-                yield from _descendants(child)
+                yield from descendants(child)
 
 
 def _signal(process: subprocess.Popen[Any], number: signal.Signals) -> None:
