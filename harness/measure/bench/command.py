@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import select
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -85,7 +86,7 @@ def _run(command: Sequence[str | Path], seconds: float, look: Callable[[int], ob
             output.seek(0)
             said = output.read().decode(errors="replace")[-_SHOWN:]
             raise InfrastructureError(
-                f"A timed command ended with status {status}: {' '.join(map(str, command))}", said
+                f"A timed command ended with status {status}: {shlex.join(map(str, command))}", said
             )
     return Timed(end - begin, first and first - begin, last and end - last)
 

@@ -29,7 +29,12 @@ _KUNIT_OPTIONS = ("MODULES", "KPROBES", "KUNIT", "KPROBES_SANITY_TEST")
 _VMTEST = "vmtest.vm"
 _PROMPT = "peer# "
 # A guest with a shell on its console; it ends when whoever drives it ends QEMU.
-_INIT = f"#!/bin/busybox sh\nexport PS1='{_PROMPT}'\nexec /bin/busybox setsid -c /bin/busybox sh\n"
+_INIT = f"""\
+#!/bin/busybox sh
+/bin/busybox ln -s busybox /bin/sh
+export PATH=/bin PS1='{_PROMPT}'
+exec /bin/busybox setsid -c /bin/sh
+"""
 _LABGRID = """\
 import sys
 from labgrid import Environment
@@ -148,8 +153,10 @@ def _labgrid(ground: Ground) -> Call:
     # JSON is YAML, too.
     file = ground.folder / "environment.yaml"
     file.write_text(json.dumps(environment))
+    script = ground.folder / "run_true.py"
+    script.write_text(_LABGRID)
     # The interpreter that has the package is beside the program.
-    return Call((str(Path(client).parent / "python3"), "-c", _LABGRID, str(file)))
+    return Call((str(Path(client).parent / "python3"), str(script), str(file)))
 
 
 def _vmtest(ground: Ground) -> Call:
@@ -187,6 +194,8 @@ def calls(ground: Ground, peers: Sequence[Peer] = PEERS) -> dict[Peer, Call | Mi
             call = peer.call(Ground(ground.kernel, folder, ground.root))
             if call.before:
                 command.run(call.before)
+            # One that does not work here does not end what the others are measured in.
+            command.run(call.words)
             found[peer] = call
         except Missing as missing:
             found[peer] = missing

@@ -49,9 +49,11 @@ class Measured:
         return spread(self.values)
 
     @property
-    def met(self) -> bool:
-        """Whether the median is at the row's target or better."""
+    def met(self) -> bool | None:
+        """Whether the median is at the row's target or better; None without a target."""
         found, target = self.value.median, self.row.target
+        if target is None:
+            return None
         return found >= target if self.row.at_least else found <= target
 
 

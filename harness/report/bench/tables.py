@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,11 @@ from harness.kernel.kernel import Bootable
 from harness.measure.bench.growth import Growth
 from harness.measure.bench.peers import Measured as MeasuredPeer
 from harness.measure.bench.rounds import MIB, Measured, Measurement
+from harness.measure.bench.rows import Row
 from harness.measure.bench.spread import Spread, spread
 from harness.report.terminal import console, print_rows, say
 
-SCHEMA = 1
+SCHEMA = 2
 PEERS_BESIDE = "x bare"
 
 
@@ -117,6 +119,12 @@ def _between(value: Spread) -> str:
     return f"{number(value.low)} to {number(value.high)}"
 
 
+def _target(row: Row) -> str:
+    if row.target is None:
+        return "-"
+    return ("at least " if row.at_least else "at most ") + number(row.target)
+
+
 def _print_rows(kernel: Bootable, measurement: Measurement) -> None:
     runs = len(measurement.rounds)
     print_rows(
@@ -130,8 +138,8 @@ def _print_rows(kernel: Bootable, measurement: Measurement) -> None:
                 number(one.value.median),
                 one.row.unit,
                 _between(one.value),
-                ("at least " if one.row.at_least else "at most ") + number(one.row.target),
-                "yes" if one.met else "no",
+                _target(one.row),
+                {None: "-", True: "yes", False: "no"}[one.met],
             )
             for one in measurement.rows
         ],
@@ -168,7 +176,7 @@ def _print_peers(peers: Sequence[MeasuredPeer]) -> None:
         ],
     )
     for one in peers:
-        say(f"{one.peer.name}: {one.missing or ' '.join(one.command)}")
+        say(f"{one.peer.name}: {one.missing or shlex.join(one.command)}")
 
 
 def _print_growth(growth: Growth) -> None:
