@@ -35,6 +35,7 @@ CHECK = jsonschema.Draft202012Validator(SCHEMA)
 Json = dict[str, Any]
 # Of each of three rounds, after one that is not measured.
 BARE = (9, 2, 4, 1)
+POINTS = (Point(1, 1.0), Point(1000, 2.0))
 
 
 @pytest.mark.parametrize(
@@ -188,9 +189,8 @@ def report() -> Report:
     return Report(made_up(Path()), measurement, peers)
 
 
-def growth() -> Report:
-    points = (Point(1, 1.0), Point(1000, 2.0))
-    return Report(made_up(Path()), growth=Growth(points, 1.0, 0.001))
+def of_growth() -> Report:
+    return Report(made_up(Path()), growth=Growth(POINTS, 1.0, 0.001))
 
 
 def as_json(one: Report) -> Json:
@@ -201,7 +201,7 @@ def as_json(one: Report) -> Json:
 def test_json_is_as_the_schema_says() -> None:
     whole = as_json(report())
     CHECK.validate(whole)
-    CHECK.validate(as_json(growth()))
+    CHECK.validate(as_json(of_growth()))
     assert [row["name"] for row in whole["rows"]] == [row.name for row in ROWS]
     assert whole["rows"][0] | {"shows": ""} == {
         "name": "bare", "shows": "", "unit": "x bare", "median": 1.0, "low": 1.0, "high": 1.0,
@@ -213,7 +213,7 @@ def test_json_is_as_the_schema_says() -> None:
 
 
 def test_json_that_is_no_measurement() -> None:
-    whole, grown = as_json(report()), as_json(growth())
+    whole, grown = as_json(report()), as_json(of_growth())
     parts: list[tuple[Json, Callable[[Json], Json]]] = [
         (whole["rows"][0], lambda part: {**whole, "rows": [part]}),
         (whole["memory"][0], lambda part: {**whole, "memory": [part]}),
@@ -246,10 +246,10 @@ def test_the_tables(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_tables_of_growth(capsys: pytest.CaptureFixture[str]) -> None:
-    tables.print_report(growth())
+    tables.print_report(of_growth())
     out = capsys.readouterr().out
     assert "1.00 s, and 1 ms for each verdict: 1,000 a second." in out
-    flat = Growth(growth().growth.points, 1.0, 0.0)  # type: ignore[union-attr]
+    flat = Growth(POINTS, 1.0, 0.0)
     assert "do not grow" in tables.growth_sentence(flat)
 
 

@@ -3,6 +3,8 @@
 What is measured, each with its target.
 
 A further row is one line of ROWS, and of WORKS if it needs a command that no other row has.
+It need not be beside the bare boot: what two guests at once take beside one is
+Row("two-guests", ..., "repro-two", Quantity.TIME, 1, beside="repro").
 """
 
 from __future__ import annotations
