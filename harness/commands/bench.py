@@ -84,8 +84,7 @@ def run(options: argparse.Namespace) -> int:
         report = tables.Report(kernel, growth=growth) if growth else _measure(options, place, rows)
     steps = []
     if growth:
-        title = f"Random signatures on {kernel.release}: seconds from command to prompt"
-        picture = growth_picture.svg(growth, title)
+        picture = growth_picture.svg(growth, kernel.release)
         steps.append(functools.partial(write, options.growth, picture.encode()))
     each(
         *steps,

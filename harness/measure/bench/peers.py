@@ -24,7 +24,7 @@ from harness.vm.machine import COMMAND_LINE, QEMU
 
 # In a kernel's source tree.
 _KUNIT = "tools/testing/kunit/kunit.py"
-_KUNIT_OPTIONS = ("MODULES", "KPROBES", "KUNIT", "KPROBES_SANITY_TEST")
+_KUNIT_OPTIONS = ("MODULES", "KPROBES", "DEBUG_KERNEL", "KUNIT", "KPROBES_SANITY_TEST")
 # In drgn's source tree; it is not part of the package.
 _VMTEST = "vmtest.vm"
 _PROMPT = "peer# "
@@ -118,7 +118,7 @@ def _virtme(ground: Ground) -> Call:
     if not ground.kernel.has("CONFIG_9P_FS"):
         raise Missing("It needs a kernel with CONFIG_9P_FS, for its root file system.")
     if ground.root is None:
-        raise Missing("It needs an arm64 root file system with bash: --peer-root DIR.")
+        raise Missing("It needs an arm64 root file system with bash and udev: --peer-root DIR.")
     config = boot.machine(ground.kernel, b"").config
     return Call(
         (

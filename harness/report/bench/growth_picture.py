@@ -16,6 +16,7 @@ WIDTH, HEIGHT = 680, 420
 LEFT, RIGHT, TOP, BOTTOM = 70, 30, 70, 60
 # Steps of the curve in each power of ten.
 _STEPS = 20
+_TITLE = "Random signatures: seconds from the command to the prompt"
 
 # It has a background of its own, so that it can be read on a page of either colour.
 _STYLE = """\
@@ -26,6 +27,7 @@ svg { --paper: #fff; --ink: #222; --faint: #ccc; --line: #15c }
 .paper { fill: var(--paper) }
 text { font: 13px sans-serif; fill: var(--ink) }
 .name { font-weight: bold }
+.value { paint-order: stroke; stroke: var(--paper); stroke-width: 5 }
 .grid { stroke: var(--faint); stroke-width: 1 }
 .fit { fill: none; stroke: var(--line); stroke-width: 2 }
 .point { fill: var(--line); stroke: var(--paper); stroke-width: 1.5 }
@@ -51,7 +53,7 @@ class Scale:
         return [10.0**power for power in range(self.first, self.last + 1)]
 
 
-def svg(growth: Growth, title: str) -> str:
+def svg(growth: Growth, release: str) -> str:
     """Return an SVG with a point for each run and the line fitted to them, both axes by powers."""
     points = growth.points
     seconds = [point.seconds for point in points]
@@ -59,21 +61,21 @@ def svg(growth: Growth, title: str) -> str:
     y = Scale(min(seconds), max(seconds), HEIGHT - BOTTOM, TOP)
     drawn = [
         f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}" rx="6"/>',
-        _text(LEFT, 26, title, "name"),
-        _text(LEFT, 46, growth_sentence(growth)),
+        _text(LEFT, 26, _TITLE, "name"),
+        _text(LEFT, 46, f"{release}: {growth_sentence(growth)}"),
         *_grid(x, y),
         f'<polyline class="fit" points="{_curve(growth, x, y)}"/>',
     ]
     for point in points:
         at, up = x(point.verdicts), y(point.seconds)
         drawn.append(f'<circle class="point" cx="{at:.1f}" cy="{up:.1f}" r="5"/>')
-        drawn.append(_text(at, up - 10, f"{number(point.seconds)} s", "", "middle"))
+        drawn.append(_text(at, up - 10, f"{number(point.seconds)} s", "value", "middle"))
     return printable.shown(
         "\n".join(
             [
                 f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
                 f' width="{WIDTH}" role="img">',
-                f"<title>{escape(title)}</title>",
+                f"<title>{_TITLE}</title>",
                 f"<style>{_STYLE}</style>",
                 *drawn,
                 "</svg>",
