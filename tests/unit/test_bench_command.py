@@ -25,6 +25,8 @@ words = ["{QEMU}", "-c", code, sys.argv[1], "Image"]
 subprocess.run(words, executable=sys.executable, check=True)
 time.sleep(0.3)
 """
+# How much later than on an idle machine a process may be seen, in seconds.
+LATE = 0.2
 GUEST, VERSION = "-kernel", "--version"
 
 
@@ -37,7 +39,7 @@ def test_the_time_before_and_after_qemu() -> None:
     assert timed.before and timed.after
     assert timed.before >= 0.2
     assert timed.after >= 0.3
-    assert timed.seconds >= timed.before + 0.4 + timed.after - 2 * command.LATER_SECONDS
+    assert timed.seconds >= timed.before + 0.4 + timed.after - LATE
 
 
 def test_a_qemu_that_is_no_guest_does_not_count() -> None:
@@ -50,8 +52,8 @@ def test_two_guests_one_after_the_other() -> None:
     both = f"{STARTS}\nsubprocess.run(words, executable=sys.executable, check=True)\n"
     timed = command.run([sys.executable, "-c", both, GUEST])
     assert timed.before and timed.after is not None
-    # The last one's end is the end.
-    assert timed.after < 0.3 <= timed.seconds - timed.before - 0.8
+    # The first one's end is as long before the command's as the second one's life and a pause.
+    assert timed.after < 0.7 <= timed.seconds - timed.before - 0.4 + LATE
 
 
 def test_the_memory_of_all_processes() -> None:

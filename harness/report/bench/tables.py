@@ -128,7 +128,7 @@ def _target(row: Row) -> str:
 def _print_rows(kernel: Bootable, measurement: Measurement) -> None:
     runs = len(measurement.rounds)
     print_rows(
-        f"{kernel.release}: median of {runs} rounds, with quartiles",
+        f"{kernel.release}: median of {runs} round{'s' * (runs > 1)}, with quartiles",
         ("row", "of", "seconds", "median", "", "quartiles", "target", "met"),
         [
             (
