@@ -20,7 +20,7 @@ from harness.vm.machine import QEMU
 STARTS = f"""\
 import subprocess, sys, time
 time.sleep(0.2)
-code = "import time; held = bytearray(b'x' * (40 << 20)); time.sleep(0.4)"
+code = "import time; held = b'x' * (40 << 20); time.sleep(0.4)"
 words = ["{QEMU}", "-c", code, sys.argv[1], "Image"]
 subprocess.run(words, executable=sys.executable, check=True)
 time.sleep(0.3)
