@@ -31,7 +31,7 @@ from harness.run.result import ENDED, Account, Broken, Interrupted, Result, ende
 from harness.steps import NOBODY, listening, part, progress
 
 # Plays whose outcomes are in memory together.
-BATCH = 2000
+BATCH = 1000
 # How many signatures go through a compiler.
 COMPILED = 50
 # How many boots to spend on simplifying a failure, and how many candidates in each.
@@ -156,6 +156,7 @@ def run(
             for outcome in result.outcomes:
                 digest.update(fingerprint(outcome).encode())
             campaign = campaign.plus(result, digest.hexdigest())
+            del chosen, result
             if stopped:
                 by = stopped.__cause__
                 raise ended(stopped, campaign, campaign.played, count, "signatures") from by

@@ -49,11 +49,10 @@ class Crash:
 
     def records(self, watched: Watched) -> Iterator[tuple[Record, Sighting | None]]:
         session = watched.session
-        yield session.introduce(), None
         if self.died is None:
             self._crash(session)
         session.play([play.line for play in watched.plays])
-        for record in session.records(len(watched.plays)):
+        for record in session.records():
             yield record, None
             # It is gone on with once the record is judged.
             self.judged = self.judged or time.monotonic()
