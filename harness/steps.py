@@ -62,7 +62,7 @@ def progress(what: str, done: float, total: float = 100) -> None:
 
 
 def booting() -> None:
-    """Report that a guest boots."""
+    """Report that a guest was started, which is time for other work."""
     _LISTENER.get().booting()
 
 

@@ -42,7 +42,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--part",
         choices=tuple(PARTS),
-        help="only this part of it, of all boots; unchanged except on a terminal",
+        help="only this part of it, of all boots; unchanged except on a terminal, but for the"
+        " records, which are shown as text",
     )
     add_json(parser, "what the run was")
 
@@ -64,6 +65,8 @@ def _print_part(folder: Path, part: str) -> None:
     if not files:
         raise ConfigError(f"The run {folder.name} has no {part}.", f"See: {folder}")
     give = _show if sys.stdout.isatty() else _copy
+    if part == "records":
+        give = _show_records
     for file in files:
         give(file)
 
@@ -80,6 +83,13 @@ def _show(file: Path) -> None:
     with file.open(encoding="utf-8", errors="replace", newline="\n") as stream:
         for line in stream:
             print(printable.shown(line), end="")
+
+
+def _show_records(file: Path) -> None:
+    from harness.report.record_text import as_text
+
+    for line in as_text(file.read_bytes()):
+        print(line)
 
 
 def _copy(file: Path) -> None:

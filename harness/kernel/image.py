@@ -30,6 +30,14 @@ def is_raw(data: bytes) -> bool:
     return data[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
 
 
+def stub() -> bytes:
+    """Return an Image of nothing but its header, for what wants a kernel that does not run."""
+    header = bytearray(_HEADER_SIZE)
+    header[_SIZE_AT : _SIZE_AT + 8] = _HEADER_SIZE.to_bytes(8, "little")
+    header[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] = _MAGIC
+    return bytes(header)
+
+
 def _zboot(path: Path, data: bytes) -> bytes:
     """Return the payload of an EFI zboot image (drivers/firmware/efi/libstub/zboot-header.S)."""
     start = int.from_bytes(data[8:12], "little")

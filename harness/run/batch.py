@@ -23,7 +23,7 @@ from harness.model.witness import Sighting
 from harness.run.boot import Setup, playing
 from harness.run.result import BROKEN, INTERRUPTED, Batch, Judged, KernelError, ended_run
 from harness.run.session import TOO_MANY, Session
-from harness.steps import booting, progress, step
+from harness.steps import progress, step
 
 Item = TypeVar("Item")
 Came = TypeVar("Came", bound=Judged)
@@ -179,7 +179,6 @@ class Boots(Generic[Item, Came]):
         boot = step(f"boot {self._boots} of {self._setup.kernel.spec}, to play {len(rest)}")
         try:
             with boot, playing(self._setup, _Lines(self._trial, rest)) as session:
-                booting()
                 self._resumed += session.guest is not None
                 complaints = session.console.watcher.splats
                 heard = len(complaints)

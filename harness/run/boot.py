@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.guest import initramfs, recipe
 from harness.guest.deadlines import Deadlines
@@ -168,8 +167,8 @@ class Kept:
 def _logged(session: Session, setup: Setup) -> Iterator[None]:
     """Have a run's logs get what a guest says from now on, after its introduction."""
     running = session.machine
-    initrd = Path(running.command[running.command.index("-initrd") + 1])
-    with setup.logs.boot(running.machine, running.command, initrd.read_bytes()) as log:
+    initrd = running.initrd.read_bytes()
+    with setup.logs.boot(running.machine, running.command, initrd) as log:
         log.records.write(session.opening)
         session.log = log
         session.console.log(log.console)

@@ -40,6 +40,8 @@ from harness.vm.running import Running
 
 # Ends a plan that is sent line by line.
 END = "."
+# Powers the guest off, in the place of a line.
+OFF = "!"
 # How often to read a console that never becomes silent.
 LAST_READS = 16
 TOO_MANY = "The guest sent more records than were planned."
@@ -179,9 +181,7 @@ class Session:
     def power_off(self) -> None:
         """Have the guest power off, and wait until it has; raises as wait() and check_end()."""
         if not (self.ended or self._preloaded):
-            # What else has happened is seen below.
-            with suppress(KernelDied):
-                self.send("off")
+            self._try(OFF if self._streaming else "off")
         while not self.ended or self._early:
             if self.wait(self.deadlines.end):
                 raise self.protocol_fault(TOO_MANY)

@@ -27,7 +27,7 @@ from harness import resources
 from harness.errors import HarnessError, UnfitEmulator
 from harness.guest.records import Proof
 from harness.host import cache, inventory
-from harness.kernel.image import build_id
+from harness.kernel import image
 from harness.run.session import Session
 from harness.steps import LOG
 from harness.vm import snapshot
@@ -41,6 +41,7 @@ KEPT = 24
 # Our own sources that decide on a snapshot, besides those that go into the initrd.
 MAKERS = ("run/snapshots.py", "vm/snapshot.py", "vm/machine.py")
 _MEMORY, _DEVICES, _OPENING, _EXPECTED = "memory", "devices", "opening", "expected.json"
+_STUB = "stub"
 # Starts a guest on a Machine, with logged=False without its logs; it ends with the context.
 Start = Callable[..., AbstractContextManager[Session]]
 
@@ -73,7 +74,7 @@ def resume(machine: Machine, initrd: bytes, start: Start, resources: ExitStack) 
     try:
         with ExitStack() as tried:
             tried.enter_context(cache.using(folder))
-            clone = replace(machine, memory=Memory(folder / _MEMORY, shared=False))
+            clone = replace(machine, memory=Memory(folder / _MEMORY, folder / _STUB))
             session = tried.enter_context(start(clone))
             snapshot.load(session.machine, Snapshot(folder / _MEMORY, folder / _DEVICES))
             expected = msgspec.json.decode((folder / _EXPECTED).read_bytes(), type=_Expected)
@@ -108,12 +109,12 @@ def _entry(machine: Machine, initrd: bytes, start: Start) -> Path:
         for name in (_MEMORY, _DEVICES):
             (folder / name).touch(mode=0o600)
         os.truncate(folder / _MEMORY, machine.config.memory_mib << 20)
-        booted = replace(machine, memory=Memory(folder / _MEMORY, shared=True))
+        booted = replace(machine, memory=Memory(folder / _MEMORY))
         with start(booted, logged=False) as session:
             release = session.introduce().release
             # From then on it reads plans.
             _asked(session, "-")
-            expected = _Expected(release, build_id(machine.kernel), session.played)
+            expected = _Expected(release, image.build_id(machine.kernel), session.played)
             session.hear_out()
             if session.console.watcher.splats:
                 # A clone would not print it again.
@@ -121,6 +122,7 @@ def _entry(machine: Machine, initrd: bytes, start: Start) -> Path:
             snapshot.take(session.machine, folder / _DEVICES)
             (folder / _OPENING).write_bytes(session.opening)
         (folder / _EXPECTED).write_bytes(msgspec.json.encode(expected))
+        (folder / _STUB).write_bytes(image.stub())
 
     qemu = emulator()
     key = cache.digest(

@@ -74,20 +74,25 @@ COMMAND_LINE = "console=ttyAMA0 loglevel=6 oops=panic panic=-1 randomize_kstack_
 
 @dataclass(frozen=True)
 class Memory:
-    """A file that is a guest's memory."""
+    """
+    A file that is a guest's memory.
+
+    A guest that boots writes to the file.  One that has booted, and goes on from it, writes to
+    pages of its own; its kernel is in there, so that QEMU is given a stub in place of it.
+    """
 
     file: Path
-    # Whether the guest writes to the file; else to pages of its own, and it has booted before.
-    shared: bool
+    # A kernel of a few bytes; None for a guest that boots.
+    stub: Path | None = None
 
     def arguments(self, mib: int) -> list[str]:
         """Return QEMU's arguments for so much memory."""
-        share = "on" if self.shared else "off"
+        share = "off" if self.stub else "on"
         file = f"mem-path={escaped(self.file)},share={share}"
         return [
             "-object", f"memory-backend-file,id=memory,size={mib}M,{file}",
             "-machine", "memory-backend=memory",
-            *([] if self.shared else ["-incoming", "defer"]),
+            *(["-incoming", "defer"] if self.stub else []),
         ]  # fmt: skip
 
 
@@ -109,8 +114,9 @@ class Machine:
         socket, for a machine that has one.
         """
         config = self.config
+        stub = self.memory.stub if self.memory else None
         return [
-            *self._qemu(initrd),
+            *self._qemu(*(("-kernel", str(stub)) if stub else self._booting(initrd))),
             "-chardev", f"socket,id=console,fd={sockets['console']}",
             "-chardev", f"socket,id=records,fd={sockets['records']}",
             "-chardev", f"socket,id=qmp,fd={sockets['qmp']},server=on,wait=off",
@@ -129,12 +135,15 @@ class Machine:
         it has no disks.
         """
         return [
-            *self._qemu(initrd),
+            *self._qemu(*self._booting(initrd)),
             "-chardev", "stdio,id=console,mux=on,signal=off", "-mon", "chardev=console",
             "-chardev", f"file,id=records,path={escaped(records)}",
         ]  # fmt: skip
 
-    def _qemu(self, initrd: Path) -> list[str]:
+    def _booting(self, initrd: Path) -> tuple[str, ...]:
+        return "-kernel", str(self.kernel), "-initrd", str(initrd)
+
+    def _qemu(self, *kernel: str) -> list[str]:
         """Return QEMU's command line, without the backends of console and record channel."""
         config = self.config
         kaslr = () if config.kaslr else ("nokaslr",)
@@ -156,7 +165,6 @@ class Machine:
             "-serial", "chardev:console",
             "-device", "virtio-serial-device",
             "-device", "virtserialport,chardev=records,name=records",
-            "-kernel", str(self.kernel),
-            "-initrd", str(initrd),
+            *kernel,
             "-append", " ".join(filter(None, (COMMAND_LINE, *kaslr, config.append))),
         ]  # fmt: skip

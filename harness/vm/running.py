@@ -20,7 +20,7 @@ from pathlib import Path
 
 from harness.errors import InfrastructureError, MachineError, UnfitEmulator
 from harness.host import cache, doctor, stopping, temporary, tool
-from harness.steps import LOG, step
+from harness.steps import LOG, booting, step
 from harness.vm.machine import QEMU, Machine
 
 # QEMU greets on QMP before it starts the guest; on a loaded machine that takes seconds.
@@ -65,6 +65,9 @@ def _is_elf(program: Path) -> bool:
     return False
 
 
+_INITRD = "initrd"
+
+
 @dataclass(frozen=True)
 class Running:
     """A machine that QEMU has made, and what leads to it."""
@@ -83,6 +86,11 @@ class Running:
     gdb: Path
     # What QEMU itself prints.
     log: Path
+
+    @property
+    def initrd(self) -> Path:
+        """The guest's initrd."""
+        return self.log.with_name(_INITRD)
 
     @property
     def too_small(self) -> bool:
@@ -129,7 +137,7 @@ def running(machine: Machine, initrd: bytes) -> Iterator[Running]:
     with ExitStack() as resources:
         folder = resources.enter_context(temporary.folder())
         try:
-            (folder / "initrd").write_bytes(initrd)
+            (folder / _INITRD).write_bytes(initrd)
         except OSError as error:
             raise InfrastructureError(
                 f"The guest's initrd cannot be written: {error}.",
@@ -137,6 +145,7 @@ def running(machine: Machine, initrd: bytes) -> Iterator[Running]:
             ) from error
         with step("start QEMU"), socket.socket(socket.AF_UNIX) as greeted:
             started = _start(machine, folder, greeted, resources)
+            booting()
             _import_others()
             _await_greeting(started, greeted)
         LOG.debug("QEMU is %s", shlex.join(started.command))
@@ -163,7 +172,7 @@ def _start(machine: Machine, folder: Path, greeted: socket.socket, resources: Ex
         greeted.connect(str(qmp))
         inherited = {name: theirs.fileno() for name, (_, theirs) in lines.items()}
         inherited["qmp"] = listener.fileno()
-        command = tuple(machine.command(folder / "initrd", inherited, gdb))
+        command = tuple(machine.command(folder / _INITRD, inherited, gdb))
         with stopping.held():
             process = _spawned(command, inherited, log)
             resources.callback(_kill, process)

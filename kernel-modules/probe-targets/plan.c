@@ -7,8 +7,8 @@
  * followed by a case as data, see probe_assembled_parse(), "~ POLICY SIZE" by
  * the milliseconds of a storm, see probe_storm(), "$ POLICY SIZE" by the calls that
  * probe_cost() makes.  "? NONCE SECONDS" sets the clock, and is answered by what
- * the host knows the guest by.  jprobe-harness/stream does the same, but read()
- * waits for the next line, until a line that is a dot ends the plan.
+ * the host knows the guest by, and "!" powers off.  jprobe-harness/stream does the
+ * same, but read() waits for the next line, until a line that is a dot ends the plan.
  */
 #include <linux/completion.h>
 #include <linux/errno.h>
@@ -16,6 +16,7 @@
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/reboot.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
 #include <linux/time64.h>
@@ -267,6 +268,8 @@ static int await_line(struct completion *grown)
 	}
 	if (err || !plan_lines)
 		return err;
+	if (!strncmp(plan_next, "!\n", 2))
+		kernel_power_off();
 	if (strncmp(plan_next, ".\n", 2))
 		return 1;
 	take_line();

@@ -114,7 +114,7 @@ def _say_again(script: Script, words: list[str]) -> None:
                 pass
             case ".":
                 channel.sendall(b"stream ended=1\n")
-            case "off":
+            case "!" | "off":
                 break
             case line:
                 number += 1

@@ -190,7 +190,9 @@ def test_what_a_log_shows(booted: Run, capfdbinary: pytest.CaptureFixture[bytes]
     assert b"some:kernel" in reported
     assert b" two\n" in reported
     assert cli.main(["log", "last", "--part", "records"]) == Exit.AGREES
-    assert capfdbinary.readouterr().out == b"\xff\0"
+    assert capfdbinary.readouterr().out == "\N{REPLACEMENT CHARACTER}\\x00\n".encode()
+    assert cli.main(["log", "last", "--part", "plan"]) == Exit.AGREES
+    assert capfdbinary.readouterr().out == b"stack-9 none 0\n"
     assert cli.main(["log", "--part", "gdb"]) == Exit.USAGE
 
 

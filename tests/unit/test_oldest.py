@@ -48,7 +48,8 @@ LINKED = {
     # From objects (obj-y), or from what is one with the configuration that the guest needs.
     "kernel": {
         "__init_waitqueue_head", "__local_bh_disable_ip", "__local_bh_enable_ip",
-        "__put_task_struct", "do_settimeofday64", "kmsg_dump_get_line", "kmsg_dump_rewind",
+        "__put_task_struct", "do_settimeofday64", "kernel_power_off", "kmsg_dump_get_line",
+        "kmsg_dump_rewind",
         "mutex_lock", "param_ops_bool", "param_ops_charp", "wait_for_completion_interruptible",
         "__symbol_get", "__symbol_put", "__tasklet_schedule", "_cond_resched", "complete",
         "get_online_cpus", "put_online_cpus",

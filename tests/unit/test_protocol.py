@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import itertools
+import re
 import time
 from pathlib import Path
 from random import Random
@@ -24,6 +25,7 @@ from harness.model.policy import Policy, Rule
 from harness.model.storm import Storm
 from harness.model.storm import judge as judge_storm
 from harness.model.verdict import judge
+from harness.report.record_text import as_text
 from tests.records import (
     Line,
     changed,
@@ -304,3 +306,16 @@ def test_a_long_answer_takes_time_as_it_is_long() -> None:
 
 def test_a_cut_record_is_none() -> None:
     assert len(parse(RAW[: ENDS[1] - 1])) == 1
+
+
+def test_what_people_read() -> None:
+    shown = list(as_text(RAW))
+    assert shown[0].startswith("guest thread_size=16384 irq_stack_size=16384 cases=")
+    assert shown[2] == "play seq=1 line=stack-9 none 0"
+    assert re.fullmatch(
+        r"stack sp=0xffff\w+ fp=0xffff\w+ top=0xffff\w+ irq=0 context=process", shown[3]
+    )
+    assert shown.count("") == len([INTRODUCTION, *RECORDS])
+    assert shown[-1] == "run status=1 output=aGVsbG8K"
+    assert list(as_text(framed(b"\xff"))) == ["The record has an unknown line 255.", ""]
+    assert list(as_text(b"\x1b[2J\xff")) == ["\\x1b[2J\N{REPLACEMENT CHARACTER}"]

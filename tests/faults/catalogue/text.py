@@ -80,7 +80,7 @@ FAULTS = (
     Fault("escapes in a warning, as JUnit XML", written("junit"), Blame.KERNEL,
           f"WARNING: at {SEEN}", full=True),
     Fault("escapes in a record", replayed(refusing), Blame.KERNEL,
-          "bytes that are not ASCII", kept=2),
+          r"text=b'\\x1b\]52;c;ZXZpbA==\\x07", kept=2),
     Fault("escapes in a release", replayed(another_release), Blame.KERNEL,
           r"release='\\x1b\[2J\\x07", status=125, full=True),
     Fault("escapes in QEMU's own words", emulated(failing, EACH_BOOT), Blame.MACHINE, SEEN),
