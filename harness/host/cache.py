@@ -13,6 +13,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import math
 import os
 import shlex
 import shutil
@@ -100,7 +101,7 @@ def recall(path: Path) -> dict[str, Any] | None:
         return None
     except (OSError, msgspec.MsgspecError):
         pass
-    _say(f"{_name(path)} is made anew: it is damaged, or of another version.")
+    _report(f"{_name(path)} is made anew: it is damaged, or of another version.")
     return None
 
 
@@ -152,7 +153,6 @@ def lock(name: str) -> Iterator[None]:
 
 
 def _report(sentence: str) -> None:
-    """Print a sentence on stderr if that is possible."""
     with contextlib.suppress(OSError):
         print(f"jprobe-harness: {sentence}", file=sys.stderr, flush=True)
 
@@ -217,7 +217,7 @@ def _made(
         return final
     name = _name(final)
     if os.path.lexists(final):
-        _say(f"{name} is made anew: {fault}.")
+        _report(f"{name} is made anew: {fault}.")
     with step(f"make {name}"), scratch(final.parent) as folder:
         make(folder)
         inventory.write(folder, vital, large)
@@ -262,7 +262,7 @@ def changing(folder: Path) -> Iterator[None]:
     A damaged folder is emptied first, and one whose update fails is removed.
     """
     if os.path.lexists(folder) and (fault := inventory.fault(folder)):
-        _say(f"{_name(folder)} is made anew: {fault}.")
+        _report(f"{_name(folder)} is made anew: {fault}.")
         _remove(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -350,20 +350,20 @@ def _name(path: Path) -> str:
     return f"{path.parent.name}/{path.name} in the cache"
 
 
-def _say(sentence: str) -> None:
-    print(f"jprobe-harness: {sentence}", file=sys.stderr, flush=True)
-
-
-def trim(kind: str, kept: int, unused_seconds: float = IN_USE_SECONDS) -> None:
-    """Remove the entries that were used longest ago, but none that was within `unused_seconds`."""
+def trim(
+    kind: str, kept: int, unused_seconds: float = IN_USE_SECONDS, size: float = math.inf
+) -> None:
+    """Keep so many of the entries used last, or bytes; and all used within `unused_seconds`."""
     ages: dict[Path, float] = {}
     for folder in (root() / kind).glob("[!.]*/"):
         # Another run may trim too.
         with contextlib.suppress(FileNotFoundError):
             ages[folder] = time.time() - folder.stat().st_mtime
-    for folder in sorted(ages, key=lambda folder: ages[folder])[kept:]:
+    for number, folder in enumerate(sorted(ages, key=ages.__getitem__)):
+        size -= inventory.size(folder)
+        excess = (number >= kept or size < 0) and ages[folder] > unused_seconds
         # A cache that this user cannot write to does not grow.
-        if ages[folder] > unused_seconds and os.access(folder.parent, os.W_OK):
+        if excess and os.access(folder.parent, os.W_OK):
             discard(folder)
 
 

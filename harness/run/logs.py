@@ -24,7 +24,7 @@ import msgspec
 import harness
 from harness.errors import ConfigError, InfrastructureError, nearest
 from harness.guest import initramfs
-from harness.host import cache, home, temporary
+from harness.host import cache, home, inventory, temporary
 from harness.kernel.kernel import Bootable
 from harness.modules.build import Modules
 from harness.run import logfile
@@ -267,7 +267,7 @@ def _prune_nights() -> None:
     with contextlib.suppress(OSError):
         held = [one for one in _root().iterdir() if is_held(one) and not is_kept(one)]
         for folder in sorted(held, key=_started, reverse=True):
-            left -= _size(folder)
+            left -= inventory.size(folder)
             if left < 0:
                 _remove(folder)
 
@@ -294,15 +294,6 @@ def _about(folder: Path) -> About | None:
         return msgspec.json.decode((folder / _ABOUT).read_bytes(), type=About)
     except (OSError, msgspec.MsgspecError):
         return None
-
-
-def _size(folder: Path) -> int:
-    """Return the disk space of a folder's files, in bytes; a dump is a sparse file."""
-    size = 0
-    with contextlib.suppress(OSError):
-        for file in folder.iterdir():
-            size += file.stat().st_blocks * 512
-    return size
 
 
 def _is_running(folder: Path) -> bool:

@@ -36,8 +36,8 @@ from harness.vm.running import emulator
 from harness.vm.snapshot import Snapshot, SnapshotError
 
 KIND = "snapshots"
-# Each takes some 75 MB.
-KEPT = 24
+# Each takes some 75 MB, and much more on a kernel that needs more memory.
+KEPT, KEPT_BYTES = 24, 4 << 30
 # Our own sources that decide on a snapshot, besides those that go into the initrd.
 MAKERS = ("run/snapshots.py", "vm/snapshot.py", "vm/machine.py")
 _MEMORY, _DEVICES, _OPENING, _EXPECTED = "memory", "devices", "opening", "expected.json"
@@ -133,7 +133,7 @@ def _entry(machine: Machine, initrd: bytes, start: Start) -> Path:
         *resources.own_sources(MAKERS),
     )
     if not cache.has(KIND, key):
-        cache.trim(KIND, KEPT - 1, unused_seconds=0)
+        cache.trim(KIND, KEPT - 1, unused_seconds=0, size=KEPT_BYTES)
     return cache.used(cache.entry(KIND, key, make, large=(_MEMORY,)))
 
 

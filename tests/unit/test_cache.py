@@ -102,6 +102,23 @@ def test_the_entries_that_were_used_longest_ago_go(monkeypatch: pytest.MonkeyPat
     assert [entry.exists() for entry in entries] == [True, False, False, True]
 
 
+def test_what_takes_too_much_room_goes() -> None:
+    def make(folder: Path) -> None:
+        (folder / "large").write_bytes(bytes(1 << 20))
+        # It has its size, and takes no room.
+        with (folder / "sparse").open("wb") as file:
+            file.truncate(1 << 30)
+
+    entries = [cache.entry("kind", f"key{number}", make) for number in range(4)]
+    for age, entry in enumerate(entries):
+        past = entry.stat().st_mtime - age * 10
+        os.utime(entry, (past, past))
+    cache.trim("kind", 4, unused_seconds=-1, size=4 << 20)
+    assert [entry.exists() for entry in entries] == [True, True, True, False]
+    cache.trim("kind", 1, unused_seconds=-1, size=4 << 20)
+    assert [entry.exists() for entry in entries] == [True, False, False, False]
+
+
 def test_an_entry_that_may_be_in_use_stays() -> None:
     entries = [cache.entry("kind", f"key{number}", lambda folder: None) for number in range(3)]
     cache.trim("kind", 1)

@@ -12,6 +12,7 @@ import pytest
 import zstandard
 
 from harness.errors import ConfigError
+from harness.kernel import image
 from harness.kernel.image import banner_release, build_id, check_raw, raw_image
 
 RAW = bytes(56) + b"ARM\x64" + bytes(40) + b"Linux version 6.1.0-test (me) #1\0"
@@ -86,3 +87,9 @@ def test_the_build_id_is_the_kernels_own(tmp_path: Path) -> None:
     assert build_id(image) == "22" * 20
     image.write_bytes(RAW)
     assert build_id(image) == ""
+
+
+def test_a_stub_is_an_image(tmp_path: Path) -> None:
+    (tmp_path / "stub").write_bytes(image.stub())
+    assert image.is_raw(image.stub())
+    assert image.image_size(tmp_path / "stub") == len(image.stub())
