@@ -172,7 +172,11 @@ def _logged(session: Session, setup: Setup) -> Iterator[None]:
         log.records.write(session.opening)
         session.log = log
         session.console.log(log.console)
-        yield
+        try:
+            yield
+        finally:
+            session.log = None
+            session.console.log(None)
 
 
 _KEPT: ContextVar[Kept | None] = ContextVar("kept", default=None)
