@@ -11,10 +11,12 @@ from pathlib import Path
 from harness.commands.options import (
     add_all,
     add_cc,
+    add_jobs,
     add_json,
     add_kernel,
     add_variants,
     count,
+    jobs,
     resolve,
 )
 from harness.commands.output import each_then, report_json, unwritable_folder, write
@@ -52,6 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where to write the case file of a failure (default: the current directory)",
     )
+    add_jobs(parser)
     add_all(parser)
     add_json(parser, "the result")
 
@@ -62,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.measure import fuzz as fuzzing
     from harness.modules import build as modules
     from harness.report import fuzz_report
+    from harness.run import players
     from harness.run.result import ENDED
     from harness.toolchain.compiler import named
 
@@ -71,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     variants = catalog.select_variants(options.variant)
     if why := unwritable_folder(options.out):
         raise ConfigError(f"No case can be written to {options.out}: {why}.", "Check --out.")
-    with bars():
+    with bars(), players.playing(jobs(options)):
         kernel = resolve(options, catalog, [compiler])
         compiled = fuzzing.COMPILED if options.compiled is None else options.compiled
         ended: BaseException | None = None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.commands.output import Target
+from harness.errors import ConfigError
 from harness.kernel import ALL, DEFAULT
 
 if TYPE_CHECKING:
@@ -119,6 +120,27 @@ def add_kernel(parser: argparse.ArgumentParser, several: bool = False) -> None:
         action="store_true",
         help="boot each guest, in place of going on from a snapshot of one that has booted",
     )
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-j",
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="play in so many guests at once (default: what processors and memory allow)",
+    )
+
+
+def jobs(options: argparse.Namespace) -> int:
+    """Return how many guests play at once; raises ConfigError for none."""
+    from harness.run import players
+
+    if options.jobs is None:
+        return players.usual()
+    if options.jobs < 1:
+        raise ConfigError("--jobs: give at least 1.")
+    return int(options.jobs)
 
 
 def add_cc(parser: argparse.ArgumentParser) -> None:

@@ -87,6 +87,10 @@ class _Drawn(Sequence[Play]):
         self._compiled = compiled
         self._drawn: dict[int, Play] = {}
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Another process draws them by itself.
+        return _Drawn, (self._seed, self._indices, self._variants, self._compiled)
+
     def __len__(self) -> int:
         return len(self._indices)
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from harness.kernel.kernel import Kernel
     from harness.model.case import Case
     from harness.model.policy import Variant
+    from harness.plugin.shared import Checked, Shared
     from harness.run.plan import Outcome
-    from harness.run.shared import Checked, Shared
     from harness.vm.ssh import Ssh
 
 T = TypeVar("T", bound="Checked")
@@ -158,7 +158,7 @@ def _jprobe_guests(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[S
     from harness.inspect.guest import booted
     from harness.plugin.errors import as_failure
     from harness.plugin.selection import selection_of
-    from harness.run.shared import Shared
+    from harness.plugin.shared import Shared
 
     with as_failure():
         built = selection_of(request.config).modules(kernel)
@@ -177,8 +177,8 @@ def _jprobe_reached(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[
     from harness.inspect.ssh import reached
     from harness.plugin.errors import as_failure
     from harness.plugin.selection import selection_of
+    from harness.plugin.shared import Shared
     from harness.report.terminal import PIPE_WIDTH, lines
-    from harness.run.shared import Shared
 
     selection = selection_of(request.config)
 

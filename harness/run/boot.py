@@ -194,6 +194,12 @@ def keeping() -> Iterator[Kept]:
         kept.end()
 
 
+def keeps() -> bool:
+    """Return whether the guest of the next plan is kept after it."""
+    kept = _KEPT.get()
+    return bool(kept and kept.more)
+
+
 @contextmanager
 def playing(setup: Setup, plan: Sequence[str]) -> Iterator[Session]:
     """Give a guest for a plan, as start() does; what it played well ends with its power-off."""
@@ -201,7 +207,7 @@ def playing(setup: Setup, plan: Sequence[str]) -> Iterator[Session]:
     lent = kept.lend(setup, plan) if kept else start(setup, plan=plan)
     with lent as session:
         yield session
-        if not (kept and kept.more):
+        if not keeps():
             session.power_off()
 
 

@@ -15,7 +15,7 @@ from harness.model.observation import Observation
 from harness.model.verdict import judge
 from harness.model.witness import Sighting, disagreements
 from harness.modules.build import Modules
-from harness.run import batch
+from harness.run import batch, boot, players
 from harness.run.batch import Answer, Trial
 from harness.run.boot import Setup
 from harness.run.logs import Run
@@ -75,10 +75,15 @@ def run(
     """
     Play `plays` in as few boots as possible: one, unless the kernel dies.
 
-    An `observer` watches all boots.  Raises one of result.ENDED with the result so far.
+    An `observer` watches all boots; without one, players share the plays where there are some.
+    Raises one of result.ENDED with the result so far.
     """
     if observer:
         observer.check(kernel)
+    others = players.PLAYERS.get()
+    if others and not observer and len(plays) > players.LEAST:
+        part = players.Part(kernel, modules, plays, config, deadlines, boot.keeps())
+        return others.run(part)
 
     def make(played: Batch[Outcome]) -> Result:
         return Result(

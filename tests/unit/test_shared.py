@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from harness.errors import InfrastructureError, KernelDied
-from harness.run.shared import Shared
+from harness.plugin.shared import Shared
 
 
 class Fake:

@@ -12,6 +12,7 @@ from harness.commands import output
 from harness.commands.options import (
     add_all,
     add_cc,
+    add_jobs,
     add_kernel,
     add_selection,
     add_share,
@@ -78,6 +79,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a further variant: the tree's own jprobes with a macro set, such as"
         " MAX_STACK_SIZE=THREAD_SIZE",
     )
+    add_jobs(parser)
     add_all(parser)
     for one in OUTPUTS:
         one.add(parser)

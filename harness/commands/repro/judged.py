@@ -13,13 +13,13 @@ from harness.commands.repro.request import ReproRequest
 from harness.errors import OwnFault, Stopped
 from harness.guest.deadlines import Deadlines
 from harness.kernel.options import Options
-from harness.run import job, repro
+from harness.run import job, players, repro
 from harness.run.result import Broken, Comparison, Interrupted, Result, Unjudged
 
 
 def judge(request: ReproRequest, kernel: str, options: Options) -> Result:
     """Play the plan on one kernel; raises one of result.ENDED with what there is."""
-    with bars():
+    with bars(), players.playing(request.jobs):
         return job.judge(
             request.target(kernel, options),
             request.catalog,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness import settings
 from harness.cases.catalog import Catalog, own_variant
-from harness.commands.options import kernel_options
+from harness.commands.options import jobs, kernel_options
 from harness.errors import ConfigError
 from harness.kernel import spec
 from harness.kernel.options import Options
@@ -54,6 +54,8 @@ class ReproRequest:
     expected: Policy | None
     # How long one play may take, in seconds.
     deadline: float
+    # How many guests play at once.
+    jobs: int
     # GDB looks on at each play.
     witness: bool
     # Dump the guest when its kernel panics, and with at_end when all is played.
@@ -108,6 +110,7 @@ def read(options: argparse.Namespace) -> ReproRequest:
         exact=options.exact,
         expected=_expected(options.expect, catalog),
         deadline=options.deadline,
+        jobs=jobs(options),
         witness=options.witness is not None,
         dump=options.dump is not None,
         at_end=options.dump == "end",
