@@ -54,6 +54,8 @@ class _Expected(msgspec.Struct, frozen=True):
     build_id: str
     # The lines that it has played, none of which was a case.
     played: int
+    # How long it took to boot.
+    boot_seconds: float
 
 
 def resume(machine: Machine, initrd: bytes, start: Start, resources: ExitStack) -> Session | None:
@@ -78,6 +80,7 @@ def resume(machine: Machine, initrd: bytes, start: Start, resources: ExitStack) 
             session = tried.enter_context(start(clone))
             snapshot.load(session.machine, Snapshot(folder / _MEMORY, folder / _DEVICES))
             expected = msgspec.json.decode((folder / _EXPECTED).read_bytes(), type=_Expected)
+            session.deadlines = session.deadlines.on(expected.boot_seconds)
             session.resumed((folder / _OPENING).read_bytes(), expected.played)
             _prove(session, expected)
             resources.push(tried.pop_all())
@@ -110,11 +113,14 @@ def _entry(machine: Machine, initrd: bytes, start: Start) -> Path:
             (folder / name).touch(mode=0o600)
         os.truncate(folder / _MEMORY, machine.config.memory_mib << 20)
         booted = replace(machine, memory=Memory(folder / _MEMORY))
+        began = time.monotonic()
         with start(booted, logged=False) as session:
             release = session.introduce().release
+            seconds = time.monotonic() - began
             # From then on it reads plans.
             _asked(session, "-")
-            expected = _Expected(release, image.build_id(machine.kernel), session.played)
+            build = image.build_id(machine.kernel)
+            expected = _Expected(release, build, session.played, seconds)
             session.hear_out()
             if session.console.watcher.splats:
                 # A clone would not print it again.
