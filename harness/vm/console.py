@@ -103,9 +103,10 @@ class Console:
             text = self.read()
             if text is None:
                 return False
-            if answer in last + text:
+            last += text
+            if answer in last:
                 return True
-            last = text[-len(answer) :]
+            last = last[-len(answer) :]
         return False
 
     @property
