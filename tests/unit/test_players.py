@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What passes between players, and how many there are."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import threading
+
+import pytest
+
+from harness.commands.options import jobs
+from harness.errors import ConfigError
+from harness.measure import fuzz
+from harness.run import players
+
+
+def test_what_is_larger_than_a_pipe_passes() -> None:
+    sent = [b"x" * (1 << 20), {"a": 1}, 2.0]
+    readable, writable = os.pipe()
+    with os.fdopen(readable, "rb", buffering=0) as there, os.fdopen(writable, "wb") as here:
+
+        def write() -> None:
+            for one in sent:
+                players._write(here, one)
+            here.close()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        assert [players._read(there) for _ in sent] == sent
+        with pytest.raises(EOFError):
+            players._read(there)
+        writer.join()
+
+
+def test_a_plan_is_drawn_where_it_is_played() -> None:
+    plan = fuzz.plays(7, range(100), [], 0)
+    assert len(pickle.dumps(plan[10:90])) < 1000
+
+
+def test_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert jobs(argparse.Namespace(jobs=3)) == 3
+    with pytest.raises(ConfigError, match="at least 1"):
+        jobs(argparse.Namespace(jobs=0))
+    for processors, most in ((1, 1), (2, 1), (8, 4)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid, n=processors: set(range(n)))
+        assert 1 <= jobs(argparse.Namespace(jobs=None)) <= most
+    monkeypatch.setattr(players, "_MIB", 1 << 40)
+    assert players.usual() == 1
