@@ -72,8 +72,8 @@ class Session:
         self.recording, self.ended = True, False
         self.deadlines = deadlines
         # A guest that does not take what it is sent must not be waited for, either (socket(7)).
-        patience = struct.pack("ll", *divmod(round(deadlines.play * 10**6), 10**6))
-        machine.records.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
+        limit = struct.pack("ll", *divmod(round(deadlines.play * 10**6), 10**6))
+        machine.records.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         # Records received since play(), or of all commands before that.
         self.received = 0
         # Lines that the guest has played, in all plans.
@@ -139,11 +139,11 @@ class Session:
         Raises as wait(), and InfrastructureError for a guest that ended before.
         """
         self._await(lambda: bool(self.guest or self._early), self.deadlines.boot)
-        if self.guest:
-            return self.guest
-        self.take()
-        self.check_end()
-        raise InfrastructureError(self._said("The guest could not set itself up."), self._hint)
+        if not self.guest:
+            self.take()
+            self.check_end()
+            raise InfrastructureError(self._said("The guest could not set itself up."), self._hint)
+        return self.guest
 
     def resumed(self, opening: bytes, played: int) -> None:
         """Go on as with the guest that had sent `opening` and had played so many lines."""
@@ -174,7 +174,7 @@ class Session:
             self._try("\n".join(lines))
 
     def _try(self, text: str) -> None:
-        """Send lines to a guest that may have ended, which is seen by whoever waits for it."""
+        """Send to a guest that may have ended, which is seen by whoever waits for it."""
         with suppress(KernelDied):
             self._write(text)
 
@@ -322,11 +322,12 @@ class Session:
 
     def _parse(self, data: bytes) -> None:
         for record in self._parser.feed(data):
-            if isinstance(record, Introduction):
+            # After damage, an introduction does not count.
+            if not isinstance(record, Introduction):
+                self._early.append(record)
+            elif not self._early:
                 self.guest = record
                 LOG.info("the guest of %s is up", record.release)
-            else:
-                self._early.append(record)
 
     def send(self, line: str) -> None:
         """Send a command to a guest that plays nothing; raises KernelDied or KernelHung."""

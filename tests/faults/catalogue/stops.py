@@ -38,7 +38,7 @@ OURS = "A fault of this program's own: ZeroDivisionError"
 WRONG = "1 / 0"
 # The stages of a run, each as the call before which the run is in it.
 RESOLVING = ("harness.kernel.spec", "resolve", 1)
-BOOTING = ("harness.run.session", "Session.records", 1)
+BOOTING = ("harness.run.session", "Session.introduce", 1)
 PLAYING = ("harness.run.batch", "Boots._add", 3)
 WRITING = ("harness.commands.output", "write", 1)
 CLEANING = ("harness.host.temporary", "_delete", 1)
@@ -193,7 +193,7 @@ FAULTS = (
         both(
             replayed(),
             patched(code(PLAYING, kills("SIGTERM")) + code(CLEANING, kills("SIGTERM"))),
-            arguments(*OUTPUTS),
+            arguments("--cold", *OUTPUTS),
         ),
         Blame.MACHINE,
         "2 of 3 plays",

@@ -82,7 +82,7 @@ FAULTS = (
     Fault("escapes in a record", replayed(refusing), Blame.KERNEL,
           r"text=b'\\x1b\]52;c;ZXZpbA==\\x07", kept=2),
     Fault("escapes in a release", replayed(another_release), Blame.KERNEL,
-          r"release='\\x1b\[2J\\x07", status=125, full=True),
+          r"release=b'\\x1b\[2J\\x07", status=125, full=True),
     Fault("escapes in QEMU's own words", emulated(failing, EACH_BOOT), Blame.MACHINE, SEEN),
     Fault("escapes in a compiler's words", compiler, Blame.MACHINE, SEEN, full=True),
     Fault("escapes in a case", case("odd", 'arguments: [long]\ncontext: "\\e]52;c;ZXZpbA==\\a"'),
