@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -221,4 +221,5 @@ def _started(
         log = None
         if logged:
             log = resources.enter_context(setup.logs.boot(machine, started.command, initrd))
-        yield Session(started, channel, usual, log=log, preloaded=preloaded)
+        session = Session(started, channel, usual, log=log, preloaded=preloaded)
+        yield resources.enter_context(closing(session))

@@ -93,6 +93,10 @@ class Session:
         for source in (machine.records.fileno(), self.console.fileno(), machine.pidfd):
             self._poll.register(source, select.EPOLLIN)
 
+    def close(self) -> None:
+        """Give back what the kernel has for it; an error may keep it for longer than it is used."""
+        self._poll.close()
+
     @property
     def listens(self) -> bool:
         """Whether the guest reads commands from a channel besides its console."""
@@ -106,8 +110,7 @@ class Session:
         """
         Read what has arrived, and keep its records for wait(); return False once QEMU has ended.
 
-        To be called while waiting for something else: a guest whose output is not read
-        blocks.
+        To be called while waiting for something else: a guest that is not heard blocks.
         """
         self._read(0)
         return not self.ended
@@ -157,7 +160,6 @@ class Session:
         Have a guest that has introduced itself play a plan; its records come as they are awaited.
 
         Lines are taken from the plan when they are sent, shortly before the guest plays them.
-        A guest that was started with the plan needs none of this.
         """
         self.received = 0
         self._window = Window(plan)
@@ -188,13 +190,10 @@ class Session:
         self.check_end()
 
     def protocol_fault(self, sentence: str) -> HarnessError:
-        """
-        Return the error for a record that the guest's module cannot have written.
-
-        On a channel of the module's alone, memory must be damaged: the kernel's fault.
-        """
+        """Return the error for a record that the guest's module cannot have written."""
         if self._channel is Channel.SERIAL:
             return ProtocolError(sentence, SHARED_LINE)
+        # Nobody else writes there: memory must be damaged.
         return KernelFault(sentence, self._hint)
 
     def records(self) -> Iterator[Record]:
