@@ -77,7 +77,7 @@ def test_a_worker_without_an_archive(tmp_path: Path) -> None:
         assert len(blobs) >= len(("Image", "config", "busybox", "two modules", "kept", "compiler"))
         # Nothing was fetched or built there.
         kinds = {path.name for path in (cache / "jprobe-harness").iterdir() if path.is_dir()}
-        assert kinds == {"blobs", "contents", "bundles", "initramfs", "snapshots"}
+        assert kinds == {"blobs", "contents", "bundles", "initramfs", "snapshots", "catalogs"}
         status, reported, _ = play(file, there, "--cluster", cluster.address)
         assert status == Exit.AGREES, reported
         assert blobs == {path.name: path.stat().st_mtime_ns for path in cache.rglob("blobs/*/")}

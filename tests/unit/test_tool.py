@@ -125,6 +125,7 @@ def test_a_program_has_a_stated_environment(tmp_path: Path) -> None:
 # Files that start something in an environment that is not stated, and what they start.
 OWN = {
     "nightly/worker.py": "this program again",
+    "run/players.py": "this program again",
     "commands/nightly.py": "the user's own command",
     "host/doctor.py": "a terminal's",
     "inspect/debug.py": "a terminal's",
