@@ -2,23 +2,20 @@
 """
 Processes that play parts of a plan at the same time, each in a guest of its own.
 
-As a program, it plays what comes on standard input, and writes what comes of it to standard
-output.  Both ends are this program's own, so that what passes between them is pickled.
+As a program, it plays what comes on the connection whose descriptor it is given, and sends
+what comes of it.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
-import selectors
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from struct import Struct
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, InfrastructureError
 from harness.guest.deadlines import Deadlines
@@ -32,13 +29,15 @@ from harness.run.result import ENDED, Result, ended_run, together
 from harness.steps import Listener, listening, progress
 from harness.vm.machine import Config
 
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
 # Fewer plays than these are played sooner than another process starts.
 LEAST = 100
 # How long a player may take to say what it has judged, once it is to stop.
 STOP_SECONDS = 30
 # What a guest and its player take.
 _MIB = 400
-_SIZE = Struct("<Q")
 
 
 @dataclass(frozen=True)
@@ -61,103 +60,97 @@ def usual() -> int:
     return max(1, min(len(os.sched_getaffinity(0)) // 2, kib // 1024 // _MIB))
 
 
-def _write(stream: IO[bytes], what: object) -> None:
-    data = pickle.dumps(what, pickle.HIGHEST_PROTOCOL)
-    left = memoryview(_SIZE.pack(len(data)) + data)
-    while left:
-        left = left[stream.write(left) :]
-    stream.flush()
+@dataclass(frozen=True)
+class _Player:
+    """One process, and this end of the connection to it."""
 
+    process: subprocess.Popen[bytes]
+    connection: Connection
 
-def _read(stream: IO[bytes]) -> Any:
-    """Return what the other end has written; raises EOFError where it has ended."""
-    (size,) = _SIZE.unpack(_exactly(stream, _SIZE.size))
-    return pickle.loads(_exactly(stream, size))  # noqa: S301
+    def said(self) -> Any:
+        """Return what it sends; raises InfrastructureError where it has ended."""
+        try:
+            # A message that is read in part leaves the next one without a beginning.
+            with stopping.held():
+                return self.connection.recv()
+        except (EOFError, ConnectionResetError) as error:
+            raise self._ended() from error
 
+    def play(self, part: Part) -> None:
+        """Send it a part; raises as said()."""
+        try:
+            self.connection.send(part)
+        except BrokenPipeError as error:
+            raise self._ended() from error
 
-def _exactly(stream: IO[bytes], size: int) -> bytes:
-    parts = []
-    while size:
-        part = stream.read(size)
-        if not part:
-            raise EOFError
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
+    def _ended(self) -> InfrastructureError:
+        status = self.process.wait()
+        return InfrastructureError(
+            f"A process that plays ended with status {status}.", "Run again, with -j 1."
+        )
 
 
 class Players:
     """As many processes as parts are played at once."""
 
-    def __init__(self, processes: Sequence[subprocess.Popen[bytes]]) -> None:
-        self._processes = processes
+    def __init__(self, players: Sequence[_Player]) -> None:
+        self._players = players
 
     def run(self, part: Part) -> Result:
-        """Play a plan in parts; raises as repro.run()."""
-        count = min(len(self._processes), -(-len(part.plays) // LEAST))
+        """Play a plan in parts; raises as repro.run(), and InfrastructureError."""
+        count = min(len(self._players), -(-len(part.plays) // LEAST))
         size = -(-len(part.plays) // count)
-        parts = [part.plays[at : at + size] for at in range(0, len(part.plays), size)]
-        with selectors.DefaultSelector() as ready:
-            for number, (process, plays) in enumerate(zip(self._processes, parts)):
-                assert process.stdin and process.stdout
-                _write(process.stdin, replace(part, plays=plays))
-                ready.register(process.stdout, selectors.EVENT_READ, number)
-            results: dict[int, Result] = {}
-            try:
-                self._collect(ready, results, part)
-            except KeyboardInterrupt as error:
-                raise self._stopped(ready, results, part, error) from error
+        busy = {}
+        for number, player in enumerate(self._players[:count]):
+            player.play(replace(part, plays=part.plays[number * size : (number + 1) * size]))
+            busy[player.connection] = number
+        results: dict[int, Result] = {}
+        try:
+            self._collect(busy, results, part)
+        except KeyboardInterrupt as error:
+            raise self._stopped(busy, results, part, error) from error
         return self._merged(results, part)
 
     def _collect(
         self,
-        ready: selectors.BaseSelector,
+        busy: dict[Connection, int],
         results: dict[int, Result],
         part: Part,
         seconds: float | None = None,
     ) -> None:
         """Take what the players say until each has its result; raises what ended one of them."""
+        from multiprocessing.connection import wait
+
         done: dict[int, float] = {}
         deadline = Deadline(seconds) if seconds else None
-        while ready.get_map():
-            came = ready.select(deadline.left if deadline else None)
-            if deadline and deadline.passed:
-                return
-            for key, _ in came:
-                said = self._said(key.data)
+        while busy:
+            for connection in wait(list(busy), deadline.left if deadline else None):
+                number = busy[connection]  # type: ignore[index]
+                said = self._players[number].said()
                 if isinstance(said, float):
-                    done[key.data] = said
+                    done[number] = said
                     progress(f"playing on {part.kernel.spec}", sum(done.values()), len(part.plays))
                     continue
-                ready.unregister(key.fileobj)
+                del busy[connection]  # type: ignore[arg-type]
                 if isinstance(said, Result):
-                    results[key.data] = said
+                    results[number] = said
                 elif isinstance(said, BaseException):
                     raise said
-
-    def _said(self, number: int) -> Any:
-        process = self._processes[number]
-        assert process.stdout
-        try:
-            return _read(process.stdout)
-        except EOFError as error:
-            status = process.wait()
-            raise InfrastructureError(
-                f"A process that plays ended with status {status}.", "Run again, with -j 1."
-            ) from error
+            if deadline and deadline.passed:
+                return
 
     def _stopped(
         self,
-        ready: selectors.BaseSelector,
+        busy: dict[Connection, int],
         results: dict[int, Result],
         part: Part,
         by: BaseException,
     ) -> BaseException:
         """End the players; return the error with what they have judged."""
-        for process in self._processes:
-            process.terminate()
+        for player in self._players:
+            player.process.terminate()
         with suppress(HarnessError):
-            self._collect(ready, results, part, STOP_SECONDS)
+            self._collect(busy, results, part, STOP_SECONDS)
         return ended_run(by, self._merged(results, part)) if results else by
 
     @staticmethod
@@ -178,64 +171,62 @@ def playing(jobs: int) -> Iterator[None]:
     if jobs == 1:
         yield
         return
+    from multiprocessing import Pipe
+
     # It gets a signal, so that it leaves nothing behind.
     command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", __name__]
     with ExitStack() as resources:
-        processes: list[subprocess.Popen[bytes]] = []
-        resources.callback(_end, processes)
+        players: list[_Player] = []
+        resources.callback(_end, players)
         for _ in range(jobs):
-            with stopping.held():
+            ours, theirs = Pipe()
+            with theirs, stopping.held():
                 process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    # What were read ahead would not be waited for.
-                    bufsize=0,
+                    [*command, str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    # Only this process reports.
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
                     # Ctrl-C is meant for the process that knows of all.
                     process_group=0,
                 )
-                processes.append(process)
-        before = PLAYERS.set(Players(processes))
+                players.append(_Player(process, ours))
+        before = PLAYERS.set(Players(players))
         resources.callback(PLAYERS.reset, before)
         yield
 
 
-def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    for process in processes:
-        assert process.stdin and process.stdout
-        # What was written and not taken is lost with the process.
-        with suppress(BrokenPipeError):
-            process.stdin.close()
+def _end(players: Sequence[_Player]) -> None:
+    for player in players:
+        player.connection.close()
+    for player in players:
         with suppress(subprocess.TimeoutExpired):
-            process.wait(tool.GRACE_SECONDS)
-    tool.end(list(processes))
-    for process in processes:
-        assert process.stdout
-        process.stdout.close()
+            player.process.wait(tool.GRACE_SECONDS)
+    tool.end([player.process for player in players])
 
 
 class _Reports(Listener):
     """Tells the other end how far this one is."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._reported = 0.0
 
     def progress(self, what: str, done: float, total: float) -> None:
         # Each report takes as long as a play.
         if done - self._reported >= LEAST or done < self._reported:
             self._reported = done
-            _write(self._stream, float(done))
+            self._connection.send(float(done))
 
 
-def _serve(given: IO[bytes], output: IO[bytes]) -> None:
+def _serve(connection: Connection) -> None:
     """Play parts until there are no more."""
     from harness.run import repro
 
-    with boot.keeping() as kept, listening(_Reports(output)):
+    with boot.keeping() as kept, listening(_Reports(connection)):
         while True:
             try:
-                part: Part = _read(given)
+                part: Part = connection.recv()
             except EOFError:
                 return
             kept.more = part.more
@@ -251,17 +242,16 @@ def _serve(given: IO[bytes], output: IO[bytes]) -> None:
                 played = error.result
             except HarnessError as error:
                 played = error
-            _write(output, played)
+            connection.send(played)
 
 
 def main() -> None:
-    output = os.fdopen(os.dup(1), "wb")
-    # Nothing else may be written there.
-    os.dup2(2, 1)
+    from multiprocessing.connection import Connection
+
     try:
         with stopping.obeyed():
             try:
-                _serve(sys.stdin.buffer, output)
+                _serve(Connection(int(sys.argv[1])))
             finally:
                 with stopping.held():
                     tool.end_all()

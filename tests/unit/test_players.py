@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What passes between players, and how many there are."""
+"""What is sent to players, and how many there are."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import pickle
-import threading
 
 import pytest
 
@@ -14,24 +13,6 @@ from harness.commands.options import jobs
 from harness.errors import ConfigError
 from harness.measure import fuzz
 from harness.run import players
-
-
-def test_what_is_larger_than_a_pipe_passes() -> None:
-    sent = [b"x" * (1 << 20), {"a": 1}, 2.0]
-    readable, writable = os.pipe()
-    with os.fdopen(readable, "rb", buffering=0) as there, os.fdopen(writable, "wb") as here:
-
-        def write() -> None:
-            for one in sent:
-                players._write(here, one)
-            here.close()
-
-        writer = threading.Thread(target=write)
-        writer.start()
-        assert [players._read(there) for _ in sent] == sent
-        with pytest.raises(EOFError):
-            players._read(there)
-        writer.join()
 
 
 def test_a_plan_is_drawn_where_it_is_played() -> None:
