@@ -39,7 +39,7 @@ KIND = "snapshots"
 # Each takes some 75 MB, and much more on a kernel that needs more memory.
 KEPT, KEPT_BYTES = 24, 4 << 30
 # Our own sources that decide on a snapshot, besides those that go into the initrd.
-MAKERS = ("run/snapshots.py", "vm/snapshot.py", "vm/machine.py")
+MAKERS = ("run/snapshots.py", "vm/snapshot.py", "vm/machine.py", "kernel/image.py")
 _MEMORY, _DEVICES, _OPENING, _EXPECTED = "memory", "devices", "opening", "expected.json"
 _STUB = "stub"
 # Starts a guest on a Machine, with logged=False without its logs; it ends with the context.
