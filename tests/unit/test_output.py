@@ -122,8 +122,8 @@ def test_a_check_changes_nothing(tmp_path: Path) -> None:
     old.write_text("as it was")
     before = old.stat()
     output.check_files([str(old), str(new), "-"])
-    assert old.read_text() == "as it was"
     assert old.stat() == before
+    assert old.read_text() == "as it was"
     assert not new.exists()
 
 
