@@ -12,6 +12,7 @@ import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import overload
@@ -25,10 +26,10 @@ from harness.model.case import Case
 from harness.model.policy import Variant
 from harness.modules import build as modules
 from harness.modules.build import Modules
-from harness.run import boot, repro
+from harness.run import repro
 from harness.run.plan import Outcome, Play
-from harness.run.result import ENDED, Account, Broken, Interrupted, Result, ended, together
-from harness.steps import NOBODY, listening, part, progress
+from harness.run.result import Account, Cut, Result, ended, together
+from harness.steps import NOBODY, listening, progress
 
 # Plays whose outcomes are in memory together.
 BATCH = 1000
@@ -60,19 +61,43 @@ class Campaign(Account):
     def exit_status(self) -> Exit:
         return self.status(planned=self.count, judged=self.played, differing=len(self.failures))
 
-    def plus(self, result: Result, digest: str) -> Campaign:
-        """Return the campaign with a further batch; of its outcomes, only failures are kept."""
-        agreeing = (outcome.verdict for outcome in result.outcomes if outcome.agrees)
-        account = replace(together([self, result]), logs=result.logs)
+    def plus(self, tally: Tally, digest: hashlib._Hash) -> Campaign:
+        """Return the campaign with a further batch, which `digest` gets, too."""
+        digest.update(tally.observed)
+        account = replace(together([self, tally]), logs=tally.logs)
         return replace(
             self,
-            played=self.played + len(result.outcomes),
-            compiled=self.compiled + sum(o.play.image is None for o in result.outcomes),
-            classes=Counter(self.classes) + Counter(v.label for v in agreeing if v),
-            failures=(*self.failures, *result.differing),
-            digest=digest,
+            played=self.played + tally.played,
+            compiled=self.compiled + tally.compiled,
+            classes=Counter(self.classes) + Counter(tally.classes),
+            failures=(*self.failures, *tally.failures),
+            digest=digest.hexdigest(),
             **vars(account),
         )
+
+
+@dataclass(frozen=True)
+class Tally(Account):
+    """What is kept of a batch: of its outcomes, only failures."""
+
+    played: int
+    compiled: int
+    classes: Mapping[str, int]
+    failures: tuple[Outcome, ...]
+    # The fingerprints of all outcomes.
+    observed: bytes
+
+
+def tally(result: Result) -> Tally:
+    agreeing = (outcome.verdict for outcome in result.outcomes if outcome.agrees)
+    return Tally(
+        played=len(result.outcomes),
+        compiled=sum(outcome.play.image is None for outcome in result.outcomes),
+        classes=Counter(verdict.label for verdict in agreeing if verdict),
+        failures=tuple(result.differing),
+        observed="".join(map(fingerprint, result.outcomes)).encode(),
+        **vars(together([result])),
+    )
 
 
 class _Drawn(Sequence[Play]):
@@ -107,6 +132,8 @@ class _Drawn(Sequence[Play]):
             return part
         index = self._indices[at]
         if index not in self._drawn:
+            if len(self._drawn) == BATCH:
+                del self._drawn[next(iter(self._drawn))]
             case = draw(self._seed, index)
             variant = Random(f"{case.name} variant").choice(self._variants)
             self._drawn[index] = _play(variant, case, data=index >= self._compiled)
@@ -147,25 +174,20 @@ def run(
         return replace(campaign, failures=(_unproved(error, first),))
     campaign = replace(campaign, compiler=built.compiler)
     digest = hashlib.sha256()
-    with boot.keeping() as kept:
-        for start in range(0, count, BATCH):
-            chosen = plays(seed, range(start, min(start + BATCH, count)), variants, compiled)
-            kept.more = start + BATCH < count
-            stopped: Interrupted | Broken | None = None
-            try:
-                with part(start, count):
-                    result = repro.run(kernel, built, chosen)
-            except ENDED as error:
-                stopped, result = error, error.result
-            for outcome in result.outcomes:
-                digest.update(fingerprint(outcome).encode())
-            campaign = campaign.plus(result, digest.hexdigest())
-            del chosen, result
-            if stopped:
-                by = stopped.__cause__
-                raise ended(stopped, campaign, campaign.played, count, "signatures") from by
-            if campaign.failures or campaign.errors:
-                break
+    chosen = plays(seed, range(count), variants, compiled)
+    try:
+        with closing(repro.run_each(kernel, built, chosen, BATCH, tally)) as batches:
+            for batch in batches:
+                campaign = campaign.plus(batch, digest)
+                if campaign.failures or campaign.errors:
+                    break
+    except (KeyboardInterrupt, Cut) as error:
+        by: BaseException = error
+        if isinstance(error, Cut) and error.__cause__:
+            by = error.__cause__
+            for batch in error.kept:
+                campaign = campaign.plus(batch, digest)
+        raise ended(by, campaign, campaign.played, count, "signatures") from by
     return campaign
 
 

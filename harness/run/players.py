@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from harness.kernel.kernel import Bootable
 from harness.modules.build import Modules
 from harness.run import boot
 from harness.run.plan import Play
-from harness.run.result import ENDED, Result, ended_run, together
+from harness.run.result import Broken, Cut, Interrupted, Result, ended_run, together
 from harness.steps import Listener, listening, progress
 from harness.vm.machine import Config
 
@@ -36,8 +37,14 @@ if TYPE_CHECKING:
 LEAST = 100
 # How long a player may take to say what it has judged, once it is to stop.
 STOP_SECONDS = 30
+# How many plans a player has: the one that it plays, and the next.
+AHEAD = 2
 # What a guest and its player take.
 _MIB = 400
+
+
+def _all(result: Result) -> Result:
+    return result
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,8 @@ class Part:
     deadlines: Deadlines
     # Whether the guest is kept for another part.
     more: bool
+    # Makes of a result what is sent back of it.
+    keep: Callable[[Result], Any] = _all
 
 
 def usual() -> int:
@@ -90,73 +99,111 @@ class _Player:
         )
 
 
+class _Task:
+    """What one player plays of a plan: every so many batches, in turn."""
+
+    def __init__(self, player: _Player, batches: Sequence[int]) -> None:
+        self.player = player
+        self._left = deque(batches)
+        # The batches that it has and has not ended.
+        self.has: deque[int] = deque()
+
+    def feed(self, part: Part, size: int) -> None:
+        """Have it know what comes next before it has played what it has."""
+        while self._left and len(self.has) < AHEAD:
+            first = self._left.popleft()
+            self.has.append(first)
+            more = bool(self._left) or part.more
+            plays = part.plays[first : first + size]
+            self.player.play(replace(part, plays=plays, more=more))
+
+
 class Players:
-    """As many processes as parts are played at once."""
+    """As many processes as batches of a plan are played at once."""
 
     def __init__(self, players: Sequence[_Player]) -> None:
         self._players = players
 
+    def __len__(self) -> int:
+        return len(self._players)
+
     def run(self, part: Part) -> Result:
-        """Play a plan in parts; raises as repro.run(), and InfrastructureError."""
+        """Play a plan; raises as repro.run(), and InfrastructureError."""
         count = min(len(self._players), -(-len(part.plays) // LEAST))
-        size = -(-len(part.plays) // count)
-        busy = {}
-        for number, player in enumerate(self._players[:count]):
-            player.play(replace(part, plays=part.plays[number * size : (number + 1) * size]))
-            busy[player.connection] = number
-        results: dict[int, Result] = {}
+        results: list[Result] = []
         try:
-            self._collect(busy, results, part)
-        except KeyboardInterrupt as error:
-            raise self._stopped(busy, results, part, error) from error
+            results.extend(self.each(part, -(-len(part.plays) // count)))
+        except Cut as cut:
+            results.extend(cut.kept)
+            by = cut.__cause__
+            assert by
+            if not results:
+                raise by from None
+            raise ended_run(by, self._merged(results, part)) from by
         return self._merged(results, part)
 
-    def _collect(
-        self,
-        busy: dict[Connection, int],
-        results: dict[int, Result],
-        part: Part,
-        seconds: float | None = None,
-    ) -> None:
-        """Take what the players say until each has its result; raises what ended one of them."""
-        from multiprocessing.connection import wait
+    def each(self, part: Part, size: int) -> Iterator[Any]:
+        """
+        Play a plan in batches of `size`; yield in its order what is kept of each.
 
+        Raises as repro.run_each(), and InfrastructureError.
+        """
+        firsts = range(0, len(part.plays), size)
+        count = len(self._players)
+        tasks = [_Task(player, firsts[at::count]) for at, player in enumerate(self._players)]
+        came: dict[int, Any] = {}
         done: dict[int, float] = {}
-        deadline = Deadline(seconds) if seconds else None
-        while busy:
-            for connection in wait(list(busy), deadline.left if deadline else None):
-                number = busy[connection]  # type: ignore[index]
-                said = self._players[number].said()
-                if isinstance(said, float):
-                    done[number] = said
-                    progress(f"playing on {part.kernel.spec}", sum(done.values()), len(part.plays))
-                    continue
-                del busy[connection]  # type: ignore[arg-type]
-                if isinstance(said, Result):
-                    results[number] = said
-                elif isinstance(said, BaseException):
-                    raise said
-            if deadline and deadline.passed:
-                return
-
-    def _stopped(
-        self,
-        busy: dict[Connection, int],
-        results: dict[int, Result],
-        part: Part,
-        by: BaseException,
-    ) -> BaseException:
-        """End the players; return the error with what they have judged."""
-        for player in self._players:
-            player.process.terminate()
-        with suppress(HarnessError):
-            self._collect(busy, results, part, STOP_SECONDS)
-        return ended_run(by, self._merged(results, part)) if results else by
+        try:
+            for first in firsts:
+                while first not in came:
+                    for task in tasks:
+                        task.feed(part, size)
+                    for batch, said in self._heard(tasks):
+                        if isinstance(said, float):
+                            done[batch] = said
+                        else:
+                            came[batch] = said
+                            done[batch] = min(size, len(part.plays) - batch)
+                    what = f"playing on {part.kernel.spec}"
+                    progress(what, sum(done.values()), len(part.plays))
+                yield came.pop(first)
+        except KeyboardInterrupt as error:
+            self._stop()
+            deadline = Deadline(STOP_SECONDS)
+            with suppress(HarnessError):
+                while any(task.has for task in tasks) and not deadline.passed:
+                    for batch, said in self._heard(tasks, deadline):
+                        if not isinstance(said, float):
+                            came[batch] = said
+            raise Cut([came[first] for first in sorted(came)]) from error
+        finally:
+            if any(task.has for task in tasks):
+                # Nobody wants to hear what they say of it.
+                self._stop()
+                self._players = ()
 
     @staticmethod
-    def _merged(results: dict[int, Result], part: Part) -> Result:
-        """Return one result of all parts, in the plan's order."""
-        parts = [results[number] for number in sorted(results)]
+    def _heard(
+        tasks: Sequence[_Task], deadline: Deadline | None = None
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield what players say next, with the batch that it is of; raises what ended one."""
+        from multiprocessing.connection import wait
+
+        busy = {task.player.connection: task for task in tasks if task.has}
+        for connection in wait(list(busy), deadline.left if deadline else None):
+            task = busy[connection]  # type: ignore[index]
+            said = task.player.said()
+            if isinstance(said, BaseException):
+                raise said
+            yield task.has[0] if isinstance(said, float) else task.has.popleft(), said
+
+    def _stop(self) -> None:
+        for player in self._players:
+            player.process.terminate()
+
+    @staticmethod
+    def _merged(parts: Sequence[Result], part: Part) -> Result:
+        """Return one result of all parts."""
         outcomes = tuple(outcome for one in parts for outcome in one.outcomes)
         account = vars(together(parts))
         return replace(parts[0], outcomes=outcomes, planned=len(part.plays), **account)
@@ -238,11 +285,14 @@ def _serve(connection: Connection) -> None:
                     config=part.config,
                     deadlines=part.deadlines,
                 )
-            except ENDED as error:
+            except Interrupted as error:
+                connection.send(part.keep(error.result))
+                return
+            except Broken as error:
                 played = error.result
             except HarnessError as error:
                 played = error
-            connection.send(played)
+            connection.send(part.keep(played) if isinstance(played, Result) else played)
 
 
 def main() -> None:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
+from harness import steps
 from harness.guest.deadlines import DEFAULT_DEADLINES, Deadlines
 from harness.guest.records import LINE_SHOWN, Record
 from harness.guest.splat import Splat, complaints
@@ -21,9 +23,11 @@ from harness.run.boot import Setup
 from harness.run.logs import Run
 from harness.run.observer import Observer, Watched
 from harness.run.plan import Outcome, Play
-from harness.run.result import Batch, Result
+from harness.run.result import ENDED, Batch, Cut, Result
 from harness.run.session import Session
 from harness.vm.machine import DEFAULT_CONFIG, Config
+
+Kept = TypeVar("Kept")
 
 
 class _Plays(Trial[Play, Outcome]):
@@ -95,6 +99,36 @@ def run(
 
     setup = Setup(kernel, modules, config, deadlines, Run(kernel, modules), observer)
     return batch.run(setup, _Plays(modules, observer), plays, make)
+
+
+def run_each(
+    kernel: Bootable,
+    modules: Modules,
+    plays: Sequence[Play],
+    size: int,
+    keep: Callable[[Result], Kept],
+) -> Generator[Kept, None, None]:
+    """
+    Play a plan in batches of `size`, in one guest or in one for each player.
+
+    Yields in the plan's order what `keep`, a function of a module, makes of each batch's
+    result.  Raises as run(), but Cut in place of result.ENDED.
+    """
+    if others := players.PLAYERS.get():
+        part = players.Part(
+            kernel, modules, plays, DEFAULT_CONFIG, DEFAULT_DEADLINES, more=False, keep=keep
+        )
+        yield from others.each(part, min(size, -(-len(plays) // len(others))))
+        return
+    with boot.keeping() as kept:
+        for first in range(0, len(plays), size):
+            kept.more = first + size < len(plays)
+            try:
+                with steps.part(first, len(plays)):
+                    result = run(kernel, modules, plays[first : first + size])
+            except ENDED as error:
+                raise Cut([keep(error.result)]) from error.__cause__
+            yield keep(result)
 
 
 def heard(outcome: Outcome, sighting: Sighting | None) -> Outcome:

@@ -206,6 +206,15 @@ class Broken(OwnFault):
             self.exit_status = Exit.DIFFERS
 
 
+class Cut(Exception):
+    """A signal or a fault of this program's own, `__cause__`, ended a run in batches."""
+
+    def __init__(self, kept: Sequence[Any]) -> None:
+        super().__init__()
+        # What is kept of the batches that had begun and were not yet returned.
+        self.kept = kept
+
+
 # A run raises one of these, with its result so far, in place of what ended it.
 ENDED = (Interrupted, Broken)
 

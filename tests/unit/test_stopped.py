@@ -132,7 +132,8 @@ def test_fuzz(
     built: Modules, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(kernel: object, built: object, plays: Sequence[Play]) -> NoReturn:
-        raise ended_run(KeyboardInterrupt(), result(missing=1))
+        signal = KeyboardInterrupt()
+        raise ended_run(signal, result(missing=1)) from signal
 
     monkeypatch.setattr(repro, "run", run)
     monkeypatch.setattr(fuzz, "fingerprint", str)
