@@ -128,10 +128,10 @@ def _is_missing(look: Look | None, size: int, wanted: tuple[bool, bool, bool]) -
     """Return whether a wanted moment is missing, or any has bytes of another size."""
     if look is None:
         return True
-    moments = (look.before, look.after, look.seen)
-    return any(
-        len(data or b"") != size for data, must in zip(moments, wanted, strict=True) if data or must
-    )
+    for data, must in zip((look.before, look.after, look.seen), wanted, strict=True):
+        if (data or must) and len(data or b"") != size:
+            return True
+    return False
 
 
 def _missing_looks(case: Case, runs: bool, observation: Observation) -> Iterator[str]:

@@ -25,7 +25,7 @@ class Play:
     # The case as data, or None if it was compiled into the guest's module.
     image: FrameImage | None = None
 
-    @property
+    @functools.cached_property
     def line(self) -> str:
         """Return the play as kernel-modules/probe-targets reads it."""
         policy = self.variant.policy
