@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import select
 import shutil
@@ -15,10 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from distributed import Client
 
 from harness.errors import Exit
 from harness.nightly.store import Store
-from tests.nightly.dask_cluster import Cluster
+from tests.nightly.dask_cluster import WORKERS, Cluster
 from tests.nightly.test_night import children, command, play, stripped, written
 
 SECONDS = 60
@@ -59,6 +62,25 @@ def test_a_worker_that_dies_loses_nothing(cluster: Cluster, tmp_path: Path) -> N
 
 
 @pytest.mark.full
+def test_workers_see_the_same_signatures(cluster: Cluster) -> None:
+    words = [
+        *("jprobe-harness", "fuzz", "--kernel", "debian:6.1", "--seed", "7", "--count", "200"),
+        *("--compiled", "0", "--json", "-"),
+    ]
+
+    def digest(done: subprocess.CompletedProcess[str]) -> str:
+        assert done.returncode == Exit.AGREES, done.stderr
+        return str(json.loads(done.stdout)["digest"])
+
+    with Client(cluster.address) as client:
+        workers = list(client.scheduler_info()["workers"])
+        assert len(workers) == WORKERS
+        run = functools.partial(subprocess.run, words, capture_output=True, text=True)
+        played = [client.submit(run, workers=[worker], pure=False) for worker in workers]
+        found = {digest(one.result(SECONDS)) for one in played}
+    assert found == {digest(run())}
+
+
 def test_a_worker_without_an_archive(tmp_path: Path) -> None:
     """The worker has QEMU and an empty cache; what it boots is sent to it once."""
     programs, cache = tmp_path / "bin", tmp_path / "cache"
