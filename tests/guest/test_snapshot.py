@@ -13,10 +13,13 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.host import cache, inventory
+from harness.inspect.witness import Witness
 from harness.kernel.kernel import Kernel
+from harness.measure import storm
 from harness.modules import build as modules
 from harness.modules.build import Modules
 from harness.run import repro, snapshots
+from harness.run.observer import Observer
 from harness.run.plan import Play, plays
 from harness.run.result import Result
 from harness.run.session import Session
@@ -58,12 +61,27 @@ def seen(result: Result) -> list[object]:
     ]
 
 
-def test_a_clone_and_a_boot_see_the_same(kernel: Kernel, built: Modules, plan: list[Play]) -> None:
-    cold = repro.run(dataclasses.replace(kernel, cold=True), built, plan)
-    first, second = (repro.run(kernel, built, plan) for _ in range(2))
+@pytest.mark.parametrize("observer", [None, Witness()], ids=["alone", "witness"])
+def test_a_clone_and_a_boot_see_the_same(
+    observer: Observer | None, kernel: Kernel, built: Modules, plan: list[Play]
+) -> None:
+    cold = repro.run(dataclasses.replace(kernel, cold=True), built, plan, observer=observer)
+    first, second = (repro.run(kernel, built, plan, observer=observer) for _ in range(2))
     assert (cold.resumed, first.resumed, second.resumed) == (0, 1, 1)
     assert cold.exit_status is first.exit_status is second.exit_status is Exit.AGREES
     assert seen(cold) == seen(first) == seen(second)
+
+
+@pytest.mark.full
+def test_a_storm_in_a_clone(kernel: Kernel, built: Modules, catalog: Catalog) -> None:
+    variants = catalog.select_variants(["none", "fixed-128"])
+    results = [
+        # Long enough for CPUs that share this machine's to meet.
+        storm.run(dataclasses.replace(kernel, cold=cold), built, variants, cpus=4, seconds=2)
+        for cold in (True, False)
+    ]
+    assert [(result.boots, result.resumed) for result in results] == [(2, 0), (2, 2)]
+    assert all(result.exit_status is Exit.AGREES for result in results)
 
 
 def test_after_a_death_the_next_guest_is_a_clone(broken: Broken) -> None:
