@@ -9,6 +9,7 @@ rules B.1, C.7 and C.8 are left out, as no kernel function takes one.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,10 @@ class Placement:
     stack: int | None = None
     # The register or slot holds the address of a copy that the caller made.
     by_reference: bool = False
+
+
+# Most arguments lie where one of another call lies, too.
+_placement = functools.lru_cache(1024)(Placement)
 
 
 @dataclass(frozen=True)
@@ -66,38 +71,38 @@ class _Allocator:
             return self._place_homogeneous(type_, len(type_.homogeneous))
         if type_.size > 16:
             placed = self._place_integral(POINTER, ("B.4",))
-            return Placement(placed.rules, placed.general, (), placed.stack, by_reference=True)
+            return _placement(placed.rules, placed.general, (), placed.stack, by_reference=True)
         return self._place_composite(type_)
 
     def _place_floating(self, type_: Scalar) -> Placement:
         if self.nsrn < VECTOR_REGISTERS:
             self.nsrn += 1
-            return Placement(("C.1",), vector=(self.nsrn - 1,))
+            return _placement(("C.1",), vector=(self.nsrn - 1,))
         size = max(type_.size, 8)  # C.5
-        return Placement(("C.6",), stack=self.push(size, type_.align))  # C.4
+        return _placement(("C.6",), stack=self.push(size, type_.align))  # C.4
 
     def _place_homogeneous(self, type_: Composite, count: int) -> Placement:
         if self.nsrn + count <= VECTOR_REGISTERS:
             first = self.nsrn
             self.nsrn += count
-            return Placement(("B.3", "C.2"), vector=tuple(range(first, self.nsrn)))
+            return _placement(("B.3", "C.2"), vector=tuple(range(first, self.nsrn)))
         self.nsrn = VECTOR_REGISTERS  # C.3
         start = self.push(align_up(type_.size, 8), _marshal_align(type_))
-        return Placement(("B.3", "C.3", "C.6"), stack=start)
+        return _placement(("B.3", "C.3", "C.6"), stack=start)
 
     def _place_integral(self, type_: Scalar, rules: tuple[str, ...]) -> Placement:
         if type_.size <= 8 and self.ngrn < GENERAL_REGISTERS:
             self.ngrn += 1
-            return Placement((*rules, "C.9"), general=(self.ngrn - 1,))
+            return _placement((*rules, "C.9"), general=(self.ngrn - 1,))
         if type_.size == 16:
             self.ngrn = align_up(self.ngrn, 2)  # C.10
             if self.ngrn < GENERAL_REGISTERS - 1:
                 self.ngrn += 2
-                return Placement((*rules, "C.10", "C.11"), general=(self.ngrn - 2, self.ngrn - 1))
+                return _placement((*rules, "C.10", "C.11"), general=(self.ngrn - 2, self.ngrn - 1))
         self.ngrn = GENERAL_REGISTERS  # C.13
         size = max(type_.size, 8)  # C.16
         start = self.push(size, type_.align)  # C.14
-        return Placement((*rules, "C.13", "C.17"), stack=start)
+        return _placement((*rules, "C.13", "C.17"), stack=start)
 
     def _place_composite(self, type_: Composite) -> Placement:
         size = align_up(type_.size, 8)  # B.5
@@ -108,9 +113,9 @@ class _Allocator:
         if words <= GENERAL_REGISTERS - self.ngrn:
             first = self.ngrn
             self.ngrn += words
-            return Placement(("B.5", "C.12"), general=tuple(range(first, self.ngrn)))
+            return _placement(("B.5", "C.12"), general=tuple(range(first, self.ngrn)))
         self.ngrn = GENERAL_REGISTERS  # C.13
-        return Placement(("B.5", "C.13", "C.15"), stack=self.push(size, align))
+        return _placement(("B.5", "C.13", "C.15"), stack=self.push(size, align))
 
 
 def _marshal_align(type_: Composite) -> int:

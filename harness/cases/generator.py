@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from random import Random
 
 from harness.abi import ctype
+from harness.abi.aapcs64 import Layout, place
 from harness.abi.ctype import Array, BitField, Composite, CType, Scalar
 from harness.model.case import (
     Agent,
@@ -113,16 +114,16 @@ def draw(seed: int, index: int) -> Case:
             named = min(named, len(drawn))
         else:
             drawn[largest] = ctype.LONG
-    case = Case(
+    valid_fp = random.random() > 0.1
+    return Case(
         name=name(seed, index),
         shows=f"signature {index} of seed {seed}",
         arguments=_arguments(drawn),
         named=named,
+        handler=_handler(random, drawn, named),
         context=context,
-        valid_fp=random.random() > 0.1,
-    )
-    return dataclasses.replace(
-        case, handler=_handler(random, case), object=_object(random, context)
+        valid_fp=valid_fp,
+        object=_object(random, context),
     )
 
 
@@ -130,21 +131,21 @@ def _arguments(types: Sequence[CType]) -> tuple[Argument, ...]:
     return tuple(Argument(t, default_value(t, index)) for index, t in enumerate(types))
 
 
-def _handler(random: Random, case: Case) -> Handler:
+def _handler(random: Random, types: Sequence[CType], named: int) -> Handler:
     kind = random.random()
     if kind < 0.15:
         return Handler()
-    if kind < 0.35 and (writable := writable_area(case)):
+    if kind < 0.35 and (writable := _writable_area(place(types))):
         return Handler(overwrite=random.randint(1, writable))
-    chosen = [index for index in range(case.named) if random.random() < 0.7]
+    chosen = [index for index in range(named) if random.random() < 0.7]
     return Handler(assign=tuple(chosen))
 
 
-def writable_area(case: Case) -> int:
+def _writable_area(layout: Layout) -> int:
     """Return the number of bytes from SP up to the first address that the function follows."""
     return min(
-        (p.stack for p in case.layout.placements if p.by_reference and p.stack is not None),
-        default=case.layout.stack_size,
+        (p.stack for p in layout.placements if p.by_reference and p.stack is not None),
+        default=layout.stack_size,
     )
 
 
