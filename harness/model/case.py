@@ -7,6 +7,7 @@ import enum
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from harness.abi import aapcs64
 from harness.abi.ctype import BOOL, VA_LIST, CType
@@ -31,8 +32,7 @@ class Frame(enum.Enum):
     OUTER = "outer"
 
 
-@dataclass(frozen=True)
-class Argument:
+class Argument(NamedTuple):
     """One argument and the bytes that the caller passes."""
 
     type: CType

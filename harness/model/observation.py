@@ -5,14 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from harness.abi.offsets import NONE, Offsets
 from harness.model.context import Context
 from harness.model.policy import Hit
 
 
-@dataclass(frozen=True)
-class Look:
+# A play has many: a tuple is made in a fraction of the time that a frozen dataclass takes.
+class Look(NamedTuple):
     """The bytes at one place at up to three moments; None where they were not recorded."""
 
     # The address; 0 for the argument area, which starts at SP.

@@ -124,7 +124,7 @@ def _renamed(type_: CType, namespace: str) -> CType:
     if type_ == VA_LIST:
         return type_
     members = tuple(
-        replace(member, type=_renamed(member.type, namespace)) for member in type_.members
+        member._replace(type=_renamed(member.type, namespace)) for member in type_.members
     )
     return replace(type_, tag=type_.tag and f"{namespace}__{type_.tag}", members=members)
 
@@ -132,7 +132,7 @@ def _renamed(type_: CType, namespace: str) -> CType:
 def _apart(case: Case) -> Case:
     """Return the case with type names that clash with no other case's, nor with the kernel's."""
     arguments = tuple(
-        replace(argument, type=_renamed(argument.type, _namespace(case)))
+        argument._replace(type=_renamed(argument.type, _namespace(case)))
         for argument in case.arguments
     )
     return replace(case, arguments=arguments)

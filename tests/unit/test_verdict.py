@@ -67,12 +67,12 @@ def test_rollback_of_what_others_write(kind: str, size: Iterable[int]) -> None:
     assert judge(made, NONE, observe(made, NONE)).label == "intact"
     # An observation in which the write survived does not agree.
     assert whole.object
-    kept = dataclasses.replace(whole.object, seen=whole.object.after)
+    kept = whole.object._replace(seen=whole.object.after)
     survived = judge(made, Policy(Rule.THREAD_SIZE), dataclasses.replace(whole, object=kept))
     assert "the caller's object lost no byte" in survived.mismatches[0]
 
     assert whole.object.seen
-    other = dataclasses.replace(whole.object, seen=b"Z" * len(whole.object.seen))
+    other = whole.object._replace(seen=b"Z" * len(whole.object.seen))
     torn = judge(made, Policy(Rule.THREAD_SIZE), dataclasses.replace(whole, object=other))
     assert "the caller's object holds bytes that were never written to it" in torn.mismatches
 
@@ -84,7 +84,7 @@ def test_bytes_of_another_size_have_no_verdict() -> None:
         for index, look in whole.arguments.items():
             for moment in ("before", "after", "seen"):
                 cut: dict[str, Any] = {moment: b"123"}
-                odd = {**whole.arguments, index: dataclasses.replace(look, **cut)}
+                odd = {**whole.arguments, index: look._replace(**cut)}
                 found = judge(made, FIXED, dataclasses.replace(whole, arguments=odd))
                 assert not found.judged
                 assert f"argument {index} was not recorded" in found.mismatches[0]
@@ -173,7 +173,7 @@ def test_a_prediction_shifted_by_one_byte_differs(
 
 def test_a_store_that_was_not_made_differs() -> None:
     observation = observe(TWELVE, FIXED)
-    unchanged = dataclasses.replace(observation.area, after=observation.area.before)
+    unchanged = observation.area._replace(after=observation.area.before)
     found = judge(TWELVE, FIXED, dataclasses.replace(observation, area=unchanged))
     assert "the handler wrote no byte of the argument area" in found.mismatches[0]
 
@@ -181,7 +181,7 @@ def test_a_store_that_was_not_made_differs() -> None:
 def test_an_intact_argument_that_was_predicted_corrupt_differs() -> None:
     observation = observe(TWELVE, NONE)
     arguments = {
-        index: dataclasses.replace(look, seen=TWELVE.arguments[index].value)
+        index: look._replace(seen=TWELVE.arguments[index].value)
         for index, look in observation.arguments.items()
     }
     found = judge(TWELVE, NONE, dataclasses.replace(observation, arguments=arguments))
@@ -191,7 +191,7 @@ def test_an_intact_argument_that_was_predicted_corrupt_differs() -> None:
 def test_an_argument_elsewhere_than_predicted_differs() -> None:
     observation = observe(TWELVE, FIXED)
     seen = observation.area.seen or b""
-    moved = dataclasses.replace(observation.area, seen=seen[8:] + seen[:8])
+    moved = observation.area._replace(seen=seen[8:] + seen[:8])
     found = judge(TWELVE, FIXED, dataclasses.replace(observation, area=moved))
     assert any("is not where C.17 puts it" in text for text in found.mismatches)
 
@@ -212,10 +212,9 @@ def test_missing_looks_are_not_as_planned() -> None:
             cut_short: dict[str, Any] = {moment: b"\x01"}
             gone: dict[str, Any] = {moment: None}
             arguments = {
-                index: dataclasses.replace(look, **cut_short)
-                for index, look in whole.arguments.items()
+                index: look._replace(**cut_short) for index, look in whole.arguments.items()
             }
-            looked = whole.object and dataclasses.replace(whole.object, **gone)
+            looked = whole.object and whole.object._replace(**gone)
             short = dataclasses.replace(whole, arguments=arguments, object=looked)
             assert "was not recorded" in judge(made, policy, short).mismatches[0]
 
@@ -225,12 +224,12 @@ def test_a_copy_or_object_that_was_not_written_to_differs() -> None:
     thread_size = Policy(Rule.THREAD_SIZE)
     whole = observe(BIG, thread_size)
     look = whole.arguments[1]
-    arguments = {**whole.arguments, 1: dataclasses.replace(look, after=look.before)}
+    arguments = {**whole.arguments, 1: look._replace(after=look.before)}
     found = judge(BIG, thread_size, dataclasses.replace(whole, arguments=arguments))
     assert "the handler wrote no byte of argument 1's copy" in found.mismatches[0]
     whole = observe(OBJECT, thread_size)
     assert whole.object
-    untouched = dataclasses.replace(whole.object, after=whole.object.before)
+    untouched = whole.object._replace(after=whole.object.before)
     found = judge(OBJECT, thread_size, dataclasses.replace(whole, object=untouched))
     assert "the caller's object held a0a1a2a3a4a5a6a7 after" in found.mismatches[0]
 
@@ -243,7 +242,7 @@ def test_padding_is_not_judged() -> None:
     look = observation.arguments[8]
     seen = bytearray(look.seen or b"")
     seen[3] ^= 0xFF
-    arguments = {**observation.arguments, 8: dataclasses.replace(look, seen=bytes(seen))}
+    arguments = {**observation.arguments, 8: look._replace(seen=bytes(seen))}
     changed = dataclasses.replace(observation, arguments=arguments)
     # The area holds other padding than the argument; neither counts.
     found = judge(holey, Policy(Rule.THREAD_SIZE), changed)
@@ -290,7 +289,7 @@ def test_what_no_policy_explains_differs_under_a_kernels_own() -> None:
     reported = observe(TWELVE, Policy(Rule.NONE), saved=None, overflow=None)
     look = reported.arguments[9]
     assert look.seen
-    strange = dataclasses.replace(look, seen=bytes(octet ^ 0x3C for octet in look.seen))
+    strange = look._replace(seen=bytes(octet ^ 0x3C for octet in look.seen))
     changed = dataclasses.replace(reported, arguments={**reported.arguments, 9: strange})
     assert not judge(TWELVE, KERNEL, changed).agrees
     assert not judge(TWELVE, KERNEL, dataclasses.replace(reported, new_taint=0x200)).agrees
