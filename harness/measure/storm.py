@@ -21,6 +21,9 @@ from harness.run.logs import Run
 from harness.run.result import Batch
 from harness.vm.machine import DEFAULT_CONFIG
 
+# STORM_PERIODS of kernel-modules/probe-targets/storm.c.
+PERIODS = 5
+
 
 @dataclass(frozen=True)
 class StormOutcome:
@@ -91,7 +94,7 @@ def run(
     def make(played: Batch[StormOutcome]) -> StormResult:
         return StormResult(**vars(played), cpus=cpus, seconds=seconds)
 
-    deadlines = replace(DEFAULT_DEADLINES, play=DEFAULT_DEADLINES.play + seconds)
+    deadlines = replace(DEFAULT_DEADLINES, play=DEFAULT_DEADLINES.play + PERIODS * seconds)
     config = replace(DEFAULT_CONFIG, cpus=cpus)
     setup = Setup(kernel, modules, config, deadlines, Run(kernel, modules))
     return batch.run(setup, _Storms(cpus, round(1000 * seconds)), variants, make)

@@ -73,6 +73,17 @@ def test_one_storm_after_another_in_one_guest(kernel: Kernel, catalog: Catalog) 
         assert judge(variant.policy, seen, CPUS, MILLISECONDS) == ()
 
 
+def test_a_storm_goes_on_until_cpus_meet(kernel: Kernel, catalog: Catalog) -> None:
+    built = modules.build(kernel, list(catalog.cases.values()))
+    seconds = 0.02
+    # One CPU meets none.
+    result = storm.run(kernel, built, [catalog.variants["none"]], cpus=1, seconds=seconds)
+    (seen,) = (outcome.storm for outcome in result.outcomes)
+    assert seen
+    assert seen.at_once == 1
+    assert seen.milliseconds >= 1000 * seconds * storm.PERIODS
+
+
 # Plays what has threads or interrupts of its own, counts the records, and loads the modules again.
 CASES = "top-stack-9 rollback-list-cpu rollback-list-interrupt nested-hardirq irq-stack-9"
 ROUND = "; ".join(
