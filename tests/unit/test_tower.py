@@ -44,3 +44,15 @@ def test_no_file_is_long() -> None:
     }
     assert counts
     assert {path: count for path, count in counts.items() if count > LINES} == {}
+
+
+def test_only_programs_can_be_executed() -> None:
+    sources = [
+        path
+        for folder in ("harness", "configs", "kernel-modules", "images", "tests")
+        for path in (ROOT / folder).rglob("*.*")
+        if path.is_file() and path.suffix != ".pyc"
+    ]
+    assert sources
+    marked = [path for path in sources if path.stat().st_mode & 0o111]
+    assert [path for path in marked if not path.read_bytes().startswith(b"#!")] == []
