@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,9 +110,10 @@ def test_what_takes_too_much_room_goes() -> None:
         with (folder / "sparse").open("wb") as file:
             file.truncate(1 << 30)
 
-    entries = [cache.entry("kind", f"key{number}", make) for number in range(4)]
+    entries = [cache.entry("kind", f"key{number}", make, large=["sparse"]) for number in range(4)]
+    now = time.time()
     for age, entry in enumerate(entries):
-        past = entry.stat().st_mtime - age * 10
+        past = now - age * 10
         os.utime(entry, (past, past))
     cache.trim("kind", 4, unused_seconds=-1, size=4 << 20)
     assert [entry.exists() for entry in entries] == [True, True, True, False]
