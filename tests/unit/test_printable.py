@@ -65,7 +65,9 @@ def poisoned(value: Any) -> Any:
     if isinstance(value, str):
         return f"{value}{HOSTILE}"
     if isinstance(value, tuple):
-        return tuple(map(poisoned, value))
+        parts = map(poisoned, value)
+        # A named tuple.
+        return value._make(parts) if hasattr(value, "_make") else tuple(parts)
     if isinstance(value, list):
         return list(map(poisoned, value))
     if isinstance(value, dict):
