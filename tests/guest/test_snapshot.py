@@ -13,6 +13,7 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.host import cache, inventory
+from harness.inspect.guest import booted
 from harness.inspect.witness import Witness
 from harness.kernel.kernel import Kernel
 from harness.measure import storm
@@ -82,6 +83,14 @@ def test_a_storm_in_a_clone(kernel: Kernel, built: Modules, catalog: Catalog) ->
     ]
     assert [(result.boots, result.resumed) for result in results] == [(2, 0), (2, 2)]
     assert all(result.exit_status is Exit.AGREES for result in results)
+
+
+def test_only_what_plays_is_kept_on_a_cpu(kernel: Kernel, built: Modules, plan: list[Play]) -> None:
+    """A clone has been told to take a plan before it takes commands."""
+    for one in (dataclasses.replace(kernel, cold=True), kernel):
+        with booted(one, built) as guest:
+            assert guest.play(plan[0].variant, plan[0].case).agrees
+            assert guest.run("/bin/busybox taskset -p $$").output.endswith(": 3\n")
 
 
 def test_after_a_death_the_next_guest_is_a_clone(broken: Broken) -> None:
