@@ -155,7 +155,7 @@ LINES = (
     Line("storm", dict.fromkeys(("milliseconds", "hits", "missed", "skipped"), _any), {}),
     Line("caller", {"cpu": _small, "context": _context, **_CALLER}, {}),
     Line("cost", _COST, {}),
-    Line("proof", {}, {"release": _word, "notes": _base64}),
+    Line("proof", {"reseeded": _flag}, {"release": _word, "notes": _base64}),
     Line("taint", {"before": _address, "after": _address}, {}),
     Line("error", {}, {"text": _text}),
     Line("errno", {"value": _any}, {}),

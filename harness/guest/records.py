@@ -44,6 +44,8 @@ class Proof:
     seq: int
     # The plan's line, which has what it was asked with.
     line: str
+    # Whether its random numbers depend on the seed that came with the question.
+    reseeded: bool
     release: str
     # The ELF notes of the kernel, as the guest read them when it booted.
     notes: bytes

@@ -42,6 +42,8 @@ KEPT, KEPT_BYTES = 24, 4 << 30
 MAKERS = ("run/snapshots.py", "vm/snapshot.py", "vm/machine.py", "kernel/image.py")
 _MEMORY, _DEVICES, _OPENING, _EXPECTED = "memory", "devices", "opening", "expected.json"
 _STUB = "stub"
+# Of the seed for a clone's random numbers; the kernel's own generator has a key of as many.
+_SEED_BYTES = 32
 # Starts a guest on a Machine, with logged=False without its logs; it ends with the context.
 Start = Callable[..., AbstractContextManager[Session]]
 
@@ -144,9 +146,13 @@ def _entry(machine: Machine, initrd: bytes, start: Start) -> Path:
 
 
 def _asked(session: Session, nonce: str) -> Proof:
-    """Have a guest set its clock and say what it is; raises SnapshotError, or as await_record()."""
+    """
+    Have a guest set its clock, take a seed for its random numbers, and say what it is.
+
+    Raises SnapshotError, or as await_record().
+    """
     session.recording = False
-    session.play([f"? {nonce} {int(time.time())}"])
+    session.play([f"? {nonce} {int(time.time())} {secrets.token_hex(_SEED_BYTES)}"])
     proof = session.await_record(session.deadlines.play)
     session.recording = True
     if not isinstance(proof, Proof):

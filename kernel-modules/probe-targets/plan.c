@@ -6,8 +6,8 @@
  * gives a record for each: every read() plays the next line.  "= POLICY SIZE" is
  * followed by a case as data, see probe_assembled_parse(), "~ POLICY SIZE" by
  * the milliseconds of a storm, see probe_storm(), "$ POLICY SIZE" by the calls that
- * probe_cost() makes.  "? NONCE SECONDS" sets the clock, and is answered by what
- * the host knows the guest by, and "!" powers off.  jprobe-harness/stream does the
+ * probe_cost() makes.  "? NONCE SECONDS SEED" sets the clock, seeds random numbers,
+ * and is answered by what the host knows the guest by, and "!" powers off.  jprobe-harness/stream does the
  * same, but read() waits for the next line, until a line that is a dot ends the plan.
  */
 #include <linux/completion.h>
@@ -29,6 +29,7 @@
 #include "inspected.h"
 #include "kmsg_dump.h"
 #include "probe_targets.h"
+#include "random.h"
 #include "record.h"
 
 #define PLAN_SIZE	SZ_64K
@@ -157,13 +158,13 @@ static const char *play_case(const char *name,
 	return NULL;
 }
 
-static const char *prove(const char *seconds)
+static const char *prove(const char *seconds, const char *seed)
 {
 	struct timespec64 time = {};
 	int err = -EINVAL;
 	s64 now;
 
-	if (seconds)
+	if (seconds && seed)
 		err = kstrtos64(seconds, 10, &now);
 	if (!err) {
 		time.tv_sec = now;
@@ -171,7 +172,7 @@ static const char *prove(const char *seconds)
 	}
 	if (err)
 		return failed(err, "the clock could not be set");
-	probe_put(RECORD_PROOF);
+	probe_put(RECORD_PROOF, compat_reseed(seed));
 	probe_put_text(utsname()->release);
 	probe_put_text(notes);
 	return NULL;
@@ -186,7 +187,7 @@ static const char *play_line(char *line)
 	const char *error;
 
 	if (!strcmp(name, "?"))
-		return prove(size);
+		return prove(size, line);
 	if (!kind || !size || kstrtouint(size, 10, &policy.size))
 		return "not CASE POLICY SIZE";
 	for (policy.kind = 0; policy.kind < STACK_POLICY_KINDS; policy.kind++)

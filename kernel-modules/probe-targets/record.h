@@ -36,7 +36,7 @@ enum record_line {
 	RECORD_STORM,		/* milliseconds hits missed skipped */
 	RECORD_CALLER,		/* cpu context calls handler target corrupt wrong at_once */
 	RECORD_COST,		/* hits handler target bare probed frequency instructions ticks */
-	RECORD_PROOF,		/* ; release notes */
+	RECORD_PROOF,		/* reseeded; release notes */
 	RECORD_TAINT,		/* before after */
 	RECORD_ERROR,		/* ; text */
 	RECORD_ERRNO,		/* value */
