@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from harness.cases.catalog import Catalog
-from harness.guest import cpio
 from harness.guest.initramfs import Channel
 from harness.guest.records import HostKey
 from harness.inspect import shell
@@ -69,30 +68,24 @@ def reached(
     recipes: tuple[str, ...] = (),
 ) -> Iterator[Reached]:
     """
-    Boot a guest with further `recipes` and connect; close both on exit.
+    Start a guest with further `recipes` and connect; close both on exit.
 
     Raises ConfigError for a kernel that has no network, SshError, and whatever
     Guest raises.
     """
     key = Key()
-    added = cpio.archive(
-        [
-            cpio.directory("root"),
-            cpio.directory("root/.ssh"),
-            cpio.file("root/.ssh/authorized_keys", f"{key.public}\n".encode()),
-        ]
-    )
     booting = booted(
         kernel,
         modules,
         dataclasses.replace(config, network=True),
         contents=Contents(
             (boot.MINIMAL, shell.RECIPE, RECIPE, *recipes),
-            shell.tables(catalog) + added,
+            shell.tables(catalog),
             Channel.VIRTIO,
         ),
     )
     with booting as guest:
+        guest.session.send(f"sshd {key.public}")
         # The key can be trusted: only the guest can write to this channel.
         host_key = guest.session.await_record(guest.session.deadlines.boot)
         if not isinstance(host_key, HostKey):
