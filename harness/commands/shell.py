@@ -21,9 +21,11 @@ from harness.steps import progress
 if TYPE_CHECKING:
     from harness.cases.catalog import Catalog
     from harness.guest.share import Share
+    from harness.kernel.kernel import Bootable
     from harness.run.job import Prepared
     from harness.run.result import Result
     from harness.vm.machine import Disk
+    from harness.vm.terminal import Terminal
 
 SUMMARY = "boot a kernel with the modules loaded, and open a shell in it"
 EXAMPLE = "jprobe-harness shell --kernel debian:6.12 --share ~/tests"
@@ -74,12 +76,11 @@ def prompt(
 
     shares = share.named(folders)
     terminal = Terminal(WITHOUT)
-    rows, columns = terminal.size
     with ExitStack() as resources:
         with bars():
             image = prepare()
             config = Config(
-                append=f"TERM={terminal_type()} LINES={rows} COLUMNS={columns}",
+                append=" ".join([f"TERM={terminal_type()}", *window(image.kernel, terminal)]),
                 disks=tuple(disks(resources, shares)),
             )
             progress("booting", 0, 1)
@@ -114,6 +115,16 @@ def prompt(
             lambda: hand_over() if guest.lives else None,
         )
         return result
+
+
+def window(kernel: Bootable, terminal: Terminal) -> Iterator[str]:
+    """The size of the window, for a guest that cannot be told later."""
+    from harness.guest import initramfs
+    from harness.guest.initramfs import Channel
+
+    if initramfs.channel_of(kernel) is Channel.SERIAL:
+        rows, columns = terminal.size
+        yield from (f"LINES={rows}", f"COLUMNS={columns}")
 
 
 def disks(resources: ExitStack, shares: Sequence[Share]) -> Iterator[Disk]:

@@ -68,6 +68,11 @@ def _drivers(kernel: Bootable, recipe: Recipe) -> list[Path]:
     return order
 
 
+def channel_of(kernel: Bootable) -> Channel:
+    """Return the best channel that a kernel has for records."""
+    return Channel.SERIAL if module_order(kernel, VIRTIO_SERIAL) is None else Channel.VIRTIO
+
+
 def build(
     kernel: Bootable,
     files: Sequence[Path],

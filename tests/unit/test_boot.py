@@ -5,20 +5,26 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from harness.commands import shell
 from harness.commands.options import add_kernel, kernel_options
 from harness.guest.deadlines import DEFAULT_DEADLINES
 from harness.kernel.kernel import Kernel
 from harness.run import boot
+from harness.vm.terminal import Terminal
 from tests.unit.kernels import made_up
 
 MIB = 1 << 20
+VIRTIO = "CONFIG_VIRTIO_MMIO=y\nCONFIG_VIRTIO_CONSOLE=y\n"
 
 
 def kernel(folder: Path, size_mib: int, config: str = "", **said: int) -> Kernel:
     """One whose Image has a header that reports its size."""
+    folder.mkdir(exist_ok=True)
     (folder / "Image").write_bytes(bytes(16) + (size_mib * MIB).to_bytes(8, "little") + bytes(40))
     (folder / "config").write_text(config)
     return made_up(
@@ -59,3 +65,10 @@ def test_what_the_user_says(tmp_path: Path) -> None:
     for wrong in (["--memory", "much"], ["--memory", "0"], ["--boot-deadline", "0"]):
         with pytest.raises(SystemExit):
             parser.parse_args(wrong)
+
+
+def test_the_window_of_a_guest_that_cannot_be_told(tmp_path: Path) -> None:
+    serial, virtio = kernel(tmp_path, 30), kernel(tmp_path / "virtio", 30, VIRTIO)
+    window = cast(Terminal, SimpleNamespace(size=(30, 90)))
+    assert list(shell.window(serial, window)) == ["LINES=30", "COLUMNS=90"]
+    assert list(shell.window(virtio, window)) == []
