@@ -36,7 +36,7 @@ def booted(
     contents: Contents = ONLY_MINIMAL,
 ) -> Iterator[Guest]:
     """
-    Start a guest, and end it on exit; one with `contents` of its own is booted.
+    Start a guest, or go on from a snapshot of one, and end it on exit.
 
     Raises as the guest's methods do, and InfrastructureError.
     """
@@ -58,7 +58,7 @@ def booted(
 
 class Guest:
     """
-    A guest that runs, as booted() boots it.
+    A guest that runs, as booted() starts it.
 
     Methods raise KernelDied, KernelHung or TestHung for the kernel's fault, and
     KernelFault for a complaint of the kernel's that no play's outcome has.
@@ -149,6 +149,7 @@ class Guest:
             planned=planned,
             jprobes=self.kernel.jprobes,
             make=self.kernel.variables,
+            resumed=int(self.session.machine.machine.cloned),
             harness_errors=tuple(self.logs.unwritten),
             logs=str(self.logs),
         )

@@ -4,9 +4,9 @@ The snapshots that guests go on from, in the cache.
 
 A guest is snapshotted once it has introduced itself, with the modules loaded and nothing
 played.  A clone proves itself before anything that it says counts; if it does not, the
-snapshot is discarded and the guest is booted.  Clones share what the kernel had drawn at
-random by then, such as its canaries; nothing in a guest that only plays needs it to be
-secret, and guests with an SSH server or a shell are booted.
+snapshot is discarded and the guest is booted.  With the question it gets a seed, so that what
+it draws at random from then on is its own; clones share what the kernel had drawn before, such
+as its canaries.  What has to be secret, such as a host key, is made after that.
 """
 
 from __future__ import annotations
@@ -60,16 +60,19 @@ class _Expected(msgspec.Struct, frozen=True):
     boot_seconds: float
 
 
-def resume(machine: Machine, initrd: bytes, start: Start, resources: ExitStack) -> Session | None:
+def resume(
+    machine: Machine, initrd: bytes, start: Start, resources: ExitStack, *, secret: bool = False
+) -> Session | None:
     """
     Return a clone of a guest that waits for a plan; it ends with `resources`.
 
+    With `secret`, nobody else may know what it draws at random.
     Where there is no snapshot, one is made.  Returns None, with a sentence on standard error,
     where that is not possible or where the clone is not what it has to be; the caller boots
     the guest then, and sees what is wrong with it.
     """
     try:
-        folder = _entry(machine, initrd, start)
+        folder = _entry(machine, initrd, start, secret)
     except UnfitEmulator:
         raise
     except (HarnessError, OSError) as error:
@@ -84,7 +87,7 @@ def resume(machine: Machine, initrd: bytes, start: Start, resources: ExitStack) 
             expected = msgspec.json.decode((folder / _EXPECTED).read_bytes(), type=_Expected)
             session.deadlines = session.deadlines.on(expected.boot_seconds)
             session.resumed((folder / _OPENING).read_bytes(), expected.played)
-            _prove(session, expected)
+            _prove(session, expected, secret)
             resources.push(tried.pop_all())
             return session
     except UnfitEmulator:
@@ -106,7 +109,7 @@ def _report(sentence: str) -> None:
         print(f"jprobe-harness: {sentence}  The guest is booted.", file=sys.stderr, flush=True)
 
 
-def _entry(machine: Machine, initrd: bytes, start: Start) -> Path:
+def _entry(machine: Machine, initrd: bytes, start: Start, secret: bool) -> Path:
     """Return the folder of a snapshot, which is taken if it does not exist."""
 
     def make(folder: Path) -> None:
@@ -120,7 +123,7 @@ def _entry(machine: Machine, initrd: bytes, start: Start) -> Path:
             release = session.introduce().release
             seconds = time.monotonic() - began
             # From then on it reads plans.
-            _asked(session, "-")
+            _check_renewal(_asked(session, "-"), secret)
             build = image.build_id(machine.kernel)
             expected = _Expected(release, build, session.played, seconds)
             session.hear_out()
@@ -160,7 +163,12 @@ def _asked(session: Session, nonce: str) -> Proof:
     return proof
 
 
-def _prove(session: Session, expected: _Expected) -> None:
+def _check_renewal(proof: Proof, secret: bool) -> None:
+    if secret and not proof.reseeded:
+        raise SnapshotError("The kernel does not renew its random numbers at once.")
+
+
+def _prove(session: Session, expected: _Expected, secret: bool) -> None:
     """Raise SnapshotError unless the guest is fresh, and its kernel is the one that is expected."""
     nonce = secrets.token_hex(8)
     proof = _asked(session, nonce)
@@ -170,3 +178,4 @@ def _prove(session: Session, expected: _Expected) -> None:
         raise SnapshotError(f"The clone says {said}, not {wanted}.")
     if bytes.fromhex(expected.build_id) not in proof.notes:
         raise SnapshotError("The clone runs another build of the kernel.")
+    _check_renewal(proof, secret)

@@ -105,6 +105,11 @@ class Machine:
     # None: memory of QEMU's own.
     memory: Memory | None = None
 
+    @property
+    def cloned(self) -> bool:
+        """Whether it goes on from a guest that has booted."""
+        return self.memory is not None and self.memory.stub is not None
+
     def command(self, initrd: Path, sockets: Mapping[str, int], gdb: Path) -> list[str]:
         """
         Return QEMU's command line for a guest that the harness drives.

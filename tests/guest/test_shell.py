@@ -118,6 +118,34 @@ def test_a_prompt_to_work_at(user: User, tmp_path: Path) -> None:
     assert ended(child) == Exit.AGREES
 
 
+def test_a_prompt_in_a_clone(user: User) -> None:
+    """All of it works there, and the window has another size than that of the snapshot."""
+    for options in ("--cold",), (), ():
+        child = user("shell", *options)
+        child.setwinsize(30, 90)
+        child.expect(PROMPT)
+        child.sendline("until [ \"$(stty size)\" = '30 90' ]; do usleep 1000; done; echo resized")
+        child.expect("\r\nresized")
+        child.sendline("jprobe-case run stack-9 none; echo status $?")
+        child.expect_exact("leak 8, as predicted")
+        child.expect_exact("status 0\r\n")
+        child.sendline("jprobe-case dump; echo status $?")
+        child.expect(r"jprobe-harness dump (\S+)\r\nstatus 0\r\n")
+        assert isinstance(child.match, re.Match)
+        run = child.match[1]
+        child.sendline("exit")
+        assert ended(child) == Exit.AGREES
+        said = {
+            words: subprocess.run(
+                ["jprobe-harness", *words], capture_output=True, text=True, timeout=SECONDS
+            ).stdout
+            for words in (("dump", run), ("log", run, "--part", "console"))
+        }
+        shown, printed = said.values()
+        assert "stack-9: the jprobes as the kernel left them" in shown
+        assert ("Linux version" in printed) == bool(options)
+
+
 def test_the_prompt_of_the_guest_that_a_case_was_played_in(user: User) -> None:
     child = user("repro", "--case", "stack-9", "--variant", "none", "--shell")
     child.expect("1 of 1 verdicts as predicted")

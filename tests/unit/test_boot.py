@@ -15,10 +15,14 @@ from harness.commands.options import add_kernel, kernel_options
 from harness.guest.deadlines import DEFAULT_DEADLINES
 from harness.kernel.kernel import Kernel
 from harness.run import boot
+from harness.run.boot import Contents
+from harness.vm.machine import Config, Disk
 from harness.vm.terminal import Terminal
 from tests.unit.kernels import made_up
 
 MIB = 1 << 20
+SHELL = Contents((boot.MINIMAL, "shell"))
+DISK = Disk("name", Path("file"))
 VIRTIO = "CONFIG_VIRTIO_MMIO=y\nCONFIG_VIRTIO_CONSOLE=y\n"
 
 
@@ -65,6 +69,29 @@ def test_what_the_user_says(tmp_path: Path) -> None:
     for wrong in (["--memory", "much"], ["--memory", "0"], ["--boot-deadline", "0"]):
         with pytest.raises(SystemExit):
             parser.parse_args(wrong)
+
+
+@pytest.mark.parametrize(
+    ("release", "cold", "disks", "contents", "cloned"),
+    [
+        ("6.1.0-56-cloud-arm64", False, (), SHELL, True),
+        ("5.10.0-32-cloud-arm64", False, (), SHELL, True),
+        ("6.1.0-56-cloud-arm64", True, (), SHELL, False),
+        ("6.1.0-56-cloud-arm64", False, (DISK,), SHELL, False),
+        ("4.8.17", False, (), SHELL, False),
+        ("4.8.17", False, (), boot.ONLY_MINIMAL, True),
+    ],
+)
+def test_who_goes_on_from_a_snapshot(
+    tmp_path: Path,
+    release: str,
+    cold: bool,
+    disks: tuple[Disk, ...],
+    contents: Contents,
+    cloned: bool,
+) -> None:
+    one = made_up(tmp_path, release=release, cold=cold)
+    assert boot.is_cloned(one, Config(disks=disks), contents) == cloned
 
 
 def test_the_window_of_a_guest_that_cannot_be_told(tmp_path: Path) -> None:
