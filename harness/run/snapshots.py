@@ -12,7 +12,6 @@ as its canaries.  What has to be secret, such as a host key, is made after that.
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import sys
 import time
@@ -116,10 +115,11 @@ def _entry(machine: Machine, initrd: bytes, start: Start, secret: bool) -> Path:
         # Others must not read what is in the guest's memory.
         for name in (_MEMORY, _DEVICES):
             (folder / name).touch(mode=0o600)
-        os.truncate(folder / _MEMORY, machine.config.memory_mib << 20)
-        booted = replace(machine, memory=Memory(folder / _MEMORY))
         began = time.monotonic()
-        with start(booted, logged=False) as session:
+        with ExitStack() as ends:
+            memory = ends.enter_context(snapshot.memory(machine.config.memory_mib << 20))
+            booted = replace(machine, memory=Memory(snapshot.path(memory)))
+            session = ends.enter_context(start(booted, logged=False))
             release = session.introduce().release
             seconds = time.monotonic() - began
             # From then on it reads plans.
@@ -130,7 +130,8 @@ def _entry(machine: Machine, initrd: bytes, start: Start, secret: bool) -> Path:
             if session.console.watcher.splats:
                 # A clone would not print it again.
                 raise SnapshotError("The kernel complained while it booted.")
-            snapshot.take(session.machine, folder / _DEVICES)
+            taken = Snapshot(folder / _MEMORY, folder / _DEVICES)
+            snapshot.take(session.machine, memory, taken)
             (folder / _OPENING).write_bytes(session.opening)
         (folder / _EXPECTED).write_bytes(msgspec.json.encode(expected))
         (folder / _STUB).write_bytes(image.stub())

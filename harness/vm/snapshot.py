@@ -2,14 +2,15 @@
 """
 Snapshots of a guest: it boots once, and goes on from there as often as it is wanted.
 
-A guest whose memory is a file is stopped, and the state of its devices is written beside
-the file; QEMU leaves memory that is shared out of that (migration capability
-x-ignore-shared).  Each clone maps the file privately, so that none can change it.  The
-guest itself must not go on, as the file would change under the clones.
+A guest is stopped, and its memory and the state of its devices are written to two files;
+QEMU leaves memory that is shared out of the latter (migration capability x-ignore-shared).
+Each clone maps the file with the memory privately, so that none can change it.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -42,16 +43,63 @@ class Snapshot:
     devices: Path
 
 
-def take(started: Running, devices: Path) -> None:
+@contextmanager
+def memory(size: int) -> Iterator[int]:
     """
-    Stop a guest whose memory is a shared file, and write the state of its devices.
+    Make the memory, of `size` bytes, of a guest that is to be snapshotted; yield a descriptor.
 
-    It must not go on after that.  Raises SnapshotError.
+    It is in no file system: what has to get to a disk makes a boot take a third longer.
+    """
+    descriptor = os.memfd_create("guest")
+    try:
+        os.truncate(descriptor, size)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def path(descriptor: int) -> Path:
+    """Return where QEMU finds a file that this process has open."""
+    return Path(f"/proc/{os.getpid()}/fd/{descriptor}")
+
+
+def take(started: Running, memory: int, snapshot: Snapshot) -> None:
+    """
+    Stop a guest that has this memory, and write it and the state of the devices to files.
+
+    It must not go on after that.  Raises SnapshotError, and OSError for the files.
     """
     import asyncio
 
-    with step("take a snapshot"), _explaining("cannot take a snapshot"):
-        devices.write_bytes(asyncio.run(_taken(started)))
+    with step("take a snapshot"):
+        with _explaining("cannot take a snapshot"):
+            devices = asyncio.run(_taken(started))
+        snapshot.devices.write_bytes(devices)
+        _copy(memory, snapshot.memory)
+
+
+def _copy(source: int, target: Path) -> None:
+    """Copy a file, and leave out what was never written to."""
+    with target.open("r+b") as file:
+        file.truncate(os.fstat(source).st_size)
+        for start, end in _written(source):
+            file.seek(start)
+            while start < end:
+                start += os.sendfile(file.fileno(), source, start, end - start)
+
+
+def _written(file: int) -> Iterator[tuple[int, int]]:
+    """Yield where a file has data, each time its start and its end."""
+    end = 0
+    while True:
+        try:
+            start = os.lseek(file, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return
+        end = os.lseek(file, start, os.SEEK_HOLE)
+        yield start, end
 
 
 def load(started: Running, snapshot: Snapshot) -> None:

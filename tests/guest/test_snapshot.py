@@ -25,7 +25,7 @@ from harness.run.plan import Play, plays
 from harness.run.result import Result
 from harness.run.session import Session
 from harness.vm import snapshot
-from harness.vm.snapshot import SnapshotError
+from harness.vm.snapshot import Snapshot, SnapshotError
 from tests.guest.conftest import Broken, names
 from tests.guest.test_sabotage import DIES, FAULTS
 
@@ -188,11 +188,11 @@ def test_a_guest_that_has_played_is_refused(
     """A snapshot that is taken too late has counters that are not zero."""
     take = snapshot.take
 
-    def late(started: object, devices: Path) -> None:
+    def late(started: object, memory: int, taken: Snapshot) -> None:
         (session,) = sessions
         session.play([plan[0].line])
         session.await_record(30)
-        take(session.machine, devices)
+        take(session.machine, memory, taken)
 
     sessions: list[Session] = []
     introduce = Session.introduce
@@ -216,7 +216,7 @@ def test_a_qemu_that_takes_no_snapshots(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    def take(started: object, devices: Path) -> None:
+    def take(started: object, memory: int, taken: Snapshot) -> None:
         raise SnapshotError("This one cannot.")
 
     monkeypatch.setattr(snapshot, "take", take)
