@@ -17,6 +17,7 @@ def document(result: CostResult) -> dict[str, Any]:
     """Return the costs as a JSON document."""
     return {
         "schema": 2,
+        "written": summaries.now(),
         "kernel": result.release,
         "compiler": result.compiler,
         "exit_status": int(result.exit_status),

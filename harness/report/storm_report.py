@@ -21,6 +21,7 @@ def document(result: StormResult) -> dict[str, Any]:
     """Return the storms as a JSON document."""
     return {
         "schema": 2,
+        "written": summaries.now(),
         "kernel": result.release,
         "compiler": result.compiler,
         "cpus": result.cpus,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +21,11 @@ from harness.run.result import Result
 # characters of one of them.
 SENTENCES, CHARACTERS = 40, 2000
 ALL = "--json has all"
+
+
+def now() -> str:
+    """Return the time to the minute, as documents for programs have it."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
 
 
 def few(sentences: Sequence[str]) -> Iterator[str]:

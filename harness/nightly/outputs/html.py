@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 
 from harness import printable
 from harness.nightly import compare
@@ -263,25 +263,34 @@ def _shown(value: Any) -> Any:
     return value if hasattr(value, "__html__") else printable.shown(str(value))
 
 
-def document(report: Report, past: Past) -> str:
-    """Return the HTML; the report's cells must have their bytes (`looks`)."""
-    environment = Environment(
-        loader=PackageLoader("harness.nightly.outputs", "page"),
+def environment(loader: BaseLoader) -> Environment:
+    """Return what makes pages of templates, in which nothing from outside is markup."""
+    return Environment(
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def document(report: Report, past: Past) -> str:
+    """Return the HTML; the report's cells must have their bytes (`looks`)."""
     page = _Page(report, past)
-    return environment.get_template("page.html.j2").render(
-        page=page,
-        data=printable.strings(msgspec.to_builtins(_data(page))),
-        report=report,
-        sentence=summary.sentence(report),
-        rows=[summary.row(done) for done in report.results],
-        missing=list(summary.missing(report)),
-        shown=SHOWN,
-        width=SPARK_WIDTH,
-        height=SPARK_HEIGHT,
+    loader = PackageLoader("harness.nightly.outputs", "page")
+    return (
+        environment(loader)
+        .get_template("page.html.j2")
+        .render(
+            page=page,
+            data=printable.strings(msgspec.to_builtins(_data(page))),
+            report=report,
+            sentence=summary.sentence(report),
+            rows=[summary.row(done) for done in report.results],
+            missing=list(summary.missing(report)),
+            shown=SHOWN,
+            width=SPARK_WIDTH,
+            height=SPARK_HEIGHT,
+        )
     )

@@ -30,6 +30,9 @@ def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
         "agrees": outcome.agrees,
         "reasons": list(outcome.reasons),
         "witness_agrees": None if outcome.witness is None else not outcome.witness,
+        "damage": None
+        if verdict is None
+        else {damage.value: size for damage, size in outcome.damage.items()},
     }
     if verdict is None:
         return row
@@ -86,6 +89,7 @@ def document(result: Result) -> dict[str, Any]:
             "harness_errors": list(result.harness_errors),
             "retried": list(result.retried),
             "exit_status": int(result.exit_status),
+            "written": summaries.now(),
         },
         "verdicts": [_verdict(result, outcome) for outcome in result.outcomes],
     }
