@@ -82,7 +82,7 @@ def _answer(claim: Claim, evidence: Evidence, known: Known) -> Answer:
 
 
 def _none(claim: Claim) -> str:
-    return "No result yet" if claim.file.measures else "Not measured"
+    return "no result yet" if claim.file.measures else "not measured"
 
 
 def outcome_of(claim: Claim, states: Mapping[str, State]) -> OutcomeFile | None:

@@ -48,7 +48,7 @@ def cells_with(file: CellsFile, cells: Iterable[CellResult], known: Known) -> Me
 
     counted = [cell for cell in _judged(cells, file.variants) if wanted(cell.case)]
     if not counted:
-        return missing(f"no such cell of {', '.join(file.variants)} was judged")
+        return missing(f"no such cell under {', '.join(file.variants)} was judged")
     sizes = [(cell, _size(cell, file.classes)) for cell in counted]
     shown = [(cell, size or 0) for cell, size in sizes if (size is None) is file.without]
     columns = _columns(counted, [cell for cell, _ in shown])
@@ -113,7 +113,7 @@ def sizes_without(file: SizesFile, cells: Iterable[CellResult], known: Known) ->
     """Count the variants that leave no damage in any cell."""
     counted = _judged(cells, file.variants)
     if not counted:
-        return missing(f"no cell of {', '.join(file.variants)} was judged")
+        return missing(f"no cell under {', '.join(file.variants)} was judged")
     shown = [cell for cell in counted if _size(cell, file.classes) is not None]
     wrong = {cell.variant for cell in shown}
     played = {cell.variant: [c for c in counted if c.variant == cell.variant] for cell in counted}

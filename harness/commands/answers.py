@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands import output
@@ -47,6 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "results",
         nargs="*",
+        type=Path,
         metavar="RESULT",
         help="what repro, cost, storm or survey wrote with --json; '-' for standard input"
         " (default: the newest nightly run)",
@@ -76,7 +78,7 @@ def _evidence(options: argparse.Namespace) -> Evidence:
     from harness.answers import documents
     from harness.answers.evidence import together
 
-    found = [documents.read(name) for name in options.results]
+    found = [documents.read(str(path)) for path in options.results]
     if options.store is not None or not found:
         from harness.answers import nights
         from harness.nightly.store import Store, default_url
