@@ -97,10 +97,10 @@ class SizesFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     classes: list[Damage]
 
 
-class SurveyFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class FunctionsFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Functions of a kernel: with stacked arguments of more than `over` bytes, for example."""
 
-    functions: Literal["stacked", "by-reference", "unknown"]
+    lie: Literal["stacked", "by-reference", "unknown"]
     over: int = 0
 
 
@@ -123,20 +123,20 @@ class MeasureFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     counts: str
     cells: CellsFile | None = None
     sizes: SizesFile | None = None
-    survey: SurveyFile | None = None
+    functions: FunctionsFile | None = None
     storm: StormFile | None = None
     cost: CostFile | None = None
     # Brings a result where the claim's command does not.
     command: str = ""
 
     @property
-    def subject(self) -> CellsFile | SizesFile | SurveyFile | StormFile | CostFile:
+    def subject(self) -> CellsFile | SizesFile | FunctionsFile | StormFile | CostFile:
         """What the measure counts."""
         (one,) = self._subjects()
         return one
 
-    def _subjects(self) -> Iterator[CellsFile | SizesFile | SurveyFile | StormFile | CostFile]:
-        for one in (self.cells, self.sizes, self.survey, self.storm, self.cost):
+    def _subjects(self) -> Iterator[CellsFile | SizesFile | FunctionsFile | StormFile | CostFile]:
+        for one in (self.cells, self.sizes, self.functions, self.storm, self.cost):
             if one is not None:
                 yield one
 
@@ -207,7 +207,7 @@ def _problems(file: ClaimFile) -> Iterator[tuple[str, str]]:
     """Yield what is wrong beyond the fields' types, and where."""
     for name, measure in file.measures.items():
         if len(list(measure._subjects())) != 1:
-            yield f"measures.{name}", "give one of cells, sizes, survey, storm and cost."
+            yield f"measures.{name}", "give one of cells, sizes, functions, storm and cost."
     if bool(file.measures) != bool(file.outcomes):
         yield "outcomes", "a claim has measures and outcomes, or neither."
     for name in file.short:

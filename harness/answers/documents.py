@@ -13,9 +13,9 @@ from harness.answers.evidence import (
     CellResult,
     CostFound,
     Evidence,
+    FunctionsFound,
     Run,
     StormFound,
-    SurveyFound,
     short_compiler,
     together,
     utc,
@@ -107,15 +107,15 @@ class _Bytes(msgspec.Struct):
     functions: int
 
 
-class _Surveyed(msgspec.Struct):
+class _Kernel(msgspec.Struct):
     kernel: str
     release: str
     all: _Functions
     stacked_bytes: list[_Bytes]
 
 
-class _Survey(msgspec.Struct):
-    kernels: list[_Surveyed]
+class _Kernels(msgspec.Struct):
+    kernels: list[_Kernel]
     written: str = ""
 
 
@@ -233,9 +233,9 @@ def _storms(document: Any, file: _File) -> Evidence:
     return Evidence(runs=(run,), storms=tuple(storms))
 
 
-def _survey(document: Any, file: _File) -> Evidence:
-    found = msgspec.convert(document, _Survey)
-    surveys = []
+def _kernels(document: Any, file: _File) -> Evidence:
+    found = msgspec.convert(document, _Kernels)
+    counted = []
     for one in found.kernels:
         run = Run(
             command="survey",
@@ -246,8 +246,8 @@ def _survey(document: Any, file: _File) -> Evidence:
             engine="",
             when=found.written or file.when,
         )
-        surveys.append(
-            SurveyFound(
+        counted.append(
+            FunctionsFound(
                 run,
                 functions=one.all.functions,
                 stacked={row.bytes: row.functions for row in one.stacked_bytes},
@@ -255,7 +255,7 @@ def _survey(document: Any, file: _File) -> Evidence:
                 unknown=one.all.unknown,
             )
         )
-    return Evidence(runs=tuple(one.run for one in surveys), surveys=tuple(surveys))
+    return Evidence(runs=tuple(one.run for one in counted), functions=tuple(counted))
 
 
 # What makes results of a document, by a field that only such a document has.
@@ -264,5 +264,5 @@ _CONVERTERS: dict[str, Callable[[Any, _File], Evidence]] = {
     "runs": _comparison,
     "costs": _costs,
     "storms": _storms,
-    "kernels": _survey,
+    "kernels": _kernels,
 }

@@ -93,7 +93,7 @@ class StormFound:
 
 
 @dataclass(frozen=True)
-class SurveyFound:
+class FunctionsFound:
     """A count of a kernel's functions by where their arguments lie."""
 
     run: Run
@@ -119,7 +119,7 @@ class Evidence:
     cells: tuple[CellResult, ...] = ()
     costs: tuple[CostFound, ...] = ()
     storms: tuple[StormFound, ...] = ()
-    surveys: tuple[SurveyFound, ...] = ()
+    functions: tuple[FunctionsFound, ...] = ()
     # Kernels that could not be judged, and why.
     unjudged: tuple[str, ...] = ()
 
@@ -145,6 +145,6 @@ def together(parts: Iterable[Evidence]) -> Evidence:
         cells=tuple(cell for part in found for cell in part.cells),
         costs=tuple(cost for part in found for cost in part.costs),
         storms=tuple(storm for part in found for storm in part.storms),
-        surveys=tuple(survey for part in found for survey in part.surveys),
+        functions=tuple(one for part in found for one in part.functions),
         unjudged=tuple(text for part in found for text in part.unjudged),
     )

@@ -7,8 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from harness.answers.cells import cells_with, sizes_without
-from harness.answers.claim import CellsFile, CostFile, MeasureFile, SizesFile, StormFile, SurveyFile
-from harness.answers.evidence import CostFound, Evidence, Run, StormFound, SurveyFound
+from harness.answers.claim import (
+    CellsFile,
+    CostFile,
+    FunctionsFile,
+    MeasureFile,
+    SizesFile,
+    StormFile,
+)
+from harness.answers.evidence import CostFound, Evidence, FunctionsFound, Run, StormFound
 from harness.answers.found import Column, Known, Measured, matches, missing, state
 
 
@@ -20,8 +27,8 @@ def measured(name: str, file: MeasureFile, evidence: Evidence, known: Known) -> 
             made = cells_with(subject, evidence.cells, known)
         case SizesFile():
             made = sizes_without(subject, evidence.cells, known)
-        case SurveyFile():
-            made = _functions(subject, evidence.surveys)
+        case FunctionsFile():
+            made = _functions(subject, evidence.functions)
         case StormFile():
             made = _at_once(subject, evidence.storms)
         case CostFile():
@@ -29,8 +36,8 @@ def measured(name: str, file: MeasureFile, evidence: Evidence, known: Known) -> 
     return replace(made, name=name, counts=file.counts, command=file.command)
 
 
-def _functions(file: SurveyFile, surveys: Sequence[SurveyFound]) -> Measured:
-    newest = {survey.run.column: survey for survey in surveys}.values()
+def _functions(file: FunctionsFile, kernels: Sequence[FunctionsFound]) -> Measured:
+    newest = {one.run.column: one for one in kernels}.values()
     if not newest:
         return missing("no kernel was surveyed")
     columns = [Column(one.run, _count(file, one), one.functions) for one in newest]
@@ -48,19 +55,19 @@ def _functions(file: SurveyFile, surveys: Sequence[SurveyFound]) -> Measured:
         state=state(found),
         found=found,
         of=sum(column.of for column in columns),
-        text=f"{counts} take {words[file.functions]}",
+        text=f"{counts} take {words[file.lie]}",
         columns=tuple(columns),
     )
 
 
-def _count(file: SurveyFile, survey: SurveyFound) -> int:
-    match file.functions:
+def _count(file: FunctionsFile, found: FunctionsFound) -> int:
+    match file.lie:
         case "stacked":
-            return sum(count for size, count in survey.stacked.items() if size > file.over)
+            return sum(count for size, count in found.stacked.items() if size > file.over)
         case "by-reference":
-            return survey.by_reference
+            return found.by_reference
         case "unknown":
-            return survey.unknown
+            return found.unknown
 
 
 def _at_once(file: StormFile, storms: Iterable[StormFound]) -> Measured:

@@ -29,8 +29,8 @@ def _night(store: Store, night: NightlyRun) -> Evidence:
     left = [unit.name for unit in store.units(night) if unit.name not in done]
     lost = tuple(f"nightly run {night.id}, {name}: not done" for name in left)
     # Random signatures say nothing of a single case.
-    told = [one for one in results if one.kind is not UnitKind.FUZZ]
-    return together([*(_unit(one, night) for one in told), Evidence(unjudged=lost)])
+    units = [one for one in results if one.kind is not UnitKind.FUZZ]
+    return together([*(_unit(one, night) for one in units), Evidence(unjudged=lost)])
 
 
 def _unit(done: Done, night: NightlyRun) -> Evidence:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from harness.answers.cells import cells_with, sizes_without
 from harness.answers.claim import CellsFile, Claim, CostFile, SizesFile, State
-from harness.answers.evidence import CellResult, Evidence, Run, StormFound, SurveyFound
+from harness.answers.evidence import CellResult, Evidence, FunctionsFound, Run, StormFound
 from harness.answers.found import Known, matches
 from harness.errors import Exit
 
@@ -100,7 +100,7 @@ def made(claim: Claim, states: States, known: Known) -> Evidence:
         if wanted.get(name) is State.MISSING and isinstance(subject, CellsFile):
             unseen = {place for place, _ in _changes(subject, known)}
             damage = {place: one for place, one in damage.items() if one or place not in unseen}
-    return evidence(damage, surveys=_surveys(claim, wanted), storms=_storms(claim, wanted))
+    return evidence(damage, functions=_functions(claim, wanted), storms=_storms(claim, wanted))
 
 
 def _with_some(
@@ -118,9 +118,11 @@ def _with_some(
     raise AssertionError(f"{claim.name}: nothing makes {name} {wanted[name]} alone")
 
 
-def _surveys(claim: Claim, wanted: States) -> tuple[SurveyFound, ...]:
+def _functions(claim: Claim, wanted: States) -> tuple[FunctionsFound, ...]:
     subjects = {
-        name: measure.survey for name, measure in claim.file.measures.items() if measure.survey
+        name: measure.functions
+        for name, measure in claim.file.measures.items()
+        if measure.functions
     }
     asked = {name: wanted[name] for name in subjects if name in wanted}
     if not asked or State.MISSING in asked.values():
@@ -132,14 +134,14 @@ def _surveys(claim: Claim, wanted: States) -> tuple[SurveyFound, ...]:
     stacked = {
         subject.over + 8: 3
         for name, subject in subjects.items()
-        if subject.functions == "stacked" and some(name)
+        if subject.lie == "stacked" and some(name)
     }
     counts = {
-        kind: int(any(some(name) and one.functions == kind for name, one in subjects.items()))
+        kind: int(any(some(name) and one.lie == kind for name, one in subjects.items()))
         for kind in ("by-reference", "unknown")
     }
     return (
-        SurveyFound(run(compiler=""), 1000, stacked, counts["by-reference"], counts["unknown"]),
+        FunctionsFound(run(compiler=""), 1000, stacked, counts["by-reference"], counts["unknown"]),
     )
 
 
@@ -166,9 +168,9 @@ def choices(
 def is_possible(claim: Claim, states: States) -> bool:
     """Return whether surveys can be so: a function with over 128 bytes has more than none."""
     over = {
-        name: one.survey.over
+        name: one.functions.over
         for name, one in claim.file.measures.items()
-        if one.survey and one.survey.functions == "stacked"
+        if one.functions and one.functions.lie == "stacked"
     }
     return not any(
         over[more] > over[less] and states[more] is State.SOME and states[less] is State.NONE

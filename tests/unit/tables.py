@@ -25,6 +25,7 @@ from rich.text import Text
 
 from harness import cli
 from harness.abi.ctype import BOOL, VA_LIST
+from harness.answers import text
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.host import doctor
@@ -51,6 +52,7 @@ from harness.report.table import lay_out
 from harness.run.logs import Run
 from harness.run.plan import Outcome, Play
 from harness.run.result import Comparison, Result, Unjudged
+from tests import answers
 from tests.unit import test_cost, test_layout, test_logs, test_storm
 from tests.unit.factory import HIT, observe
 from tests.unit.nights import MATRIX, cell, done, written
@@ -192,6 +194,7 @@ def _print_all(folder: Path, made: Result) -> None:
     terminal.print_dump(made.outcomes[0])
     _run(folder)
     _night(folder)
+    text.show(answers.page(answers.stored()))
     for words in COMMANDS:
         assert cli.main(words) == 0, words
 

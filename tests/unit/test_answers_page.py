@@ -28,6 +28,7 @@ from tests.unit.nights import MATRIX, done, written
 from tests.unit.nights import cell as night_cell
 from tests.unit.test_answers import CLAIMS, KNOWN
 from tests.unit.test_html import NASTY, Elements
+from tests.unit.test_printable import HOSTILE, check
 from tests.unit.test_terminal import COLOUR, on_terminal
 
 SCHEMA = json.loads((Path(harness.answers.__file__).parent / "schema.json").read_text())
@@ -41,14 +42,15 @@ def page(evidence: Evidence | None = None) -> Page:
     return Page(answered(list(CLAIMS.values()), found, KNOWN), found)
 
 
-def hostile() -> Page:
-    """Return a page whose results have markup in each of their words."""
-    of = run(NASTY, Exit.DIFFERS, where=NASTY, kernel=NASTY, compiler=NASTY, errors=(NASTY,))
+def hostile(word: str = NASTY) -> Page:
+    """Return a page whose results have something bad in each of their words."""
+    of = run(word, Exit.DIFFERS, where=word, kernel=word, compiler=word, errors=(word,))
+    of = dataclasses.replace(of, when=word, planned=3, played=1)
     cells = (
-        cell("fixed-128", NASTY, of=of, agrees=False, leak=1),
+        cell("fixed-128", word, of=of, agrees=False, leak=1),
         cell("fixed-128", "stack-25", of=of, agrees=False, leak=9),
     )
-    return page(Evidence((dataclasses.replace(of, planned=3, played=1),), cells, unjudged=(NASTY,)))
+    return page(Evidence((of,), cells, unjudged=(word,)))
 
 
 def test_the_readme_has_the_answers_of_the_result_that_is_kept() -> None:
@@ -126,6 +128,16 @@ def test_what_is_wrong_with_a_result_is_said_first(capsys: pytest.CaptureFixture
     out = capsys.readouterr().out
     assert "≠ no: does not hold" in out
     assert out.index("not as predicted, and count") < out.index("In practice")
+
+
+def test_nothing_of_a_result_acts_on_what_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
+    made = hostile(HOSTILE)
+    text.show(made)
+    shown = capsys.readouterr().out
+    as_data = output.as_json(as_json.document(made)).decode()
+    for form in (shown, text.markdown(made), html.document(made), as_data):
+        check(form)
+        assert "\\u202e" in form
 
 
 @pytest.mark.parametrize("made", [page(), page(Evidence()), hostile()], ids=["all", "none", "odd"])

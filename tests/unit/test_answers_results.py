@@ -93,7 +93,7 @@ SURVEY = {
 
 
 def test_a_survey(tmp_path: Path) -> None:
-    (found,) = read(tmp_path, SURVEY).surveys
+    (found,) = read(tmp_path, SURVEY).functions
     assert (found.functions, found.by_reference, found.unknown) == (42656, 55, 7)
     assert (found.most, sum(found.stacked.values())) == (48, 128)
     assert found.run.column == "6.1.0"
@@ -192,4 +192,4 @@ def test_results_of_several_sources(tmp_path: Path) -> None:
     found = together([read(tmp_path, run), read(tmp_path, SURVEY, "survey.json")])
     assert [one.command for one in found.runs] == ["repro", "survey"]
     assert len(found.cells) == 4
-    assert len(found.surveys) == 1
+    assert len(found.functions) == 1
