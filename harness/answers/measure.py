@@ -45,8 +45,9 @@ def _functions(file: FunctionsFile, kernels: Sequence[FunctionsFound]) -> Measur
         f"{column.run.release}: {column.found:,} of {column.of:,} functions" for column in columns
     )
     most = max(one.most for one in newest)
+    over = f"more than {file.over} bytes " if file.over else "arguments "
     words = {
-        "stacked": f"more than {file.over} bytes on the stack, the most {most}",
+        "stacked": f"{over}on the stack, the most of any {most} bytes",
         "by-reference": "an aggregate by reference",
         "unknown": "arguments whose place is not known",
     }
