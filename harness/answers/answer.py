@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from harness.answers.cells import distinct
 from harness.answers.claim import NO_RESULT, Claim, OutcomeFile, State
 from harness.answers.evidence import Evidence, Run
 from harness.answers.found import Known, Measured
@@ -66,7 +67,8 @@ class Answer:
 
 def answered(claims: Sequence[Claim], evidence: Evidence, known: Known) -> list[Answer]:
     """Return what the results say of each claim."""
-    return [_answer(claim, evidence, known) for claim in claims]
+    once = replace(evidence, cells=tuple(distinct(evidence.cells)))
+    return [_answer(claim, once, known) for claim in claims]
 
 
 def _answer(claim: Claim, evidence: Evidence, known: Known) -> Answer:

@@ -8,6 +8,7 @@ be one was played: each case of the catalogue that the measure is about, under e
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -28,8 +29,8 @@ def distinct(cells: Iterable[CellResult]) -> list[CellResult]:
 
 
 def _judged(cells: Iterable[CellResult], variants: Sequence[str]) -> list[CellResult]:
-    kept = [cell for cell in distinct(cells) if cell.damage is not None]
-    return [cell for cell in kept if matches(cell.variant, variants)]
+    """Return the cells with a verdict under these variants; one of each place is given."""
+    return [cell for cell in cells if cell.damage is not None and matches(cell.variant, variants)]
 
 
 def _size(cell: CellResult, classes: Sequence[Damage]) -> int | None:
@@ -90,10 +91,8 @@ def _columns(counted: Iterable[CellResult], shown: Sequence[CellResult]) -> tupl
     by_name: dict[str, list[CellResult]] = {}
     for cell in counted:
         by_name.setdefault(cell.run.column, []).append(cell)
-    found = [cell.run.column for cell in shown]
-    return tuple(
-        Column(cells[0].run, found.count(name), len(cells)) for name, cells in by_name.items()
-    )
+    found = Counter(cell.run.column for cell in shown)
+    return tuple(Column(cells[0].run, found[name], len(cells)) for name, cells in by_name.items())
 
 
 def _text(file: CellsFile, columns: Sequence[Column], least: Example | None) -> str:
@@ -116,7 +115,9 @@ def sizes_without(file: SizesFile, cells: Iterable[CellResult], known: Known) ->
         return missing(f"no cell under {', '.join(file.variants)} was judged")
     shown = [cell for cell in counted if _size(cell, file.classes) is not None]
     wrong = {cell.variant for cell in shown}
-    played = {cell.variant: [c for c in counted if c.variant == cell.variant] for cell in counted}
+    played: dict[str, list[CellResult]] = {}
+    for cell in counted:
+        played.setdefault(cell.variant, []).append(cell)
     wanted = [name for name in known.variants if matches(name, file.variants)]
     names = [*wanted, *sorted(played.keys() - set(wanted))]
     clean = [name for name in names if name not in wrong]
@@ -125,8 +126,8 @@ def sizes_without(file: SizesFile, cells: Iterable[CellResult], known: Known) ->
     if untested:
         why = f"too little was played under {', '.join(untested)}"
         return replace(missing(why), of=len(names), columns=columns)
-    found = [cell.variant for cell in shown]
-    parts = [f"in {found.count(n):,} of {len(played[n]):,} cells under {n}" for n in names]
+    found = Counter(cell.variant for cell in shown)
+    parts = [f"in {found[n]:,} of {len(played[n]):,} cells under {n}" for n in names]
     return Measured(
         state=state(len(clean)),
         found=len(clean),

@@ -84,6 +84,28 @@ def test_the_commands_of_a_claim_are_commands(one: Claim) -> None:
                 cli.parser().parse_args(words)
 
 
+@pytest.mark.parametrize(
+    "one", [o for o in CLAIMS.values() if o.file.command.startswith("jprobe-harness repro")],
+    ids=lambda one: one.name,
+)  # fmt: skip
+def test_a_claims_command_plays_all_that_it_needs(one: Claim) -> None:
+    words = shlex.split(one.file.command.partition(" && ")[0])
+    asked = cli.parser().parse_args(words[1:])
+
+    def plays(place: tuple[str, str]) -> bool:
+        variants, cases = asked.variant or ["*"], asked.case or ["*"]
+        return found.matches(place[0], variants) and found.matches(place[1], cases)
+
+    played = {place: damage for place, damage in clean(KNOWN).items() if plays(place)}
+    assert held(one.name, evidence(played)).known
+    # Without the cells of a policy that it is about, there is no result.
+    subjects = [measure.cells or measure.sizes for measure in one.file.measures.values()]
+    about = next(subject for subject in subjects if subject).variants
+    assert any(found.matches(variant, about) for variant, _ in played)
+    rest = {place: one for place, one in played.items() if not found.matches(place[0], about)}
+    assert not held(one.name, evidence(rest)).known
+
+
 def test_128_that_leaves_nothing_corrupt_would_be_enough() -> None:
     everything = clean(KNOWN)
     assert held("enough-128", evidence(everything)).verdict == "holds"
