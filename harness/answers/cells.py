@@ -8,6 +8,7 @@ be one was played: each case of the catalogue that the measure is about, under e
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -28,9 +29,10 @@ def distinct(cells: Iterable[CellResult]) -> list[CellResult]:
     return list(found.values())
 
 
-def _judged(cells: Iterable[CellResult], variants: Sequence[str]) -> list[CellResult]:
+def _judged(cells: Sequence[CellResult], variants: Sequence[str]) -> list[CellResult]:
     """Return the cells with a verdict under these variants; one of each place is given."""
-    return [cell for cell in cells if cell.damage is not None and matches(cell.variant, variants)]
+    names = {name for name in {cell.variant for cell in cells} if matches(name, variants)}
+    return [cell for cell in cells if cell.damage is not None and cell.variant in names]
 
 
 def _size(cell: CellResult, classes: Sequence[Damage]) -> int | None:
@@ -40,9 +42,10 @@ def _size(cell: CellResult, classes: Sequence[Damage]) -> int | None:
     return sum(sizes) if sizes else None
 
 
-def cells_with(file: CellsFile, cells: Iterable[CellResult], known: Known) -> Measured:
+def cells_with(file: CellsFile, cells: Sequence[CellResult], known: Known) -> Measured:
     """Count the cells that a file describes, and those of them that show its damage."""
 
+    @functools.cache
     def wanted(case: str) -> bool:
         has = file.having is None or file.having in known.cases.get(case, frozenset())
         return has and matches(case, file.cases or ["*"]) and not matches(case, file.but)
@@ -108,7 +111,7 @@ def _text(file: CellsFile, columns: Sequence[Column], least: Example | None) -> 
     return f"{words} in {count:,} of {of:,} cells{having}{on}{example}"
 
 
-def sizes_without(file: SizesFile, cells: Iterable[CellResult], known: Known) -> Measured:
+def sizes_without(file: SizesFile, cells: Sequence[CellResult], known: Known) -> Measured:
     """Count the variants that leave no damage in any cell."""
     counted = _judged(cells, file.variants)
     if not counted:
