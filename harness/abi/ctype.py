@@ -183,7 +183,8 @@ class Composite:
         An HFA or HVA has one to four members, all of one floating-point type or all short vectors
         of one size, and no padding.
         """
-        if next(_leaves(self)).kind not in (TypeKind.FLOAT, TypeKind.VECTOR):
+        first = next(_leaves(self), None)
+        if first is None or first.kind not in (TypeKind.FLOAT, TypeKind.VECTOR):
             return ()
         leaves = tuple(_leaves(self))
         kinds = {(base.kind, base.size) for base in _bases(self)}
@@ -348,7 +349,9 @@ def _leaves(type_: CType) -> Iterator[Scalar]:
             yield from _leaves(type_.element)
     elif type_.keyword == "union":
         # The longest member decides how many registers a union needs.
-        yield from max((tuple(_leaves(member.type)) for member in type_.members), key=len)
+        yield from max(
+            (tuple(_leaves(member.type)) for member in type_.members), key=len, default=()
+        )
     else:
         for member in type_.members:
             yield from _leaves(member.type)

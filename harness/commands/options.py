@@ -57,7 +57,10 @@ def add_case_dir(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_kernel(parser: argparse.ArgumentParser, several: bool = False) -> None:
+def add_kernel(
+    parser: argparse.ArgumentParser, several: bool = False, *, boots: bool = True
+) -> None:
+    """Add what names kernels; without `boots`, nothing about guests and modules for them."""
     if several:
         parser.add_argument(
             "--kernel",
@@ -74,12 +77,6 @@ def add_kernel(parser: argparse.ArgumentParser, several: bool = False) -> None:
         "--refresh",
         action="store_true",
         help="ask the archive for a newer kernel even if it was asked today",
-    )
-    parser.add_argument(
-        "--modules-build",
-        type=Path,
-        metavar="DIR",
-        help="where to build modules for a kernel image: its output tree or its headers",
     )
     parser.add_argument(
         "--kconfig",
@@ -102,6 +99,19 @@ def add_kernel(parser: argparse.ArgumentParser, several: bool = False) -> None:
         default="",
         metavar="NAME",
         help="start a source tree's configuration from arch/arm64/configs/NAME, not with all off",
+    )
+    if boots:
+        _add_guest(parser)
+    else:
+        parser.set_defaults(modules_build=None, memory=None, boot_deadline=None, cold=False)
+
+
+def _add_guest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--modules-build",
+        type=Path,
+        metavar="DIR",
+        help="where to build modules for a kernel image: its output tree or its headers",
     )
     parser.add_argument(
         "--memory",

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Shows where the arguments of a kernel's own functions lie."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness.commands.options import add_all, add_cc, add_kernel, add_variants, kernel_options
+from harness.commands.output import Output, report
+from harness.commands.progress import bars
+from harness.errors import ConfigError, Exit, nearest
+from harness.steps import part
+
+if TYPE_CHECKING:
+    from harness.cases.catalog import Catalog
+    from harness.measure.survey import Survey
+    from harness.model.policy import Variant
+    from harness.prototypes.source import Files
+
+SUMMARY = "show which functions of kernels take arguments on the stack or by reference"
+EXAMPLE = "jprobe-harness survey --kernel debian:5.10 --kernel debian:7.2"
+_FORMATS = {"json": "the surveys as JSON", "csv": "each function as a row of CSV"}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_kernel(parser, several=True, boots=False)
+    add_cc(parser)
+    add_variants(parser)
+    parser.add_argument(
+        "--function", metavar="NAME", help="show where each argument of a function lies"
+    )
+    add_all(parser)
+    for name, shows in _FORMATS.items():
+        Output(name, shows, lambda _: b"").add(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.cases.catalog import Catalog
+    from harness.commands.output import as_json
+    from harness.kernel import spec
+    from harness.model.policy import Rule
+    from harness.report.survey import documents, tables
+
+    catalog = Catalog()
+    variants = catalog.select_variants(options.variant)
+    for variant in variants:
+        if variant.expected.rule is Rule.KERNEL:
+            raise ConfigError(
+                f"'{variant.name}' cannot be predicted: what a tree's jprobes do is known only from"
+                " the tree.",
+                "Play it: jprobe-harness repro --kernel TREE",
+            )
+    surveys: list[Survey] = []
+    specs = spec.expand(options.kernel, catalog)
+    with bars():
+        for number, name in enumerate(specs):
+            with part(number, len(specs)):
+                surveys.append(_survey(name, options, catalog, variants))
+    if options.function:
+        _check_known(options.function, surveys)
+    outputs: Sequence[Output[list[Survey]]] = (
+        Output("json", "", lambda found: as_json(documents.document(found, options.function))),
+        Output("csv", "", documents.as_csv),
+    )
+
+    def show(found: list[Survey]) -> None:
+        if options.function:
+            tables.print_function(found, options.function)
+        else:
+            tables.print_surveys(found, options.all)
+
+    report(options, outputs, surveys, show)
+    return Exit.AGREES
+
+
+def _survey(
+    name: str, options: argparse.Namespace, catalog: Catalog, variants: Sequence[Variant]
+) -> Survey:
+    from harness.measure import survey
+    from harness.prototypes import source
+
+    return survey.survey(source.read(_files(name, options, catalog)), variants)
+
+
+def _files(name: str, options: argparse.Namespace, catalog: Catalog) -> Files:
+    """Return the files of the kernel that a spec names, fetched or built if need be."""
+    from harness import settings
+    from harness.host import home
+    from harness.kernel import spec
+    from harness.prototypes import source
+
+    # Neither modules for it nor a guest are needed, so that any image or build will do.
+    if files := source.of_path(name, home.resolved(name)):
+        return files
+    kernel = spec.resolve(name, catalog, settings.load(), options=kernel_options(options))
+    return source.of_kernel(kernel)
+
+
+def _check_known(name: str, surveys: Sequence[Survey]) -> None:
+    """Raise ConfigError where no kernel has a prototype of a function."""
+    if not any(one.named(name) for one in surveys):
+        known = {one.name for survey in surveys for one in survey.functions}
+        raise ConfigError(
+            f"No kernel here has a prototype of '{name}'.{nearest(name, known)}",
+            "A function that is written in assembly, or was inlined everywhere, has none in BTF.",
+        )
