@@ -46,7 +46,7 @@ PROGRAMS = (
     Program("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu", "compiles the test modules"),
     Program("aarch64-linux-gnu-ld", "binutils-aarch64-linux-gnu", "links the test modules"),
     Program("make", "make", "runs the kernel's own build of modules"),
-    Program("pahole", "pahole", "makes the modules' BTF, from Linux 6.12 on"),
+    Program("pahole", "pahole", "makes BTF: of modules from Linux 6.12 on, of a vmlinux to survey"),
     Program("gdb-multiarch", "gdb-multiarch", "debugs the guest"),
     Program("apt-get", "apt", "fetches stock kernels, signatures checked"),
     Program("apt-cache", "apt", "looks up stock kernels"),
@@ -84,6 +84,8 @@ TEST_PROGRAMS = (
     Program("fish", "fish", "its completion"),
     Program("systemd-analyze", "systemd", "checks the nightly job's units"),
     Program("createdb", "postgresql", "a database server to keep nightly runs in"),
+    # No ordinary user has its folder in PATH.
+    Program("/usr/sbin/bpftool", "bpftool", "another reader of BTF", ("version",)),
     Program("chromium", "chromium", "a browser for the page of a nightly run"),
 )
 

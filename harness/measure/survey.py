@@ -260,11 +260,12 @@ def changes(first: Survey, last: Survey) -> list[Change]:
     Return the functions whose stacked bytes or by-reference arguments differ in two kernels.
 
     A function that only one of them has counts if it has any.  Of several with one name, those
-    alike in both are left out.
+    alike in both are left out, and so are modules if those of a kernel have no prototypes.
     """
     found: list[Change] = []
-    olds, news = _by_name(first), _by_name(last)
-    for name in sorted({one.name for one in _notable(first) + _notable(last)}):
+    modules = bool(first.modules and last.modules)
+    olds, news = _by_name(first, modules), _by_name(last, modules)
+    for name in sorted(olds.keys() | news.keys()):
         old, new = olds.get(name, []), news.get(name, [])
         gone = [one for one in old if not any(_same(one, other) for other in new)]
         come = [one for one in new if not any(_same(one, other) for other in old)]
@@ -274,16 +275,19 @@ def changes(first: Survey, last: Survey) -> list[Change]:
     return found
 
 
-def _notable(survey: Survey) -> list[Function]:
-    return [*survey.stacked, *survey.by_reference]
-
-
-def _by_name(survey: Survey) -> dict[str, list[Function]]:
+def _by_name(survey: Survey, modules: bool) -> dict[str, list[Function]]:
     found: dict[str, list[Function]] = {}
     for one in survey.functions:
-        found.setdefault(one.name, []).append(one)
+        if modules or not one.prototype.module:
+            found.setdefault(one.name, []).append(one)
     return found
 
 
 def _same(one: Function, other: Function) -> bool:
-    return (one.stacked, one.by_reference) == (other.stacked, other.by_reference)
+    """Return whether two functions take the same outside of registers, or both unknown things."""
+    return _outside(one) == _outside(other)
+
+
+def _outside(one: Function) -> tuple[object, ...]:
+    sizes = [part.size for part in one.by_reference]
+    return one.placement.layout is None, one.stacked, sizes

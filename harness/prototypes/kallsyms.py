@@ -104,7 +104,6 @@ def _token_tables(image: bytes) -> Iterator[_TokenTable]:
             lengths = (len(token) + 1 for token in tokens[:-1])
             if start > 0 and starts == tuple(itertools.accumulate(lengths, initial=0)):
                 yield _TokenTable(tokens, start, index + 2 * _TOKENS, align)
-                break
 
 
 def _counts(image: bytes, table: _TokenTable) -> Iterator[tuple[int, int]]:

@@ -164,13 +164,15 @@ class Types:
             type_ = self._btf.target(type_)
         raise UnreadableBtf("a type in it refers to itself")
 
-    def type(self, type_: int, depth: int = 0) -> CType:
+    def type(self, type_: int) -> CType:
         """Return a type as the model has it; raises NotInBtf."""
         if type_ < self._btf.first and self._base:
-            return self._base.type(type_, depth)
+            return self._base.type(type_)
         if type_ not in self._types:
+            # What is found by whoever asks for it on the way.
+            self._types[type_] = "a type that contains itself"
             try:
-                self._types[type_] = self._made(self.plain(type_), depth)
+                self._types[type_] = self._made(self.plain(type_))
             except NotInBtf as error:
                 self._types[type_] = str(error)
         found = self._types[type_]
@@ -178,9 +180,7 @@ class Types:
             raise NotInBtf(found)
         return found
 
-    def _made(self, type_: int, depth: int) -> CType:
-        if depth > _DEPTH_MAX:
-            raise UnreadableBtf("a type in it contains itself")
+    def _made(self, type_: int) -> CType:
         btf = self._btf
         match btf.kind(type_):
             case Kind.PTR:
@@ -189,15 +189,15 @@ class Types:
                 return _scalar(kind, btf.name(type_), btf.size(type_))
             case Kind.ARRAY:
                 element, count = btf.array(type_)
-                return Array(self.type(element, depth + 1), count)
+                return Array(self.type(element), count)
             case Kind.STRUCT | Kind.UNION as kind:
-                return self._composite(type_, kind, depth)
+                return self._composite(type_, kind)
             case Kind.FWD:
                 raise NotInBtf("a struct or union that is only declared")
             case kind:
                 raise NotInBtf(f"a {kind.name}, which no argument can be")
 
-    def _composite(self, type_: int, kind: Kind, depth: int) -> CType:
+    def _composite(self, type_: int, kind: Kind) -> CType:
         btf = self._btf
         name, size = btf.name(type_), btf.size(type_)
         if name == VA_LIST.tag and size == VA_LIST.size:
@@ -205,7 +205,7 @@ class Types:
         members = []
         align = 1
         for part in btf.members(type_):
-            inner = self.type(part.type, depth + 1)
+            inner = self.type(part.type)
             bits = (part.start, part.width) if part.width else None
             members.append(Member(part.name, inner, part.start // 8, bits))
             # A member whose offset or whose struct's size does not fit its alignment is packed.

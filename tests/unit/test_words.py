@@ -19,7 +19,6 @@ RETIRED = {
     "attendant": "console pump",
     "nominal": "assumed frame",
     "parcel": "bundle",
-    "survey": "comparison",
     "tell": "report, print, record",
     "telling": "outputs",
     "told": "reported",

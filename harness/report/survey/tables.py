@@ -184,6 +184,8 @@ def _print_changes(first: Survey, last: Survey, everything: bool) -> None:
         ("change", "functions"),
         [(sort, f"{len(group):,}") for sort, group in sorted(groups.items())],
     )
+    if not (first.modules and last.modules):
+        say("Without modules, as those of one have no prototypes.")
     for sort, group in sorted(groups.items()):
         console().print()
         print_rows(
