@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.commands.options import add_all, add_cc, add_kernel, add_variants, kernel_options
+from harness.commands.options import add_cc, add_kernel, add_variants, kernel_options
 from harness.commands.output import Output, report
 from harness.commands.progress import bars
 from harness.errors import ConfigError, Exit, nearest
@@ -31,7 +31,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--function", metavar="NAME", help="show where each argument of a function lies"
     )
-    add_all(parser)
+    parser.add_argument(
+        "--all", action="store_true", help="print each function, in place of the first of a kind"
+    )
     for name, shows in _FORMATS.items():
         Output(name, shows, lambda _: b"").add(parser)
 

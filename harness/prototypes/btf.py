@@ -13,7 +13,7 @@ import functools
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class UnreadableBtf(ValueError):
@@ -79,11 +79,15 @@ _WORDS = struct.Struct("<III")
 _PAIR = struct.Struct("<II")
 # Bits of a type's second word: vlen, kind, kind_flag; the others have no meaning yet.
 _VLEN, _KIND_AT, _KIND, _FLAG = 0xFFFF, 24, 0x1F, 1 << 31
+# The bytes of a type with each number, and of each of its elements; nothing for unknown numbers.
+_SIZES = [
+    (_WORDS.size + _FOLLOWING[kind][0], _FOLLOWING[kind][1]) if kind in _FOLLOWING else (0, 0)
+    for kind in range(_KIND + 1)
+]
 _RESERVED = ~(_VLEN | _KIND << _KIND_AT | _FLAG) & 0xFFFFFFFF
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """A member of a struct or union, or a parameter of a function."""
 
     name: str
@@ -119,13 +123,15 @@ class Btf:
         self.end = self.first + len(self._at)
 
     def _index(self, at: int, end: int) -> None:
-        unpack, data = _WORDS.unpack_from, self._data
+        # A kernel and its modules have millions of types.
+        unpack, data, sizes = _WORDS.unpack_from, self._data, _SIZES
         while at < end:
             if at + _WORDS.size > end:
                 raise UnreadableBtf("its last type is cut off")
             _, info, _ = unpack(data, at)
             kind = info >> _KIND_AT & _KIND
-            if kind not in _FOLLOWING or info & _RESERVED:
+            fixed, each = sizes[kind]
+            if not fixed or info & _RESERVED:
                 raise UnreadableBtf(
                     f"its type {self.first + len(self._at)} is of a kind ({info:#x}) that is newer"
                     f" than this program, which knows those up to {max(Kind)} ({max(Kind).name})"
@@ -133,8 +139,7 @@ class Btf:
             if kind == Kind.FUNC:
                 self.functions.append(self.first + len(self._at))
             self._at.append(at)
-            fixed, each = _FOLLOWING[kind]
-            at += _WORDS.size + fixed + each * (info & _VLEN)
+            at += fixed + each * (info & _VLEN)
         if at != end:
             raise UnreadableBtf("its last type is cut off")
 

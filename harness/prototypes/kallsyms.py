@@ -28,7 +28,7 @@ _ALIGNS = (8, 4)
 _BASE = 8
 # How far the names may lie before the tokens, and how many there may be.
 _NAMES_MAX = 1 << 25
-_COUNTS = range(1000, 10_000_000)
+_COUNTS = (1000, 10_000_000)
 # The letters of nm(1), and those of functions.
 _LETTERS = frozenset(b"aAbBcCdDgGiInNpPrRsStTuUvVwW?")
 _FUNCTIONS = frozenset("tTwW")
@@ -110,10 +110,12 @@ def _counts(image: bytes, table: _TokenTable) -> Iterator[tuple[int, int]]:
     """Yield where the number of the names before a table of tokens may stand, and the number."""
     end = table.start // 8 * 8
     begin = max(0, end - _NAMES_MAX)
-    for index, word in enumerate(array("I", image[begin:end])):
-        at = begin + 4 * index
+    least, most = _COUNTS
+    words = array("I", image[begin:end])
+    for index in [index for index, word in enumerate(words) if least < word < most]:
+        at, word = begin + 4 * index, words[index]
         # A name has three bytes or more: its length, its letter and a character.
-        if word in _COUNTS and at + 3 * word < end and table.aligned(at) == at:
+        if at + 3 * word < end and table.aligned(at) == at:
             # The markers end at the tokens; in v6.2 and v6.3, before three bytes for each name.
             size = table.aligned(4 * -(-word // _EACH_MARKER))
             places = (table.start - size, table.start - table.aligned(3 * word) - size)

@@ -34,13 +34,14 @@ def print_surveys(surveys: Sequence[Survey], everything: bool = False) -> None:
         print_survey(surveys[0], everything)
         return
     out = console()
-    totals = [counts(one) for one in surveys]
-    print_rows(
-        "where the arguments of each kernel's functions lie",
-        ("functions", *(one.release for one in surveys)),
-        [(shown, *(f"{of[sort]:,}" for of in totals)) for sort, shown in _SORTS.items()],
-    )
-    out.print()
+    for title, modules in (("the image", False), ("the image and its modules", True)):
+        totals = [counts(one, modules=modules) for one in surveys]
+        print_rows(
+            f"where the arguments of functions lie, of {title}",
+            ("functions", *(one.release for one in surveys)),
+            [(shown, *(f"{of[sort]:,}" for of in totals)) for sort, shown in _SORTS.items()],
+        )
+        out.print()
     sizes = sorted({size for one in surveys for size in one.histogram})
     print_rows(
         "functions by bytes on the stack",
