@@ -11,7 +11,6 @@ from harness.commands.options import add_cc, add_kernel, add_variants, kernel_op
 from harness.commands.output import Output, report
 from harness.commands.progress import bars
 from harness.errors import ConfigError, Exit, nearest
-from harness.steps import part
 
 if TYPE_CHECKING:
     from harness.cases.catalog import Catalog
@@ -54,12 +53,11 @@ def run(options: argparse.Namespace) -> int:
                 " the tree.",
                 "Play it: jprobe-harness repro --kernel TREE",
             )
-    surveys: list[Survey] = []
-    specs = spec.expand(options.kernel, catalog)
     with bars():
-        for number, name in enumerate(specs):
-            with part(number, len(specs)):
-                surveys.append(_survey(name, options, catalog, variants))
+        surveys = [
+            _survey(name, options, catalog, variants)
+            for name in spec.expand(options.kernel, catalog)
+        ]
     if options.function:
         _check_known(options.function, surveys)
     outputs: Sequence[Output[list[Survey]]] = (

@@ -148,8 +148,8 @@ def _kernel(files: Files) -> tuple[bytes, str, bytes | None]:
             return found, f"{image.name}, its BTF", raw
     if with_dwarf:
         return _from_dwarf(with_dwarf), f"{with_dwarf.name}, its DWARF, by pahole", raw
-    named = " and ".join(str(image) for image in files.images)
-    raise ConfigError(f"{files.spec}: {named} has neither BTF nor DWARF.", _NEXT)
+    named = " nor ".join(str(image) for image in files.images)
+    raise ConfigError(f"There is neither BTF nor DWARF in {named}.", _NEXT)
 
 
 def _raw(image: Path) -> bytes:
@@ -200,20 +200,20 @@ def _modules(files: Files) -> dict[str, bytes]:
     if files.modules is None:
         return {}
     if not files.key:
-        return _read_modules(files.modules)
+        return _read_modules(files.spec, files.modules)
     folder = files.modules
 
     def make(entry: Path) -> None:
-        (entry / "modules").write_bytes(msgspec.msgpack.encode(_read_modules(folder)))
+        (entry / "modules").write_bytes(msgspec.msgpack.encode(_read_modules(files.spec, folder)))
 
     kept = cache.entry("prototypes", cache.digest("modules", files.key), make) / "modules"
     return msgspec.msgpack.decode(kept.read_bytes(), type=dict[str, bytes])
 
 
-def _read_modules(folder: Path) -> dict[str, bytes]:
+def _read_modules(spec: str, folder: Path) -> dict[str, bytes]:
     paths = sorted(path for path in folder.rglob("*.ko*") if path.suffix in (".ko", ".xz"))
     found = {}
     for number, path in enumerate(paths):
-        progress("modules", number, len(paths))
+        progress(f"modules of {spec}", number, len(paths))
         found[path.name.partition(".ko")[0]] = found_in(read_module(path)) or b""
     return found
