@@ -89,9 +89,10 @@ class Price:
     """The legitimate writes that are undone by putting the stack back under one variant."""
 
     variant: str
-    # Bytes put back at a hit: the fewest and the most of all plays.
+    # Bytes put back at a hit: the fewest, the most and the average of all plays.
     least: int
     most: int
+    average: float
     # Legitimate writes to the caller's stack while a handler ran, and those undone.
     writes: int
     undone: int
@@ -117,7 +118,8 @@ def _price(variant: str, outcomes: Sequence[Outcome]) -> Price:
         if written and written.writer:
             writes += 1
             undone += bool(verdict.lost)
-    return Price(variant, min(saved, default=0), max(saved, default=0), writes, undone)
+    average = round(sum(saved) / len(saved), 1) if saved else 0.0
+    return Price(variant, min(saved, default=0), max(saved, default=0), average, writes, undone)
 
 
 def private_copies(outcomes: Sequence[Outcome]) -> list[str]:

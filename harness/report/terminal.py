@@ -164,9 +164,14 @@ def print_result(result: Result, everything: bool = False) -> None:
         out.print()
         print_rows(
             "what putting the stack back undid",
-            ("variant", "bytes put back", "legitimate writes undone"),
+            ("variant", "bytes put back", "on average", "legitimate writes undone"),
             [
-                (p.variant, summaries.span(p.least, p.most), f"{p.undone} of {p.writes}")
+                (
+                    p.variant,
+                    summaries.span(p.least, p.most),
+                    f"{p.average:,.0f}",
+                    f"{p.undone} of {p.writes}",
+                )
                 for p in prices
             ],
         )
