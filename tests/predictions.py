@@ -24,7 +24,7 @@ _HEAD = """\
 # First the contexts; all numbers are bytes.
 #
 # Then for each case the stack at the hit, from SP (rule C.16 and what follows), and for each
-# variant how many bytes from SP it puts back, the class, and the corrupt bytes of each argument.
+# variant how many bytes it puts back, the class, and the corrupt bytes of each argument.
 # Where the compiler keeps the frame record above the locals, only what differs is listed.
 """
 

@@ -72,7 +72,7 @@ def _check_reference(case: Case, index: int) -> None:
             f"handler.overwrite: reaches the address of argument {index}, which the probed"
             " function follows."
         )
-    if index in case.forwarded and not placement.by_reference:
+    if index in case.forwarded and (not placement.by_reference or case.arguments[index].boxed):
         raise ConfigError(f"forwarded: argument {index} is not passed by reference.")
     va_list = case.arguments[index].type == ctype.VA_LIST
     if va_list and (index in case.forwarded or index in handler.assign):
@@ -108,6 +108,11 @@ def _check_handler(case: Case) -> None:
             raise ConfigError("handler.consume: needs an argument that is a va_list.")
         if not 1 <= consume.words <= 12:
             raise ConfigError("handler.consume.words: give 1 to 12.")
+    shared = case.object.argument if case.object else None
+    if shared is not None and (shared not in case.forwarded or shared in handler.assign):
+        raise ConfigError(
+            f"object.argument: argument {shared} has to be forwarded, and only the writer's."
+        )
     if case.object and not 1 <= case.object.size <= 256:
         raise ConfigError("object.size: give 1 to 256 bytes.")
     writer = case.object.writer if case.object else None

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -28,8 +28,10 @@ from harness.model.case import (
     Argument,
     Case,
     Consume,
+    Frame,
     Handler,
     Object,
+    ObjectKind,
     default_value,
     object_size,
 )
@@ -103,10 +105,10 @@ def _arguments(file: CaseFile, types: _Types) -> tuple[tuple[Argument, ...], int
                 raise ConfigError("arguments: give '...' once, before the variadic ones.")
             named = len(arguments)
             continue
-        value = None
+        value, boxed = None, False
         text, count = entry, 1
         if isinstance(entry, ArgumentFile):
-            text, value = entry.type, entry.value
+            text, value, boxed = entry.type, entry.value, entry.boxed
         assert isinstance(text, str)
         if match := re.fullmatch(r"(\d+) x (.+)", text):
             count, text = int(match[1]), match[2]
@@ -116,7 +118,7 @@ def _arguments(file: CaseFile, types: _Types) -> tuple[tuple[Argument, ...], int
         if type_.size > ARGUMENTS_SIZE_MAX:
             raise ConfigError(f"arguments: more than {ARGUMENTS_SIZE_MAX} bytes in all.")
         for _ in range(count):
-            arguments.append(Argument(type_, _value(type_, len(arguments), value)))
+            arguments.append(Argument(type_, _value(type_, len(arguments), value), boxed))
     return tuple(arguments), len(arguments) if named is None else named
 
 
@@ -130,7 +132,14 @@ def _value(type_: ctype.CType, index: int, value: int | None) -> bytes:
     return (value % (1 << 8 * type_.size)).to_bytes(type_.size, "little")
 
 
-def _object(file: ObjectFile) -> Object:
+def _object(file: ObjectFile, arguments: Sequence[Argument]) -> Object:
+    if file.argument is not None:
+        if not 0 <= file.argument < len(arguments):
+            raise ConfigError(f"object.argument: there is no argument {file.argument}.")
+        if (file.kind, file.size, file.frame) != (ObjectKind.BYTES, None, Frame.CALLER):
+            raise ConfigError("object: an argument has a kind, a size and a frame of its own.")
+        size = arguments[file.argument].type.size
+        return Object(file.kind, size, Frame.OUTER, file.writer, file.argument)
     try:
         size = object_size(file.kind, file.size)
     except ValueError as error:
@@ -151,6 +160,11 @@ def build_case(name: str, file: CaseFile) -> Case:
         )
     types = _Types(file.types)
     arguments, named = _arguments(file, types)
+    made = _object(file.object, arguments) if file.object else None
+    if made and made.argument is not None:
+        # The caller passes what the object holds.
+        own = arguments[made.argument]._replace(value=made.before(0))
+        arguments = (*arguments[: made.argument], own, *arguments[made.argument + 1 :])
     assign = file.handler.assign
     case = Case(
         name=name,
@@ -170,7 +184,7 @@ def build_case(name: str, file: CaseFile) -> Case:
         context=file.context,
         valid_fp=file.frame_pointer == "valid",
         forwarded=tuple(file.forwarded),
-        object=_object(file.object) if file.object else None,
+        object=made,
         nested=Agent(file.nested) if file.nested else None,
     )
     check(case)

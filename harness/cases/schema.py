@@ -27,10 +27,11 @@ class TypeFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class ArgumentFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """An argument whose value matters."""
+    """An argument whose value matters, or that lies behind a pointer in a struct."""
 
     type: str
-    value: int
+    value: int | None = None
+    boxed: bool = False
 
 
 class ConsumeFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -50,6 +51,8 @@ class ObjectFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     size: int | None = None
     frame: Frame = Frame.CALLER
     writer: Agent | None = None
+    # In place of a variable of its own: a forwarded argument.
+    argument: int | None = None
 
 
 class CaseFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

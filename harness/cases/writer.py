@@ -58,9 +58,12 @@ def _arguments(case: Case, types: dict[str, Any]) -> list[Any]:
 
 def _argument(index: int, argument: Argument, types: dict[str, Any]) -> Any:
     name = _type(argument.type, types)
-    if argument.value == default_value(argument.type, index):
-        return name
-    return {"type": name, "value": int.from_bytes(argument.value, "little")}
+    document: dict[str, Any] = {"type": name}
+    if argument.value != default_value(argument.type, index):
+        document["value"] = int.from_bytes(argument.value, "little")
+    if argument.boxed:
+        document["boxed"] = True
+    return document if len(document) > 1 else name
 
 
 def _type(type_: CType, types: dict[str, Any]) -> str:
@@ -118,9 +121,11 @@ def _handler(case: Case) -> dict[str, Any]:
 
 def _object(made: Object) -> dict[str, Any]:
     document: dict[str, Any] = {"kind": made.kind.value}
-    if made.kind is ObjectKind.BYTES:
+    if made.argument is not None:
+        document["argument"] = made.argument
+    elif made.kind is ObjectKind.BYTES:
         document["size"] = made.size
-    if made.frame is not Frame.CALLER:
+    if made.frame is not Frame.CALLER and made.argument is None:
         document["frame"] = made.frame.value
     if made.writer:
         document["writer"] = made.writer.value

@@ -10,8 +10,8 @@ from harness.errors import InfrastructureError
 from harness.guest.deadlines import DEFAULT_DEADLINES
 from harness.guest.splat import Splat, complaints
 from harness.kernel.kernel import Bootable
-from harness.model.cost import CostRecord, judge
-from harness.model.policy import Variant, save
+from harness.model.cost import CostRecord, judge, saved
+from harness.model.policy import Variant
 from harness.model.witness import Sighting
 from harness.modules.build import Modules
 from harness.run import batch
@@ -47,8 +47,8 @@ class CostOutcome:
     @property
     def saved(self) -> int:
         """How many bytes were copied at the hit, and put back."""
-        found = save(self.variant.policy, self.cost.hit) if self.cost else None
-        return found.window if found else 0
+        found = saved(self.variant.policy, self.cost.hit) if self.cost else None
+        return found.size if found else 0
 
 
 # The costs of all variants on one kernel.

@@ -34,7 +34,7 @@ def parts(case: Case, hit: Hit, places: MeasuredFrame) -> Iterator[Part]:
             yield Part(start, start + argument.type.size, f"copy of {index}")
     if hit.sp <= hit.fp < hit.top:
         yield Part(hit.fp - hit.sp, hit.fp - hit.sp + FRAME_RECORD, "x29, x30")
-    if case.object:
+    if case.object and case.object.argument is None:
         start = places.object - hit.sp
         yield Part(start, start + case.object.size, "an object")
 

@@ -17,6 +17,7 @@ from random import Random
 
 from harness.abi.aapcs64 import GENERAL_REGISTERS, Placement
 from harness.abi.ctype import align_up
+from harness.abi.descriptor import descriptor
 from harness.abi.offsets import NONE, Offsets, differing
 from harness.model.case import Agent, Case
 from harness.model.context import Context
@@ -61,7 +62,8 @@ class FrameImage:
         record = -1 if self.record is None else self.record
         context = list(Context).index(self.case.context)
         words = [str(context), str(record), self.registers.hex(), self.frame.hex()]
-        return " ".join([*words, *_items(self)])
+        parts = (f"={part}" for part in descriptor(self.case.types[: self.case.named]))
+        return " ".join([*words, *_items(self), *parts])
 
 
 def _place(placement: Placement) -> str:

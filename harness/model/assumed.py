@@ -63,6 +63,8 @@ def lay_out(case: Case, frame: RecordPosition) -> tuple[Hit, MeasuredFrame]:
         if argument.type == VA_LIST
     }
     object_at = found.pop(_OBJECT, 0)
+    if case.object and case.object.argument is not None:
+        object_at = found[case.object.argument]
     return hit, MeasuredFrame(found, va_lists, object_at)
 
 
@@ -78,7 +80,7 @@ def _frame(
         index: (case.arguments[index].type.size, max(8, case.arguments[index].type.align))
         for index in copies
     }
-    if case.object and case.object.frame is whose:
+    if case.object and case.object.frame is whose and case.object.argument is None:
         locals_[_OBJECT] = (case.object.size, 8)
     # The compiler puts the first local at the highest address.
     cursor, offsets = -CANARY, {}

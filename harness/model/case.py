@@ -6,10 +6,10 @@ from __future__ import annotations
 import enum
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from harness.abi import aapcs64
+from harness.abi import aapcs64, ctype
 from harness.abi.ctype import BOOL, VA_LIST, CType
 from harness.model.context import Context
 
@@ -38,11 +38,28 @@ class Argument(NamedTuple):
     type: CType
     # As long as the type; empty for a va_list, whose bytes only the guest knows.
     value: bytes
+    # Passed is not this, but a struct whose one member is a pointer to it.
+    boxed: bool = False
+
+    @property
+    def passed(self) -> CType:
+        """The type in the prototype, as far as its placement goes."""
+        return BOX if self.boxed else self.type
+
+    @property
+    def words(self) -> str:
+        """The type in words."""
+        spelling = self.type.spelling
+        return f"{{{ctype.declared(spelling, '*')}}}" if self.boxed else spelling
 
     @property
     def flip_mask(self) -> int:
         """The bits of each byte that a handler can invert without making the value invalid."""
         return 0x01 if self.type == BOOL else 0xFF
+
+
+# A struct with a pointer in it; which type that points at, its placement does not depend on.
+BOX = ctype.composite("struct", "box", [ctype.POINTER])
 
 
 def default_value(type_: CType, index: int) -> bytes:
@@ -105,6 +122,8 @@ class Object:
     frame: Frame = Frame.CALLER
     # Who writes to it while the handler runs, or None.
     writer: Agent | None = None
+    # The forwarded argument that it is, or None for a variable of its own.
+    argument: int | None = None
 
     def before(self, at: int) -> bytes:
         """Return the object's bytes before it is written to; `at` is its address."""
@@ -171,7 +190,8 @@ class Case:
 
     @property
     def types(self) -> tuple[CType, ...]:
-        return tuple(argument.type for argument in self.arguments)
+        """The types in the prototype, and of the variadic arguments."""
+        return tuple(argument.passed for argument in self.arguments)
 
     @property
     def variadic(self) -> bool:
@@ -179,22 +199,28 @@ class Case:
 
     @functools.cached_property
     def layout(self) -> aapcs64.Layout:
-        """Where AAPCS64 puts the arguments."""
-        return aapcs64.place(self.types)
+        """Where AAPCS64 puts the arguments; what a box points at counts as by reference."""
+        placed = aapcs64.place(self.types)
+        return aapcs64.Layout(
+            tuple(
+                replace(placement, by_reference=True) if argument.boxed else placement
+                for argument, placement in zip(self.arguments, placed.placements)
+            ),
+            placed.stack_size,
+        )
 
     @property
     def signature(self) -> str:
         """The argument types in words, as describe() returns them."""
-        return describe(self.types, self.named)
+        return describe([argument.words for argument in self.arguments], self.named)
 
 
-def describe(types: Sequence[CType], named: int) -> str:
+def describe(types: Sequence[str], named: int) -> str:
     """Return argument types in words: "8 x long, pair, ..."."""
     words: list[tuple[str, int]] = []
-    for index, type_ in enumerate(types):
+    for index, word in enumerate(types):
         if index == named:
             words.append(("...", 1))
-        word = type_.spelling
         if words and words[-1][0] == word:
             words[-1] = (word, words[-1][1] + 1)
         else:

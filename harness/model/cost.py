@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.model.policy import Hit, Policy, save
+from harness.model.policy import Hit, Policy, Save, save
 
 NANO = 1e-9
 # A measured time may be off by this many ticks: one at each end.
 BLUR = 2
+# Bytes of the ninth word, which lies at SP (rule C.16).
+STACKED = 8
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,18 @@ class CostRecord:
         return (self.probed - self.bare) / (NANO * self.frequency) / self.target
 
 
+def saved(policy: Policy, hit: Hit) -> Save | None:
+    """Return what `policy` saves of the function, or None where it skips the handler."""
+    return save(policy, hit, [(hit.sp, hit.sp + STACKED)])
+
+
 def judge(policy: Policy, cost: CostRecord, calls: int) -> tuple[str, ...]:
     """Return, in sentences, what differs from the prediction after `calls` calls."""
     return tuple(_mismatches(policy, cost, calls))
 
 
 def _mismatches(policy: Policy, cost: CostRecord, calls: int) -> Iterator[str]:
-    handler = 0 if save(policy, cost.hit) is None else calls
+    handler = 0 if saved(policy, cost.hit) is None else calls
     planned = {"hits": calls, "handler": handler, "target": calls}
     for name, expected in planned.items():
         if (found := getattr(cost, name)) != expected:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from harness.model.observation import Look
+from harness.model.policy import Span
 from harness.model.verdict import Verdict
 
 # Names of places whose bytes are expected.
@@ -26,7 +27,7 @@ def arrives(verdict: Verdict) -> dict[str, bytes]:
     """
     prediction, observation = verdict.prediction, verdict.observation
     sp = observation.hit.sp
-    restored = range(sp, sp + prediction.window)
+    restored = prediction.saved
     found = {AREA: _arrives(observation.area, prediction.area_writes, restored, sp)}
     for index, writes in prediction.copy_writes.items():
         look = observation.arguments.get(index)
@@ -40,11 +41,12 @@ def arrives(verdict: Verdict) -> dict[str, bytes]:
     return {name: data for name, data in found.items() if data}
 
 
-def _arrives(look: Look, writes: Collection[int], restored: range, start: int) -> bytes:
+def _arrives(look: Look, writes: Collection[int], restored: Collection[Span], start: int) -> bytes:
     """Return the bytes after the handler, with those that the policy restores put back."""
     if not look.before or not look.after:
         return b""
+    put_back = {i for first, end in restored for i in range(first - start, end - start)}
     return bytes(
-        look.after[i] if i in writes and start + i not in restored else look.before[i]
+        look.after[i] if i in writes and i not in put_back else look.before[i]
         for i in range(len(look.before))
     )

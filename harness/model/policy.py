@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-What each stack policy saves at a hit, as the review of July 2016 states it.
+What each stack policy saves at a hit, as the review of July 2016 or its origin states it.
 
 These predictions are compared with what kernel-modules/stack-policy/stack_policy.h
 does.  Do not derive one from the other.
@@ -9,6 +9,7 @@ does.  Do not derive one from the other.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -28,6 +29,9 @@ class Rule(enum.Enum):
     FP_DELTA = "fp-delta"
     # Everything from SP to the stack's top.
     THREAD_SIZE = "thread-size"
+    # Exactly the bytes in memory that belong to the named arguments by the function's prototype:
+    # those on the stack, and those that are passed by reference.  The review did not know it.
+    SIGNATURE = "signature"
     # Whatever the kernel's own jprobes do; nothing is predicted of it.
     KERNEL = "kernel"
 
@@ -61,14 +65,28 @@ class Hit:
     irq_stack_size: int
 
 
+# A range of addresses; the second one is behind its last byte.
+Span = tuple[int, int]
+
+
+def size_of(spans: Iterable[Span]) -> int:
+    """Return the number of bytes in spans."""
+    return sum(end - start for start, end in spans)
+
+
 @dataclass(frozen=True)
 class Save:
     """The bytes that a policy saves at a hit."""
 
-    # Bytes copied from SP upwards, and later put back.
-    window: int
+    # What is copied, and later put back.
+    spans: tuple[Span, ...]
     # Of these, bytes written past the end of the save buffer.
-    overflow: int
+    overflow: int = 0
+
+    @property
+    def size(self) -> int:
+        """The number of bytes that are copied."""
+        return size_of(self.spans)
 
 
 def fp_is_frame(hit: Hit) -> bool:
@@ -76,25 +94,35 @@ def fp_is_frame(hit: Hit) -> bool:
     return hit.fp % 8 == 0 and hit.sp <= hit.fp <= hit.top - 16
 
 
-def save(policy: Policy, hit: Hit) -> Save | None:
-    """Return what `policy` saves at `hit`, or None where it skips the handler."""
+def save(policy: Policy, hit: Hit, arguments: Iterable[Span] = ()) -> Save | None:
+    """
+    Return what `policy` saves at `hit`, or None where it skips the handler.
+
+    `arguments` is where the function's named arguments lie in memory.
+    """
     depth = hit.top - hit.sp
+
+    def window(size: int, overflow: int = 0) -> Save:
+        return Save(((hit.sp, hit.sp + size),), overflow)
+
     match policy.rule:
         case Rule.NONE:
-            return Save(0, 0)
+            return window(0)
         case Rule.FIXED:
-            return Save(min(policy.size, depth), 0)
+            return window(min(policy.size, depth))
         case Rule.V15:
             limit = hit.irq_stack_size if hit.irq else policy.size
-            window = min(limit, depth)
-            return Save(window, max(0, window - policy.size))
+            size = min(limit, depth)
+            return window(size, max(0, size - policy.size))
         case Rule.FP_DELTA:
             delta = hit.fp - hit.sp
             if not fp_is_frame(hit) or delta > policy.size:
                 return None
-            return Save(delta, 0)
+            return window(delta)
         case Rule.THREAD_SIZE:
-            return Save(depth, 0)
+            return window(depth)
+        case Rule.SIGNATURE:
+            return Save(tuple(arguments))
         case Rule.KERNEL:
             raise ValueError("what a kernel does itself is not known")
 

@@ -7,9 +7,10 @@ import enum
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from harness.abi.ctype import POINTER
 from harness.abi.offsets import NONE, Offsets, differing, ranges
 from harness.model.case import Case
-from harness.model.policy import Hit, Policy, save
+from harness.model.policy import Hit, Policy, Span, save, size_of
 
 
 class Damage(enum.Enum):
@@ -57,8 +58,8 @@ class Prediction:
 
     # False if the policy skips the handler.
     runs: bool
-    # Bytes copied at the hit, 0 if the handler is skipped.
-    window: int
+    # What is copied at the hit, and later put back; empty if the handler is skipped.
+    saved: tuple[Span, ...]
     # Bytes written past the save buffer.
     overflow: int
     # Offsets of bytes in the argument area that the handler writes to.
@@ -77,6 +78,11 @@ class Prediction:
     damage: frozenset[Damage]
 
     @property
+    def window(self) -> int:
+        """The number of bytes that are copied."""
+        return size_of(self.saved)
+
+    @property
     def label(self) -> str:
         """The classes of corruption joined by "+", or "intact"."""
         return "+".join(sorted(damage.value for damage in self.damage)) or "intact"
@@ -84,7 +90,7 @@ class Prediction:
 
 SKIPPED = Prediction(
     runs=False,
-    window=0,
+    saved=(),
     overflow=0,
     area_writes=NONE,
     copy_writes={},
@@ -137,6 +143,22 @@ def _storage(case: Case, hit: Hit, places: MeasuredFrame, index: int) -> int | N
     return None if placement.stack is None else hit.sp + placement.stack
 
 
+def _named(case: Case, hit: Hit, places: MeasuredFrame) -> Iterator[Span]:
+    """
+    Yield where the named arguments lie in memory, and the addresses of by-reference ones.
+
+    A type's size is what counts, not that of the slots it takes (rules B.5 and C.16).
+    """
+    for index, argument in enumerate(case.arguments[: case.named]):
+        placement = case.layout.placements[index]
+        if placement.stack is not None:
+            slot = hit.sp + placement.stack
+            yield slot, slot + (POINTER.size if placement.by_reference else argument.type.size)
+        # What a pointer points at is nobody's argument.
+        if placement.by_reference and not argument.boxed:
+            yield places.pointees[index], places.pointees[index] + argument.type.size
+
+
 def _writes(case: Case, hit: Hit, places: MeasuredFrame) -> Iterator[tuple[int, Offsets]]:
     """Yield where the handler writes to, without the object: an address, and offsets from it."""
     handler = case.handler
@@ -167,11 +189,15 @@ def _object_write(case: Case, places: MeasuredFrame) -> tuple[bytes, Offsets]:
 
 def predict(case: Case, policy: Policy, hit: Hit, places: MeasuredFrame) -> Prediction:
     """Return the prediction for a play of `case` under `policy`, from the stack at the hit."""
-    saved = save(policy, hit)
+    saved = save(policy, hit, _named(case, hit, places))
     if saved is None:
         return SKIPPED
 
     writes = list(_writes(case, hit, places))
+    object_after, changed = _object_write(case, places)
+    shared = case.object.argument if case.object else None
+    if shared is not None:
+        writes.append((places.object, changed))
 
     def written(start: int, size: int) -> Offsets:
         """Return the offsets from `start` that the handler writes to."""
@@ -183,8 +209,11 @@ def predict(case: Case, policy: Policy, hit: Hit, places: MeasuredFrame) -> Pred
 
     def restored(start: int, size: int) -> Offsets:
         """Return the offsets from `start` that are put back after the handler."""
-        first = min(max(hit.sp - start, 0), size)
-        return Offsets.span(first, min(hit.sp + saved.window - start, size))
+        bits = 0
+        for first, end in saved.spans:
+            if first < start + size and end > start:
+                bits |= (1 << min(end - start, size)) - (1 << max(first - start, 0))
+        return Offsets.of(bits)
 
     corrupt = {}
     copy_writes = {}
@@ -198,12 +227,14 @@ def predict(case: Case, policy: Policy, hit: Hit, places: MeasuredFrame) -> Pred
         by_reference = case.layout.placements[index].by_reference
         if by_reference:
             copy_writes[index] = writes_here
-        changed = (writes_here - restored(start, size)) & argument.type.value_bytes
-        if changed:
-            corrupt[index] = changed
+        if index == shared:
+            # Whoever writes to it meanwhile may do so.
+            continue
+        left = (writes_here - restored(start, size)) & argument.type.value_bytes
+        if left:
+            corrupt[index] = left
             damage.add(Damage.BY_REF if by_reference else Damage.LEAK)
 
-    object_after, changed = _object_write(case, places)
     lost = changed & restored(places.object, len(object_after))
     if lost:
         damage.add(Damage.ROLLBACK)
@@ -213,7 +244,7 @@ def predict(case: Case, policy: Policy, hit: Hit, places: MeasuredFrame) -> Pred
         damage.add(Damage.MISSED)
     return Prediction(
         runs=True,
-        window=saved.window,
+        saved=saved.spans,
         overflow=saved.overflow,
         area_writes=written(hit.sp, case.layout.stack_size),
         copy_writes=copy_writes,

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.model.context import Context
-from harness.model.policy import Hit, Policy, save
+from harness.model.policy import Hit, Policy, Save, save
 
 CONTEXTS = (Context.PROCESS, Context.HARDIRQ)
 # Bytes of the stacked argument, at SP (rule C.16).
@@ -71,6 +71,10 @@ class Storm:
         return max((caller.at_once for caller in self.callers), default=0)
 
 
+def _saved(policy: Policy, hit: Hit) -> Save | None:
+    return save(policy, hit, [(hit.sp, hit.sp + STACKED)])
+
+
 def judge(policy: Policy, storm: Storm, cpus: int, milliseconds: int) -> tuple[str, ...]:
     """Return, in sentences, what is wrong after a storm on `cpus` CPUs."""
     return tuple(_mismatches(policy, storm, cpus, milliseconds))
@@ -96,7 +100,7 @@ def _mismatches(policy: Policy, storm: Storm, cpus: int, milliseconds: int) -> I
             f"{storm.hits} hits are not {storm.handler} handler runs + {storm.missed} missed"
             f" + {storm.skipped} skipped"
         )
-    skips = [save(policy, hit) is None for hit in storm.stacks.values()]
+    skips = [_saved(policy, hit) is None for hit in storm.stacks.values()]
     if storm.skipped and not any(skips):
         yield f"{storm.skipped} hits were skipped, predicted 0"
     if storm.missed and all(skips):
@@ -116,13 +120,13 @@ def _caller(policy: Policy, hit: Hit, caller: Caller) -> Iterator[str]:
         yield "it made no call"
     if caller.target != caller.calls:
         yield f"the function ran {caller.target} times in {caller.calls} calls"
-    saved = save(policy, hit)
+    saved = _saved(policy, hit)
     # A task's hits are never missed: the handler keeps its CPU.
     most = caller.calls if saved else 0
     least = most if caller.context is Context.PROCESS else 0
     if not least <= caller.handler <= most:
         yield f"the handler ran {caller.handler} times, predicted {least} to {most}"
-    window = saved.window if saved else 0
+    window = saved.size if saved else 0
     # An argument that was restored in part is neither as passed nor as the handler left it.
     left = caller.handler if window == 0 else 0
     partly = caller.handler if 0 < window < STACKED else 0

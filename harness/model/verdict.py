@@ -254,7 +254,11 @@ def _lost(look: Look | None, runs: bool) -> Offsets:
 def _corrupt(case: Case, observation: Observation) -> dict[int, Offsets]:
     """Return, by argument index, the value bytes that the probed function saw changed."""
     corrupt = {}
+    shared = case.object.argument if case.object else None
     for index, argument in enumerate(case.arguments):
+        if index == shared:
+            # It is judged as the object that it is.
+            continue
         seen = observation.arguments.get(index, _UNSEEN).seen or b""
         if seen == argument.value:
             continue

@@ -39,10 +39,12 @@ MAKERS = (
     "toolchain/make.py",
     # What is made of the cases.
     "modules/casegen.py",
+    "modules/typedefs.py",
     "model/case.py",
     "model/context.py",
     "abi/ctype.py",
     "abi/aapcs64.py",
+    "abi/descriptor.py",
 )
 # A module that needs nothing of a kernel.
 CONTROL = {

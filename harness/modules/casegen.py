@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from harness.abi import ctype
-from harness.abi.ctype import VA_LIST, Array, Composite, CType, Enumeration, Scalar
+from harness.abi.ctype import VA_LIST
+from harness.abi.descriptor import Base, descriptor
 from harness.model.case import Agent, Case, Frame, ObjectKind
 from harness.model.context import Context
+from harness.modules.typedefs import declare, declared_tags, define, named_types, renamed
 
 # The caller of a va_list case is itself variadic, and is called with this many words.
 VA_LIST_WORDS = 12
@@ -47,92 +48,10 @@ def symbol(case: Case, role: str) -> str:
     return f"{_namespace(case)}_{role}"
 
 
-def declare(type_: CType, name: str) -> str:
-    """Return a C declarator: declare(POINTER, "a") returns "void *a"."""
-    if isinstance(type_, Array):
-        return declare(type_.base, f"{name}{type_.counts}")
-    if isinstance(type_, Composite) and not (type_.tag or type_.typedef):
-        return f"{_body(type_)} {name}"
-    return ctype.declared(type_.spelling, name)
-
-
-def named_types(types: Iterable[CType]) -> Iterator[Composite | Enumeration]:
-    """Yield the types that need a definition, each after the types of its members."""
-    for type_ in types:
-        if isinstance(type_, Array):
-            yield from named_types([type_.element])
-        elif isinstance(type_, Enumeration):
-            yield type_
-        elif isinstance(type_, Composite) and type_ != VA_LIST:
-            yield from named_types(member.type for member in type_.members)
-            if type_.tag:
-                yield type_
-
-
-def _body(type_: Composite) -> str:
-    members = "".join(
-        f"\t{declare(m.type, m.name)}{f' : {m.bits[1]}' if m.bits else ''};\n"
-        for m in type_.members
-    )
-    attributes = " __packed" if type_.packed else ""
-    if type_.align > type_.natural_align:
-        attributes += f" __aligned({type_.align})"
-    head = f"{type_.keyword} {type_.tag}" if type_.tag else type_.keyword
-    return f"{head} {{\n{members}}}{attributes}"
-
-
-def _literal(value: int) -> str:
-    if value == -(1 << 63):
-        return f"({value + 1}L - 1)"
-    return f"{value}UL" if value >> 63 > 0 else f"{value}L"
-
-
-def define(type_: Composite | Enumeration) -> str:
-    if isinstance(type_, Composite):
-        return f"{_body(type_)};\n"
-    # An enumerator's own name would be visible to all cases, so each gets a numbered one.
-    values = "".join(
-        f"\t{type_.tag}__{index} = {_literal(value)},\n"
-        for index, (_, value) in enumerate(type_.values)
-    )
-    return f"{type_.spelling} {{\n{values}}}{' __packed' if type_.packed else ''};\n"
-
-
-_TAGGED = r"\b(struct|union|enum) (\w+)"
-
-
-def _declared(types: Iterable[CType]) -> Iterator[str]:
-    """Yield declarations of the structs, unions and enums that pointers point at."""
-    for type_ in types:
-        if isinstance(type_, Array):
-            yield from _declared([type_.element])
-        elif isinstance(type_, Composite):
-            yield from _declared(member.type for member in type_.members)
-        elif type_.kind is ctype.TypeKind.POINTER:
-            yield from (f"{match[0]};\n" for match in re.finditer(_TAGGED, type_.spelling))
-
-
-def _renamed(type_: CType, namespace: str) -> CType:
-    """Return the type with a namespace before its tag, and before its members' and targets'."""
-    if isinstance(type_, Array):
-        return replace(type_, element=_renamed(type_.element, namespace))
-    if isinstance(type_, Scalar):
-        spelling = re.sub(_TAGGED, rf"\1 {namespace}__\2", type_.spelling)
-        if isinstance(type_, Enumeration):
-            return replace(type_, spelling=spelling, tag=f"{namespace}__{type_.tag}")
-        return replace(type_, spelling=spelling)
-    if type_ == VA_LIST:
-        return type_
-    members = tuple(
-        member._replace(type=_renamed(member.type, namespace)) for member in type_.members
-    )
-    return replace(type_, tag=type_.tag and f"{namespace}__{type_.tag}", members=members)
-
-
 def _apart(case: Case) -> Case:
     """Return the case with type names that clash with no other case's, nor with the kernel's."""
     arguments = tuple(
-        argument._replace(type=_renamed(argument.type, _namespace(case)))
+        argument._replace(type=renamed(argument.type, _namespace(case)))
         for argument in case.arguments
     )
     return replace(case, arguments=arguments)
@@ -152,19 +71,40 @@ def _parameters(case: Case, *, forwarded_as_pointers: bool = False) -> list[str]
     words = [
         f"void *a{index}"
         if forwarded_as_pointers and index in case.forwarded
+        else f"{_box(case, index)} a{index}"
+        if argument.boxed
         else declare(argument.type, f"a{index}")
         for index, argument in enumerate(case.arguments[: case.named])
     ]
     return [*words, "..."] if case.variadic else words
 
 
-def _look(when: str, index: int, name: str) -> str:
-    return f"probe_look({when}, {index}, &{name}, sizeof({name}));"
+def _box(case: Case, index: int) -> str:
+    """Return the type of a boxed argument."""
+    return f"struct {symbol(case, f'box_{index}')}"
+
+
+def _boxes(case: Case) -> Iterator[str]:
+    """Yield the definitions of boxes."""
+    for index, argument in enumerate(case.arguments):
+        if argument.boxed:
+            yield f"{_box(case, index)} {{\n\t{declare(argument.type, '*to')};\n}};\n"
+
+
+def _bytes(case: Case, index: int) -> str:
+    """Return the bytes that an argument is about as a call takes them: address and size."""
+    if case.arguments[index].boxed:
+        return f"a{index}.to, sizeof(*a{index}.to)"
+    return f"&a{index}, sizeof(a{index})"
+
+
+def _look(case: Case, when: str, index: int) -> str:
+    return f"probe_look({when}, {index}, {_bytes(case, index)});"
 
 
 def _target(case: Case) -> str:
     body = ["probe_target_enter();"]
-    body += [_look("LOOK_SEEN", index, f"a{index}") for index in range(case.named)]
+    body += [_look(case, "LOOK_SEEN", index) for index in range(case.named)]
     if case.variadic:
         body = ["va_list ap;", "", *body, f"va_start(ap, a{case.named - 1});"]
         for index in range(case.named, len(case.arguments)):
@@ -173,7 +113,7 @@ def _target(case: Case) -> str:
                 "{",
                 f"\t{declare(type_, 'v')} = va_arg(ap, {type_.spelling});",
                 "",
-                f"\t{_look('LOOK_SEEN', index, 'v')}",
+                f"\tprobe_look(LOOK_SEEN, {index}, &v, sizeof(v));",
                 "}",
             ]
         body.append("va_end(ap);")
@@ -189,13 +129,14 @@ def handler_stores(case: Case) -> list[str]:
     """Return, in order, the statements with which a handler writes or has others write."""
     handler = case.handler
     stores = [
-        f"probe_flip(&a{index}, sizeof(a{index}), {case.arguments[index].flip_mask:#04x});"
+        f"probe_flip({_bytes(case, index)}, {case.arguments[index].flip_mask:#04x});"
         for index in handler.assign
     ]
     if handler.overwrite:
         stores.append(f"probe_flip_stack({handler.overwrite});")
     if handler.consume:
-        stores.append(f"probe_consume(&a{handler.consume.argument}, {handler.consume.words});")
+        address, _, _ = _bytes(case, handler.consume.argument).partition(",")
+        stores.append(f"probe_consume({address}, {handler.consume.words});")
     if case.object and case.object.writer:
         stores.append(f"probe_object_write({agent(case.object.writer)});")
     if case.nested:
@@ -208,11 +149,11 @@ def _handler(case: Case) -> str:
         index for index, placement in enumerate(case.layout.placements) if placement.by_reference
     ]
     body = ["probe_handler_enter();"]
-    body += [_look("LOOK_BEFORE", index, f"a{index}") for index in by_reference]
+    body += [_look(case, "LOOK_BEFORE", index) for index in by_reference]
     if case.handler.dive:
         body.append(f"probe_dive({case.handler.dive});")
     body += handler_stores(case)
-    body += [_look("LOOK_AFTER", index, f"a{index}") for index in by_reference]
+    body += [_look(case, "LOOK_AFTER", index) for index in by_reference]
     if case.object:
         body.append("probe_object_look(LOOK_AFTER);")
     body += ["probe_handler_leave();", "jprobe_return();"]
@@ -222,7 +163,7 @@ def _handler(case: Case) -> str:
 def _values(case: Case) -> str:
     rows = []
     values = [argument.value for argument in case.arguments]
-    if case.object and case.object.kind is ObjectKind.BYTES:
+    if case.object and case.object.kind is ObjectKind.BYTES and case.object.argument is None:
         values.append(case.object.before(0))
     for value in values:
         octets = "".join(f"{octet:#04x}, " for octet in value)
@@ -235,6 +176,8 @@ def _object(case: Case) -> tuple[str, list[str]]:
     """Return the declaration of the caller's object, and the statements that initialise it."""
     assert case.object
     size = case.object.size
+    if case.object.argument is not None:
+        return "", [f"probe_object(PROBE_BYTES, &a{case.object.argument}, {size});"]
     offset = sum(len(argument.value) for argument in case.arguments)
     values = symbol(case, "values")
     place = "&object"
@@ -268,7 +211,7 @@ def _locals(case: Case, indices: Sequence[int], with_object: bool) -> list[str]:
     settings = [f"memcpy(&a{i}, {values} + {offsets[i]}, sizeof(a{i}));" for i in indices]
     if with_object:
         declaration, start = _object(case)
-        lines.append(declaration)
+        lines += [declaration] if declaration else []
         settings += start
     return [*lines, "", *settings] if lines else []
 
@@ -295,7 +238,10 @@ def _call(case: Case) -> str:
         declared = [f"va_list a{index};" for index in va_lists]
         body = [*declared, *body] if inner else [*declared, "", *body]
         body += [f"va_start(a{index}, count);" for index in va_lists]
-    arguments = ", ".join(f"a{index}" for index in range(len(case.arguments)))
+    arguments = ", ".join(
+        f"({_box(case, index)}){{ &a{index} }}" if argument.boxed else f"a{index}"
+        for index, argument in enumerate(case.arguments)
+    )
     if not case.valid_fp:
         body.append(f"{INVALID_FP_TARGET} = {symbol(case, 'target')};")
     body.append(f"{entry}({arguments});")
@@ -327,10 +273,12 @@ def _call(case: Case) -> str:
 def case_source(case: Case) -> str:
     """Return the C of one case."""
     case = _apart(case)
+    types = [argument.type for argument in case.arguments]
     parts = [
         _MARK.format(case.name),
-        "".join(dict.fromkeys(_declared(case.types))),
-        *(define(type_) for type_ in dict.fromkeys(named_types(case.types))),
+        "".join(dict.fromkeys(declared_tags(types))),
+        *(define(type_) for type_ in dict.fromkeys(named_types(types))),
+        *_boxes(case),
         _values(case),
         _target(case).replace(
             "__probed void",
@@ -339,8 +287,19 @@ def case_source(case: Case) -> str:
         ),
         _handler(case),
         _call(case),
+        _signature(case),
     ]
     return "\n".join(parts)
+
+
+# A base's name in kernel-modules/stack-policy/stack_policy.h.
+_BASES = {base: f"STACK_PART_{base.name}" for base in Base}
+
+
+def _signature(case: Case) -> str:
+    parts = descriptor(case.types[: case.named])
+    rows = "".join(f"\t{{ {_BASES[part.base]}, {part.number}, {part.size} }},\n" for part in parts)
+    return f"static const struct stack_part {symbol(case, 'signature')}[] = {{\n{rows}\t{{}}\n}};\n"
 
 
 def _entry(case: Case) -> str:
@@ -350,6 +309,7 @@ def _entry(case: Case) -> str:
         f"\t\t.call = {symbol(case, 'call')},\n"
         f"\t\t.jp.addr = {symbol(case, 'target')},\n"
         f"\t\t.jp.entry = {symbol(case, 'handler')},\n"
+        f"\t\t.jp.signature = {symbol(case, 'signature')},\n"
         f"\t\t.area = {case.layout.stack_size},\n"
         f"\t\t.context = PROBE_{case.context.name},\n"
         f"\t\t.nested = {'true' if case.nested else 'false'},\n"

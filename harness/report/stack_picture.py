@@ -66,8 +66,10 @@ def svg(case: Case, variants: Sequence[Variant], hit: Hit, places: MeasuredFrame
         drawn += [box("part", x, part.start, part.end) for part in found]
         wrong = damaged(case, hit, places, prediction.corrupt, prediction.lost)
         drawn += [box("corrupt", x, *span) for span in wrong]
-        if prediction.window:
-            drawn.append(box("saved", x, 0, min(prediction.window, extent), inset=3))
+        for start, end in prediction.saved:
+            low, high = max(start - hit.sp, 0), min(end - hit.sp, extent)
+            if low < high:
+                drawn.append(box("saved", x, low, high, inset=3))
         drawn.append(text(x + BAR / 2, bottom + 18, prediction.label, "", "middle"))
         saved = f"saves {prediction.window} bytes" if prediction.runs else "no handler"
         drawn.append(text(x + BAR / 2, bottom + 32, saved, "", "middle"))

@@ -49,13 +49,16 @@ static int observe(struct kprobe *kp, struct pt_regs *regs)
 
 NOKPROBE_SYMBOL(observe);
 
-static int follow(const struct stack_policy *policy)
+/* Has the kernel follow a policy; of signatures, it knows the last one's. */
+static int follow(const struct policy_jprobe *jp,
+		  const struct stack_policy *policy)
 {
 	if (!kernel_stack)
 		return policy->kind == STACK_POLICY_KERNEL ? 0 : -EINVAL;
-	if (policy->kind == STACK_POLICY_KERNEL ||
-	    stack_policy_buffer(policy) > THREAD_SIZE)
+	if (!stack_policy_fits(policy, jp->signature))
 		return -EINVAL;
+	kernel_stack->function = jp->addr;
+	kernel_stack->signature = jp->signature;
 	if (kernel_stack->fixed)
 		return policy->kind == kernel_stack->policy.kind &&
 		       policy->size == kernel_stack->policy.size ? 0 : -EINVAL;
@@ -65,7 +68,7 @@ static int follow(const struct stack_policy *policy)
 
 int register_policy_jprobe(struct policy_jprobe *jp)
 {
-	int err = follow(&jp->policy);
+	int err = follow(jp, &jp->policy);
 
 	if (err)
 		return err;
@@ -102,7 +105,7 @@ int policy_jprobe_reset(struct policy_jprobe *jp,
 	memset(&jp->stat, 0, sizeof(jp->stat));
 	jp->jprobe.kp.nmissed = 0;
 	jp->policy = *policy;
-	return follow(policy);
+	return follow(jp, policy);
 }
 EXPORT_SYMBOL_GPL(policy_jprobe_reset);
 

@@ -13,6 +13,8 @@
  * @entry: handler with the probed function's signature, ends in
  *	jprobe_return()
  * @policy: which part of the stack survives the handler
+ * @signature: where the function's arguments lie in memory; of its named ones,
+ *	for a variadic function; NULL where no policy asks for it
  * @stat: what its hits did; read it with policy_jprobe_stat()
  * @jprobe: the kernel's own jprobe
  * @observer: a kprobe on the same function; counts hits, records the stack
@@ -21,6 +23,7 @@ struct policy_jprobe {
 	void *addr;
 	void *entry;
 	struct stack_policy policy;
+	const struct stack_part *signature;
 	struct jprobe_stat stat;
 	struct jprobe jprobe;
 	struct kprobe observer;

@@ -45,18 +45,15 @@ static void stack_hit_init(struct stack_hit *hit, const struct pt_regs *regs)
 static bool save_stack(struct jprobe_ctl *ctl, struct policy_jprobe *jp,
 		       const struct pt_regs *regs)
 {
-	size_t overflow = 0;
+	unsigned long overflow;
 	struct stack_hit hit;
 	long saved;
 
 	stack_hit_init(&hit, regs);
-	saved = stack_policy_window(&jp->policy, &hit);
-	if (saved >= 0) {
-		stack_guard_prime(ctl->save, &jp->policy, &hit);
-		stack_copy(ctl->save, (void *)hit.sp, saved);
-		overflow = stack_guard_overflow(ctl->save, &jp->policy, &hit);
+	saved = stack_policy_save(ctl->save, &jp->policy, jp->signature, regs,
+				  &hit, &overflow);
+	if (saved >= 0)
 		ctl->saved = saved;
-	}
 
 	/* Others may hit the same probe: only the caller can rely on this. */
 	jp->stat.stack = hit;
@@ -69,7 +66,8 @@ static int jprobe_return_hit(struct kprobe *kp, struct pt_regs *regs)
 {
 	struct jprobe_ctl *ctl = this_cpu_ptr(&jprobe_ctl);
 
-	stack_copy((void *)ctl->regs.sp, ctl->save, ctl->saved);
+	stack_policy_restore(ctl->save, ctl->saved, &ctl->jp->policy,
+			     ctl->jp->signature, &ctl->regs);
 	*regs = ctl->regs;
 	ctl->phase = JPROBE_PASSING;
 	return 1;
@@ -153,12 +151,6 @@ noinline void jprobe_return(void)
 }
 EXPORT_SYMBOL_GPL(jprobe_return);
 
-static bool policy_fits(const struct stack_policy *policy)
-{
-	return policy->kind != STACK_POLICY_KERNEL &&
-	       stack_policy_buffer(policy) <= THREAD_SIZE;
-}
-
 static void reset_stat(struct policy_jprobe *jp)
 {
 	memset(&jp->stat, 0, sizeof(jp->stat));
@@ -167,7 +159,7 @@ static void reset_stat(struct policy_jprobe *jp)
 
 int register_policy_jprobe(struct policy_jprobe *jp)
 {
-	if (!policy_fits(&jp->policy))
+	if (!stack_policy_fits(&jp->policy, jp->signature))
 		return -EINVAL;
 	/* A kprobe that was unregistered stays disabled. */
 	jp->kp = (struct kprobe){
@@ -196,7 +188,7 @@ EXPORT_SYMBOL_GPL(unregister_policy_jprobe);
 int policy_jprobe_reset(struct policy_jprobe *jp,
 			const struct stack_policy *policy)
 {
-	if (!policy_fits(policy))
+	if (!stack_policy_fits(policy, jp->signature))
 		return -EINVAL;
 	reset_stat(jp);
 	jp->policy = *policy;

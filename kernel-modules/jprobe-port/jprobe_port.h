@@ -15,6 +15,8 @@
  * @entry: handler with the probed function's signature, ends in
  *	jprobe_return()
  * @policy: which part of the stack survives the handler
+ * @signature: where the function's arguments lie in memory; of its named ones,
+ *	for a variadic function; NULL where no policy asks for it
  * @stat: what its hits did; read it with policy_jprobe_stat()
  * @kp: the kprobe that the engine uses
  * @closing: true once unregister_policy_jprobe() ignores further hits
@@ -23,6 +25,7 @@ struct policy_jprobe {
 	void *addr;
 	void *entry;
 	struct stack_policy policy;
+	const struct stack_part *signature;
 	struct jprobe_stat stat;
 	struct kprobe kp;
 	bool closing;

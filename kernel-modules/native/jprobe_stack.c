@@ -39,29 +39,35 @@ static unsigned long irq_stack_top(void)
 #endif
 }
 
+/* Another function's signature would put back the wrong bytes. */
+static bool __kprobes signature_known(const struct pt_regs *regs)
+{
+	return followed_policy->kind != STACK_POLICY_SIGNATURE ||
+	       (void *)regs->pc == jprobe_stack.function;
+}
+
 /* Returns false where the policy skips the handler. */
 bool __kprobes jprobe_stack_save(const struct pt_regs *regs)
 {
-	u8 *save = *this_cpu_ptr(&jprobe_save);
 	struct stack_hit hit;
-	long saved;
+	long saved = -1;
 
 	native_stack_hit(&hit, regs, irq_stack_top());
-	saved = stack_policy_window(followed_policy, &hit);
-	jprobe_stack.saved = saved;
 	jprobe_stack.overflow = 0;
-	if (saved < 0)
-		return false;
-	stack_guard_prime(save, followed_policy, &hit);
-	stack_copy(save, (void *)hit.sp, saved);
-	jprobe_stack.overflow = stack_guard_overflow(save, followed_policy,
-						     &hit);
-	__this_cpu_write(jprobe_saved, saved);
-	return true;
+	if (signature_known(regs))
+		saved = stack_policy_save(*this_cpu_ptr(&jprobe_save),
+					  followed_policy,
+					  jprobe_stack.signature, regs, &hit,
+					  &jprobe_stack.overflow);
+	jprobe_stack.saved = saved;
+	if (saved >= 0)
+		__this_cpu_write(jprobe_saved, saved);
+	return saved >= 0;
 }
 
 void __kprobes jprobe_stack_restore(const struct pt_regs *regs)
 {
-	stack_copy((void *)regs->sp, *this_cpu_ptr(&jprobe_save),
-		   __this_cpu_read(jprobe_saved));
+	stack_policy_restore(*this_cpu_ptr(&jprobe_save),
+			     __this_cpu_read(jprobe_saved), followed_policy,
+			     jprobe_stack.signature, regs);
 }

@@ -14,12 +14,16 @@
  * struct jprobe_stack - what the kernel's jprobes do with the stack
  * @fixed: @policy was compiled in and cannot be changed
  * @policy: the policy that all jprobes follow
+ * @function: the function whose signature is known
+ * @signature: where its arguments lie in memory
  * @saved: bytes saved at the last hit, -1 if it was skipped
  * @overflow: bytes written past the save buffer at that hit
  */
 struct jprobe_stack {
 	bool fixed;
 	struct stack_policy policy;
+	void *function;
+	const struct stack_part *signature;
 	long saved;
 	unsigned long overflow;
 };

@@ -45,6 +45,8 @@ static struct {
 	unsigned int reference_count;
 	struct flip flips[ITEMS_MAX];
 	unsigned int flip_count;
+	struct stack_part signature[ITEMS_MAX + 1];
+	unsigned int part_count;
 	unsigned int object, object_size;
 	enum probe_agent writer;
 } image;
@@ -146,6 +148,7 @@ struct probe_case probe_assembled = {
 	.call = call,
 	.jp.addr = probe_assembled_target,
 	.jp.entry = probe_assembled_handler,
+	.jp.signature = image.signature,
 };
 
 static bool in_frame(unsigned int offset, unsigned int size)
@@ -196,6 +199,28 @@ static int parse_flip(const char *word)
 	return 0;
 }
 
+/* The engine follows it blindly, as it does those that are compiled. */
+static int parse_part(const char *word)
+{
+	struct stack_part *part = &image.signature[image.part_count];
+	bool follow = *word == '*';
+	char where;
+
+	if (image.part_count == ITEMS_MAX)
+		return -E2BIG;
+	if (sscanf(word + follow, "%c%u:%u", &where, &part->number,
+		   &part->size) != 3 || !part->size)
+		return -EINVAL;
+	if (!follow)
+		part->base = STACK_PART_AT_SP;
+	else if (where == 's')
+		part->base = STACK_PART_BY_SLOT;
+	else
+		part->base = STACK_PART_BY_REGISTER;
+	image.part_count++;
+	return 0;
+}
+
 static int parse_object(const char *word)
 {
 	unsigned int writer;
@@ -211,6 +236,8 @@ static int parse_item(const char *word)
 {
 	if (*word == 'o')
 		return parse_object(word);
+	if (*word == '=')
+		return parse_part(word + 1);
 	return strchr(word, '>') ? parse_reference(word) : parse_flip(word);
 }
 
@@ -240,7 +267,8 @@ static int parse_frame(const char *words, const char *frame)
  *	x3>160 or s8>160: x3, or the slot at 8, gets the address of offset 160;
  *	s8:4: the handler inverts 4 bytes at 8;
  *	*x3:24 or *s8:24: it inverts 24 bytes at the address in x3 or the slot;
- *	o64:16:2: an enum probe_agent writes to an object of 16 bytes at 64
+ *	o64:16:2: an enum probe_agent writes to an object of 16 bytes at 64;
+ *	=s8:4, =*x3:24 or =*s8:24: a part of the function's signature
  *
  * Return: 0, -EINVAL for a line that makes no sense, or -E2BIG for a frame or a
  * number of items that there is no room for.

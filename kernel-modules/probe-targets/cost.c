@@ -31,6 +31,7 @@ static __probed void cost_handler(long a0, long a1, long a2, long a3, long a4,
 static struct policy_jprobe cost_jprobe = {
 	.addr = cost_target,
 	.entry = cost_handler,
+	.signature = probe_nine_words,
 };
 
 static unsigned long ticks(void)

@@ -29,9 +29,15 @@ static __probed void probe_nested_handler(long a0, long a1, long a2, long a3,
 	jprobe_return();
 }
 
+const struct stack_part probe_nine_words[] = {
+	{ STACK_PART_AT_SP, 0, sizeof(long) },
+	{}
+};
+
 struct probe_nested probe_nested = {
 	.jp.addr = probe_nested_target,
 	.jp.entry = probe_nested_handler,
+	.jp.signature = probe_nine_words,
 	.sent = { 0x1111, 0x2222, 0x3333, 0x4444, 0x5555, 0x6666, 0x7777,
 		  0x8888, 0x9999 },
 };

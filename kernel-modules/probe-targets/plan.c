@@ -43,6 +43,7 @@ static const char * const policy_names[STACK_POLICY_KINDS] = {
 	[STACK_POLICY_V15] = "v15",
 	[STACK_POLICY_FP_DELTA] = "fp-delta",
 	[STACK_POLICY_THREAD_SIZE] = "thread-size",
+	[STACK_POLICY_SIGNATURE] = "signature",
 	[STACK_POLICY_KERNEL] = "kernel",
 };
 
@@ -128,7 +129,7 @@ static const char *play_case(const char *name,
 			     const struct stack_policy *policy, char *line)
 {
 	struct probe_case *pc = find_case(name);
-	int err;
+	int err = 0;
 
 	if (!pc)
 		return "no such case";
@@ -138,9 +139,11 @@ static const char *play_case(const char *name,
 			return failed(err, "not a case as data");
 	}
 
-	err = arm(&pc->jp, &pc->registered, policy);
-	if (!err && pc->nested)
+	/* Last the one whose handler runs: an engine may know one signature only. */
+	if (pc->nested)
 		err = arm(&probe_nested.jp, &probe_nested.registered, policy);
+	if (!err)
+		err = arm(&pc->jp, &pc->registered, policy);
 	if (err)
 		return failed(err, "the probe could not be registered");
 

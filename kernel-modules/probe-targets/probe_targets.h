@@ -61,7 +61,7 @@ enum probe_object {
  * struct probe_case - one experiment
  * @name: its name in a plan
  * @call: places the arguments and calls the probed function
- * @jp: the jprobe; addr and entry are set by the generated code
+ * @jp: the jprobe; addr, entry and signature are set by the generated code
  * @area: bytes of the argument area on the stack
  * @context: in which context to call it
  * @nested: the handler has the function of probe_nested called
@@ -141,6 +141,9 @@ struct probe_nested {
 };
 
 extern struct probe_nested probe_nested;
+
+/* The signature of a function of nine words. */
+extern const struct stack_part probe_nine_words[];
 
 void probe_nested_begin(void);
 void probe_nested_put(void);

@@ -103,6 +103,7 @@ static __probed void storm_handler(struct storm_caller *caller, long a1,
 static struct policy_jprobe storm_jprobe = {
 	.addr = probe_storm_target,
 	.entry = storm_handler,
+	.signature = probe_nine_words,
 };
 
 static __probed void storm_call(void)

@@ -35,10 +35,12 @@ struct policy_jprobe;
 
 /**
  * register_policy_jprobe - divert a function's entry to a handler
- * @jp: addr, entry and policy set by the caller; may have been registered before
+ * @jp: addr, entry, policy and signature set by the caller; may have been
+ *	registered before
  *
- * Return: 0, -EINVAL for a policy that the engine does not have or a save buffer
- * larger than a stack, or the error of register_kprobe().
+ * Return: 0, -EINVAL for a policy that the engine does not have, a save buffer
+ * larger than a stack or a signature that does not fit, or the error of
+ * register_kprobe().
  */
 int register_policy_jprobe(struct policy_jprobe *jp);
 

@@ -2,7 +2,8 @@
 /*
  * Which bytes of a stack a jprobe saves at the hit and puts back at
  * jprobe_return(): every policy that the review of the arm64 kprobes series
- * named in July 2016, chosen per probe.
+ * named in July 2016, and one that knows the function's signature, chosen per
+ * probe.
  *
  * harness/model/policy.py predicts what this header does, from its own
  * reading of the review.  Do not derive one from the other.
@@ -12,6 +13,7 @@
 
 #include <linux/compiler.h>
 #include <linux/kernel.h>
+#include <linux/ptrace.h>
 #include <linux/thread_info.h>
 #include <linux/types.h>
 #include <asm/irq.h>
@@ -35,6 +37,7 @@ enum stack_policy_kind {
 	STACK_POLICY_V15,
 	STACK_POLICY_FP_DELTA,
 	STACK_POLICY_THREAD_SIZE,
+	STACK_POLICY_SIGNATURE,
 	STACK_POLICY_KERNEL,		/* whatever the kernel's own jprobes do */
 	STACK_POLICY_KINDS
 };
@@ -66,6 +69,78 @@ struct stack_hit {
 	bool irq;
 };
 
+enum stack_part_base {
+	STACK_PART_AT_SP,	/* at SP + number */
+	STACK_PART_BY_REGISTER,	/* where x[number] points */
+	STACK_PART_BY_SLOT,	/* where the word at SP + number points */
+};
+
+/**
+ * struct stack_part - bytes in memory that belong to a function's arguments
+ * @base: how they are found at the function's entry
+ * @number: the offset from SP in bytes, or the register
+ * @size: how many there are, 0 behind the last part of a signature
+ *
+ * A signature is an array of parts.  It has each slot before the part that the
+ * slot points at, so that a restore can follow what it has just put back.
+ */
+struct stack_part {
+	enum stack_part_base base;
+	unsigned int number;
+	unsigned int size;
+};
+
+/* The most bytes of arguments that a signature may have. */
+#define STACK_SIGNATURE_MAX	8192
+/* x0 to x7 */
+#define STACK_ARGUMENT_REGISTERS	8
+
+static inline bool stack_part_valid(const struct stack_part *part)
+{
+	switch (part->base) {
+	case STACK_PART_AT_SP:
+		return true;
+	case STACK_PART_BY_REGISTER:
+		return part->number < STACK_ARGUMENT_REGISTERS;
+	case STACK_PART_BY_SLOT:
+		return IS_ALIGNED(part->number, sizeof(u64));
+	}
+	return false;
+}
+
+/* The bytes of all parts, or -1 for what is no signature or has too many. */
+static inline long stack_signature_size(const struct stack_part *part)
+{
+	size_t size = 0;
+
+	if (!part)
+		return -1;
+	for (; part->size; part++) {
+		if (!stack_part_valid(part) ||
+		    part->size > STACK_SIGNATURE_MAX - size)
+			return -1;
+		size += part->size;
+	}
+	return size;
+}
+
+/*
+ * Where a part lies, from the registers at the function's entry.  An address
+ * that a function is passed an argument at is valid: the function uses it too.
+ */
+static inline void *stack_part_at(const struct stack_part *part,
+				  const struct pt_regs *regs)
+{
+	switch (part->base) {
+	case STACK_PART_BY_REGISTER:
+		return (void *)regs->regs[part->number];
+	case STACK_PART_BY_SLOT:
+		return *(void **)(regs->sp + part->number);
+	default:
+		return (void *)(regs->sp + part->number);
+	}
+}
+
 /* The save buffer that the policy declares; what it writes may be more. */
 static inline size_t stack_policy_buffer(const struct stack_policy *policy)
 {
@@ -76,9 +151,21 @@ static inline size_t stack_policy_buffer(const struct stack_policy *policy)
 		return policy->size;
 	case STACK_POLICY_THREAD_SIZE:
 		return THREAD_SIZE;
+	case STACK_POLICY_SIGNATURE:
+		return STACK_SIGNATURE_MAX;
 	default:
 		return 0;
 	}
+}
+
+/* Whether a probe of a function with this signature can follow the policy. */
+static inline bool stack_policy_fits(const struct stack_policy *policy,
+				     const struct stack_part *signature)
+{
+	return policy->kind != STACK_POLICY_KERNEL &&
+	       stack_policy_buffer(policy) <= THREAD_SIZE &&
+	       (policy->kind != STACK_POLICY_SIGNATURE ||
+		stack_signature_size(signature) >= 0);
 }
 
 /* A frame record is two words, on this stack, at or above SP. */
@@ -89,9 +176,11 @@ static inline bool stack_policy_fp_valid(const struct stack_hit *hit)
 }
 
 /*
- * Bytes to save from SP upwards, or -1 where the policy skips the handler.
+ * Bytes to save, or -1 where the policy skips the handler: from SP upwards, or
+ * of the parts of a signature.
  */
 static inline long stack_policy_window(const struct stack_policy *policy,
+				       const struct stack_part *signature,
 				       const struct stack_hit *hit)
 {
 	unsigned long depth = hit->top - hit->sp;
@@ -110,6 +199,8 @@ static inline long stack_policy_window(const struct stack_policy *policy,
 		return hit->fp - hit->sp;
 	case STACK_POLICY_THREAD_SIZE:
 		return depth;
+	case STACK_POLICY_SIGNATURE:
+		return stack_signature_size(signature);
 	default:
 		return 0;
 	}
@@ -145,52 +236,112 @@ static __always_inline void stack_copy(void *to, const void *from, size_t size)
 #define STACK_GUARD_SIZE	THREAD_SIZE
 #define STACK_SAVE_SIZE		(THREAD_SIZE + STACK_GUARD_SIZE)
 
-/* The bytes above the buffer that an overflowing save would write. */
-static inline size_t stack_guard_extent(const struct stack_policy *policy,
-					const struct stack_hit *hit)
+/**
+ * struct stack_guard - the guard zone at a hit
+ * @at: where it begins, right behind the save buffer
+ * @source: where an overflowing save would go on to copy from
+ * @extent: how many bytes an overflow may have
+ */
+struct stack_guard {
+	u8 *at;
+	const u8 *source;
+	size_t extent;
+};
+
+/* A signature's buffer has no byte more than its parts. */
+static inline void stack_guard_init(struct stack_guard *guard, u8 *save,
+				    const struct stack_policy *policy,
+				    const struct stack_part *signature,
+				    const struct pt_regs *regs,
+				    const struct stack_hit *hit)
 {
 	size_t buffer = stack_policy_buffer(policy);
-	size_t depth = hit->top - hit->sp;
+	unsigned long source = hit->sp + buffer;
 
-	if (policy->unguarded || depth <= buffer)
-		return 0;
-	return min_t(size_t, depth - buffer, STACK_GUARD_SIZE);
+	if (policy->kind == STACK_POLICY_SIGNATURE) {
+		source = hit->sp;
+		buffer = 0;
+		for (; signature->size; signature++) {
+			source = (unsigned long)stack_part_at(signature, regs) +
+				 signature->size;
+			buffer += signature->size;
+		}
+	}
+	guard->at = save + buffer;
+	guard->source = (const u8 *)source;
+	guard->extent = 0;
+	/* What a part points at may lie on another stack, or on none. */
+	if (!policy->unguarded && source >= hit->sp && source < hit->top)
+		guard->extent = min_t(size_t, hit->top - source,
+				      STACK_GUARD_SIZE);
 }
 
-/* @save is the buffer, and the guard behind it. */
-static inline void stack_guard_prime(u8 *save,
-				     const struct stack_policy *policy,
-				     const struct stack_hit *hit)
+static inline void stack_guard_prime(const struct stack_guard *guard)
 {
-	size_t buffer = stack_policy_buffer(policy);
-	const u8 *stack = (const u8 *)hit->sp + buffer;
-	size_t extent = stack_guard_extent(policy, hit);
-	u8 *guard = save + buffer;
 	size_t i;
 
-	for (i = 0; i + sizeof(u64) <= extent; i += sizeof(u64))
-		*(u64 *)(guard + i) = ~*(const u64 *)(stack + i);
-	for (; i < extent; i++)
-		guard[i] = ~stack[i];
+	for (i = 0; i + sizeof(u64) <= guard->extent; i += sizeof(u64))
+		*(u64 *)(guard->at + i) = ~*(const u64 *)(guard->source + i);
+	for (; i < guard->extent; i++)
+		guard->at[i] = ~guard->source[i];
 }
 
 /* Bytes that a save wrote into the guard. */
-static inline size_t stack_guard_overflow(const u8 *save,
-					  const struct stack_policy *policy,
-					  const struct stack_hit *hit)
+static inline size_t stack_guard_overflow(const struct stack_guard *guard)
 {
-	size_t buffer = stack_policy_buffer(policy);
-	const u8 *stack = (const u8 *)hit->sp + buffer;
-	size_t extent = stack_guard_extent(policy, hit);
-	const u8 *guard = save + buffer;
 	size_t i, overflow = 0;
 
-	for (i = 0; i + sizeof(u64) <= extent; i += sizeof(u64))
-		if (*(const u64 *)(guard + i) != ~*(const u64 *)(stack + i))
+	for (i = 0; i + sizeof(u64) <= guard->extent; i += sizeof(u64))
+		if (*(const u64 *)(guard->at + i) !=
+		    ~*(const u64 *)(guard->source + i))
 			break;
-	for (; i < extent; i++)
-		overflow += guard[i] == stack[i];
+	for (; i < guard->extent; i++)
+		overflow += guard->at[i] == guard->source[i];
 	return overflow;
+}
+
+/*
+ * Saves what the policy says; @save is the buffer, and the guard behind it.
+ * Returns as stack_policy_window(), and in @overflow how many bytes were written
+ * past the buffer.
+ */
+static inline long stack_policy_save(u8 *save,
+				     const struct stack_policy *policy,
+				     const struct stack_part *signature,
+				     const struct pt_regs *regs,
+				     const struct stack_hit *hit,
+				     unsigned long *overflow)
+{
+	long window = stack_policy_window(policy, signature, hit);
+	struct stack_guard guard;
+
+	*overflow = 0;
+	if (window < 0)
+		return window;
+	stack_guard_init(&guard, save, policy, signature, regs, hit);
+	stack_guard_prime(&guard);
+	if (policy->kind != STACK_POLICY_SIGNATURE)
+		stack_copy(save, (void *)hit->sp, window);
+	else
+		for (; signature->size; save += signature->size, signature++)
+			stack_copy(save, stack_part_at(signature, regs),
+				   signature->size);
+	*overflow = stack_guard_overflow(&guard);
+	return window;
+}
+
+/* Puts back what stack_policy_save() saved at the hit with these registers. */
+static inline void stack_policy_restore(const u8 *save, long window,
+					const struct stack_policy *policy,
+					const struct stack_part *signature,
+					const struct pt_regs *regs)
+{
+	if (policy->kind != STACK_POLICY_SIGNATURE)
+		stack_copy((void *)regs->sp, save, window);
+	else
+		for (; signature->size; save += signature->size, signature++)
+			stack_copy(stack_part_at(signature, regs), save,
+				   signature->size);
 }
 
 #endif /* STACK_POLICY_H */

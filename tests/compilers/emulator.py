@@ -26,7 +26,7 @@ from unicorn import arm64_const as registers
 
 from harness.abi.aapcs64 import place
 from harness.abi.ctype import Composite, CType, enumeration
-from harness.modules.casegen import declare, define, named_types
+from harness.modules.typedefs import declare, define, named_types
 
 # unicorn's own annotations do not fit what it exports.
 _unicorn: Any = unicorn

@@ -42,6 +42,8 @@ def observe(made: Case, policy: Policy, hit: Hit = HIT, **changes: Any) -> Obser
             pointees[index] = cursor
             cursor += 2048
     object_at = cursor if made.object else 0
+    if made.object and made.object.argument is not None:
+        object_at = pointees[made.object.argument]
     prediction = predict(made, policy, hit, MeasuredFrame(pointees, {}, object_at, NODE))
 
     area = bytearray(made.layout.stack_size)
@@ -50,6 +52,8 @@ def observe(made: Case, policy: Policy, hit: Hit = HIT, **changes: Any) -> Obser
         if placement.stack is not None and not placement.by_reference:
             area[placement.stack : placement.stack + argument.type.size] = argument.value
         corrupt = prediction.corrupt.get(index, NONE)
+        if made.object and made.object.argument == index:
+            corrupt = prediction.copy_writes[index] - prediction.lost
         seen = bytes(
             octet ^ argument.flip_mask if offset in corrupt else octet
             for offset, octet in enumerate(argument.value)

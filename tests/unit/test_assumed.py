@@ -61,7 +61,7 @@ def test_nothing_lies_in_the_same_place(name: str, frame: RecordPosition) -> Non
     hit, places = lay_out(made, frame)
     spans = [(at, at + made.arguments[i].type.size) for i, at in places.pointees.items()]
     spans.append((hit.sp, hit.sp + made.layout.stack_size))
-    if made.object:
+    if made.object and made.object.argument is None:
         spans.append((places.object, places.object + made.object.size))
     if made.valid_fp:
         spans.append((hit.fp, hit.fp + 16))

@@ -18,7 +18,7 @@ from tests.unit.factory import case
 def test_our_own_catalog() -> None:
     catalog = Catalog()
     # From least saved to most, whichever others there are.
-    ours = ["none", "fixed-64", "fixed-128", "v15", "fp-delta", "thread-size"]
+    ours = ["none", "fixed-64", "fixed-128", "v15", "fp-delta", "thread-size", "signature"]
     assert [name for name in catalog.variants if name in ours] == ours
     assert len(catalog.cases) >= 40
     assert "debian:6.1" in catalog.kernels
@@ -70,6 +70,22 @@ def test_every_default_value_shows_a_change_and_is_not_zero() -> None:
             "reaches the address of argument 8",
         ),
         ("{arguments: [long], forwarded: [0]}", "argument 0 is not passed by reference"),
+        (
+            "{types: {b: ['long[3]']}, arguments: [{type: b, boxed: true}], forwarded: [0]}",
+            "argument 0 is not passed by reference",
+        ),
+        ("{arguments: [long], object: {argument: 1}}", "there is no argument 1"),
+        ("{arguments: [long], object: {argument: 0}}", "argument 0 has to be forwarded"),
+        (
+            "{types: {b: ['long[3]']}, arguments: [b], forwarded: [0], object: {argument: 0},"
+            " handler: {assign: [0]}}",
+            "argument 0 has to be forwarded, and only the writer's",
+        ),
+        (
+            "{types: {b: ['long[3]']}, arguments: [b], forwarded: [0],"
+            " object: {argument: 0, size: 24}}",
+            "an argument has a kind, a size and a frame of its own",
+        ),
         ("{arguments: [va_list], handler: {assign: all}}", "a va_list can only be consumed"),
         (
             "{arguments: [long], handler: {consume: {argument: 0, words: 1}}}",
@@ -134,13 +150,13 @@ def test_a_bad_variant(tmp_path: Path) -> None:
         load_variant(path)
 
 
-@pytest.mark.parametrize("rule", ["none", "fixed", "v15", "fp-delta", "thread-size"])
+@pytest.mark.parametrize("rule", ["none", "fixed", "v15", "fp-delta", "thread-size", "signature"])
 def test_a_rule_has_a_size_or_none(tmp_path: Path, rule: str) -> None:
     """A rule without its size would save 0 bytes; a size that a rule does not use is an error."""
     path = tmp_path / "mine.yaml"
     text = f"rule: {rule}\nsaves: x\norigin: x\n"
     sized, unsized = f"{text}size: 64\n", text
-    if rule in ("none", "thread-size"):
+    if rule in ("none", "thread-size", "signature"):
         sized, unsized = unsized, sized
     path.write_text(sized)
     assert load_variant(path).policy.rule is Rule(rule)

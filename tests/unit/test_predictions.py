@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import pytest
 
@@ -20,9 +21,12 @@ def test_each_prediction_is_the_files() -> None:
 def test_a_window_of_another_size_is_seen(more: int, monkeypatch: pytest.MonkeyPatch) -> None:
     real = policy.save
 
-    def save(asked: policy.Policy, hit: policy.Hit) -> policy.Save | None:
-        made = real(asked, hit)
-        return made and dataclasses.replace(made, window=max(0, made.window + more))
+    def save(
+        asked: policy.Policy, hit: policy.Hit, arguments: Iterable[policy.Span]
+    ) -> policy.Save | None:
+        made = real(asked, hit, arguments)
+        spans = [(start, max(start, end + more)) for start, end in made.spans] if made else []
+        return made and dataclasses.replace(made, spans=tuple(spans))
 
     monkeypatch.setattr(predict, "save", save)
     assert predictions.text() != predictions.FILE.read_text()
