@@ -97,6 +97,8 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     parts: list[tuple[int, int, str]]
     # Up to here it was saved; -1 if the handler was skipped, None if it is not known.
     saved: int | None
+    # Where that lies instead, for a policy that saves something else.
+    spans: list[tuple[int, int]] | None = None
     # Ranges that the probed function or the caller found wrong.
     corrupt: list[tuple[int, int]]
 

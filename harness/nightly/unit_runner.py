@@ -24,6 +24,7 @@ from harness.measure.cost import CostResult
 from harness.measure.stack_map import damaged, parts
 from harness.model import expected
 from harness.model.observation import Look
+from harness.model.policy import Rule
 from harness.model.predict import spans
 from harness.model.verdict import places
 from harness.modules import build as modules
@@ -305,9 +306,14 @@ def _picture(outcome: Outcome) -> Picture | None:
     if verdict is None:
         return None
     hit, found = verdict.observation.hit, places(case, verdict.observation)
+    # Which bytes the guest saved, it does not say.
+    spans = [(start - hit.sp, end - hit.sp) for start, end in verdict.prediction.saved]
+    known = verdict.observation.saved == verdict.prediction.window
+    apart = outcome.play.variant.expected.rule is Rule.SIGNATURE and known
     return Picture(
         parts=[(part.start, part.end, part.label) for part in parts(case, hit, found)],
         saved=verdict.observation.saved,
+        spans=spans if apart else None,
         corrupt=list(damaged(case, hit, found, verdict.corrupt, verdict.lost)),
     )
 

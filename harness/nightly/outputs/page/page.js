@@ -326,8 +326,10 @@ function picture(found) {
   for (const [start, end] of found.corrupt) {
     drawn.append(box("corrupt", start, end));
   }
-  if (found.saved > 0) {
-    drawn.append(box("saved", 0, Math.min(found.saved, extent), 3));
+  for (const [start, end] of found.spans ?? [[0, Math.max(0, found.saved)]]) {
+    if (start < Math.min(end, extent)) {
+      drawn.append(box("saved", Math.max(0, start), Math.min(end, extent), 3));
+    }
   }
   drawn.append(make("text", { x: 4, y: bottom + 4 }, "SP"), make("text", { x: 100, y: bottom + 18 }, saved));
   return drawn;
