@@ -9,6 +9,7 @@ is in the play's JSON file (harness/inspect/debug.py writes it).
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, TypedDict
 
 import gdb
@@ -285,14 +286,36 @@ class Save(Command):
         size, sp = int(state["saved"]), int(state["regs"]["sp"])
         saved = _memory(int(state["save"].cast(gdb.lookup_type("unsigned long"))), size)
         print(f"saved {size} bytes, from SP {sp:#x}")
-        now = _memory(sp, size)
-        changed = [i for i in range(size) if saved[i] != now[i]]
-        for start in sorted({offset - offset % WORD for offset in changed}):
-            word = slice(start, start + WORD)
-            owner = _owner(play, SESSION.hit, start)
-            print(f"SP + {start:<6}{_marked(saved[word], now[word])}  {owner}")
-        if not changed:
+        same = True
+        for at, length in _parts(state, sp, size):
+            was, saved = saved[:length], saved[length:]
+            now = _memory(at, length)
+            for start in range(0, length, WORD):
+                word = slice(start, start + WORD)
+                if was[word] != now[word]:
+                    same = False
+                    owner = _owner(play, SESSION.hit, at + start - sp)
+                    print(f"SP + {at + start - sp:<6}{_marked(was[word], now[word])}  {owner}")
+        if same:
             print("The stack is as it was saved.")
+
+
+def _parts(state: gdb.Value, sp: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield the address and the size of what was saved, in order."""
+    if str(state["jp"]["policy"]["kind"]) != "STACK_POLICY_SIGNATURE":
+        yield sp, size
+        return
+    part = state["jp"]["signature"]
+    while length := int(part["size"]):
+        base, number = str(part["base"]), int(part["number"])
+        at = sp + number
+        if base == "STACK_PART_BY_REGISTER":
+            at = int(state["regs"]["regs"][number])
+        elif base == "STACK_PART_BY_SLOT":
+            # The handler may have written to the slot.
+            at = int.from_bytes(SESSION.hit.stack[number : number + WORD], "little")
+        yield at, length
+        part += 1
 
 
 def _commands() -> dict[str, Any]:

@@ -121,6 +121,22 @@ def test_what_a_handler_did_and_what_is_undone(
     assert re.findall(r"^SP \+ (\d+) .*argument (\d+) ", after, re.MULTILINE) == [("64", "16")]
 
 
+def test_what_a_signature_has_undone(debugged: Debugged, guest: Guest, catalog: Catalog) -> None:
+    """Two ranges: the stacked words, and the struct that the last of them points at."""
+    chosen = catalog.select_cases(["by-ref-address-stacked"])
+    (play,) = plays(catalog.select_variants(["signature"]), chosen)
+    shown = gdb(
+        debugged.stage(play), "hbreak jprobe_return", "continue", "jp-save", "delete", "continue"
+    )
+    guest.session.await_record(SECONDS)
+    _, _, handled = shown.partition("phase JPROBE_HANDLER\n")
+    copied = sum(argument.type.size for argument in play.case.arguments[8:])
+    assert f"saved {copied + 8} bytes" in handled
+    owners = re.findall(r"^SP \+ \d+ .*  (argument .*), byte", handled, re.MULTILINE)
+    assert "argument 8's copy" in owners
+    assert not any("caller's own" in line for line in handled.splitlines())
+
+
 def test_a_copy_is_named(debugged: Debugged, guest: Guest, catalog: Catalog) -> None:
     (play,) = plays(catalog.select_variants(["none"]), catalog.select_cases(["by-ref-24"]))
     shown = gdb(debugged.stage(play), "continue", "jp-diff", "jp-args")
