@@ -176,11 +176,9 @@ static inline bool stack_policy_fp_valid(const struct stack_hit *hit)
 }
 
 /*
- * Bytes to save, or -1 where the policy skips the handler: from SP upwards, or
- * of the parts of a signature.
+ * Bytes to save from SP upwards, or -1 where the policy skips the handler.
  */
 static inline long stack_policy_window(const struct stack_policy *policy,
-				       const struct stack_part *signature,
 				       const struct stack_hit *hit)
 {
 	unsigned long depth = hit->top - hit->sp;
@@ -199,8 +197,6 @@ static inline long stack_policy_window(const struct stack_policy *policy,
 		return hit->fp - hit->sp;
 	case STACK_POLICY_THREAD_SIZE:
 		return depth;
-	case STACK_POLICY_SIGNATURE:
-		return stack_signature_size(signature);
 	default:
 		return 0;
 	}
@@ -215,11 +211,22 @@ static __always_inline void stack_copy(void *to, const void *from, size_t size)
 {
 	u64 word, next;
 
-	for (; size >= 2 * sizeof(u64); size -= 2 * sizeof(u64))
-		asm volatile("ldp	%0, %1, [%3], #16\n"
-			     "	stp	%0, %1, [%2], #16"
-			     : "=&r" (word), "=&r" (next), "+&r" (to), "+&r" (from)
+	if (size >= 2 * sizeof(u64))
+		asm volatile("0:	ldp	%0, %1, [%3], #16\n"
+			     "	stp	%0, %1, [%2], #16\n"
+			     "	sub	%4, %4, #16\n"
+			     "	cmp	%4, #16\n"
+			     "	b.hs	0b"
+			     : "=&r" (word), "=&r" (next), "+&r" (to),
+			       "+&r" (from), "+&r" (size)
+			     : : "cc", "memory");
+	if (size >= sizeof(u64)) {
+		asm volatile("ldr	%0, [%2], #8\n"
+			     "	str	%0, [%1], #8"
+			     : "=&r" (word), "+&r" (to), "+&r" (from)
 			     : : "memory");
+		size -= sizeof(u64);
+	}
 	for (; size; size--)
 		asm volatile("ldrb	%w0, [%2], #1\n"
 			     "	strb	%w0, [%1], #1"
@@ -248,30 +255,25 @@ struct stack_guard {
 	size_t extent;
 };
 
-/* A signature's buffer has no byte more than its parts. */
+/* @end is where the parts end in memory; @size, how many bytes they have. */
 static inline void stack_guard_init(struct stack_guard *guard, u8 *save,
 				    const struct stack_policy *policy,
-				    const struct stack_part *signature,
-				    const struct pt_regs *regs,
-				    const struct stack_hit *hit)
+				    const struct stack_hit *hit,
+				    unsigned long end, size_t size)
 {
 	size_t buffer = stack_policy_buffer(policy);
 	unsigned long source = hit->sp + buffer;
 
+	/* A signature's buffer has no byte more than its parts. */
 	if (policy->kind == STACK_POLICY_SIGNATURE) {
-		source = hit->sp;
-		buffer = 0;
-		for (; signature->size; signature++) {
-			source = (unsigned long)stack_part_at(signature, regs) +
-				 signature->size;
-			buffer += signature->size;
-		}
+		buffer = size;
+		source = end;
 	}
 	guard->at = save + buffer;
 	guard->source = (const u8 *)source;
 	guard->extent = 0;
 	/* What a part points at may lie on another stack, or on none. */
-	if (!policy->unguarded && source >= hit->sp && source < hit->top)
+	if (source >= hit->sp && source < hit->top)
 		guard->extent = min_t(size_t, hit->top - source,
 				      STACK_GUARD_SIZE);
 }
@@ -302,8 +304,8 @@ static inline size_t stack_guard_overflow(const struct stack_guard *guard)
 
 /*
  * Saves what the policy says; @save is the buffer, and the guard behind it.
- * Returns as stack_policy_window(), and in @overflow how many bytes were written
- * past the buffer.
+ * Returns the bytes saved, or -1 where the policy skips the handler, and in
+ * @overflow how many of these were written past the buffer.
  */
 static inline long stack_policy_save(u8 *save,
 				     const struct stack_policy *policy,
@@ -312,36 +314,48 @@ static inline long stack_policy_save(u8 *save,
 				     const struct stack_hit *hit,
 				     unsigned long *overflow)
 {
-	long window = stack_policy_window(policy, signature, hit);
+	const struct stack_part *part = signature;
+	long size = stack_policy_window(policy, hit);
+	unsigned long end = hit->sp;
 	struct stack_guard guard;
 
 	*overflow = 0;
-	if (window < 0)
-		return window;
-	stack_guard_init(&guard, save, policy, signature, regs, hit);
-	stack_guard_prime(&guard);
-	if (policy->kind != STACK_POLICY_SIGNATURE)
-		stack_copy(save, (void *)hit->sp, window);
-	else
-		for (; signature->size; save += signature->size, signature++)
-			stack_copy(save, stack_part_at(signature, regs),
-				   signature->size);
-	*overflow = stack_guard_overflow(&guard);
-	return window;
+	if (size < 0)
+		return size;
+	if (policy->kind == STACK_POLICY_SIGNATURE) {
+		for (size = 0; part->size; size += part->size, part++)
+			end = (unsigned long)stack_part_at(part, regs) +
+			      part->size;
+	}
+	if (!policy->unguarded) {
+		stack_guard_init(&guard, save, policy, hit, end, size);
+		stack_guard_prime(&guard);
+	}
+	if (policy->kind == STACK_POLICY_SIGNATURE) {
+		for (part = signature; part->size; save += part->size, part++)
+			stack_copy(save, stack_part_at(part, regs), part->size);
+	} else {
+		stack_copy(save, (void *)hit->sp, size);
+	}
+	if (!policy->unguarded)
+		*overflow = stack_guard_overflow(&guard);
+	return size;
 }
 
 /* Puts back what stack_policy_save() saved at the hit with these registers. */
-static inline void stack_policy_restore(const u8 *save, long window,
+static inline void stack_policy_restore(const u8 *save, long size,
 					const struct stack_policy *policy,
 					const struct stack_part *signature,
 					const struct pt_regs *regs)
 {
-	if (policy->kind != STACK_POLICY_SIGNATURE)
-		stack_copy((void *)regs->sp, save, window);
-	else
-		for (; signature->size; save += signature->size, signature++)
-			stack_copy(stack_part_at(signature, regs), save,
-				   signature->size);
+	const struct stack_part *part = signature;
+
+	if (policy->kind == STACK_POLICY_SIGNATURE) {
+		for (; part->size; save += part->size, part++)
+			stack_copy(stack_part_at(part, regs), save, part->size);
+	} else {
+		stack_copy((void *)regs->sp, save, size);
+	}
 }
 
 #endif /* STACK_POLICY_H */
