@@ -7,17 +7,20 @@ import inspect
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import resources
+from harness.abi.ctype import CType
+from harness.abi.descriptor import Part
 from harness.cases.catalog import Catalog
 from harness.guest.deadlines import Deadlines
 from harness.host import cache
 from harness.kernel.kernel import Kernel
+from harness.model import assembled
 from harness.model.case import Case
 from harness.modules import build as modules
 from harness.modules import casegen
@@ -46,6 +49,25 @@ def other_stores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[S
         maker = tmp_path / "stores"
         maker.write_text(inspect.getsource(stores))
         monkeypatch.setattr(casegen, "handler_stores", stores)
+        monkeypatch.setattr(modules, "MAKERS", (*modules.MAKERS, str(maker)))
+
+    return change
+
+
+Descriptor = Callable[[Sequence[CType]], tuple[Part, ...]]
+
+
+@pytest.fixture
+def other_descriptor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[Descriptor], None]:
+    """Gives the guest other descriptors, in modules that no other run takes from the cache."""
+
+    def change(made: Descriptor) -> None:
+        maker = tmp_path / "descriptor"
+        maker.write_text(inspect.getsource(made))
+        monkeypatch.setattr(casegen, "descriptor", made)
+        monkeypatch.setattr(assembled, "descriptor", made)
         monkeypatch.setattr(modules, "MAKERS", (*modules.MAKERS, str(maker)))
 
     return change

@@ -124,7 +124,8 @@ def test_a_call_that_the_kernel_refuses(broken: Broken) -> None:
 def test_a_restore_that_is_left_out(broken: Broken) -> None:
     result = broken(
         PORT,
-        "stack_copy((void *)ctl->regs.sp, ctl->save, ctl->saved);",
+        "stack_policy_restore(ctl->save, ctl->saved, &ctl->jp->policy,\n"
+        "\t\t\t     ctl->jp->signature, &ctl->regs);",
         "",
         cases=["stack-9", "stack-8"],
         variants=["thread-size"],

@@ -171,10 +171,8 @@ def test_the_price_of_putting_back() -> None:
         play = Play(Variant(name, policy, "", ""), made)
         outcomes.append(Outcome(play, judge(made, policy, observe(made, policy))))
     none, everything = summaries.prices(outcomes)
-    assert (none.least, none.most, none.average) == (0, 0, 0)
-    assert (none.undone, none.writes) == (0, 1)
-    assert (everything.least, everything.most, everything.average) == (4096, 4096, 4096)
-    assert everything.undone == 1
+    assert dataclasses.astuple(none)[1:] == (0, 0, 0, 1, 0)
+    assert dataclasses.astuple(everything)[1:] == (4096, 4096, 4096, 1, 1)
     assert summaries.prices(result().outcomes) == []
 
 

@@ -68,6 +68,16 @@ def test_a_picture_shows_the_run(
     assert (cell.picture.saved, cell.picture.corrupt) == (saved, corrupt)
 
 
+def test_a_picture_of_what_is_in_no_window() -> None:
+    """A stacked word, and the copy that it has the address of; the guest says only how many."""
+    picture = remembered("by-ref-address-stacked", "signature").picture
+    assert picture
+    assert (picture.saved, picture.spans) == (56, [(0, 8), (512, 552), (8, 16)])
+    picture = remembered("by-ref-address-stacked", "signature", "fixed:8").picture
+    assert picture
+    assert (picture.saved, picture.spans) == (8, None)
+
+
 def test_a_picture_of_a_handler_that_was_skipped() -> None:
     picture = remembered("stack-9", "fp-delta", hit=replace(HIT, fp=16)).picture
     assert picture
