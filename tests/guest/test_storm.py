@@ -45,7 +45,9 @@ def test_ten_seconds_on_four_cpus(tmp_path: Path, kernel: Kernel) -> None:
 @pytest.mark.full
 def test_every_variant(kernel: Kernel, catalog: Catalog) -> None:
     built = modules.build(kernel, list(catalog.cases.values()))
-    variants = catalog.select_variants(["none", "fixed:4", "v15", "fp-delta", "thread-size"])
+    variants = catalog.select_variants(
+        ["none", "fixed:4", "v15", "fp-delta", "thread-size", "signature"]
+    )
     result = storm.run(kernel, built, variants, cpus=CPUS, seconds=0.5)
     assert [outcome.reasons for outcome in result.outcomes] == [()] * len(variants)
     assert result.exit_status is Exit.AGREES
