@@ -21,11 +21,11 @@ from tests.guest.test_repro import command
 PORT = "jprobe-port/jprobe_port.c"
 # Two instructions per iteration, and the loop's own overhead.
 TURNS = 100
+SAVES = "\tsaved = stack_policy_save("
 SLOWER = f"""\
 	for (int i = 0; i < {TURNS}; i++)
 		asm volatile("nop");
-	saved = stack_policy_window(&jp->policy, &hit);
-"""
+{SAVES}"""
 
 
 def per_hit(kernel: Kernel, catalog: Catalog, root: Path | None = None) -> dict[str, float]:
@@ -51,7 +51,7 @@ def test_two_boots_count_the_same(
     # Each byte that is saved and put back costs something.
     assert first["none"] < first["fixed-64"] < first["fixed-128"] < first["thread-size"]
 
-    root = broken_tree(PORT, "\tsaved = stack_policy_window(&jp->policy, &hit);\n", SLOWER)
+    root = broken_tree(PORT, SAVES, SLOWER)
     slower = per_hit(kernel, catalog, root)
     for name, instructions in slower.items():
         assert 2 * TURNS <= instructions - first[name] <= 4 * TURNS, name
