@@ -86,6 +86,7 @@ def test_random_numbers_differ_where_they_are_renewed_and_only_there(
     assert len(drawn(kernel, built, contents, TRIES)) < TRIES
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("said", "says"),
     [

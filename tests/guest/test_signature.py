@@ -66,6 +66,7 @@ def test_an_innocent_handler_does_no_harm(full_run: dict[str, Any]) -> None:
         assert (classes["none", case], classes["signature", case]) == ("by-ref", "intact")
 
 
+@pytest.mark.full
 def test_random_signatures(kernel: Kernel, catalog: Catalog) -> None:
     campaign = fuzz.run(kernel, SEED, 1000, [catalog.variants["signature"]], compiled=20)
     assert campaign.exit_status is Exit.AGREES
@@ -136,6 +137,7 @@ def beside(named: Sequence[CType]) -> tuple[Part, ...]:
     )
 
 
+@pytest.mark.full
 def test_a_wrong_slot(kernel: Kernel, catalog: Catalog, other_descriptor: Change) -> None:
     other_descriptor(beside)
     result = play(kernel, catalog, ["stack-9", "stack-8"])
@@ -166,7 +168,7 @@ def no_register(named: Sequence[CType]) -> tuple[Part, ...]:
     return (Part(Base.BY_REGISTER, 8, 8),)
 
 
-@pytest.mark.parametrize("wrong", [huge, no_register])
+@pytest.mark.parametrize("wrong", [huge, pytest.param(no_register, marks=pytest.mark.full)])
 def test_one_that_does_not_fit_is_refused(
     kernel: Kernel, catalog: Catalog, other_descriptor: Change, wrong: Descriptor
 ) -> None:
@@ -202,6 +204,7 @@ def test_an_engine_that_does_not_follow_it(
     assert any(words in reason for reason in outcome.reasons), outcome.reasons
 
 
+@pytest.mark.full
 def test_a_prediction_that_forgets_an_argument(
     kernel: Kernel, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
