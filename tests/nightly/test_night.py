@@ -110,9 +110,9 @@ def test_an_engine_that_got_slower(tmp_path: Path) -> None:
     status, reported, _ = play(file, url, "--accept", "the first one")
     assert status == Exit.AGREES, reported
 
-    line = "\tsaved = stack_policy_window(&jp->policy, &hit);\n"
+    saves = "\tsaved = stack_policy_save("
     loop = '\tfor (int i = 0; i < 100; i++)\n\t\tasm volatile("nop");\n'
-    project = broken(tmp_path / "project", "jprobe_port.c", (line, line + loop))
+    project = broken(tmp_path / "project", "jprobe_port.c", (saves, loop + saves))
     status, reported, second = play(file, url, project=project)
     assert status == Exit.DIFFERS, reported
     assert [(one["sort"], one["variant"]) for one in second["regressions"]] == [
