@@ -170,11 +170,16 @@ class Players:
         except KeyboardInterrupt as error:
             self._stop()
             deadline = Deadline(STOP_SECONDS)
-            with suppress(HarnessError):
-                while any(task.has for task in tasks) and not deadline.passed:
+            while any(task.has for task in tasks) and not deadline.passed:
+                try:
                     for batch, said in self._heard(tasks, deadline):
                         if not isinstance(said, float):
                             came[batch] = said
+                except HarnessError:
+                    # One that had not begun says nothing; the others may yet.
+                    for task in tasks:
+                        if task.player.process.poll() is not None:
+                            task.has.clear()
             raise Cut([came[first] for first in sorted(came)]) from error
         finally:
             if any(task.has for task in tasks):
@@ -193,9 +198,10 @@ class Players:
         for connection in wait(list(busy), deadline.left if deadline else None):
             task = busy[connection]  # type: ignore[index]
             said = task.player.said()
+            batch = task.has[0] if isinstance(said, float) else task.has.popleft()
             if isinstance(said, BaseException):
                 raise said
-            yield task.has[0] if isinstance(said, float) else task.has.popleft(), said
+            yield batch, said
 
     def _stop(self) -> None:
         for player in self._players:
@@ -286,7 +292,9 @@ def _serve(connection: Connection) -> None:
                     deadlines=part.deadlines,
                 )
             except Interrupted as error:
-                connection.send(part.keep(error.result))
+                # The other end may have gone.
+                with suppress(BrokenPipeError):
+                    connection.send(part.keep(error.result))
                 return
             except Broken as error:
                 played = error.result

@@ -31,10 +31,10 @@ def built(kernel: Kernel) -> Modules:
     return modules.build(kernel, [])
 
 
-def played(kernel: Kernel, built: Modules, jobs: int) -> Result:
+def played(kernel: Kernel, built: Modules, jobs: int, count: int = COUNT) -> Result:
     variants = list(Catalog().variants.values())
     with players.playing(jobs):
-        return repro.run(kernel, built, fuzz.plays(7, range(COUNT), variants, 0))
+        return repro.run(kernel, built, fuzz.plays(7, range(count), variants, 0))
 
 
 def test_more_guests_see_the_same(kernel: Kernel, built: Modules) -> None:
@@ -54,7 +54,8 @@ def test_a_player_that_dies(kernel: Kernel, built: Modules) -> None:
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(InfrastructureError, match="plays ended with status -9"):
-        played(kernel, built, 2)
+        # More than it plays before it is killed.
+        played(kernel, built, 2, count=20_000)
     killer.join()
     assert not list(tool.descendants(os.getpid()))
 
