@@ -20,7 +20,10 @@ from harness.run.plan import plays
 from harness.vm.machine import Config, Disk
 
 
-@pytest.mark.parametrize("name", ["a, b:c", "50%#'$x\"é" + "x" * 150])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("a, b:c", marks=pytest.mark.full), "50%#'$x\"é" + "x" * 150],
+)
 def test_any_folder_will_do(
     kernel: Kernel, catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
