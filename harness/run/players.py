@@ -194,9 +194,11 @@ class Players:
         """Yield what players say next, with the batch that it is of; raises what ended one."""
         from multiprocessing.connection import wait
 
-        busy = {task.player.connection: task for task in tasks if task.has}
-        for connection in wait(list(busy), deadline.left if deadline else None):
-            task = busy[connection]  # type: ignore[index]
+        busy = [task for task in tasks if task.has]
+        ready = wait([task.player.connection for task in busy], deadline.left if deadline else None)
+        for task in busy:
+            if task.player.connection not in ready:
+                continue
             said = task.player.said()
             batch = task.has[0] if isinstance(said, float) else task.has.popleft()
             if isinstance(said, BaseException):
