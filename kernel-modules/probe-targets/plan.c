@@ -2,13 +2,14 @@
 /*
  * Takes plans and plays them.
  *
- * In debugfs, jprobe-harness/cases takes a plan, one "CASE POLICY SIZE" a line, and
- * gives a record for each: every read() plays the next line.  "= POLICY SIZE" is
- * followed by a case as data, see probe_assembled_parse(), "~ POLICY SIZE" by
- * the milliseconds of a storm, see probe_storm(), "$ POLICY SIZE" by the calls that
- * probe_cost() makes.  "? NONCE SECONDS SEED" sets the clock, seeds random numbers,
- * and is answered by what the host knows the guest by, and "!" powers off.  jprobe-harness/stream does the
- * same, but read() waits for the next line, until a line that is a dot ends the plan.
+ * In debugfs, jprobe-harness/cases takes a plan, one "CASE POLICY SIZE" a line,
+ * and gives a record for each: every read() plays the next line.  "= POLICY SIZE"
+ * is followed by a case as data, see probe_assembled_parse(), "~ POLICY SIZE" by
+ * the milliseconds of a storm, see probe_storm(), "$ POLICY SIZE" by the calls
+ * that probe_cost() makes.  "? NONCE SECONDS SEED" sets the clock, seeds random
+ * numbers, and is answered by what the host knows the guest by, and "!" powers
+ * off.  jprobe-harness/stream does the same, but read() waits for the next line,
+ * until a line that is a dot ends the plan.
  */
 #include <linux/completion.h>
 #include <linux/errno.h>
