@@ -4,6 +4,7 @@ Counts cells; pure.
 
 A counterexample counts wherever it was found.  That there is none counts only if all that could
 be one was played: each case of the catalogue that the measure is about, under each variant.
+Cases on functions of a kernel's own count where there are such functions.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def _unplayed(
     names = [name for name in known.variants if matches(name, variants)]
     # A variant that the catalogue does not have is a user's own.
     wanted = {*names, *(variant for variant, _ in played)}
-    needed = {(variant, case) for case in cases for variant in wanted}
+    needed = {(v, case) for case in cases if case in known.everywhere for v in wanted}
     if needed <= played:
         return ""
     return f"only {len(needed & played)} of {len(needed)} cells that could show it were judged"

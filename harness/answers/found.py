@@ -20,12 +20,15 @@ class Known:
     cases: Mapping[str, frozenset[Trait]]
     # In the catalogue's order.
     variants: tuple[str, ...]
+    # The cases that no kernel lacks the function of.
+    everywhere: frozenset[str]
 
 
 def known(catalog: Catalog) -> Known:
     """Return what is known of a catalogue."""
     cases = {name: traits(case) for name, case in catalog.cases.items()}
-    return Known(cases, tuple(catalog.variants))
+    everywhere = frozenset(name for name, case in catalog.cases.items() if not case.real)
+    return Known(cases, tuple(catalog.variants), everywhere)
 
 
 def traits(case: Case) -> frozenset[Trait]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from harness.abi import ctype
@@ -33,6 +34,7 @@ def check(case: Case) -> None:
         )
     _check_types(case)
     _check_handler(case)
+    _check_real(case)
 
 
 def _scalars(type_: ctype.CType) -> Iterable[ctype.Scalar]:
@@ -118,3 +120,28 @@ def _check_handler(case: Case) -> None:
     writer = case.object.writer if case.object else None
     if case.context is Context.HARDIRQ and Agent.INTERRUPT in (writer, case.nested):
         raise ConfigError("context: a handler in a hard interrupt is not interrupted.")
+
+
+# A symbol, and a word that is an argument of a program: see real.c.
+_SYMBOL, _WORD = r"[A-Za-z_]\w{0,79}", r"[!-~]{1,64}"
+
+
+def _check_real(case: Case) -> None:
+    """Raise ConfigError for what cannot be done with a function of the kernel's own."""
+    if case.real is None:
+        return
+    if case.object or case.nested or case.forwarded or not case.valid_fp or case.variadic:
+        raise ConfigError(
+            "real: the kernel calls the function, so there is no object, frame_pointer, nested,"
+            " forwarded or '...'."
+        )
+    if any(argument.boxed for argument in case.arguments):
+        raise ConfigError("real: give the function's own types, and not boxed.")
+    if case.context in (Context.DEEP, Context.KTHREAD_TOP):
+        raise ConfigError("context: a program leads to process, softirq or hardirq.")
+    if not re.fullmatch(_SYMBOL, case.real.function):
+        raise ConfigError("real.function: give the name of a function.")
+    if not re.fullmatch(_WORD, case.real.action):
+        raise ConfigError("real.action: give one word, of which images/minimal/bin/drive.c knows.")
+    if not 1 <= case.real.call <= 1000:
+        raise ConfigError("real.call: give 1 to 1000.")

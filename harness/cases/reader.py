@@ -18,6 +18,7 @@ from harness.cases.schema import (
     ArgumentFile,
     CaseFile,
     ObjectFile,
+    RealFile,
     TypeFile,
     VariantFile,
 )
@@ -28,10 +29,12 @@ from harness.model.case import (
     Argument,
     Case,
     Consume,
+    Effect,
     Frame,
     Handler,
     Object,
     ObjectKind,
+    Real,
     default_value,
     object_size,
 )
@@ -147,6 +150,18 @@ def _object(file: ObjectFile, arguments: Sequence[Argument]) -> Object:
     return Object(file.kind, size, file.frame, file.writer)
 
 
+def _real(file: RealFile) -> Real:
+    effect = file.effect
+    unseen = effect.kind in (Effect.NONE, Effect.OOPS)
+    if unseen == bool(effect.corrupt) or effect.corrupt == effect.intact:
+        raise ConfigError(
+            "real.effect.corrupt: give what is found in place of 'intact', for a wrong value or"
+            " what is garbled; nothing else has one."
+        )
+    corrupt = effect.intact if effect.kind is Effect.NONE else effect.corrupt
+    return Real(file.function, file.action, file.call, effect.kind, effect.intact, corrupt)
+
+
 def build_case(name: str, file: CaseFile) -> Case:
     """
     Check a case file and return its case.
@@ -165,6 +180,11 @@ def build_case(name: str, file: CaseFile) -> Case:
         # The caller passes what the object holds.
         own = arguments[made.argument]._replace(value=made.before(0))
         arguments = (*arguments[: made.argument], own, *arguments[made.argument + 1 :])
+    if file.real:
+        entries = (entry for entry in file.arguments if isinstance(entry, ArgumentFile))
+        if any(entry.value is not None for entry in entries):
+            raise ConfigError("arguments: only the kernel knows what it passes; give no value.")
+        arguments = tuple(argument._replace(value=b"") for argument in arguments)
     assign = file.handler.assign
     case = Case(
         name=name,
@@ -186,6 +206,7 @@ def build_case(name: str, file: CaseFile) -> Case:
         forwarded=tuple(file.forwarded),
         object=made,
         nested=Agent(file.nested) if file.nested else None,
+        real=_real(file.real) if file.real else None,
     )
     check(case)
     return case

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from harness.model.case import Agent, Frame, ObjectKind
+from harness.model.case import Agent, Effect, Frame, ObjectKind
 from harness.model.context import Context
 from harness.model.policy import Rule
 
@@ -55,6 +55,23 @@ class ObjectFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     argument: int | None = None
 
 
+class EffectFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What a program finds; nothing where it is killed, the same where it notices nothing."""
+
+    intact: str
+    kind: Effect = Effect.NONE
+    corrupt: str = ""
+
+
+class RealFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A function of the kernel's own."""
+
+    function: str
+    action: str
+    effect: EffectFile
+    call: int = 1
+
+
 class CaseFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The content of configs/cases/NAME.yaml."""
 
@@ -68,6 +85,7 @@ class CaseFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     forwarded: list[int] = []
     object: ObjectFile | None = None
     nested: Literal["handler", "interrupt"] | None = None
+    real: RealFile | None = None
 
 
 class VariantFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -9,7 +9,16 @@ from typing import Any
 import yaml
 
 from harness.abi.ctype import VA_LIST, Array, Composite, CType, Enumeration, Member, declared
-from harness.model.case import Argument, Case, Frame, Object, ObjectKind, default_value
+from harness.model.case import (
+    Argument,
+    Case,
+    Effect,
+    Frame,
+    Object,
+    ObjectKind,
+    Real,
+    default_value,
+)
 from harness.model.context import Context
 
 _LICENSE = "# SPDX-License-Identifier: GPL-2.0-only\n"
@@ -39,6 +48,8 @@ def _document(case: Case) -> dict[str, Any]:
         document["object"] = _object(case.object)
     if case.nested:
         document["nested"] = case.nested.value
+    if case.real:
+        document["real"] = _real(case.real)
     return document
 
 
@@ -59,7 +70,7 @@ def _arguments(case: Case, types: dict[str, Any]) -> list[Any]:
 def _argument(index: int, argument: Argument, types: dict[str, Any]) -> Any:
     name = _type(argument.type, types)
     document: dict[str, Any] = {"type": name}
-    if argument.value != default_value(argument.type, index):
+    if argument.value not in (b"", default_value(argument.type, index)):
         document["value"] = int.from_bytes(argument.value, "little")
     if argument.boxed:
         document["boxed"] = True
@@ -130,3 +141,15 @@ def _object(made: Object) -> dict[str, Any]:
     if made.writer:
         document["writer"] = made.writer.value
     return document
+
+
+def _real(real: Real) -> dict[str, Any]:
+    effect = {"intact": real.intact}
+    if real.effect is not Effect.NONE:
+        effect["kind"] = real.effect.value
+    if real.corrupt and real.corrupt != real.intact:
+        effect["corrupt"] = real.corrupt
+    document: dict[str, Any] = {"function": real.function, "action": real.action}
+    if real.call > 1:
+        document["call"] = real.call
+    return {**document, "effect": effect}

@@ -65,6 +65,8 @@ _positive = _within(1, 10**18)
 _small = _within(0, 10**9)
 # The size of a stack in bytes; the largest stack that arm64 can be configured with has 128 KiB.
 _size = _within(0, 10**6)
+# Of a program, as wait(2) has it.
+_status = _within(0, 0xFFFF)
 # Bytes of a stack, or -1.
 _saved = _within(-1, 10**6)
 
@@ -159,6 +161,7 @@ LINES = (
     Line("taint", {"before": _address, "after": _address}, {}),
     Line("error", {}, {"text": _text}),
     Line("errno", {"value": _any}, {}),
+    Line("driven", {"status": _status}, {"passed": _octets, "arrived": _octets, "effect": _text}),
 )
 # What a guest's shell sends, by first word: fields of text.
 ANSWERS: Mapping[str, Mapping[str, String]] = {

@@ -9,7 +9,7 @@ which one it is, its numbers, and its strings; fields.py has them.  All numbers 
 The guest introduces itself with the line `guest`.  The record of a play has these lines, those in
 brackets only where there is something to say:
 
-    play stack count save area [arg ...] [object] [nested] [frame] taint
+    play [driven] stack count save area [arg ...] [object] [nested] [frame] taint
 
 A storm's has, for each context, a stack, and for each CPU and context, a caller; a cost's and an
 answer to what the guest is have one line of their own:
@@ -59,7 +59,7 @@ from harness.guest.records import (
 )
 from harness.model.context import Context
 from harness.model.cost import CostRecord
-from harness.model.observation import CallerFrame, Counts, Look, Nested, Observation
+from harness.model.observation import CallerFrame, Counts, Driven, Look, Nested, Observation
 from harness.model.policy import Hit
 from harness.model.storm import Caller, Storm
 
@@ -307,6 +307,7 @@ def _observation(by_word: _Words, guest: Introduction) -> Observation:
     play, stack, count, save, area, taint = (_one(by_word, word) for word in words)
     looked = _maybe(by_word, "object")
     nested, frame = _maybe(by_word, "nested"), _maybe(by_word, "frame")
+    driven = _maybe(by_word, "driven")
     arguments = {fields["index"]: _look(fields) for fields in by_word.get("arg", ())}
     if len(arguments) != len(by_word.get("arg", ())):
         raise FieldError("an argument twice")
@@ -324,6 +325,7 @@ def _observation(by_word: _Words, guest: Introduction) -> Observation:
         node=looked["node"] if looked else 0,
         nested=_nested(nested) if nested else None,
         frame=CallerFrame(**frame) if frame else None,
+        driven=Driven(**driven) if driven else None,
         new_taint=_new_taint(taint),
     )
 

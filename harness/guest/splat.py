@@ -115,13 +115,16 @@ class Watcher:
         self.powered_off = False
         # Whether the guest ran out of memory.
         self.starved = False
+        # Whether an oops is not the end, as the guest has been told.
+        self.survives = False
         self._open: Splat | None = None
         self._rest = ""
 
     @property
     def dead(self) -> Splat | None:
         """The first fatal splat, or None."""
-        return next((splat for splat in self.splats if splat.kind.fatal), None)
+        fatal = (splat for splat in self.splats if splat.kind.fatal)
+        return next((s for s in fatal if not (self.survives and s.kind is SplatKind.OOPS)), None)
 
     def feed(self, text: str) -> list[Splat]:
         """Take more of the log, and return the splats that begin in it."""

@@ -36,7 +36,8 @@ class Argument(NamedTuple):
     """One argument and the bytes that the caller passes."""
 
     type: CType
-    # As long as the type; empty for a va_list, whose bytes only the guest knows.
+    # As long as the type; empty where only the guest knows the bytes: those of a va_list, and
+    # all that a function of the kernel's own is passed.
     value: bytes
     # Passed is not this, but a struct whose one member is a pointer to it.
     boxed: bool = False
@@ -106,6 +107,34 @@ class ObjectKind(enum.Enum):
     COMPLETION = "completion"
     # The head of an empty list: list_add().
     LIST = "list"
+
+
+class Effect(enum.Enum):
+    """What user space notices where a function of the kernel's own finds an argument corrupt."""
+
+    NONE = "none"
+    # The kernel does something else than it was asked for.
+    WRONG_VALUE = "wrong value"
+    # It writes something else than it means.
+    GARBLED = "garbled"
+    # The task is killed.
+    OOPS = "oops"
+
+
+@dataclass(frozen=True)
+class Real:
+    """A function of the kernel's own, and what leads to a call of it."""
+
+    function: str
+    # What a program in the guest does: see images/minimal/bin/drive.c.
+    action: str
+    # Which of the calls that this leads to is the one that counts, from 1.
+    call: int
+    effect: Effect
+    # What the program finds where all arguments are intact, and where one is not; empty where
+    # it is killed.
+    intact: str
+    corrupt: str
 
 
 # The size in bytes of each kind whose size is fixed.
@@ -187,6 +216,8 @@ class Case:
     object: Object | None = None
     # Who calls another probed function while the handler runs, or None.
     nested: Agent | None = None
+    # In place of a function of our own.
+    real: Real | None = None
 
     @property
     def types(self) -> tuple[CType, ...]:

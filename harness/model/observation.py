@@ -61,6 +61,23 @@ class CallerFrame:
 
 
 @dataclass(frozen=True)
+class Driven:
+    """How a call of a function of the kernel's own went, which a program led to."""
+
+    # x0-x7 as the handler, and as the function found them; 64 bytes, None without a hit.
+    passed: bytes | None
+    arrived: bytes | None
+    # The program's, as wait(2) has it, and what it found.
+    status: int
+    effect: str
+
+    @property
+    def signal(self) -> int:
+        """The signal that it was killed by, or 0."""
+        return self.status & 0x7F
+
+
+@dataclass(frozen=True)
 class Observation:
     """The guest's record of one play."""
 
@@ -85,6 +102,7 @@ class Observation:
     node: int = 0
     nested: Nested | None = None
     frame: CallerFrame | None = None
+    driven: Driven | None = None
     # Offsets from SP of bytes of `frame` that changed although nothing in it owns them.
     stray: Offsets = NONE
     # Taint flags that the kernel gained while the case ran.

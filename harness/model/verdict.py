@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from harness.abi.ctype import VA_LIST
 from harness.abi.offsets import NONE, Offsets, differing, ranges
-from harness.model.case import Case
+from harness.model import driven
+from harness.model.case import Case, Effect
 from harness.model.observation import Counts, Look, Observation
 from harness.model.policy import Policy, Rule
 from harness.model.predict import (
@@ -75,10 +76,9 @@ _UNSEEN = Look()
 
 
 def _sent(case: Case, observation: Observation, index: int) -> bytes:
+    # Some bytes are known to the guest only.
     look = observation.arguments.get(index, _UNSEEN)
-    if case.arguments[index].type == VA_LIST:
-        return look.before or look.seen or b""
-    return case.arguments[index].value
+    return case.arguments[index].value or look.before or look.seen or b""
 
 
 def _describe(offsets: Offsets) -> str:
@@ -103,6 +103,7 @@ def _plan_mismatches(case: Case, runs: bool, observation: Observation) -> Iterat
     if observation.context is not case.context:
         yield f"not played as planned: the probe was hit in {observation.context.value} context"
     yield from _stack_mismatches(case, observation)
+    yield from driven.missing(case, observation.driven)
     yield from _missing_looks(case, runs, observation)
 
 
@@ -237,7 +238,7 @@ def _handed_mismatches(case: Case, observation: Observation) -> Iterator[str]:
     for index, argument in enumerate(case.arguments):
         stacked = _stacked(case, observation.area.before, index)
         found = observation.arguments[index].before or stacked
-        if found is None or found == argument.value or argument.type == VA_LIST:
+        if found is None or found == argument.value or not argument.value:
             continue
         changed = differing(argument.value, found) & argument.type.value_bytes
         if changed:
@@ -350,6 +351,9 @@ def judge(
         )
     if observation.stray:
         mismatches.append(f"the caller's frame changed in {_describe(observation.stray)} from SP")
-    if observation.new_taint:
+    effect = driven.noticed(case, prediction)
+    if case.real and observation.driven:
+        mismatches += driven.mismatches(case.real, observation.driven, effect)
+    if observation.new_taint != (driven.OOPSED if effect is Effect.OOPS else 0):
         mismatches.append(f"the kernel gained taint {observation.new_taint:#x}")
     return Verdict(prediction, observation, corrupt, lost, tuple(mismatches))

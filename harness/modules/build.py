@@ -103,6 +103,11 @@ def _sources(root: Path) -> dict[Path, bytes]:
     return {path.relative_to(root): path.read_bytes() for path in paths}
 
 
+def playable(engine: Engine, cases: Sequence[Case]) -> list[Case]:
+    """Return the cases that an engine can play; only the port tells the hits of tasks apart."""
+    return [case for case in cases if engine is Engine.PORT or not case.real]
+
+
 def build(
     kernel: Kernel,
     cases: Sequence[Case],
@@ -119,6 +124,7 @@ def build(
     modules of this compiler or needs a signing key that is missing, and
     InfrastructureError where this machine is at fault.
     """
+    cases = playable(kernel.engine, cases)
     sources = _sources(root or resources.kernel_modules())
     parts = [part for path, data in sources.items() for part in (str(path), data)]
     makers = [msgspec.json.encode(cases), *resources.own_sources(MAKERS)]

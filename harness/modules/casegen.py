@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from harness.abi.ctype import VA_LIST
 from harness.abi.descriptor import Base, descriptor
-from harness.model.case import Agent, Case, Frame, ObjectKind
+from harness.model.case import Agent, Case, Frame, ObjectKind, Real
 from harness.model.context import Context
 from harness.modules.typedefs import declare, declared_tags, define, named_types, renamed
 
@@ -279,17 +279,31 @@ def case_source(case: Case) -> str:
         "".join(dict.fromkeys(declared_tags(types))),
         *(define(type_) for type_ in dict.fromkeys(named_types(types))),
         *_boxes(case),
-        _values(case),
-        _target(case).replace(
-            "__probed void",
-            f"void {symbol(case, 'target')}({_list(_parameters(case))});\n__probed void",
-            1,
-        ),
+        *([] if case.real else [_values(case), _declared_target(case)]),
         _handler(case),
-        _call(case),
+        _real(case, case.real) if case.real else _call(case),
         _signature(case),
     ]
     return "\n".join(parts)
+
+
+def _declared_target(case: Case) -> str:
+    declared = f"void {symbol(case, 'target')}({_list(_parameters(case))});\n__probed void"
+    return _target(case).replace("__probed void", declared, 1)
+
+
+def _real(case: Case, real: Real) -> str:
+    """Return what says how a function of the kernel's own is reached."""
+    placements = enumerate(case.layout.placements)
+    words = "".join(f"{index}, " for index, placement in placements if placement.by_reference)
+    references = symbol(case, "references")
+    return (
+        f"static const u8 {references}[] = {{ {words or '0 '}}};\n\n"
+        f"static const struct probe_real {symbol(case, 'real')} = {{\n"
+        f'\t.action = "{real.action}",\n'
+        f"\t.call = {real.call},\n"
+        f"\t.references = {references},\n}};\n"
+    )
 
 
 # A base's name in kernel-modules/stack-policy/stack_policy.h.
@@ -303,11 +317,19 @@ def _signature(case: Case) -> str:
 
 
 def _entry(case: Case) -> str:
+    if case.real:
+        called = (
+            f"\t\t.real = &{symbol(case, 'real')},\n"
+            f'\t\t.jp.symbol = "{case.real.function}",\n'
+            "\t\t.jp.wanted = probe_real_wanted,\n"
+            "\t\t.jp.seen = probe_real_seen,\n"
+        )
+    else:
+        called = f"\t\t.call = {symbol(case, 'call')},\n\t\t.jp.addr = {symbol(case, 'target')},\n"
     return (
         "\t{\n"
         f'\t\t.name = "{case.name}",\n'
-        f"\t\t.call = {symbol(case, 'call')},\n"
-        f"\t\t.jp.addr = {symbol(case, 'target')},\n"
+        f"{called}"
         f"\t\t.jp.entry = {symbol(case, 'handler')},\n"
         f"\t\t.jp.signature = {symbol(case, 'signature')},\n"
         f"\t\t.area = {case.layout.stack_size},\n"

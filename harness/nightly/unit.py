@@ -123,7 +123,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     classes: dict[str, int] = {}
     agrees: bool
     reasons: list[str]
-    # Byte ranges that are corrupt, by the names in harness/model/expected.py.
+    # Byte ranges that are corrupt, by the names in harness/measure/expected.py.
     damage: dict[str, list[list[int]]]
     # Bytes in hexadecimal, by place and moment: before, after, seen, predicted.
     looks: dict[str, dict[str, str]] = {}

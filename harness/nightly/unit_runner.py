@@ -19,10 +19,9 @@ from harness.kernel import spec
 from harness.kernel.image import build_id
 from harness.kernel.kernel import Bootable
 from harness.kernel.options import Options
-from harness.measure import cost, fuzz
+from harness.measure import cost, expected, fuzz
 from harness.measure.cost import CostResult
 from harness.measure.stack_map import damaged, parts
-from harness.model import expected
 from harness.model.observation import Look
 from harness.model.policy import Rule
 from harness.model.predict import spans

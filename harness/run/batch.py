@@ -63,6 +63,10 @@ class Trial(ABC, Generic[Item, Came]):
     def died(self, item: Item, reason: str) -> Came:
         """Return what came of an item that has no verdict, as during it the kernel died."""
 
+    def spends(self, item: Item) -> bool:
+        """Whether the guest cannot be used after an item, which may oops."""
+        return False
+
     @abstractmethod
     def complained(self, came: Came, splats: Sequence[Splat]) -> Came:
         """Return what came of an item during which the kernel complained."""
@@ -171,15 +175,17 @@ class Boots(Generic[Item, Came]):
         """Play what is left in one boot; return False if another boot would not help."""
         self._boots += 1
         first = len(self._outcomes)
-        rest = self._items[first:][: self._trial.in_one_boot]
+        rest = self._next(first)
         session: Session | None = None
         splats: Sequence[Splat] = ()
         # Lines that the guest had played before.
         played = 0
+        spent = self._trial.spends(rest[-1])
         boot = step(f"boot {self._boots} of {self._setup.kernel.spec}, to play {len(rest)}")
         try:
             with boot, playing(self._setup, _Lines(self._trial, rest)) as session:
                 self._resumed += session.guest is not None
+                session.console.watcher.survives = spent
                 complaints = session.console.watcher.splats
                 heard = len(complaints)
                 try:
@@ -199,6 +205,12 @@ class Boots(Generic[Item, Came]):
         finally:
             self._pin(splats, first, played)
         return True
+
+    def _next(self, first: int) -> Sequence[Item]:
+        """Return the items that are played in one boot, up to one after which it is no use."""
+        rest = self._items[first:][: self._trial.in_one_boot]
+        last = next((at for at, item in enumerate(rest) if self._trial.spends(item)), len(rest))
+        return rest[: last + 1]
 
     def end(self, by: BaseException) -> None:
         """Record that a signal or a fault of this program's own ended the run."""

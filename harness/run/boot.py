@@ -166,7 +166,7 @@ class Kept:
         try:
             with _logged(session, setup):
                 yield session
-            if not session.ended:
+            if not (session.ended or _is_spent(session)):
                 self._session = session
         finally:
             if self._session is None:
@@ -210,6 +210,11 @@ def keeps() -> bool:
     return bool(kept and kept.more)
 
 
+def _is_spent(session: Session) -> bool:
+    """Return whether a task of the guest's may have been killed with all that it held."""
+    return session.console.watcher.survives
+
+
 @contextmanager
 def playing(setup: Setup, plan: Sequence[str]) -> Iterator[Session]:
     """Give a guest for a plan, as start() does; what it played well ends with its power-off."""
@@ -217,7 +222,7 @@ def playing(setup: Setup, plan: Sequence[str]) -> Iterator[Session]:
     lent = kept.lend(setup, plan) if kept else start(setup, plan=plan)
     with lent as session:
         yield session
-        if not keeps():
+        if _is_spent(session) or not keeps():
             session.power_off()
 
 

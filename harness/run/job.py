@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from harness import settings
 from harness.cases.catalog import Catalog
+from harness.errors import ConfigError
 from harness.host import blame
 from harness.kernel import spec
 from harness.kernel.kernel import Bootable, Kernel
@@ -16,6 +17,7 @@ from harness.kernel.options import DEFAULTS, Options
 from harness.model.policy import Changes, Policy, Rule, Variant
 from harness.modules import build as modules
 from harness.modules.build import Modules
+from harness.prototypes.probed import lacking
 from harness.run.plan import Play
 from harness.run.result import ENDED, Result, ended_run, merged
 from harness.steps import part
@@ -94,6 +96,8 @@ class Prepared:
     kernel: Bootable
     modules: Modules
     plays: list[Play]
+    # Why cases of the plan are not among the plays, by name.
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,15 +118,34 @@ def prepare_plan(
     """
     Prepare as many images of one kernel as a plan's variants need.
 
-    Raises whatever prepare() raises.
+    Cases on functions that the kernel does not have are left out.  Raises ConfigError where
+    nothing else is planned, and whatever prepare() raises.
     """
     variants = list(dict.fromkeys(play.variant for play in plan))
     prepared = []
     for image, carried in images(variants, target.options, exact=target.exact):
         kernel, built = prepare(target.spec, catalog, options=image)
-        plays = [_expected(play, kernel, target.expect) for play in plan if play.variant in carried]
-        prepared.append(Prepared(kernel, built, plays))
+        wanted = [play for play in plan if play.variant in carried]
+        missing = lacking(kernel, list(dict.fromkeys(play.case for play in wanted)))
+        plays = [
+            _expected(play, kernel, target.expect)
+            for play in wanted
+            if play.case.name not in missing
+        ]
+        if plays:
+            prepared.append(Prepared(kernel, built, plays, missing))
+    if plan and not prepared:
+        raise ConfigError(
+            f"{target.spec} has the function of no case that is chosen: {_first(missing)}.",
+            "Choose other cases, or another kernel.",
+        )
     return prepared
+
+
+def _first(missing: Mapping[str, str]) -> str:
+    name, why = next(iter(missing.items()))
+    more = len(missing) - 1
+    return f"{name}: {why}" + (f"; and {more} more" if more else "")
 
 
 def judge(
@@ -140,6 +163,8 @@ def judge(
     """
     # Build all images first, so that a build that fails does so before the first boot.
     prepared = prepare_plan(target, catalog, plan, prepare=prepare)
+    missing = {name: why for image in prepared for name, why in image.lacking.items()}
+    plan = [play for play in plan if play.case.name not in missing]
     results: list[Result] = []
     for image in prepared:
         try:
@@ -147,8 +172,8 @@ def judge(
                 results.append(run(image.kernel, image.modules, image.plays))
         except ENDED as ended:
             results.append(ended.result)
-            raise ended_run(ended, merged(results, plan)) from ended.__cause__
-    return merged(results, plan)
+            raise ended_run(ended, merged(results, plan, missing)) from ended.__cause__
+    return merged(results, plan, missing)
 
 
 def _expected(play: Play, kernel: Bootable, expect: Policy | None) -> Play:

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from harness.guest.splat import Splat, complaints
+from harness.guest.splat import Splat, SplatKind, complaints
 from harness.model.assembled import FrameImage
-from harness.model.case import Case
+from harness.model.case import Case, Effect
+from harness.model.driven import noticed
 from harness.model.policy import Variant
 from harness.model.predict import Damage
 from harness.model.verdict import Verdict
@@ -31,6 +32,11 @@ class Play:
         policy = self.variant.policy
         words = f"{policy.rule.value} {policy.size}"
         return f"= {words} {self.image.data}" if self.image else f"{self.case.name} {words}"
+
+    @property
+    def spends(self) -> bool:
+        """Whether a task of the guest's may be killed in the kernel, with what it holds."""
+        return self.case.real is not None and self.case.real.effect is Effect.OOPS
 
     def __str__(self) -> str:
         return f"{self.variant.name} x {self.case.name}"
@@ -86,9 +92,19 @@ class Outcome:
             found.add(Damage.MISSED)
         return {damage: sizes[damage] for damage in Damage if damage in found}
 
+    @property
+    def effect(self) -> Effect:
+        """What user space was to notice."""
+        judged = self.judged
+        return noticed(self.play.case, judged.prediction) if judged else Effect.NONE
+
     def complained(self, splats: Sequence[Splat]) -> Outcome:
         """Return the outcome with what the kernel complained of during the play."""
-        errors = (*self.errors, *complaints(splats))
+        others = splats
+        if self.effect is Effect.OOPS:
+            # That it was predicted does not make a second complaint one that was.
+            others = [splat for splat in splats if splat.kind is not SplatKind.OOPS]
+        errors = (*self.errors, *complaints(others))
         return replace(self, errors=errors, splats=(*self.splats, *splats))
 
     @property

@@ -10,8 +10,9 @@ from typing import TypeVar
 from harness import steps
 from harness.guest.deadlines import DEFAULT_DEADLINES, Deadlines
 from harness.guest.records import LINE_SHOWN, Record
-from harness.guest.splat import Splat, complaints
+from harness.guest.splat import Splat
 from harness.kernel.kernel import Bootable
+from harness.model import driven
 from harness.model.assembled import observe
 from harness.model.observation import Observation
 from harness.model.verdict import judge
@@ -57,6 +58,9 @@ class _Plays(Trial[Play, Outcome]):
 
     def died(self, item: Play, reason: str) -> Outcome:
         return Outcome(item, None, (reason,))
+
+    def spends(self, item: Play) -> bool:
+        return item.spends
 
     def complained(self, came: Outcome, splats: Sequence[Splat]) -> Outcome:
         return came.complained(splats)
@@ -143,16 +147,21 @@ def judge_record(
     play: Play, record: Record, modules: Modules, splats: Sequence[Splat] = ()
 ) -> Outcome:
     """What a record says of the play that it came from, with `modules` in the guest."""
-    errors = complaints(splats)
+    return _judged(play, record, modules).complained(splats)
+
+
+def _judged(play: Play, record: Record, modules: Modules) -> Outcome:
     if not isinstance(record, Observation):
-        return Outcome(play, None, (f"The guest did not play it: {record}", *errors))
+        return Outcome(play, None, (f"The guest did not play it: {record}",))
     if record.line != play.line[:LINE_SHOWN]:
-        return Outcome(play, None, (f"The guest played '{record.line}'.", *errors))
+        return Outcome(play, None, (f"The guest played '{record.line}'.",))
     private_copies = modules.private_copies.get(play.case.name, ())
     if play.image:
         record = observe(play.image, record)
         private_copies = ()
         if record.frame is None:
-            return Outcome(play, None, ("The guest does not report the caller's frame.", *errors))
+            return Outcome(play, None, ("The guest does not report the caller's frame.",))
+    if play.case.real:
+        record = driven.observe(play.case, record)
     verdict = judge(play.case, play.variant.expected, record, private_copies)
-    return Outcome(play, verdict, errors, tuple(splats))
+    return Outcome(play, verdict)

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from harness.errors import Exit, OwnFault, Stopped
@@ -129,11 +129,15 @@ class Result(Batch[Outcome]):
     jprobes: str = ""
     # Variables that make was given.
     make: tuple[str, ...] = ()
+    # Why cases that were asked for cannot be played on the kernel, by name.
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
 
-def merged(results: Sequence[Result], plan: Sequence[Play]) -> Result:
+def merged(
+    results: Sequence[Result], plan: Sequence[Play], lacking: Mapping[str, str] | None = None
+) -> Result:
     """Merge the runs of one kernel's images, with the outcomes in the plan's order."""
-    first = results[0]
+    first = replace(results[0], lacking=lacking or {})
     if len(results) == 1:
         return replace(first, planned=len(plan))
     order = {(play.variant.name, play.case.name): index for index, play in enumerate(plan)}

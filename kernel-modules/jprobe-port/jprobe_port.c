@@ -92,6 +92,14 @@ static bool return_probe_armed(void)
 
 NOKPROBE_SYMBOL(return_probe_armed);
 
+static void see(struct policy_jprobe *jp, const struct pt_regs *regs)
+{
+	if (jp->seen)
+		jp->seen(jp, regs);
+}
+
+NOKPROBE_SYMBOL(see);
+
 static int jprobe_hit(struct kprobe *kp, struct pt_regs *regs)
 {
 	struct policy_jprobe *jp = container_of(kp, struct policy_jprobe, kp);
@@ -103,22 +111,25 @@ static int jprobe_hit(struct kprobe *kp, struct pt_regs *regs)
 		/* The function's other jprobe is on its way back here. */
 		if (ctl->jp != jp)
 			return 0;
+		see(jp, regs);
 		ctl->phase = JPROBE_IDLE;
 		unpause_graph_tracing();
 		preempt_enable();
 		return 0;
 	}
 
-	if (READ_ONCE(jp->closing))
+	if (READ_ONCE(jp->closing) || (jp->wanted && !jp->wanted(jp, regs)))
 		return 0;
 	atomic_long_inc(&jp->stat.hits);
 	if (ctl->phase != JPROBE_IDLE || !return_probe_armed()) {
 		kp->nmissed++;
 		atomic_long_inc(&jp->stat.missed);
+		see(jp, regs);
 		return 0;
 	}
 	if (!save_stack(ctl, jp, regs)) {
 		atomic_long_inc(&jp->stat.skipped);
+		see(jp, regs);
 		return 0;
 	}
 
@@ -164,6 +175,7 @@ int register_policy_jprobe(struct policy_jprobe *jp)
 	/* A kprobe that was unregistered stays disabled. */
 	jp->kp = (struct kprobe){
 		.addr = jp->addr,
+		.symbol_name = jp->symbol,
 		.pre_handler = jprobe_hit,
 	};
 	jp->closing = false;

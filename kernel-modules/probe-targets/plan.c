@@ -150,8 +150,12 @@ static const char *play_case(const char *name,
 
 	probe_observe_begin(pc);
 	probe_nested_begin();
-	probe_call_in(pc->context, pc->call);
-	err = probe_observe_error();
+	if (pc->real)
+		err = probe_real_drive(pc->real);
+	else
+		probe_call_in(pc->context, pc->call);
+	if (!err)
+		err = probe_observe_error();
 	if (err)
 		return failed(err, "the case could not be played");
 
@@ -378,6 +382,8 @@ static int __init create_files(void)
 	err = create_file("cases", NULL);
 	if (!err)
 		err = create_file("stream", &plan_grown);
+	if (!err)
+		err = probe_real_init(plan_folder);
 	if (err)
 		debugfs_remove_recursive(plan_folder);
 	return err;

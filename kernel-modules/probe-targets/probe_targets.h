@@ -7,9 +7,12 @@
 
 #include <linux/compiler.h>
 #include <linux/cpumask.h>
+#include <linux/errno.h>
 #include <linux/types.h>
 
 #include "policy_jprobe.h"
+
+struct dentry;
 
 /*
  * A probed function must be the one that its caller calls: neither inlined nor,
@@ -58,10 +61,24 @@ enum probe_object {
 };
 
 /**
+ * struct probe_real - how a function of the kernel's own is reached
+ * @action: what the program in user space is to do
+ * @call: which of the calls that this leads to counts, from 1
+ * @references: the numbers of the by-reference arguments, in the signature's order
+ */
+struct probe_real {
+	const char *action;
+	unsigned int call;
+	const u8 *references;
+};
+
+/**
  * struct probe_case - one experiment
  * @name: its name in a plan
  * @call: places the arguments and calls the probed function
- * @jp: the jprobe; addr, entry and signature are set by the generated code
+ * @real: how else it is called, or NULL
+ * @jp: the jprobe; what it is on, entry and signature are set by the generated
+ *	code
  * @area: bytes of the argument area on the stack
  * @context: in which context to call it
  * @nested: the handler has the function of probe_nested called
@@ -70,6 +87,7 @@ enum probe_object {
 struct probe_case {
 	const char *name;
 	void (*call)(void);
+	const struct probe_real *real;
 	struct policy_jprobe jp;
 	unsigned int area;
 	enum probe_context context;
@@ -91,7 +109,7 @@ void probe_keep_error(int err);
 void probe_handler_enter(void);
 void probe_handler_leave(void);
 
-/* Called first by every probed function. */
+/* Called first by every probed function of our own. */
 void probe_target_enter(void);
 
 /* Keeps a copy of argument @arg, and its address. */
@@ -161,6 +179,25 @@ void probe_assembled_target(void);
 void probe_assembled_handler(void);
 void probe_assembled_seen(const u64 *regs, const u8 *sp);
 void probe_assembled_handle(const u64 *regs, u8 *sp);
+
+#ifdef JPROBE_NATIVE
+/* Its hits cannot be told apart before a handler runs. */
+static inline int probe_real_drive(const struct probe_real *real)
+{
+	return -EINVAL;
+}
+
+static inline int probe_real_init(struct dentry *folder)
+{
+	return 0;
+}
+#else
+int probe_real_drive(const struct probe_real *real);
+int probe_real_init(struct dentry *folder);
+/* What the jprobe of such a case asks and tells. */
+bool probe_real_wanted(struct policy_jprobe *jp, const struct pt_regs *regs);
+void probe_real_seen(struct policy_jprobe *jp, const struct pt_regs *regs);
+#endif
 
 int probe_storm(const struct stack_policy *policy, unsigned int milliseconds);
 int probe_cost(const struct stack_policy *policy, unsigned int calls);

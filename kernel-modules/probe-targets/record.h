@@ -40,6 +40,7 @@ enum record_line {
 	RECORD_TAINT,		/* before after */
 	RECORD_ERROR,		/* ; text */
 	RECORD_ERRNO,		/* value */
+	RECORD_DRIVEN,		/* status; passed arrived effect */
 };
 
 /* Begins a line of the record with these numbers. */

@@ -11,10 +11,11 @@ import yaml
 from harness.abi.offsets import NONE
 from harness.cases.reader import build_case
 from harness.cases.schema import CaseFile
-from harness.model.case import Case
-from harness.model.observation import Counts, Look, Nested, Observation
+from harness.model import driven
+from harness.model.case import Case, Effect, Real, default_value
+from harness.model.observation import Counts, Driven, Look, Nested, Observation
 from harness.model.policy import Hit, Policy
-from harness.model.predict import MeasuredFrame, predict
+from harness.model.predict import MeasuredFrame, Prediction, predict
 
 SP = 0xFFFF800008003000
 NODE = 0xFFFF800001234560
@@ -49,23 +50,25 @@ def observe(made: Case, policy: Policy, hit: Hit = HIT, **changes: Any) -> Obser
     area = bytearray(made.layout.stack_size)
     arguments = {}
     for index, (argument, placement) in enumerate(zip(made.arguments, made.layout.placements)):
+        # What the kernel passes is as good as any.
+        value = argument.value or default_value(argument.type, index)
         if placement.stack is not None and not placement.by_reference:
-            area[placement.stack : placement.stack + argument.type.size] = argument.value
+            area[placement.stack : placement.stack + argument.type.size] = value
         corrupt = prediction.corrupt.get(index, NONE)
         if made.object and made.object.argument == index:
             corrupt = prediction.copy_writes[index] - prediction.lost
         seen = bytes(
             octet ^ argument.flip_mask if offset in corrupt else octet
-            for offset, octet in enumerate(argument.value)
+            for offset, octet in enumerate(value)
         )
         written = prediction.copy_writes.get(index, NONE)
         after = bytes(
             octet ^ argument.flip_mask if offset in written else octet
-            for offset, octet in enumerate(argument.value)
+            for offset, octet in enumerate(value)
         )
         arguments[index] = Look(
             pointees.get(index, 0),
-            argument.value if placement.by_reference else None,
+            value if placement.by_reference else None,
             after if placement.by_reference else None,
             seen,
         )
@@ -104,4 +107,30 @@ def observe(made: Case, policy: Policy, hit: Hit = HIT, **changes: Any) -> Obser
         node=NODE if made.object else 0,
         nested=Nested(MISSED, NINE_WORDS, NINE_WORDS) if made.nested and ran else None,
     )
+    if made.real:
+        observation = driven.observe(made, _driven(made, made.real, prediction, observation))
     return dataclasses.replace(observation, **changes)
+
+
+def _driven(
+    made: Case, real: Real, prediction: Prediction, observation: Observation
+) -> Observation:
+    """Return the observation with what is recorded of a function of the kernel's own."""
+    registers = bytearray(64)
+    for index, placement in enumerate(made.layout.placements):
+        if placement.general and not placement.by_reference:
+            at, seen = 8 * placement.general[0], observation.arguments[index].seen or b""
+            registers[at : at + len(seen)] = seen
+    effect = driven.noticed(made, prediction)
+    oops = effect is Effect.OOPS
+    found = real.intact if effect is Effect.NONE else real.corrupt
+    return dataclasses.replace(
+        observation,
+        arguments={
+            index: look
+            for index, look in observation.arguments.items()
+            if made.layout.placements[index].by_reference
+        },
+        driven=Driven(bytes(registers), bytes(registers), driven.KILLED if oops else 0, found),
+        new_taint=driven.OOPSED if oops else 0,
+    )

@@ -130,7 +130,8 @@ def test_that_there_is_none_needs_all_cells() -> None:
     assert held("enough-128", few).verdict == "does not hold"
 
 
-SMALL = Known({"a": frozenset({Trait.STACKED}), "b": frozenset({Trait.STACKED})}, ("fixed-128",))
+CASES = {"a": frozenset({Trait.STACKED}), "b": frozenset({Trait.STACKED})}
+SMALL = Known(CASES, ("fixed-128",), frozenset(CASES))
 
 
 def test_a_cell_without_a_verdict_does_not_count() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from harness.abi.ctype import VA_LIST
 from harness.cases.catalog import Catalog
+from harness.measure.expected import arrives
 from harness.model.case import Case
-from harness.model.expected import arrives
 from harness.model.policy import save
 from harness.model.verdict import judge
 from tests.unit.factory import HIT, observe

@@ -17,8 +17,9 @@ import pytest
 
 from harness import resources
 from harness.cases.catalog import Catalog
+from harness.kernel.kernel import Engine
 from harness.modules import casegen
-from harness.modules.build import CASES
+from harness.modules.build import CASES, playable
 from harness.toolchain.compiler import CROSS_COMPILE, GCC
 
 HEADERS = Path(__file__).with_name("oldest-headers")
@@ -88,7 +89,9 @@ def sources(tmp_path: Path) -> Path:
     """Return a copy of kernel-modules with all cases."""
     folder = tmp_path / "modules"
     shutil.copytree(resources.kernel_modules(), folder)
-    (folder / CASES).write_text(casegen.source(list(Catalog().cases.values())))
+    (folder / CASES).write_text(
+        casegen.source(playable(Engine.NATIVE, list(Catalog().cases.values())))
+    )
     return folder
 
 
