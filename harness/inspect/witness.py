@@ -5,19 +5,23 @@ Plays a plan while GDB watches, and trusts nothing in the guest.
 The first stop at the probed function's entry is before the handler.  After the handler,
 the port's engine passes the entry again, while a native one executes the first instruction
 elsewhere; both reach the second instruction.
+
+A function of the kernel's own is called by others, too.  There the first stop is where the
+module has found that a hit counts, and the second one where the stack is the same.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from struct import Struct
 
 from harness.abi.aapcs64 import GENERAL_REGISTERS
 from harness.errors import ConfigError
-from harness.guest import module_elf
+from harness.guest import module_elf, symbols
 from harness.guest.module_elf import ModuleFile
 from harness.guest.records import Ran, Record
 from harness.kernel.kernel import Bootable, Engine
@@ -32,8 +36,12 @@ from harness.vm.machine import Config
 
 MODULE = "probe-targets"
 INSTRUCTION = 4
-# The module calls this function at the end of each record.
+# The module calls this function at the end of each record,
 END = "probe_put_end"
+# and this one with the registers, a struct pt_regs, at a hit that counts.
+HIT = "probe_real_hit"
+# x0-x30, sp and pc begin it, as struct user_pt_regs of the UAPI.
+_PT_REGS = Struct("<33Q")
 
 
 class Witness:
@@ -62,6 +70,8 @@ class Witness:
         addresses = _load_addresses(session)
         text = addresses[".text"]
         functions = {name: text + offset for name, offset in module.functions.items()}
+        real = {play.case.real.function for play in watched.plays if play.case.real}
+        functions |= _kernels_own(session, real) if real else {}
         trace = session.log.gdb() if session.log else nullcontext()
         with trace as log, attached(session.machine.gdb, session, trace=log) as gdb:
             _check_module(gdb, module, addresses.get(".rodata", 0))
@@ -79,6 +89,18 @@ def _load_addresses(session: Session) -> dict[str, int]:
     return module_elf.addresses(ran.output)
 
 
+def _kernels_own(session: Session, names: Collection[str]) -> dict[str, int]:
+    """Return the addresses of functions of the kernel's own."""
+    pattern = f" [tTwW] ({'|'.join(sorted(names))})$"
+    session.send(f"run /bin/busybox grep -E '{pattern}' /proc/kallsyms")
+    ran = session.await_record(session.deadlines.play)
+    found = symbols.parse(ran.output) if isinstance(ran, Ran) else []
+    if missing := set(names) - {one.name for one in found}:
+        raise GdbError(f"The guest does not report where {', '.join(sorted(missing))} is.")
+    # Of several with a name, the kernel probes the first.
+    return {one.name: one.address for one in reversed(found)}
+
+
 def _check_module(gdb: Gdb, module: ModuleFile, address: int) -> None:
     """Raise GdbError unless the module's constants are in the guest's memory at `address`."""
     data, relocated = module.constants
@@ -92,9 +114,11 @@ def _check_module(gdb: Gdb, module: ModuleFile, address: int) -> None:
 
 @dataclass(frozen=True)
 class _Watch:
-    """The entry of the probed function that is watched, and the breakpoints at it."""
+    """The function that is watched, and its breakpoints."""
 
-    entry: int
+    # Where the first stop is, and the second instruction.
+    first: int
+    second: int
     breakpoints: tuple[int, ...]
 
 
@@ -126,8 +150,13 @@ class _Sighted:
             yield self._play(play, following)
 
     def _watch(self, case: Case) -> _Watch:
-        entry = self._functions[symbol(case, "target")]
-        return _Watch(entry, tuple(self._gdb.break_at(at) for at in (entry, entry + INSTRUCTION)))
+        if case.real:
+            first, second = self._functions[HIT], self._functions[case.real.function] + INSTRUCTION
+            # Others come by the second, so that only a hit leads to a stop there.
+            return _Watch(first, second, (self._gdb.break_at(first),))
+        first = self._functions[symbol(case, "target")]
+        second = first + INSTRUCTION
+        return _Watch(first, second, tuple(map(self._gdb.break_at, (first, second))))
 
     def _play(self, play: Play, following: Play | None) -> tuple[Record, Sighting | None]:
         """Sight one play; the guest runs before and after the call."""
@@ -154,16 +183,32 @@ class _Sighted:
         """Wait until the play is over, and leave the guest stopped; return the sighting or None."""
         before: _Entry | None = None
         sighting = None
+        added: list[int] = []
         while True:
             self._gdb.wait_stop(self._session.deadlines.play)
             registers = self._gdb.registers()
+            if added and (sighting or registers[PC] == self._end):
+                self._gdb.delete(added)
+                added.clear()
             if registers[PC] == self._end:
                 return sighting
-            if registers[PC] == self._watched.entry and before is None:
+            if registers[PC] == self._watched.first and before is None:
+                if case.real:
+                    registers = self._at_hit(registers[0])
+                    added.append(self._gdb.break_at(self._watched.second))
                 before = _Entry(self._gdb, case, registers, self._stack_size)
-            elif registers[PC] != self._watched.entry and before and sighting is None:
+            elif before and sighting is None and self._is_second(case, registers, before):
                 sighting = before.sighting(self._gdb, registers)
             self._gdb.resume()
+
+    def _is_second(self, case: Case, registers: Mapping[int, int], before: _Entry) -> bool:
+        """Return whether a stop is at the second instruction, in the call that was hit."""
+        same = not case.real or registers[SP] == before.sp
+        return registers[PC] == self._watched.second and same
+
+    def _at_hit(self, pt_regs: int) -> dict[int, int]:
+        """Return the registers at a hit, by GDB's numbers."""
+        return dict(enumerate(_PT_REGS.unpack(self._gdb.memory(pt_regs, _PT_REGS.size))))
 
 
 class _Entry:
@@ -172,9 +217,9 @@ class _Entry:
     def __init__(self, gdb: Gdb, case: Case, registers: Mapping[int, int], stack_size: int) -> None:
         self._registers = _general(registers)
         self._fp = registers[FP]
-        self._sp = registers[SP]
-        self._top = stack_top(self._sp, stack_size)
-        self._stack = gdb.memory(self._sp, self._top - self._sp)
+        self.sp = registers[SP]
+        self._top = stack_top(self.sp, stack_size)
+        self._stack = gdb.memory(self.sp, self._top - self.sp)
         self._copies = {}
         for index, placement in enumerate(case.layout.placements):
             if placement.by_reference:
@@ -185,13 +230,13 @@ class _Entry:
     def sighting(self, gdb: Gdb, registers: Mapping[int, int]) -> Sighting:
         """Return the sighting, with the registers and stack after the handler."""
         return Sighting(
-            sp=self._sp,
+            sp=self.sp,
             fp=self._fp,
             top=self._top,
             registers_before=self._registers,
             registers_after=_general(registers),
             stack_before=self._stack,
-            stack_after=gdb.memory(self._sp, len(self._stack)),
+            stack_after=gdb.memory(self.sp, len(self._stack)),
             copies={
                 index: Copy(at, before, gdb.memory(at, len(before)))
                 for index, (at, before) in self._copies.items()
