@@ -22,8 +22,10 @@ from harness.errors import ConfigError, Stopped
 from harness.guest import module_elf, symbols
 from harness.guest.symbols import Symbol
 from harness.host import tool
+from harness.host.deadline import Deadline
 from harness.inspect.console_pump import ConsolePump
 from harness.inspect.guest import Guest
+from harness.inspect.witness import HIT
 from harness.kernel.kernel import Bootable, Engine, Kernel
 from harness.model.case import Case
 from harness.model.observation import Observation
@@ -85,6 +87,8 @@ class Debugged:
         kernel = symbols.parse(self._ask("cat /proc/kallsyms"))
         if not kernel:
             raise GdbError("The guest does not report its kernel's symbols.")
+        # Of several with a name, the kernel probes the first.
+        self._running = {one.name: one.address for one in reversed(kernel)}
         if vmlinux:
             return vmlinux, _offset(kernel, vmlinux, self._guest.kernel.spec)
         file = self._folder / "kernel.symbols"
@@ -112,18 +116,25 @@ class Debugged:
     def _describe(self, play: Play) -> dict[str, Any]:
         """Return the play as harness/vm/jp.py reads it."""
         port = names(Engine.PORT)[0] if self._engine is Engine.PORT else None
-        target = self._files[TARGETS].functions[symbol(play.case, "target")]
+        real = play.case.real
         return {
             "case": play.case.name,
             "variant": play.variant.name,
             "shows": play.case.shows,
-            "entry": self._places[TARGETS][".text"] + target,
+            "entry": self._running[real.function]
+            if real
+            else self._ours(symbol(play.case, "target")),
+            "hit": self._ours(HIT) if real else None,
             "area": play.case.layout.stack_size,
             "stack_size": self._guest.introduction.thread_size,
             "arguments": described_arguments(play.case),
             "port": self._places[port][_THIS_MODULE] if port else None,
             "state": self._files[port].per_cpu[STATE] if port else 0,
         }
+
+    def _ours(self, function: str) -> int:
+        """Return the address of a function of the test module's."""
+        return self._places[TARGETS][".text"] + self._files[TARGETS].functions[function]
 
     def _write(self, name: str, lines: list[str]) -> Path:
         script = self._folder / name
@@ -204,6 +215,18 @@ class Debugged:
                 subprocess.run(tool.bound([GDB, "--nx", "--quiet", "-x", script]))
             finally:
                 signal.signal(signal.SIGINT, previous)
+        self._let_go_on()
+
+    def _let_go_on(self) -> None:
+        """Wait for the end of a play that a debugger has detached from."""
+        session = self._guest.session
+        standing = None if session.ended else qmp.standing(session.machine.qmp)
+        if self.outcome or standing is None or standing.state != qmp.RUNNING:
+            return
+        deadline = Deadline(session.deadlines.play)
+        while not (self.outcome or session.ended or deadline.passed):
+            select.select([session], [], [], deadline.left)
+            self._attend()
 
     def wait(self, on_outcome: Callable[[], object]) -> None:
         """

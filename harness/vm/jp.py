@@ -18,6 +18,8 @@ GENERAL_REGISTERS = 8
 WORD = 8
 INSTRUCTION = 4
 SHOWN = 16
+# The number of sp in a struct pt_regs, behind x0-x30.
+SAVED_SP = 31
 
 
 class Argument(TypedDict):
@@ -44,6 +46,8 @@ class Play(TypedDict):
     shows: str
     # The address of the probed function.
     entry: int
+    # Where the module has found that a hit of a function of the kernel's own counts, or null.
+    hit: int | None
     # Bytes of stacked arguments.
     area: int
     # The size of a stack in bytes, to which it is aligned.
@@ -58,8 +62,15 @@ class Hit:
     """The stack and the registers at the call of the probed function."""
 
     def __init__(self, play: Play) -> None:
-        self.sp = _register("sp")
-        self.registers = [_register(f"x{number}") for number in range(GENERAL_REGISTERS)]
+        if play["hit"] is None:
+            self.sp = _register("sp")
+            self.registers = [_register(f"x{number}") for number in range(GENERAL_REGISTERS)]
+        else:
+            # The first argument there is a struct pt_regs, which begins as user_pt_regs does.
+            saved = _memory(_register("x0"), (SAVED_SP + 1) * WORD)
+            words = [saved[at : at + WORD] for at in range(0, len(saved), WORD)]
+            self.registers = [int.from_bytes(word, "little") for word in words]
+            self.sp = self.registers[SAVED_SP]
         size = play["stack_size"]
         self.stack = _memory(self.sp, (self.sp // size + 1) * size - self.sp)
         self.copies = {
@@ -99,12 +110,17 @@ class Session:
         with open(path) as file:
             self._play = json.load(file)
         self._hit = None
-        Entry(self.play["entry"])
+        hit = self.play["hit"]
+        Entry(self.play["entry"] if hit is None else hit)
         Passed(self.play["entry"] + INSTRUCTION)
 
     def take_hit(self) -> None:
         """Record the stack and the registers as they are now."""
         self._hit = Hit(self.play)
+
+    def was_hit_at(self, sp: int) -> bool:
+        """Return whether the hit has come, with that SP."""
+        return self._hit is not None and self._hit.sp == sp
 
     @property
     def name(self) -> str:
@@ -152,6 +168,9 @@ class Passed(gdb.Breakpoint):
         super().__init__(f"*{address:#x}", gdb.BP_HARDWARE_BREAKPOINT, internal=True)
 
     def stop(self) -> bool:
+        # Others call a function of the kernel's own, too.
+        if SESSION.play["hit"] is not None and not SESSION.was_hit_at(_register("sp")):
+            return False
         print(f"{SESSION.name}: the probed function runs, after its handler.")
         return True
 

@@ -145,6 +145,19 @@ def test_a_copy_is_named(debugged: Debugged, guest: Guest, catalog: Catalog) -> 
     assert "copy at [x1]: changed: byte 0 to 23" in shown
 
 
+def test_a_function_of_the_kernels_own(debugged: Debugged, guest: Guest, catalog: Catalog) -> None:
+    """Others call it too, and only the call that counts leads to stops."""
+    chosen = catalog.select_cases(["real-vprintk-emit"])
+    (play,) = plays(catalog.select_variants(["none"]), chosen)
+    shown = gdb(debugged.stage(play), "jp-args", "continue", "jp-diff", "bt 2")
+    record = guest.session.await_record(SECONDS)
+    assert getattr(record, "line", "") == play.line
+    assert "argument 4: va_list, 32 bytes, copy at [x4]: made by the guest" in shown
+    assert shown.count("runs, after its handler") == 1
+    assert re.search(r"^SP \+ \d+ .*argument 4's copy, byte 24", shown, re.MULTILINE)
+    assert re.search(r"#0 .* vprintk_emit \(\)\n#1 .* vprintk_default \(\)", shown)
+
+
 def test_symbols_with_kaslr(kernel: Kernel, catalog: Catalog) -> None:
     built = modules.build(kernel, list(catalog.cases.values()))
     (play,) = plays(catalog.select_variants(["none"]), catalog.select_cases(["stack-9"]))
