@@ -50,6 +50,8 @@ class Trait(enum.Enum):
     # Somebody writes to a variable of the caller's while the handler runs.
     WRITTEN = "written"
     NESTED = "nested"
+    # The probed function is the kernel's own.
+    REAL = "real"
 
     @property
     def words(self) -> str:
@@ -63,6 +65,7 @@ _TRAITS = {
     Trait.VARIADIC: "of variadic functions",
     Trait.WRITTEN: "with a legitimate write",
     Trait.NESTED: "with a nested probe",
+    Trait.REAL: "on functions of the kernel's own",
 }
 
 

@@ -42,6 +42,7 @@ def traits(case: Case) -> frozenset[Trait]:
         Trait.VARIADIC: case.variadic,
         Trait.WRITTEN: bool(case.object and case.object.writer),
         Trait.NESTED: case.nested is not None,
+        Trait.REAL: case.real is not None,
     }
     return frozenset(trait for trait, is_so in has.items() if is_so)
 

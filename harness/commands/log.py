@@ -86,7 +86,7 @@ def _show(file: Path) -> None:
 
 
 def _show_records(file: Path) -> None:
-    from harness.report.record_text import as_text
+    from harness.report.formats.record_text import as_text
 
     for line in as_text(file.read_bytes()):
         print(line)

@@ -122,8 +122,21 @@ def variant(request: pytest.FixtureRequest) -> Variant:
 
 @pytest.fixture
 def case(request: pytest.FixtureRequest) -> Case:
-    """Each case that --case selects; all of them without --case."""
+    """
+    Each case that --case selects; all of them without --case.
+
+    A test with a kernel that has no such function is skipped.
+    """
     chosen: Case = request.param
+    if chosen.real and "kernel" in request.fixturenames:
+        from harness.plugin.errors import as_failure
+        from harness.prototypes.probed import lacking
+
+        kernel = request.getfixturevalue("kernel")
+        with as_failure():
+            missing = lacking(kernel, [chosen])
+        if missing:
+            pytest.skip(f"{kernel.spec} has nothing to play it on: {missing[chosen.name]}")
     return chosen
 
 

@@ -152,6 +152,8 @@ class VerdictItem(pytest.Item):
             # It belongs to no single play, so none of them passes.
             text = "\n".join(map(str, result.kernel_errors))
             raise VerdictFailed(f"{text}\n{see(result.logs)}")
+        if outcome is None and (why := result.lacking.get(self.play.case.name)):
+            pytest.skip(f"{self.kernel} has nothing to play it on: {why}")
         if outcome is None:
             raise VerdictFailed(
                 f"{self.play} was not played. {' '.join(result.errors)}\n{see(result.logs)}"

@@ -11,7 +11,8 @@ from typing import Any
 
 from harness.abi.offsets import ranges
 from harness.measure.facts import FrameLayout
-from harness.model.case import Case
+from harness.model.case import Case, Effect
+from harness.model.driven import noticed
 from harness.model.policy import Variant
 from harness.model.predict import Prediction, described, spans
 from harness.run.plan import Outcome
@@ -177,6 +178,9 @@ def prediction_row(case: Case, variant: Variant, prediction: Prediction) -> dict
         words.append(f"the object [{lost}]")
     if prediction.overflow:
         words.append(f"{prediction.overflow} past the buffer")
+    effect = noticed(case, prediction)
+    if effect is not Effect.NONE:
+        words.append(f"user space notices: {effect.value}")
     return {
         "case": case.name,
         "variant": variant.name,
@@ -185,5 +189,6 @@ def prediction_row(case: Case, variant: Variant, prediction: Prediction) -> dict
         "arguments": arguments,
         "object": spans(prediction.lost),
         "overflow": prediction.overflow,
+        **({"effect": effect.value} if case.real else {}),
         "text": ", ".join(words) or "none",
     }

@@ -17,7 +17,7 @@ from rich.text import Text
 from harness import printable
 from harness.model.observation import Look
 from harness.model.predict import Damage
-from harness.report import differing, summaries
+from harness.report import differing, real_report, summaries
 from harness.report.differing import Group
 from harness.report.table import folded, lay_out
 from harness.run.logs import see
@@ -175,6 +175,12 @@ def print_result(result: Result, everything: bool = False) -> None:
                 for p in prices
             ],
         )
+    if noticed := real_report.rows(result.outcomes):
+        out.print()
+        print_rows("what came of corrupt arguments in user space", real_report.HEADS, noticed)
+    if result.lacking:
+        out.print()
+        say(real_report.left_out(result.lacking))
     if private := summaries.private_copies(result.outcomes):
         out.print()
         say(

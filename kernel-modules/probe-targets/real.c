@@ -10,6 +10,7 @@
 #include <linux/debugfs.h>
 #include <linux/errno.h>
 #include <linux/fs.h>
+#include <linux/hardirq.h>
 #include <linux/kmod.h>
 #include <linux/kernel.h>
 #include <linux/sched.h>
@@ -42,11 +43,21 @@ noinline void probe_real_hit(const struct pt_regs *regs)
 	driven.hit = true;
 }
 
+/* Softirqs that the task has raised may be left to ksoftirqd. */
+static bool is_driven(void)
+{
+	const struct task_struct *task = READ_ONCE(driven.task);
+
+	return task && (task == current ||
+			(probe_playing->context == PROBE_SOFTIRQ &&
+			 in_serving_softirq()));
+}
+
 bool probe_real_wanted(struct policy_jprobe *jp, const struct pt_regs *regs)
 {
 	/* Probes of cases that were played before are still there. */
-	if (jp != &probe_playing->jp || READ_ONCE(driven.task) != current ||
-	    driven.hit || ++driven.calls < probe_playing->real->call)
+	if (jp != &probe_playing->jp || !is_driven() || driven.hit ||
+	    ++driven.calls < probe_playing->real->call)
 		return false;
 	probe_real_hit(regs);
 	return true;

@@ -25,7 +25,7 @@ from harness.model.policy import Policy, Rule
 from harness.model.storm import Storm
 from harness.model.storm import judge as judge_storm
 from harness.model.verdict import judge
-from harness.report.record_text import as_text
+from harness.report.formats.record_text import as_text
 from tests.records import (
     Line,
     changed,

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.measure.facts import measured
 from harness.model.predict import spans
-from harness.report import summaries
+from harness.report import real_report, summaries
 from harness.run.plan import Outcome
 from harness.run.result import Result
 
@@ -60,6 +60,7 @@ def _verdict(result: Result, outcome: Outcome) -> dict[str, Any]:
         },
         **summaries.frame_row(measured(play.case, observation)),
         "private_copies": sorted(prediction.private_copies),
+        **real_report.as_json(outcome),
     }
     return row
 
@@ -75,6 +76,7 @@ def document(result: Result) -> dict[str, Any]:
             "jprobes": result.jprobes or None,
             "compiler": result.compiler,
             "make": list(result.make),
+            "lacking": dict(result.lacking),
             "planned": result.planned,
             "played": len(result.outcomes),
             "agree": len(result.outcomes) - len(result.differing),

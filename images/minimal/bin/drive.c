@@ -65,7 +65,7 @@ enum {
 #define IFLA_EVENT	44
 #define SEQ		0x1234
 /* How long what was sent over the loopback may be on its way. */
-#define WAIT_USEC	200000
+#define WAIT_USEC	800000
 #define PAGE		4096
 
 struct address {
