@@ -36,8 +36,10 @@ PLAYED = (
     ("thread-size", "rollback-list-cpu"),
     ("none", "va-list-stack"),
     ("fixed-64", "nested-interrupt-stack-9"),
+    ("none", "real-tcp-listener"),
+    ("fixed-128", "real-vprintk-store"),
 )
-INTRODUCTION, *RECORDS = split(RAW)[:8]
+INTRODUCTION, *RECORDS = split(RAW)[: len(PLAYED) + 1]
 POWERED_OFF = b"reboot: Power down\n"
 
 

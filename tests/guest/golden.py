@@ -33,6 +33,8 @@ PLAYS = (
     ("thread-size", "rollback-list-cpu"),
     ("none", "va-list-stack"),
     ("fixed-64", "nested-interrupt-stack-9"),
+    ("none", "real-tcp-listener"),
+    ("fixed-128", "real-vprintk-store"),
 )
 
 
