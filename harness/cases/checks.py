@@ -110,6 +110,7 @@ def _check_handler(case: Case) -> None:
             raise ConfigError("handler.consume: needs an argument that is a va_list.")
         if not 1 <= consume.words <= 12:
             raise ConfigError("handler.consume.words: give 1 to 12.")
+    _check_log(case)
     shared = case.object.argument if case.object else None
     if shared is not None and (shared not in case.forwarded or shared in handler.assign):
         raise ConfigError(
@@ -120,6 +121,17 @@ def _check_handler(case: Case) -> None:
     writer = case.object.writer if case.object else None
     if case.context is Context.HARDIRQ and Agent.INTERRUPT in (writer, case.nested):
         raise ConfigError("context: a handler in a hard interrupt is not interrupted.")
+
+
+def _check_log(case: Case) -> None:
+    """Raise ConfigError for what vsnprintf() would not format."""
+    if not (log := case.handler.log):
+        return
+    if not case.real:
+        raise ConfigError("handler.log: only the kernel's own functions are passed a format.")
+    types = dict(enumerate(case.types))
+    if types.get(log.argument) != ctype.VA_LIST or types.get(log.format) != ctype.POINTER:
+        raise ConfigError("handler.log: needs a format, a 'void *', and a va_list.")
 
 
 # A symbol, and a word that is an argument of a program: see real.c.

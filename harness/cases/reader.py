@@ -32,6 +32,7 @@ from harness.model.case import (
     Effect,
     Frame,
     Handler,
+    Log,
     Object,
     ObjectKind,
     Real,
@@ -200,6 +201,9 @@ def build_case(name: str, file: CaseFile) -> Case:
                 if file.handler.consume
                 else None
             ),
+            log=Log(file.handler.log.format, file.handler.log.argument)
+            if file.handler.log
+            else None,
         ),
         context=file.context,
         valid_fp=file.frame_pointer == "valid",

@@ -39,11 +39,17 @@ class ConsumeFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     words: int
 
 
+class LogFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    format: int
+    argument: int
+
+
 class HandlerFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     dive: int = 0
     assign: Literal["all"] | list[int] = []
     overwrite: int = 0
     consume: ConsumeFile | None = None
+    log: LogFile | None = None
 
 
 class ObjectFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -127,6 +127,8 @@ def _handler(case: Case) -> dict[str, Any]:
             "argument": handler.consume.argument,
             "words": handler.consume.words,
         }
+    if handler.log:
+        document["log"] = {"format": handler.log.format, "argument": handler.log.argument}
     return document
 
 

@@ -84,6 +84,15 @@ class Consume:
 
 
 @dataclass(frozen=True)
+class Log:
+    """Have vsnprintf() format a va_list, as a handler that logs what is printed does."""
+
+    # The arguments that are the format and the va_list.
+    format: int
+    argument: int
+
+
+@dataclass(frozen=True)
 class Handler:
     """What the handler does, in this order; with the defaults it does nothing."""
 
@@ -94,6 +103,7 @@ class Handler:
     # The number of bytes, from SP upwards, that it inverts.
     overwrite: int = 0
     consume: Consume | None = None
+    log: Log | None = None
 
 
 class ObjectKind(enum.Enum):

@@ -31,6 +31,9 @@ _HEAD = """\
 # Calls the function that the pointer has, with an invalid frame pointer; see calls.S.
 INVALID_FP, INVALID_FP_TARGET = "probe_invalid_fp_entry", "probe_invalid_fp_target"
 
+# How many characters a handler logs.
+LINE_SIZE = 128
+
 # The prefix of every name in a case's C, which neither the kernel nor our own C uses.
 NAMESPACE = "jpcase"
 
@@ -152,6 +155,9 @@ def _handler(case: Case) -> str:
     body += [_look(case, "LOOK_BEFORE", index) for index in by_reference]
     if case.handler.dive:
         body.append(f"probe_dive({case.handler.dive});")
+    if log := case.handler.log:
+        body = [f"char line[{LINE_SIZE}];", "", *body]
+        body.append(f"vsnprintf(line, sizeof(line), a{log.format}, a{log.argument});")
     body += handler_stores(case)
     body += [_look(case, "LOOK_AFTER", index) for index in by_reference]
     if case.object:

@@ -152,7 +152,9 @@ def _cells(unit: Unit) -> dict[str, Any]:
         "facts": _facts(kernels[0], judged.compiler),
         "cells": [_cell(outcome) for outcome in judged.outcomes],
         "complaints": [
-            _complaint(splat, outcome) for outcome in judged.outcomes for splat in outcome.splats
+            _complaint(splat, outcome)
+            for outcome in judged.outcomes
+            for splat in outcome.unforeseen
         ],
         "planned": judged.planned,
         "played": len(judged.outcomes),

@@ -100,12 +100,16 @@ class Outcome:
 
     def complained(self, splats: Sequence[Splat]) -> Outcome:
         """Return the outcome with what the kernel complained of during the play."""
-        others = splats
-        if self.effect is Effect.OOPS:
-            # That it was predicted does not make a second complaint one that was.
-            others = [splat for splat in splats if splat.kind is not SplatKind.OOPS]
-        errors = (*self.errors, *complaints(others))
-        return replace(self, errors=errors, splats=(*self.splats, *splats))
+        heard = replace(self, splats=(*self.splats, *splats))
+        new = heard.unforeseen[len(self.unforeseen) :]
+        return replace(heard, errors=(*self.errors, *complaints(new)))
+
+    @property
+    def unforeseen(self) -> tuple[Splat, ...]:
+        """The kernel's complaints, without an oops that was predicted."""
+        if self.effect is not Effect.OOPS:
+            return self.splats
+        return tuple(splat for splat in self.splats if splat.kind is not SplatKind.OOPS)
 
     @property
     def reasons(self) -> tuple[str, ...]:

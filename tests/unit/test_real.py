@@ -144,6 +144,7 @@ def outcome(name: str, console: str) -> Outcome:
 
 def test_an_oops_that_was_predicted_is_no_complaint() -> None:
     assert outcome("real-udp-cork", OOPS).agrees
+    assert outcome("real-udp-cork", OOPS).unforeseen == ()
     assert not outcome("real-udp-cork", OOPS + "---[ end trace 0 ]---\n" + WARNING).agrees
     assert not outcome("real-udp-flags", OOPS).agrees
     assert outcome("real-udp-cork", OOPS).effect is Effect.OOPS
