@@ -65,7 +65,7 @@ enum {
 #define IFLA_EVENT	44
 #define SEQ		0x1234
 /* How long what was sent over the loopback may be on its way. */
-#define WAIT_USEC	800000
+#define WAIT_SEC	5
 #define PAGE		4096
 
 struct address {
@@ -205,7 +205,7 @@ static void bring_up_loopback(void)
 /* Returns a socket that is bound to a port of the loopback, and the address. */
 static int bound(int type, struct address *address)
 {
-	static const long wait[] = { 0, WAIT_USEC };
+	static const long wait[] = { WAIT_SEC, 0 };
 	int bound = CALL(socket, AF_INET, type, 0);
 	int size = sizeof(*address);
 
@@ -237,6 +237,8 @@ static int udp(void)
 
 	begin();
 	send(from, "0123", 0, &address);
+	/* What was sent later comes later. */
+	send(from, "later", 0, &address);
 	return find(receive(to, text[0], 8) == 4 ? "arrived" : "lost");
 }
 
