@@ -154,6 +154,8 @@ def _check_real(case: Case) -> None:
     if not re.fullmatch(_SYMBOL, case.real.function):
         raise ConfigError("real.function: give the name of a function.")
     if not re.fullmatch(_WORD, case.real.action):
-        raise ConfigError("real.action: give one word, of which images/minimal/bin/drive.c knows.")
+        raise ConfigError(
+            "real.action: give one word, of which kernel-modules/drive/drive.c knows."
+        )
     if not 1 <= case.real.call <= 1000:
         raise ConfigError("real.call: give 1 to 1000.")

@@ -42,7 +42,9 @@ def run(options: argparse.Namespace) -> int:
     from harness.toolchain.compiler import named
 
     catalog = Catalog(options.case_dir)
-    plan = plays(catalog.select_variants(options.variant), catalog.select_cases(options.case))
+    # The frames of the kernel's own callers are of the kernel's compiler.
+    chosen = [case for case in catalog.select_cases(options.case) if not case.real]
+    plan = plays(catalog.select_variants(options.variant), chosen)
     cases = list(catalog.cases.values())
     compilers = {name: named(name) for name in options.cc or ("gcc", "clang")}
     results: dict[str, Result] = {}

@@ -78,13 +78,14 @@ def build(
     files: Sequence[Path],
     recipe: Recipe,
     channel: Channel | None = None,
+    programs: Sequence[Path] = (),
 ) -> tuple[bytes, Channel]:
     """
     Return an initramfs that loads `files` and runs the recipe's init, and the channel it uses.
 
-    The channel is virtio where the kernel has it, unless `channel` is given.  The plan is not
-    part of it: append plan().  Equal inputs give equal bytes.  Raises ConfigError for a kernel
-    that lacks a driver.
+    `programs` are in its /bin, too.  The channel is virtio where the kernel has it, unless
+    `channel` is given.  The plan is not part of it: append plan().  Equal inputs give equal
+    bytes.  Raises ConfigError for a kernel that lacks a driver.
     """
     kernel.mend()
     virtio = None if channel is Channel.SERIAL else module_order(kernel, VIRTIO_SERIAL)
@@ -97,6 +98,7 @@ def build(
         cpio.archive(
             [
                 *_base(kernel, recipe.files),
+                *(cpio.file(f"bin/{p.name}", p.read_bytes(), executable=True) for p in programs),
                 cpio.file("etc/modules", _names(files, parameters)),
                 cpio.file("etc/modules.channel", _names(virtio or ())),
                 cpio.file("etc/modules.drivers", _names(drivers)),
@@ -132,7 +134,7 @@ def cached(
     """Return what build() does for the test modules, from the cache."""
 
     def make(folder: Path) -> None:
-        data, used = build(kernel, modules.files, recipe, channel)
+        data, used = build(kernel, modules.files, recipe, channel, modules.programs)
         (folder / "initramfs").write_bytes(data)
         (folder / "channel").write_text(used.name)
 

@@ -3,7 +3,7 @@
 Recipes: the folders of images/, which guests' root file systems have besides the modules.
 
 A file in such a folder has the same path in the guest; recipe.yaml lists what else
-it needs.  What is C is compiled, without a C library.
+it needs.
 """
 
 from __future__ import annotations
@@ -11,20 +11,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
 from harness import resources, settings
 from harness.archive import programs
-from harness.host import cache, tool, yamlfile
-from harness.toolchain.compiler import GCC
+from harness.host import cache, yamlfile
 
 _NEEDS = "recipe.yaml"
-_FLAGS = (
-    "-O2", "-Wall", "-Werror", "-ffreestanding", "-nostdlib", "-static", "-fno-stack-protector",
-    "-Wl,--build-id=none", "-s",
-)  # fmt: skip
 
 
 class Needs(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -65,26 +59,12 @@ def load(*names: str) -> Recipe:
         folder = resources.images() / name
         for path in sorted(folder.rglob("*")):
             if path.is_file() and path.name != _NEEDS:
-                inside = path.relative_to(folder)
-                if path.suffix == ".c":
-                    files[str(inside.with_suffix(""))] = _compiled(path)
-                else:
-                    files[str(inside)] = path.read_bytes()
+                files[str(path.relative_to(folder))] = path.read_bytes()
         if (folder / _NEEDS).exists():
             needs = yamlfile.read(folder / _NEEDS, Needs)
             drivers.update(dict.fromkeys(needs.drivers))
             files.update(_programs(needs))
     return Recipe(files, tuple(drivers))
-
-
-def _compiled(source: Path) -> bytes:
-    """Return the program that a C file is, from the cache."""
-
-    def make(folder: Path) -> None:
-        tool.check([GCC.program, *_FLAGS, "-o", folder / source.stem, source])
-
-    key = cache.digest(source.read_bytes(), GCC.stamp, *_FLAGS)
-    return (cache.entry("compiled", key, make) / source.stem).read_bytes()
 
 
 def _programs(needs: Needs) -> dict[str, bytes]:

@@ -136,7 +136,7 @@ class Real:
     """A function of the kernel's own, and what leads to a call of it."""
 
     function: str
-    # What a program in the guest does: see images/minimal/bin/drive.c.
+    # What a program in the guest does: see kernel-modules/drive/drive.c.
     action: str
     # Which of the calls that this leads to is the one that counts, from 1.
     call: int

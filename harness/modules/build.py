@@ -51,6 +51,13 @@ CONTROL = {
     "Kbuild": "obj-m := control.o\n",
     "control.c": '#include <linux/module.h>\n\nMODULE_LICENSE("GPL");\n',
 }
+# The program that leads to functions of the kernel's own, in a folder of its name; it needs
+# nothing of a C library, which the cross compiler may not have.
+DRIVE = "drive"
+_DRIVE_FLAGS = (
+    "-O2", "-Wall", "-Werror", "-ffreestanding", "-nostdlib", "-static", "-fno-stack-protector",
+    "-Wl,--build-id=none", "-s",
+)  # fmt: skip
 # In earlier releases CONFIG_CFI_CLANG needs link-time optimisation.
 KCFI_FIRST = (6, 1)
 
@@ -75,6 +82,11 @@ class Modules:
     def files(self) -> list[Path]:
         """The modules without debug information, in the order in which they are loaded."""
         return [self.folder / "guest" / f"{name}.ko" for name in names(self.engine)]
+
+    @property
+    def programs(self) -> list[Path]:
+        """Programs for user space, which the modules run; a tree's own jprobes need none."""
+        return [self.folder / "guest" / DRIVE] if self.engine is Engine.PORT else []
 
     @property
     def compiler(self) -> str:
@@ -167,6 +179,9 @@ def _make(
         module = folder / "guest" / f"{name}.ko"
         strip(folder / f"{name}.ko", module)
         module.write_bytes(signing.signed(kernel, module.read_bytes()))
+    if kernel.engine is Engine.PORT:
+        source = folder / DRIVE / f"{DRIVE}.c"
+        tool.check([GCC.program, *_DRIVE_FLAGS, "-o", folder / "guest" / DRIVE, source])
     (folder / "compiler").write_text(f"{toolchain.version}\n{toolchain.version_of('make')}")
 
 

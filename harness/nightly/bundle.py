@@ -37,7 +37,7 @@ def pack(kernel: Bootable, modules: Modules) -> tuple[Bundle, dict[str, Path]]:
         "kernel/config": kernel.config,
         "kernel/busybox": kernel.busybox,
         **{f"kernel/modules/{path.name}": path for path in _drivers(kernel)},
-        **{f"modules/guest/{path.name}": path for path in modules.files},
+        **{f"modules/guest/{path.name}": path for path in (*modules.files, *modules.programs)},
         "modules/compiler": modules.folder / "compiler",
         f"proof/{PRIVATE_COPIES}": modules.proof / PRIVATE_COPIES,
     }

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from harness import resources
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.inspect.guest import booted
@@ -25,6 +24,7 @@ from tests.guest.conftest import Broken, BrokenTree
 
 REAL = "probe-targets/real.c"
 PORT = "jprobe-port/jprobe_port.c"
+DRIVE = "drive/drive.c"
 
 
 @pytest.fixture(scope="module")
@@ -132,40 +132,31 @@ def test_what_would_show(broken: Broken, file: str, old: str, new: str, cases: l
 
 
 OTHERS = "while :; do read mtu </sys/class/net/lo/mtu; done >/dev/null 2>&1 &"
-TIMES = 20
+# How often the case is played, and how often at most until it is seen to go wrong.
+TIMES, MOST = 20, 500
 
 
-def beside_others(kernel: Kernel, built: Modules, catalog: Catalog) -> list[bool]:
+def goes_wrong(kernel: Kernel, built: Modules, catalog: Catalog, times: int) -> bool:
     """Play a case some times while another task calls the same function."""
+    (none,) = catalog.select_variants(["none"])
+    (case,) = catalog.select_cases(["real-vsnprintf"])
     with booted(kernel, built) as guest:
         guest.run(OTHERS)
-        (none,) = catalog.select_variants(["none"])
-        (case,) = catalog.select_cases(["real-vsnprintf"])
-        return [guest.play(none, case).agrees for _ in range(TIMES)]
+        return not all(guest.play(none, case).agrees for _ in range(times))
 
 
 def test_others_are_not_hit(
     kernel: Kernel, built: Modules, catalog: Catalog, broken_tree: BrokenTree
 ) -> None:
-    assert beside_others(kernel, built, catalog) == [True] * TIMES
+    assert not goes_wrong(kernel, built, catalog, TIMES)
     root = broken_tree(REAL, "task && (task == current ||", "task && (true ||")
     other = modules.build(kernel, catalog.select_cases(["real-vsnprintf"]), root=root)
-    assert not all(beside_others(kernel, other, catalog))
+    assert goes_wrong(kernel, other, catalog, MOST)
 
 
-def test_a_program_that_lies(
-    kernel: Kernel, built: Modules, catalog: Catalog, monkeypatch: pytest.MonkeyPatch,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:  # fmt: skip
+def test_a_program_that_lies(broken: Broken) -> None:
     """It says that all is well although the datagram was lost."""
-    folder = tmp_path_factory.mktemp("images")
-    for path in resources.images().rglob("*"):
-        if path.is_file():
-            copy = folder / path.relative_to(resources.images())
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes())
-    drive = folder / "minimal/bin/drive.c"
-    drive.write_text(drive.read_text().replace('"arrived" : "lost"', '"arrived" : "arrived"'))
-    monkeypatch.setattr(resources, "images", lambda: folder)
-    result = played(kernel, built, catalog, ["none"], ["real-udp-flags"])
+    said = '"arrived" : "lost"'
+    lie = '"arrived" : "arrived"'
+    result = broken(DRIVE, said, lie, cases=["real-udp-flags"], variants=["none"])
     assert reasons(result.outcomes) == [("udp found 'arrived', predicted 'lost'",)]

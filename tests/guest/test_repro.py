@@ -62,7 +62,9 @@ def test_every_verdict_agrees(full_run: dict[str, Any]) -> None:
     summary = full_run["summary"]
     assert summary["planned"] >= 6 * 90
     assert summary["agree"] == summary["played"] == summary["planned"]
-    assert (summary["boots"], summary["kernel_errors"], summary["exit_status"]) == (1, [], 0)
+    # A guest is of no use after a play that may oops, which there is for each variant.
+    boots = 1 + len({verdict["variant"] for verdict in full_run["verdicts"]})
+    assert (summary["boots"], summary["kernel_errors"], summary["exit_status"]) == (boots, [], 0)
     damage = {"leak", "by-ref", "rollback", "overflow", "skipped", "missed"}
     contexts = {v["context"] for v in full_run["verdicts"]}
     assert contexts == {context.value for context in Context}
@@ -74,7 +76,9 @@ def test_predict_without_a_guest_says_the_same(full_run: dict[str, Any], catalog
     wrong = [
         (seen["case"], seen["variant"], seen["class"], labels)
         for seen in full_run["verdicts"]
-        if seen["class"]
+        # The frames of the kernel's own functions are not known beforehand.
+        if not catalog.cases[seen["case"]].real
+        and seen["class"]
         not in (
             labels := {
                 predict_assumed(
@@ -223,7 +227,8 @@ def test_the_image_is_reproducible(
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
         built = modules.build(kernel, cases)
         assert cache.root() in built.folder.parents
-        images.append(initramfs.build(kernel, built.files, recipe.load("minimal")))
+        inside = recipe.load("minimal")
+        images.append(initramfs.build(kernel, built.files, inside, programs=built.programs))
     assert images[0] == images[1]
 
 

@@ -17,7 +17,7 @@ from harness.guest.initramfs import Channel, build
 from harness.guest.recipe import load
 from harness.host import cache
 from harness.kernel.kernel import Engine, Kernel
-from harness.modules.build import Modules, names
+from harness.modules.build import DRIVE, Modules, names
 from harness.nightly import bundle, cluster
 from harness.nightly.unit import Bundle, Done, Unit, UnitKind, result
 from harness.run.boot import MINIMAL
@@ -39,6 +39,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Kernel, Modul
     (folder / "guest").mkdir(parents=True)
     for name in names(Engine.PORT):
         (folder / "guest" / f"{name}.ko").write_text(name)
+    (folder / "guest" / DRIVE).write_text(DRIVE)
     (here / "proof").mkdir()
     (here / "proof/private_copies.json").write_text('{"stack-9": [8]}')
     (folder / "compiler").write_text("gcc 12")
@@ -80,8 +81,8 @@ def test_what_was_packed_is_unpacked(made: tuple[Kernel, Modules]) -> None:
     )
     # The guest's files are the same as here.
     recipe = load(MINIMAL)
-    there = build(kernel, modules.files, recipe)
-    assert there == build(before, built.files, recipe)
+    there = build(kernel, modules.files, recipe, programs=modules.programs)
+    assert there == build(before, built.files, recipe, programs=built.programs)
     assert there[1] is Channel.VIRTIO
 
 

@@ -9,10 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from harness import resources
 from harness.cases.catalog import Catalog
 from harness.errors import ConfigError
-from harness.guest import recipe
 from harness.guest.splat import Watcher
 from harness.kernel.kernel import Engine
 from harness.model.case import Case, Effect
@@ -219,16 +217,6 @@ def test_a_plan_is_played_without_what_a_kernel_lacks(
     assert [play.case.name for play in image.plays] == ["stack-8"]
     with pytest.raises(ConfigError, match=r"has the function of no case .*: no f\(\)"):
         job.prepare_plan(job.Target("k"), Catalog(), both[1:], prepare=prepare)
-
-
-def test_what_is_c_in_a_recipe_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "images", lambda: tmp_path)
-    (tmp_path / "one/bin").mkdir(parents=True)
-    (tmp_path / "one/bin/run.c").write_text("void _start(void) { for (;;); }\n")
-    files = recipe.load("one").files
-    assert list(files) == ["bin/run"]
-    assert files["bin/run"].startswith(b"\x7fELF")
-    assert recipe.load("one").files == files
 
 
 def test_the_signal_is_that_of_a_killed_task() -> None:
