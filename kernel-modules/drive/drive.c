@@ -6,9 +6,6 @@
  * probe-targets runs it; see kernel-modules/probe-targets/real.c.  It has no C
  * library, so that it needs nothing of the machine that it is compiled on.
  */
-typedef unsigned long size_t;
-typedef long ssize_t;
-
 #define DRIVEN		"/sys/kernel/debug/jprobe-harness/driven"
 #define PANIC_ON_OOPS	"/proc/sys/kernel/panic_on_oops"
 
@@ -49,6 +46,10 @@ enum {
 #define SO_RCVTIMEO	20
 #define SO_ATTACH_FILTER	26
 #define MSG_MORE	0x8000
+#define PROT_READ	1
+#define PROT_WRITE	2
+#define MAP_PRIVATE	2
+#define MAP_ANONYMOUS	0x20
 #define SIOCGIFFLAGS	0x8913
 #define SIOCSIFFLAGS	0x8914
 #define IFF_UP		1
@@ -89,10 +90,15 @@ struct filter {
 	unsigned int k;
 };
 
+struct program {
+	unsigned short len;
+	const struct filter *filter;
+};
+
 static char text[2][1 << 18];
 static int driven;
 
-void *memset(void *to, int byte, size_t size)
+void *memset(void *to, int byte, unsigned long size)
 {
 	char *at = to;
 
@@ -101,7 +107,7 @@ void *memset(void *to, int byte, size_t size)
 	return to;
 }
 
-void *memcpy(void *to, const void *from, size_t size)
+void *memcpy(void *to, const void *from, unsigned long size)
 {
 	const char *source = from;
 	char *at = to;
@@ -111,9 +117,9 @@ void *memcpy(void *to, const void *from, size_t size)
 	return to;
 }
 
-static size_t length(const char *string)
+static unsigned long length(const char *string)
 {
-	size_t size = 0;
+	unsigned long size = 0;
 
 	while (string[size])
 		size++;
@@ -141,7 +147,8 @@ static long call(long number, long a, long b, long c, long d, long e, long f)
 
 	asm volatile("svc	#0"
 		     : "+r" (x0)
-		     : "r" (x8), "r" (x1), "r" (x2), "r" (x3), "r" (x4), "r" (x5)
+		     : "r" (x8), "r" (x1), "r" (x2), "r" (x3), "r" (x4),
+		       "r" (x5)
 		     : "memory");
 	return x0;
 }
@@ -167,14 +174,16 @@ static int find(const char *what)
 }
 
 /* Reads from the beginning; returns the bytes, behind which there is a 0. */
-static size_t read_all(int file, char *to)
+static unsigned long read_all(int file, char *to)
 {
-	size_t size = 0;
-	ssize_t got;
+	unsigned long size = 0;
+	long got;
 
 	CALL(lseek, file, 0, SEEK_SET);
-	while ((got = CALL(read, file, to + size, sizeof(text[0]) - size - 1)) > 0)
-		size += got;
+	do {
+		got = CALL(read, file, to + size, sizeof(text[0]) - size - 1);
+		size += got > 0 ? got : 0;
+	} while (got > 0);
 	to[size] = 0;
 	return size;
 }
@@ -218,7 +227,7 @@ static int bound(int type, struct address *address)
 	return bound;
 }
 
-static ssize_t receive(int from, void *to, size_t size)
+static long receive(int from, void *to, unsigned long size)
 {
 	return call(SYS_recvfrom, from, (long)to, size, 0, 0, 0);
 }
@@ -276,11 +285,11 @@ static int tcp(void)
 static int read_twice(const char *path)
 {
 	int file = open(path, O_RDONLY);
-	size_t size = read_all(file, text[0]), at;
+	unsigned long size = read_all(file, text[0]), at;
 
 	CALL(lseek, file, 0, SEEK_SET);
 	begin();
-	if (!size || CALL(read, file, text[1], PAGE) != (ssize_t)size)
+	if (!size || CALL(read, file, text[1], PAGE) != (long)size)
 		return find("another");
 	for (at = 0; at < size; at++)
 		if (text[0][at] != text[1][at])
@@ -308,17 +317,14 @@ static int sysrq(void)
 }
 
 /*
- * Has the kernel allocate memory of which it notes who asked for it: three pages
- * for a filter, and two for its code, besides one that guards them.  Where a
- * compiler has inlined the function that is probed, the code comes first.
+ * Has the kernel allocate memory of which it notes who asked for it: three
+ * pages for a filter, and two for its code, besides one that guards them.
+ * Where a compiler has inlined the function that is probed, the code is first.
  */
 static int filter(void)
 {
 	static struct filter load[FILTER_SIZE];
-	const struct {
-		unsigned short len;
-		const struct filter *filter;
-	} program = { FILTER_SIZE, load };
+	const struct program program = { FILTER_SIZE, load };
 	static const char name[] = " 16384 bpf_prog_alloc";
 	int file = open("/proc/vmallocinfo", O_RDONLY);
 	int to = CALL(socket, AF_INET, SOCK_DGRAM, 0);
@@ -342,13 +348,18 @@ static int filter(void)
 }
 
 /* Sends a request to rtnetlink; returns the answer, or NULL for another one. */
-static const struct netlink *ask(int type, const void *body, size_t size,
+static const struct netlink *ask(int type, const void *body, unsigned long size,
 				 int answer)
 {
 	struct {
 		struct netlink head;
 		char body[64];
-	} request = { { sizeof(request.head) + size, type, NLM_F_REQUEST, SEQ } };
+	} request = {
+		.head.len = sizeof(request.head) + size,
+		.head.type = type,
+		.head.flags = NLM_F_REQUEST,
+		.head.seq = SEQ,
+	};
 	int to = CALL(socket, AF_NETLINK, SOCK_DGRAM, 0);
 	const struct netlink *got = (const void *)text[0];
 
@@ -356,7 +367,7 @@ static const struct netlink *ask(int type, const void *body, size_t size,
 	bring_up_loopback();
 	begin();
 	call(SYS_sendto, to, (long)&request, request.head.len, 0, 0, 0);
-	if (receive(to, text[0], sizeof(text[0])) < (ssize_t)sizeof(*got))
+	if (receive(to, text[0], sizeof(text[0])) < (long)sizeof(*got))
 		return 0;
 	return got->type == answer ? got : 0;
 }
@@ -415,14 +426,13 @@ static int make_cgroup(void)
 
 static int map(void)
 {
+	int file = open("/proc/version", O_RDONLY);
 	long at;
 
 	begin();
-	at = call(SYS_mmap, 0, PAGE, 3, 0x22, -1, 0);
-	if (at < 0 && at > -PAGE)
-		return find("nothing");
-	*(volatile char *)at = 1;
-	return find("memory");
+	at = call(SYS_mmap, 0, PAGE, PROT_READ | PROT_WRITE,
+		  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return find(CALL(read, file, at, 1) == 1 ? "memory" : "nothing");
 }
 
 static const struct {
@@ -444,7 +454,7 @@ static const struct {
 
 static int drive(const char *action)
 {
-	size_t at;
+	unsigned long at;
 
 	driven = open(DRIVEN, O_WRONLY);
 	if (driven < 0)
@@ -466,5 +476,5 @@ void begin_at(long *stack)
 }
 
 asm(".globl	_start\n"
-    "_start:	mov	x0, sp\n"
-    "	b	begin_at");
+	"_start:	mov	x0, sp\n"
+	"	b	begin_at");

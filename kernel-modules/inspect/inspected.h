@@ -44,7 +44,7 @@ DECLARE_PER_CPU(struct jprobe_ctl, jprobe_ctl);
 /* The case that probe-targets plays, or has played last. */
 extern struct probe_case *probe_playing;
 
-/* Called by a hit of a function of the kernel's own, if it is the one that counts. */
+/* Called by a hit of a function of the kernel's own that counts. */
 void probe_real_hit(const struct pt_regs *regs);
 
 /* Called when the last line of a record has been put. */

@@ -64,7 +64,7 @@ enum probe_object {
  * struct probe_real - how a function of the kernel's own is reached
  * @action: what the program in user space is to do
  * @call: which of the calls that this leads to counts, from 1
- * @references: the numbers of the by-reference arguments, in the signature's order
+ * @references: numbers of the by-reference arguments, in the signature's order
  */
 struct probe_real {
 	const char *action;

@@ -2,10 +2,10 @@
 /*
  * Plays a case on a function of the kernel's own.
  *
- * A program in user space makes the system call that leads to it, and says what
- * came of that: see kernel-modules/drive/drive.c.  Its first write to
- * jprobe-harness/driven, in debugfs, is a dot, and means that what the task does
- * next counts; the second one is what it found.
+ * A program in user space makes the system call that leads to it, and says
+ * what came of that: see kernel-modules/drive/drive.c.  Its first write to
+ * jprobe-harness/driven, in debugfs, is a dot, and means that what the task
+ * does next counts; the second one is what it found.
  */
 #include <linux/debugfs.h>
 #include <linux/errno.h>
