@@ -48,12 +48,15 @@ def test_a_worker_that_dies_loses_nothing(cluster: Cluster, tmp_path: Path) -> N
             assert night.poll() is None
             select.select([], [], [], 0.01)
         work = list(children(victim.pid))
+        ends = [os.pidfd_open(pid) for pid in work]
         os.kill(victim.pid, signal.SIGKILL)
         reported, _ = night.communicate(timeout=SECONDS * REPETITIONS)
     assert work
     assert night.returncode == Exit.AGREES, reported
     # What it had at work ended with it, and was done elsewhere, once.
-    assert not any(Path(f"/proc/{pid}").exists() for pid in work)
+    assert all(select.select([end], [], [], 10)[0] for end in ends)
+    for end in ends:
+        os.close(end)
     assert other.poll() is None
     with Store(here) as one, Store(there) as two:
         expected, found = (stripped(s.results(s.nights()[0], looks=True)) for s in (one, two))
