@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from harness.kernel.kernel import Kernel
     from harness.kernel.options import Options
     from harness.modules.build import Modules
+    from harness.prototypes.source import Files
     from harness.toolchain.compiler import Compiler
 
 N = TypeVar("N", int, float)
@@ -265,3 +266,17 @@ def add_store(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="the database, as an SQLAlchemy URL (default: SQLite in the user's state folder)",
     )
+
+
+def kernel_files(name: str, options: argparse.Namespace, catalog: Catalog) -> Files:
+    """Return the files of the kernel that a spec names, fetched or built if need be."""
+    from harness import settings
+    from harness.host import home
+    from harness.kernel import spec
+    from harness.prototypes import source
+
+    # Neither modules for it nor a guest are needed, so that any image or build will do.
+    if files := source.of_path(name, home.resolved(name)):
+        return files
+    kernel = spec.resolve(name, catalog, settings.load(), options=kernel_options(options))
+    return source.of_kernel(kernel)

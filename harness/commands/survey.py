@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.commands.options import add_cc, add_kernel, add_variants, kernel_options
+from harness.commands.options import add_cc, add_kernel, add_variants, kernel_files
 from harness.commands.output import Output, report
 from harness.commands.progress import bars
 from harness.errors import ConfigError, Exit, nearest
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from harness.cases.catalog import Catalog
     from harness.measure.survey import Survey
     from harness.model.policy import Variant
-    from harness.prototypes.source import Files
 
 SUMMARY = "show which functions of kernels take arguments on the stack or by reference"
 EXAMPLE = "jprobe-harness survey --kernel debian:5.10 --kernel debian:7.2"
@@ -81,21 +80,7 @@ def _survey(
     from harness.measure import survey
     from harness.prototypes import source
 
-    return survey.survey(source.read(_files(name, options, catalog)), variants)
-
-
-def _files(name: str, options: argparse.Namespace, catalog: Catalog) -> Files:
-    """Return the files of the kernel that a spec names, fetched or built if need be."""
-    from harness import settings
-    from harness.host import home
-    from harness.kernel import spec
-    from harness.prototypes import source
-
-    # Neither modules for it nor a guest are needed, so that any image or build will do.
-    if files := source.of_path(name, home.resolved(name)):
-        return files
-    kernel = spec.resolve(name, catalog, settings.load(), options=kernel_options(options))
-    return source.of_kernel(kernel)
+    return survey.survey(source.read(kernel_files(name, options, catalog)), variants)
 
 
 def _check_known(name: str, surveys: Sequence[Survey]) -> None:

@@ -14,7 +14,7 @@ import io
 import random
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,17 +135,24 @@ def _function(index: int, signature: Signature) -> str:
     return f"void f{index}({', '.join(parameters)})\n{{\n{body}}}\n"
 
 
-def source(signatures: Sequence[Signature]) -> str:
+def source(
+    signatures: Sequence[Signature], function: Callable[[int, Signature], str] = _function
+) -> str:
     """Return a C file with one function for each signature."""
     types = dict.fromkeys(c for s in signatures for c in named_types(s.types))
-    functions = [_function(index, s) for index, s in enumerate(signatures)]
+    functions = [function(index, s) for index, s in enumerate(signatures)]
     return "\n".join([_HEAD, *(define(t) for t in types), *functions])
 
 
-def compile_(compiler: str, signatures: Sequence[Signature], folder: Path) -> ELFFile:
-    """Compile and link the functions without a C library."""
+def compile_(
+    compiler: str,
+    signatures: Sequence[Signature],
+    folder: Path,
+    function: Callable[[int, Signature], str] | None = None,
+) -> ELFFile:
+    """Compile and link functions, which `function` writes in C, without a C library."""
     path = folder / f"{compiler}.c"
-    path.write_text(source(signatures))
+    path.write_text(source(signatures, function or _function))
     # clang looks for its own headers only.
     subprocess.run(
         [*COMPILERS[compiler], *FLAGS, path, "-o", path.with_suffix(".o")],
@@ -160,6 +167,43 @@ def compile_(compiler: str, signatures: Sequence[Signature], folder: Path) -> EL
         timeout=600,
     )  # fmt: skip
     return ELFFile(io.BytesIO(linked.read_bytes()))
+
+
+# At a function's entry.
+SP = STACK + STACK_SIZE // 2
+
+
+class State:
+    """A machine at a function's entry, the arguments as the model places them, else garbage."""
+
+    def __init__(self, number: int, signature: Signature) -> None:
+        random_ = random.Random(number)
+        layout = place(signature.types)
+        # The arguments, x0-x7, v0-v7, the bytes from SP, and copies by address.
+        self.values = [_value(random_, type_) for type_ in signature.types]
+        self.general = [random_.getrandbits(64) for _ in range(8)]
+        self.vector = [random_.getrandbits(128) for _ in range(8)]
+        self.stack = bytearray(random_.randbytes(layout.stack_size + 64))
+        self.copies: dict[int, bytes] = {}
+        free = COPIES
+        for type_, value, placement in zip(signature.types, self.values, layout.placements):
+            passed = value
+            if placement.by_reference:
+                self.copies[free] = value
+                passed = free.to_bytes(8, "little")
+                free += -(-type_.size // 16) * 16
+            if placement.stack is not None:
+                self.stack[placement.stack : placement.stack + len(passed)] = passed
+            for position, register in enumerate(placement.general):
+                word = passed[8 * position : 8 * position + 8]
+                self.general[register] = _low(self.general[register], word)
+            member = (
+                type_.homogeneous[0] if isinstance(type_, Composite) and placement.vector else type_
+            )
+            for position, register in enumerate(placement.vector):
+                size = member.size
+                word = passed[size * position : size * position + size]
+                self.vector[register] = _low(self.vector[register], word)
 
 
 class Emulator:
@@ -185,40 +229,21 @@ class Emulator:
 
     def differences(self, index: int, signature: Signature) -> list[int]:
         """Return the arguments that function `index` does not find where the model puts them."""
-        random_ = random.Random(index)
-        layout = place(signature.types)
-        values = [_value(random_, type_) for type_ in signature.types]
-        general = [random_.getrandbits(64) for _ in range(8)]
-        vector = [random_.getrandbits(128) for _ in range(8)]
-        sp = STACK + STACK_SIZE // 2
-        stack = bytearray(random_.randbytes(layout.stack_size + 64))
-        copy = COPIES
-        for type_, value, placement in zip(signature.types, values, layout.placements):
-            passed = value
-            if placement.by_reference:
-                self._machine.mem_write(copy, value)
-                passed = copy.to_bytes(8, "little")
-                copy += -(-type_.size // 16) * 16
-            if placement.stack is not None:
-                stack[placement.stack : placement.stack + len(passed)] = passed
-            for position, number in enumerate(placement.general):
-                word = passed[8 * position : 8 * position + 8]
-                general[number] = _low(general[number], word)
-            member = (
-                type_.homogeneous[0] if isinstance(type_, Composite) and placement.vector else type_
-            )
-            for position, number in enumerate(placement.vector):
-                size = member.size
-                word = passed[size * position : size * position + size]
-                vector[number] = _low(vector[number], word)
-        self._run(f"f{index}", sp, bytes(stack), general, vector)
-        seen = bytes(self._machine.mem_read(self._symbols["seen"], 65536))
+        state = State(index, signature)
+        seen = self.seen(f"f{index}", state)
         wrong = []
         for position, (type_, offset) in enumerate(zip(signature.types, _offsets(signature))):
             found = seen[offset : offset + type_.size]
-            if any(found[i] != values[position][i] for i in type_.value_bytes):
+            if any(found[i] != state.values[position][i] for i in type_.value_bytes):
                 wrong.append(position)
         return wrong
+
+    def seen(self, name: str, state: State) -> bytes:
+        """Return what a function copies, called in that state."""
+        for address, value in state.copies.items():
+            self._machine.mem_write(address, value)
+        self._run(name, SP, bytes(state.stack), state.general, state.vector)
+        return bytes(self._machine.mem_read(self._symbols["seen"], 65536))
 
     def _run(self, name: str, sp: int, stack: bytes, general: list[int], vector: list[int]) -> None:
         machine = self._machine

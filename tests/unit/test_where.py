@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where arguments lie, the expressions that fetch them, and the command that shows both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+import harness
+from harness import cli
+from harness.abi.aapcs64 import place
+from harness.abi.ctype import (
+    BOOL,
+    DOUBLE,
+    INT,
+    INT128,
+    LONG,
+    UCHAR,
+    ULONG,
+    BitField,
+    CType,
+    composite,
+)
+from harness.abi.places import Base, Piece, leaves, pieces
+from harness.errors import Exit
+from harness.measure.fetch import SYNTAXES, fetched
+from tests.unit.made_btf import nine_words
+from tests.unit.test_prototypes import raw
+
+REGISTER = Piece(Base.REGISTER, 3, 0, 64)
+HALF = Piece(Base.REGISTER, 3, 32, 32)
+SLOT = Piece(Base.STACK, 0, 192, 64)
+ODD = Piece(Base.STACK, 0, 40, 16)
+BITS = Piece(Base.STACK, 0, 3, 5)
+COPY = Piece(Base.BY_REGISTER, 1, 64, 32)
+FAR = Piece(Base.BY_SLOT, 16, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "piece", "expression"),
+    [
+        ("kprobe", REGISTER, "%x3:x64"),
+        ("kprobe", HALF, "%x3:b32@32/64"),
+        ("kprobe", SLOT, "$stack3:x64"),
+        ("kprobe", ODD, "+5($stack):x16"),
+        ("kprobe", BITS, "+0($stack):b5@3/8"),
+        ("kprobe", COPY, "+8(%x1):x32"),
+        ("kprobe", FAR, "+1(+16($stack)):x8"),
+        ("perf", HALF, "%x3:b32@32/64"),
+        ("perf", SLOT, "+24(%sp):x64"),
+        ("perf", FAR, "+1(+16(%sp)):x8"),
+        ("bpftrace", REGISTER, 'reg("x3")'),
+        ("bpftrace", HALF, '(reg("x3") >> 32)'),
+        ("bpftrace", BITS, '(*(uint8 *)(reg("sp") + 0) >> 3)'),
+        ("bpftrace", FAR, '*(uint8 *)(*(uint64 *)(reg("sp") + 16) + 1)'),
+        ("systemtap", SLOT, 'kernel_uint64(u_register("sp") + 24)'),
+        ("systemtap", COPY, 'kernel_uint32(u_register("x1") + 8)'),
+        ("gdb", REGISTER, "(unsigned long)$x3"),
+        ("gdb", ODD, "*(unsigned short *)($sp + 5)"),
+        ("gdb", FAR, "*(unsigned char *)(*(unsigned long *)($sp + 16) + 1)"),
+    ],
+)
+def test_an_expression_of_each_syntax(syntax: str, piece: Piece, expression: str) -> None:
+    assert fetched(syntax, piece) == expression
+
+
+def test_a_vector_register_is_fetched_by_none() -> None:
+    assert {fetched(syntax, Piece(Base.VECTOR, 0, 0, 64)) for syntax in SYNTAXES} == {""}
+
+
+def at(types: Sequence[CType], index: int) -> list[list[Piece]]:
+    type_, placed = types[index], place(types).placements[index]
+    return [list(pieces(type_, placed, leaf.start, leaf.width)) for leaf in leaves(type_)]
+
+
+def test_bits_in_two_registers_are_two_pieces() -> None:
+    packed = composite("struct", "p", [UCHAR, LONG, BitField(ULONG, 12)], packed=True)
+    assert at([INT, packed], 1) == [
+        [Piece(Base.REGISTER, 1, 0, 8)],
+        [Piece(Base.REGISTER, 1, 8, 56), Piece(Base.REGISTER, 2, 0, 8)],
+        [Piece(Base.REGISTER, 2, 8, 12)],
+    ]
+    assert at([INT128], 0) == [[Piece(Base.REGISTER, 0, 0, 64), Piece(Base.REGISTER, 1, 0, 64)]]
+
+
+def test_what_no_load_has_is_several_pieces() -> None:
+    bits = composite("struct", "b", [BitField(BOOL, 1), BitField(ULONG, 64)], packed=True)
+    assert at([*[LONG] * 8, bits], 8) == [
+        [Piece(Base.STACK, 0, 0, 1)],
+        [Piece(Base.STACK, 0, 1, 63), Piece(Base.STACK, 0, 64, 1)],
+    ]
+    pair = composite("struct", "f", [DOUBLE, DOUBLE])
+    assert at([pair], 0) == [[Piece(Base.VECTOR, 0, 0, 64)], [Piece(Base.VECTOR, 1, 0, 64)]]
+
+
+def run(*words: str) -> int:
+    return int(cli.main(["where", *words]))
+
+
+def test_a_signature_that_is_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    signature = "long, struct pair, void (*)(int, long), struct large x"
+    structs = ("--struct", "pair=long; char[3]", "--struct", "large = unsigned flags:3; u64[3];")
+    assert run("--signature", signature, *structs) == Exit.AGREES
+    lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    rows = {words[0] or words[1]: words[-1].strip() for words in lines}
+    assert rows["long a0"] == "%x0:x64"
+    assert rows["a1.m1[2]"] == "%x2:b8@16/64"
+    assert rows["void (*a2)(int, long)"] == "%x3:x64"
+    assert rows["a3.m0"] == "+0(%x4):b3@0/8"
+    assert rows["a3.m1[2]"] == "+24(%x4):x64"
+
+
+@pytest.mark.parametrize(
+    ("words", "phrase"),
+    [
+        (["--signature", "long, no_such"], "no type 'no_such'"),
+        (["--signature", "long[2]"], "passes an array as a pointer"),
+        ([], "Nothing is named."),
+        (["--signature", "struct s", "--struct", "s"], "is not TAG=MEMBERS"),
+        (["--signature", "struct s", "--struct", "s=;"], "is not TAG=MEMBERS"),
+        (["--signature", "struct s", "--struct", "s=blah"], "no type 'blah'"),
+        (["--case", "stack-*"], "Name one."),
+        (["--case", "stack-0"], "There is no case 'stack-0'"),
+        (["--kernel", "IMAGE", "--function", "eight"], "has no prototype of 'eight'"),
+    ],
+)
+def test_what_makes_no_sense_is_one_sentence(
+    words: list[str], phrase: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = str(raw(nine_words().data(), tmp_path))
+    assert run(*(image if word == "IMAGE" else word for word in words)) == Exit.USAGE
+    assert phrase in capsys.readouterr().err
+
+
+def test_a_function_of_an_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, out = str(raw(nine_words().data(), tmp_path)), tmp_path / "out.json"
+    words = ("--kernel", image, "--function", "nine")
+    assert run(*words, "--syntax", "gdb", "--json", str(out)) == Exit.AGREES
+    assert "*(unsigned long *)($sp + 0)" in capsys.readouterr().out
+    document = json.loads(out.read_text())
+    schema = Path(harness.__file__).parent / "report/where/schema.json"
+    jsonschema.validate(document, json.loads(schema.read_text()))
+    (function,) = document["functions"]
+    last = function["arguments"][-1]
+    assert (last["name"], last["bytes"], last["by_reference"]) == ("a8", 8, False)
+    (piece,) = last["parts"][0]["pieces"]
+    assert piece["fetched"].keys() == SYNTAXES.keys()
+    assert piece["fetched"]["kprobe"] == "$stack0:x64"
+
+
+def test_the_probed_function_of_a_case(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--case", "by-ref-1024") == Exit.AGREES
+    shown = capsys.readouterr().out
+    assert "%x" in shown
