@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which functions of a kernel each tracer misreads, refuses or changes, by the tracers' rules."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.abi.aapcs64 import GENERAL_REGISTERS
+from harness.abi.ctype import Composite
+from harness.measure.survey import Function, Placement, place
+from harness.prototypes.source import Prototypes
+from harness.prototypes.types import Signature
+from harness.steps import progress
+from harness.tracers.reading import Read, Reading, Traced
+from harness.tracers.rules import TRACERS, Tracer
+
+# How many functions are looked at between two reports of progress.
+_AT_ONCE = 4096
+# How many arguments the function tracer prints.
+PRINTED = 6
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Functions by what their prototypes have that tracers trip over."""
+
+    # All whose placement is known.
+    functions: int
+    stacked: int
+    # More than six arguments.
+    many: int
+    # An argument that is in registers, but not in that of its index.
+    shifted: int
+    by_reference: int
+    # A struct or union on the stack by value.
+    struct_stacked: int
+    unknown: int
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What one tracer makes of all functions whose placement is known."""
+
+    tracer: Tracer
+    # All is read as it is passed, and left so.
+    right: int
+    # Some argument is read as something else, by what it is read as.
+    reads: Mapping[Read, int]
+    refused: Mapping[str, int]
+    corrupted: tuple[Function, ...]
+    # Functions that are misread, in which the first wrong argument is the earliest.
+    worst: tuple[Function, ...]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """One kernel's functions under the tracers that it has."""
+
+    spec: str
+    release: str
+    source: str
+    functions: tuple[Function, ...]
+    facts: Facts
+    tallies: tuple[Tally, ...]
+
+
+def traced(placement: Placement) -> Traced | None:
+    """Return a signature as tracers see it, or None where its placement is not known."""
+    types = tuple(one.type for one in placement.signature.parameters if one.type)
+    if placement.layout is None:
+        return None
+    return Traced(types, placement.layout, placement.signature.variadic)
+
+
+def audit(
+    prototypes: Prototypes, release: tuple[int, int], tracers: Iterable[Tracer] = TRACERS
+) -> Audit:
+    """Hold a kernel's functions against the rules of the tracers that its release has."""
+    chosen = [one for one in tracers if one.has(release)]
+    functions = []
+    placements: dict[Signature, Placement] = {}
+    for number, prototype in enumerate(prototypes):
+        if number % _AT_ONCE == 0:
+            progress(f"functions of {prototypes.release}", number, prototypes.total)
+        signature = prototype.signature
+        if signature not in placements:
+            placements[signature] = place(signature)
+        functions.append(Function(prototype, placements[signature]))
+    return Audit(
+        spec=prototypes.spec,
+        release=prototypes.release,
+        source=prototypes.source,
+        functions=tuple(functions),
+        facts=_facts(functions),
+        tallies=tuple(_tally(one, functions) for one in chosen),
+    )
+
+
+def _facts(functions: Sequence[Function]) -> Facts:
+    known = [(one, found) for one in functions if (found := traced(one.placement))]
+    return Facts(
+        functions=len(known),
+        stacked=sum(bool(one.stacked) for one, _ in known),
+        many=sum(len(found.types) > PRINTED for _, found in known),
+        shifted=sum(map(_is_shifted, (found for _, found in known))),
+        by_reference=sum(bool(one.by_reference) for one, _ in known),
+        struct_stacked=sum(map(_has_struct_on_stack, (found for _, found in known))),
+        unknown=len(functions) - len(known),
+    )
+
+
+def _is_shifted(one: Traced) -> bool:
+    placements = enumerate(one.layout.placements)
+    return any(
+        placement.general and placement.general[0] != index
+        for index, placement in placements
+        if index < GENERAL_REGISTERS
+    )
+
+
+def _has_struct_on_stack(one: Traced) -> bool:
+    return any(
+        isinstance(type_, Composite) and placement.stack is not None and not placement.by_reference
+        for type_, placement in zip(one.types, one.layout.placements)
+    )
+
+
+def _tally(tracer: Tracer, functions: Sequence[Function]) -> Tally:
+    readings: dict[Placement, Reading] = {}
+    reads: Counter[Read] = Counter()
+    refused: Counter[str] = Counter()
+    corrupted, misread = [], []
+    right = 0
+    for one in functions:
+        found = traced(one.placement)
+        if found is None:
+            continue
+        if one.placement not in readings:
+            readings[one.placement] = tracer.rule(found)
+        reading = readings[one.placement]
+        right += reading.right
+        if reading.refused:
+            refused[reading.refused] += 1
+            continue
+        wrong = set(reading.reads) - {Read.RIGHT}
+        reads.update(wrong)
+        if wrong:
+            misread.append((_first(reading), one.name, one))
+        if reading.corrupts:
+            corrupted.append(one)
+    misread.sort(key=lambda row: row[:2])
+    return Tally(
+        tracer,
+        right,
+        reads,
+        refused,
+        tuple(corrupted),
+        tuple(one for _, _, one in misread),
+    )
+
+
+def _first(reading: Reading) -> int:
+    """Return the index of the first argument that is misread."""
+    return next(index for index, read in enumerate(reading.reads) if read is not Read.RIGHT)

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The rules of tracers, and what follows for a kernel's functions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+import harness
+from harness import cli
+from harness.abi.aapcs64 import place
+from harness.abi.ctype import CHAR, INT, INT128, LONG, Array, CType, composite
+from harness.errors import Exit
+from harness.measure import audit
+from harness.prototypes import source
+from harness.prototypes.source import Files
+from harness.tracers import rules
+from harness.tracers.reading import Read, Reading, Traced
+from harness.tracers.rules import TRACERS
+from tests.unit.made_btf import STRUCT, Maker
+from tests.unit.test_prototypes import raw
+
+RIGHT, ZERO, ANOTHER = Read.RIGHT, Read.ZERO, Read.ANOTHER
+PAIR = composite("struct", "pair", [LONG, LONG])
+LARGE = composite("struct", "large", [LONG, LONG, CHAR])
+WIDE = composite("struct", "wide", [INT128])
+
+
+def reading(name: str, release: tuple[int, int], types: Sequence[CType]) -> Reading:
+    (tracer,) = [one for one in TRACERS if one.name == name and one.has(release)]
+    return tracer.rule(Traced(tuple(types), place(types), variadic=False))
+
+
+@pytest.mark.parametrize(
+    ("name", "types", "reads"),
+    [
+        ("kprobe", [LONG] * 9, [*[RIGHT] * 8, ZERO]),
+        ("kprobe", [INT, PAIR, LONG], [RIGHT, Read.TRUNCATED, ANOTHER]),
+        ("kprobe", [INT, LARGE, LONG], [RIGHT, Read.ADDRESS, RIGHT]),
+        # Rule C.10: it begins in an even register.
+        ("kprobe", [INT, INT128, LONG], [RIGHT, ANOTHER, ANOTHER]),
+        ("func-args", [LONG] * 7, [*[RIGHT] * 6, Read.ABSENT]),
+        ("func-args", [INT, PAIR, LONG], [RIGHT, RIGHT, RIGHT]),
+        # It takes three words for what is one register.
+        ("func-args", [INT, LARGE, LONG], [RIGHT, Read.ADDRESS, ANOTHER]),
+        ("fentry", [LONG] * 9, [RIGHT] * 9),
+        ("fentry", [*[LONG] * 7, PAIR, LONG], [RIGHT] * 9),
+        ("fentry", [*[LONG] * 9, WIDE, LONG], [*[RIGHT] * 9, ANOTHER, ANOTHER]),
+    ],
+)
+def test_what_is_read(name: str, types: Sequence[CType], reads: list[Read]) -> None:
+    assert list(reading(name, (7, 2), types).reads) == reads
+
+
+def test_what_is_refused() -> None:
+    assert reading("fentry", (6, 12), [LONG] * 9).refused == "more than 8 words of arguments"
+    assert reading("fentry", (7, 2), [LONG] * 13).refused == "more than 12 arguments"
+    assert reading("fentry", (7, 2), [LARGE]).refused == "an aggregate of more than 16 bytes"
+    (tracer,) = [one for one in TRACERS if one.name == "fentry" and one.has((7, 2))]
+    variadic = Traced((LONG,), place([LONG]), variadic=True)
+    assert tracer.rule(variadic) == Reading(refused="variadic")
+
+
+def test_what_is_changed() -> None:
+    # The last word is beyond those that are counted: rule C.14 leaves a slot empty.
+    assert reading("fexit", (7, 2), [*[LONG] * 9, WIDE, LONG]).corrupts == (10,)
+    # Three words are kept of x0 to x3.
+    assert reading("fexit", (7, 2), [INT, INT128]).corrupts == (1,)
+    assert reading("fentry", (7, 2), [INT, INT128]).corrupts == ()
+    assert reading("fexit", (7, 2), [LONG] * 9).corrupts == ()
+    # While it was refused, nothing was changed.
+    assert reading("fexit", (6, 12), [*[LONG] * 9, WIDE, LONG]).corrupts == ()
+
+
+def test_a_release_has_one_rule_of_each() -> None:
+    for release in ((5, 10), (6, 1), (6, 12), (6, 16), (7, 2)):
+        names = [one.name for one in TRACERS if one.has(release)]
+        assert len(names) == len(set(names))
+    assert [one.name for one in TRACERS if one.has((6, 1))] == ["kprobe"]
+
+
+def functions() -> Maker:
+    made = Maker()
+    long = made.integer("long int", 8)
+    char = made.integer("char", 1)
+    text = made.array(char, 24)
+    large = made.composite(STRUCT, "large", 24, [("text", text, 0)])
+    pair = made.composite(STRUCT, "pair", 16, [("a", long, 0), ("b", long, 64)])
+    made.function("plain", [("a", long)], long)
+    made.function("nine", [(f"a{number}", long) for number in range(9)], long)
+    made.function("shifts", [("p", pair), ("a", long)], long)
+    made.function("large", [("l", large)], long)
+    made.function("onto", [*((f"a{number}", long) for number in range(8)), ("p", pair)], long)
+    made.function("prints", [("f", long)], long, more=True)
+    return made
+
+
+def test_the_functions_of_an_image(tmp_path: Path) -> None:
+    prototypes = source.read(Files("made", (raw(functions().data(), tmp_path),)))
+    found = audit.audit(prototypes, (7, 2))
+    assert found.facts == audit.Facts(
+        functions=6, stacked=2, many=2, shifted=1, by_reference=1, struct_stacked=1, unknown=0
+    )
+    tallies = {one.tracer.name: one for one in found.tallies}
+    assert tallies["kprobe"].right == 2
+    assert tallies["kprobe"].reads == {
+        ZERO: 2, ANOTHER: 1, Read.TRUNCATED: 1, Read.ADDRESS: 1,
+    }  # fmt: skip
+    assert [one.name for one in tallies["kprobe"].worst] == ["large", "shifts", "nine", "onto"]
+    assert tallies["fentry"].refused == {"variadic": 1, "an aggregate of more than 16 bytes": 1}
+    assert tallies["fexit"].corrupted == ()
+
+
+@pytest.mark.parametrize("off", [1, -1])
+def test_a_rule_that_is_off_by_one_register(off: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The positive control."""
+    right = rules._at
+
+    def shifted(type_: CType, placement: object, first: int, words: int) -> Read:
+        return right(type_, placement, first + off, words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rules, "_at", shifted)
+    assert RIGHT not in reading("kprobe", (7, 2), [LONG, LONG]).reads
+
+
+def run(*words: str) -> int:
+    return int(cli.main(["audit", *words]))
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, out = str(raw(functions().data(), tmp_path)), tmp_path / "out.json"
+    assert run("--kernel", image, "--json", str(out)) == Exit.AGREES
+    shown = capsys.readouterr().out
+    assert "6.1.0-made: functions by what a tracer makes" in shown
+    assert "misread by kprobe" in shown
+    document = json.loads(out.read_text())
+    schema = json.loads((Path(harness.__file__).parent / "report/audit/schema.json").read_text())
+    jsonschema.validate(document, schema)
+    words = ("--kernel", image, "--function", "nine", "--tracer", "kprobe")
+    assert run(*words, "--json", str(out)) == Exit.AGREES
+    assert "long int a8  SP+0     zero" in capsys.readouterr().out
+    document = json.loads(out.read_text())
+    jsonschema.validate(document, schema)
+    (function,) = document["functions"]
+    assert function["tracers"]["kprobe"]["reads"][-1] == "zero"
+
+
+@pytest.mark.parametrize(
+    ("words", "phrase"),
+    [
+        (["--tracer", "kprobes"], "There is no tracer 'kprobes'. The nearest: kprobe"),
+        (["--function", "nein"], "has a prototype of 'nein'. The nearest: nine"),
+    ],
+)
+def test_what_does_not_exist(
+    words: list[str], phrase: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = str(raw(functions().data(), tmp_path))
+    assert run("--kernel", image, *words) == Exit.USAGE
+    assert phrase in capsys.readouterr().err
+
+
+def test_arrays_are_members_only() -> None:
+    """A struct with an array is read as its words are."""
+    holder = composite("struct", "holder", [Array(CHAR, 12)])
+    assert list(reading("kprobe", (7, 2), [holder, LONG]).reads) == [Read.TRUNCATED, ANOTHER]
