@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import random
 import resource
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from harness.abi.ctype import Composite, CType, align_up
 from harness.cases.catalog import Catalog
 from harness.kernel import spec as specs
 from harness.kernel.kernel import read_module
+from harness.measure import audit
 from harness.measure.survey import Function, Survey, place, survey
 from harness.prototypes import source
 from harness.prototypes.btf import found_in
@@ -69,9 +71,22 @@ def types_of(btf: Path, *base: str | Path) -> dict[int, dict[str, Any]]:
     return {one["id"]: one for one in json.loads(done.stdout)["types"]}
 
 
-def counted(types: Mapping[int, dict[str, Any]], own: int = 1) -> Counter[tuple[str, Counted]]:
+@dataclass(frozen=True)
+class Position:
+    """Where a parameter lies: its first register, or its offset from SP."""
+
+    struct: bool
+    # In bytes.
+    size: int
+    by_reference: bool
+    register: int | None
+    stack: int | None
+    words: int
+
+
+def positions(types: Mapping[int, dict[str, Any]], function: int) -> list[Position]:
     """
-    Return the functions with an ID from `own` on that take something outside of registers.
+    Return where the parameters of a function lie.
 
     Written from AAPCS64, 6.8.2, for a kernel without floating point.
     """
@@ -91,32 +106,47 @@ def counted(types: Mapping[int, dict[str, Any]], own: int = 1) -> Counter[tuple[
             return any(is_wide(member["type_id"]) for member in one["members"])
         return bool(one["kind"] == "INT" and one["size"] == 16)
 
-    found: Counter[tuple[str, Counted]] = Counter()
-    for one in types.values():
-        if one["kind"] != "FUNC" or one["id"] < own:
+    registers = stack = 0
+    found = []
+    for parameter in types[types[function]["type_id"]]["params"]:
+        number = parameter["type_id"]
+        if not number or plain(number)["kind"] == "ARRAY":
             continue
-        registers = stack = 0
-        references = []
-        for parameter in types[one["type_id"]]["params"]:
-            number = parameter["type_id"]
-            if not number or plain(number)["kind"] == "ARRAY":
-                continue
-            type_ = plain(number)
-            size = 8 if type_["kind"] == "PTR" else type_["size"]
-            wide = size == 16 and is_wide(number)
-            if type_["kind"] in ("STRUCT", "UNION") and size > 16:
-                references.append(size)
-                size = 8
-            words = -(-size // 8)
-            if wide:
-                registers = align_up(registers, 2)
-            if registers + words <= 8:
-                registers += words
-            else:
-                registers = 8
-                stack = align_up(stack, 16 if wide else 8) + 8 * words
+        type_ = plain(number)
+        size = 8 if type_["kind"] == "PTR" else type_["size"]
+        wide = size == 16 and is_wide(number)
+        struct = type_["kind"] in ("STRUCT", "UNION")
+        by_reference = struct and size > 16
+        words = 1 if by_reference else -(-size // 8)
+        if wide:
+            registers = align_up(registers, 2)
+        if registers + words <= 8:
+            found.append(Position(struct, size, by_reference, registers, None, words))
+            registers += words
+        else:
+            registers = 8
+            stack = align_up(stack, 16 if wide else 8)
+            found.append(Position(struct, size, by_reference, None, stack, words))
+            stack += 8 * words
+    return found
+
+
+def functions_of(types: Mapping[int, dict[str, Any]], own: int = 1) -> Iterator[dict[str, Any]]:
+    """Yield the functions with an ID from `own` on."""
+    for one in types.values():
+        if one["kind"] == "FUNC" and one["id"] >= own:
+            yield one
+
+
+def counted(types: Mapping[int, dict[str, Any]], own: int = 1) -> Counter[tuple[str, Counted]]:
+    """Return the functions with an ID from `own` on that take something outside of registers."""
+    found: Counter[tuple[str, Counted]] = Counter()
+    for one in functions_of(types, own):
+        at = positions(types, one["id"])
+        stack = max((p.stack + 8 * p.words for p in at if p.stack is not None), default=0)
+        references = tuple(p.size for p in at if p.by_reference)
         if stack or references:
-            found[one["name"], Counted(stack, tuple(references))] += 1
+            found[one["name"], Counted(stack, references)] += 1
     return found
 
 
@@ -169,6 +199,31 @@ def test_modules_against_another_reader(name: str, tmp_path: Path) -> None:
             if key[0] in unknown(found, module):
                 del expected[key]
         assert ours(found.functions, module) == expected, module
+
+
+@pytest.mark.parametrize("name", ["debian:6.1", "debian:6.12", "debian:7.2"])
+def test_what_tracers_trip_over_against_another_reader(name: str, tmp_path: Path) -> None:
+    btf = tmp_path / "vmlinux"
+    btf.write_bytes(found_in(files(name).images[0].read_bytes()) or b"")
+    types = types_of(btf)
+    image = dataclasses.replace(files(name), modules=None)
+    facts = audit.audit(source.read(image), (7, 2), []).facts
+    left_out = unknown(surveyed(name))
+    of = [positions(types, f["id"]) for f in functions_of(types) if f["name"] not in left_out]
+
+    def count(has: Callable[[int, Position], bool]) -> int:
+        return sum(any(has(index, one) for index, one in enumerate(at)) for at in of)
+
+    assert facts.functions == len(of)
+    assert facts.stacked == count(lambda _, one: one.stack is not None)
+    assert facts.many == sum(len(at) > 6 for at in of)
+    assert facts.by_reference == count(lambda _, one: one.by_reference)
+    assert facts.shifted == count(
+        lambda index, one: index < 8 and one.register not in (None, index)
+    )
+    assert facts.struct_stacked == count(
+        lambda _, one: one.struct and not one.by_reference and one.stack is not None
+    )
 
 
 def test_the_counts_of_6_1_are_those_that_are_known() -> None:
