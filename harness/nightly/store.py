@@ -7,36 +7,22 @@ A unit's result is stored in one transaction; storing it again changes nothing.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import logging
 import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import (
-    URL,
-    Connection,
-    Engine,
-    RowMapping,
-    create_engine,
-    delete,
-    event,
-    insert,
-    make_url,
-    select,
-    update,
-)
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
-from harness.errors import ConfigError, InfrastructureError
+from harness.errors import ConfigError
 from harness.host import home
-from harness.nightly import migrate, tables
+from harness.nightly.database import migrate, tables
+from harness.nightly.database.connection import explaining, opened
 from harness.nightly.matrix import Matrix
 from harness.nightly.unit import (
     Cell,
@@ -91,27 +77,11 @@ def default_url() -> str:
     return f"sqlite:///{home.state() / 'history.sqlite'}"
 
 
-_HIDDEN = "***"
-# It logs exceptions that end the program while a connection is closed, and raises them too.
-logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())
-_URL_HINT = (
-    "Give an SQLAlchemy URL, such as sqlite:///history.sqlite; write an @ in a password as %40."
-)
-
-
 class Store:
     """The database; methods raise InfrastructureError if it fails."""
 
     def __init__(self, url: str) -> None:
-        parsed = _parsed(url)
-        try:
-            self._engine = _engine(parsed)
-            migrate.create(self._engine)
-        except (SQLAlchemyError, ImportError) as error:
-            why = _first_line(error).replace(parsed.password or _HIDDEN, _HIDDEN)
-            raise ConfigError(
-                f"The database {_shown(parsed)} cannot be used: {why}.", _URL_HINT
-            ) from error
+        self._engine = opened(url)
 
     def __enter__(self) -> Store:
         return self
@@ -121,7 +91,7 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        with _explaining(), self._engine.begin() as connection:
+        with explaining(), self._engine.begin() as connection:
             yield connection
 
     def begin(self, matrix: Matrix) -> NightlyRun:
@@ -297,57 +267,6 @@ class Store:
             query = query.where(tables.NIGHTS.c.name == name)
         with self._transaction() as connection:
             return [Baseline(*row) for row in connection.execute(query).all()]
-
-
-def _parsed(url: str) -> URL:
-    """Parse a URL; raises ConfigError without quoting it, as it may contain a password."""
-    with contextlib.suppress(SQLAlchemyError, ValueError):
-        parsed = make_url(url)
-        # An @ in the host is part of a password, the rest of which was taken for the host.
-        if "@" not in (parsed.host or ""):
-            return parsed
-    raise ConfigError("The database cannot be used: its URL cannot be read.", _URL_HINT)
-
-
-def _engine(url: URL) -> Engine:
-    engine = create_engine(url)
-    if engine.dialect.name == "sqlite":
-        if file := engine.url.database:
-            # If this fails, SQLite reports the error.
-            with contextlib.suppress(OSError):
-                Path(file).parent.mkdir(parents=True, exist_ok=True)
-
-        @event.listens_for(engine, "connect")
-        def on_connect(connection: object, record: object) -> None:
-            cursor = connection.cursor()  # type: ignore[attr-defined]
-            cursor.execute("PRAGMA foreign_keys=ON")
-            # A reader does not keep a nightly run from storing.
-            cursor.execute("PRAGMA journal_mode=WAL")
-            cursor.close()
-
-    return engine
-
-
-@contextmanager
-def _explaining() -> Iterator[None]:
-    """What the database says, in a sentence."""
-    try:
-        yield
-    except IntegrityError:
-        raise
-    except SQLAlchemyError as error:
-        raise InfrastructureError(
-            f"The database fails: {_first_line(error)}.", "What was stored before is kept."
-        ) from error
-
-
-def _shown(url: URL) -> str:
-    """Return the URL without its password, and without its query, which may contain another."""
-    return url.set(query={}).render_as_string(hide_password=True)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".")
 
 
 # JSON's escape of NUL, which a console may print and PostgreSQL cannot store in text.

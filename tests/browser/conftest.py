@@ -21,7 +21,7 @@ from playwright.sync_api import (
 
 from harness.errors import Exit
 from harness.nightly import compare
-from harness.nightly.migrate import parsed
+from harness.nightly.database.migrate import parsed
 from harness.nightly.night import Report
 from harness.nightly.outputs import html
 from harness.nightly.outputs.html import Past

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from harness.errors import ConfigError, Exit
 from harness.nightly import matrix, night
-from harness.nightly.migrate import kernel_error
+from harness.nightly.database.migrate import kernel_error
 from harness.nightly.store import Store
 from harness.nightly.unit import CellState, Complaint
 from harness.run import logs

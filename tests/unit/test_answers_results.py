@@ -16,7 +16,7 @@ from harness.answers.evidence import together
 from harness.commands.output import as_json
 from harness.errors import ConfigError, Exit
 from harness.nightly import matrix
-from harness.nightly.migrate import kernel_error
+from harness.nightly.database.migrate import kernel_error
 from harness.nightly.store import Store
 from harness.nightly.unit import CellState, HitCost, UnitKind, result
 from harness.report import cost_report, kernels_report, storm_report

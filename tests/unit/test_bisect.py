@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from harness.errors import ArchiveError
 from harness.nightly import compare
 from harness.nightly.bisect import Turn, first_bad, turn
-from harness.nightly.migrate import kernel_error
+from harness.nightly.database.migrate import kernel_error
 from harness.nightly.night import Report
 from harness.nightly.store import NightlyRun
 from harness.nightly.unit import Cell, Done, HitCost, Unit, UnitEnvironment, UnitKind, result

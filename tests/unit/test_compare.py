@@ -10,7 +10,7 @@ from harness.guest.splat import Splat, fingerprint
 from harness.guest.splat import SplatKind as SplatKind
 from harness.nightly import compare
 from harness.nightly.compare import Place, Sort
-from harness.nightly.migrate import kernel_error
+from harness.nightly.database.migrate import kernel_error
 from harness.nightly.unit import Complaint, KernelError
 from tests.unit.nights import cell, done
 

@@ -19,7 +19,7 @@ from harness.errors import InfrastructureError
 from harness.model.context import Context
 from harness.nightly import matrix, night
 from harness.nightly.compare import Sort
-from harness.nightly.migrate import kernel_error
+from harness.nightly.database.migrate import kernel_error
 from harness.nightly.outputs import formats, kcidb, mail, summary
 from harness.nightly.store import Store
 from harness.nightly.unit import HitCost, UnitKind, result

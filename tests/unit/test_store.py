@@ -47,7 +47,7 @@ def test_the_password_is_not_shown_in_an_error_of_a_driver(monkeypatch: pytest.M
     def refuse(url: object) -> None:
         raise ArgumentError("No entry for me, geheim.")
 
-    monkeypatch.setattr("harness.nightly.store.create_engine", refuse)
+    monkeypatch.setattr("harness.nightly.database.connection.create_engine", refuse)
     with pytest.raises(ConfigError, match=r"//me:\*\*\*@h/x cannot.*for me, \*\*\*\.") as caught:
         Store("nosuch://me:geheim@h/x")
     assert "geheim" not in str(caught.value)

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, Table, inspect, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from harness.nightly import tables
+from harness.nightly.database import tables
 from harness.nightly.unit import CellState, KernelError
 
 # Columns of a unit under the names that they had in stores of schema 1.
