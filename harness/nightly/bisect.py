@@ -190,6 +190,8 @@ def _facts(results: Sequence[Done], place: Place) -> UnitEnvironment | None:
         done.facts
         for done in results
         if (done.kernel, done.compiler) == (place.kernel, place.compiler)
+        # Of a survey, neither a compiler nor QEMU is known.
+        and done.kind is not UnitKind.SURVEY
     )
     return next(filter(None, found), None)
 

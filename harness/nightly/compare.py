@@ -3,7 +3,7 @@
 A nightly run against the accepted one: what is a regression.  Pure.
 
 A regression is a verdict that differs, a new complaint of the kernel's, a cell that is gone,
-or a hit that costs more than it may.
+or a hit that costs more than it may.  A survey that differs is none: functions come and go.
 """
 
 from __future__ import annotations
@@ -184,8 +184,16 @@ def _verdicts(night: Sequence[Done], accepted: Sequence[Done]) -> Iterator[Regre
 
 
 def _unfinished(night: Sequence[Done]) -> set[tuple[str, str]]:
-    """Kernels and compilers of which something is missing for a reason of ours."""
-    return {(done.kernel, done.compiler) for done in night if done.harness_errors}
+    """
+    Kernels and compilers of which something is missing for a reason of ours.
+
+    What is missing of a survey, nothing is compared with.
+    """
+    return {
+        (done.kernel, done.compiler)
+        for done in night
+        if done.harness_errors and done.kind is not UnitKind.SURVEY
+    }
 
 
 def _spent(night: Sequence[Done]) -> dict[Place, float]:

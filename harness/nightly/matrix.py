@@ -59,6 +59,8 @@ class File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     fuzz: Fuzz = Fuzz()
     # None if costs are not measured.
     cost: Costs | None = None
+    # Whether each kernel's own functions are counted by where their arguments lie.
+    survey: bool = False
     # Minutes that one kernel may take with one compiler, builds included.
     deadline: float = 60
 
@@ -143,3 +145,6 @@ def _units(file: File, catalog: Catalog, variants: list[str], cases: list[str]) 
                 )
             if file.cost:
                 yield replace(cells, kind=UnitKind.COST, cases=[], growth=file.cost.growth)
+            # Prototypes are those of the kernel, whatever compiles the test modules.
+            if file.survey and compiler == file.compilers[0]:
+                yield replace(cells, kind=UnitKind.SURVEY, cases=[])

@@ -31,6 +31,7 @@ from harness.nightly.unit import (
     Done,
     HitCost,
     Picture,
+    SurveyResult,
     Unit,
     UnitEnvironment,
     UnitKind,
@@ -183,6 +184,9 @@ class Store:
             if found:
                 entries = [{"unit": unit, **msgspec.to_builtins(one)} for one in found]
                 connection.execute(insert(table), entries)
+        if done.survey:
+            data = msgspec.to_builtins(done.survey)
+            connection.execute(insert(tables.SURVEYS), {"unit": unit, "data": data})
 
     def stored(self, night: NightlyRun) -> set[str]:
         """The names of its units that are done; our own failures do not count."""
@@ -219,6 +223,9 @@ class Store:
         costs = connection.execute(
             select(tables.COSTS).where(tables.COSTS.c.unit == unit).order_by(tables.COSTS.c.variant)
         ).mappings()
+        survey = connection.execute(
+            select(tables.SURVEYS.c.data).where(tables.SURVEYS.c.unit == unit)
+        ).scalar_one_or_none()
         facts = row["facts"]
         return Done(
             unit=str(row["name"]),
@@ -227,6 +234,7 @@ class Store:
             cells=[_cell(cell) for cell in cells],
             complaints=[_made(Complaint, row) for row in complaints],
             costs=[_made(HitCost, row) for row in costs],
+            survey=msgspec.convert(survey, type=SurveyResult) if survey else None,
             kernel_errors=[migrate.kernel_error(error) for error in row["kernel_errors"]],
             **{name: row[name] for name in _PLAIN},
         )

@@ -18,11 +18,12 @@ from harness.model.predict import described
 
 
 class UnitKind(enum.Enum):
-    """What a unit does: judges cells, draws random signatures, or measures costs."""
+    """What a unit does: judges cells, draws signatures, measures costs, or surveys functions."""
 
     CELLS = "cells"
     FUZZ = "fuzz"
     COST = "cost"
+    SURVEY = "survey"
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +77,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnitEnvironment(msgspec.Struct, frozen=True, kw_only=True):
-    """The kernel and the tools that took part in a unit."""
+    """The kernel and the tools that took part in a unit; empty where one did not."""
 
     release: str
     # The version of the package or tree.
@@ -179,6 +180,62 @@ class KernelError(msgspec.Struct, frozen=True, kw_only=True):
         return without_numbers(self.text) == without_numbers(other.text)
 
 
+class SurveyedFunction(msgspec.Struct, frozen=True, kw_only=True):
+    """A function with arguments on the stack."""
+
+    name: str
+    # Empty for one of the image.
+    module: str
+    # The bytes of its argument area.
+    stacked: int
+    # As C declares it.
+    prototype: str
+
+
+class SurveyedAggregate(msgspec.Struct, frozen=True, kw_only=True):
+    """A type that functions take by reference."""
+
+    type: str
+    # In bytes.
+    size: int
+    # How many parameters have it.
+    parameters: int
+
+
+class SurveyedVariant(msgspec.Struct, frozen=True, kw_only=True):
+    """For how many of a kernel's functions a variant means what (harness/measure/at_risk.py)."""
+
+    variant: str
+    safe: int
+    unsafe: int
+    unknown: int
+    # Those whose named arguments arrive as they were passed.
+    kept: int
+    # Those for which damage of a class may come, by class.
+    damage: dict[str, int]
+
+
+class SurveyResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A count of a kernel's functions by where their arguments lie."""
+
+    # All with a prototype, and those of each sort; one may be of several.
+    functions: int
+    in_registers: int
+    stacked: int
+    by_reference: int
+    variadic: int
+    unknown: int
+    # How many modules were read, and how many were not, by the reason.
+    modules: int
+    unread: dict[str, int] = {}
+    # Bytes on the stack, and the number of functions that take so many; without those with none.
+    histogram: list[tuple[int, int]]
+    variants: list[SurveyedVariant]
+    # The worst of them: the most bytes on the stack first, and the largest first.
+    worst: list[SurveyedFunction]
+    aggregates: list[SurveyedAggregate]
+
+
 class Done(msgspec.Struct, frozen=True, kw_only=True):
     """The results of a unit."""
 
@@ -192,7 +249,9 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     cells: list[Cell] = []
     complaints: list[Complaint] = []
     costs: list[HitCost] = []
-    # How many cells, signatures or costs were planned.
+    # None but for a survey that was made.
+    survey: SurveyResult | None = None
+    # How many cells, signatures, costs or surveys were planned.
     planned: int = 0
     played: int = 0
     kernel_errors: list[KernelError] = []

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 import harness
 from harness import fault, settings
 from harness.cases.catalog import Catalog
@@ -19,7 +21,7 @@ from harness.kernel import spec
 from harness.kernel.image import build_id
 from harness.kernel.kernel import Bootable
 from harness.kernel.options import Options
-from harness.measure import cost, expected, fuzz
+from harness.measure import cost, expected, fuzz, survey
 from harness.measure.cost import CostResult
 from harness.measure.stack_map import damaged, parts
 from harness.model.observation import Look
@@ -29,6 +31,7 @@ from harness.model.verdict import places
 from harness.modules import build as modules
 from harness.modules.build import Modules
 from harness.nightly.bundle import unpack
+from harness.nightly.survey import remembered
 from harness.nightly.unit import (
     Cell,
     CellState,
@@ -42,6 +45,7 @@ from harness.nightly.unit import (
     UnitKind,
     result,
 )
+from harness.prototypes import source
 from harness.run import job, logs, repro
 from harness.run.plan import Outcome, Play, plays
 from harness.run.result import Account, Broken, Result
@@ -54,7 +58,7 @@ T = TypeVar("T")
 
 def perform(unit: Unit) -> Done:
     """
-    Play the unit's cells or random signatures, or measure costs.
+    Play the unit's cells or random signatures, measure costs, or survey functions.
 
     What keeps it from that is in the result, and not raised.
     """
@@ -98,9 +102,9 @@ def prepared(unit: Unit) -> list[tuple[Bootable, Modules]]:
     """
     Return the images that a unit runs on, one for each of job.images().
 
-    Empty for random signatures, which are compiled while they are played.
+    Empty for random signatures, which are compiled while they are played, and for a survey.
     """
-    if unit.kind is UnitKind.FUZZ:
+    if unit.kind in (UnitKind.FUZZ, UnitKind.SURVEY):
         return []
     catalog = _catalog(unit)
     variants = catalog.select_variants(unit.variants)
@@ -224,22 +228,46 @@ def _cost(unit: Unit) -> dict[str, Any]:
     }
 
 
+def _survey(unit: Unit) -> dict[str, Any]:
+    catalog = _catalog(unit)
+    kernel = spec.resolve(unit.kernel, catalog, settings.load(), options=_options(unit))
+    # What a tree's own jprobes do cannot be predicted.
+    variants = [
+        variant
+        for variant in catalog.select_variants(unit.variants)
+        if variant.expected.rule is not Rule.KERNEL
+    ]
+    found = survey.survey(source.read(source.of_kernel(kernel)), variants)
+    return {
+        "facts": _kernel_facts(kernel),
+        "survey": remembered(found),
+        "planned": 1,
+        "played": 1,
+    }
+
+
 _MAKERS: Mapping[UnitKind, Callable[[Unit], dict[str, Any]]] = {
     UnitKind.CELLS: _cells,
     UnitKind.FUZZ: _fuzz,
     UnitKind.COST: _cost,
+    UnitKind.SURVEY: _survey,
 }
 
 
 def _facts(kernel: Bootable, compiler: str) -> UnitEnvironment:
+    return replace(_kernel_facts(kernel), compiler=compiler, qemu=version())
+
+
+def _kernel_facts(kernel: Bootable) -> UnitEnvironment:
+    """Return the facts of a unit in which nothing is compiled or booted."""
     return UnitEnvironment(
         release=kernel.release,
         version=kernel.version,
         key=kernel.key,
         build_id=build_id(kernel.image),
         engine=kernel.engine.value,
-        compiler=compiler,
-        qemu=version(),
+        compiler="",
+        qemu="",
         harness=harness.__version__,
     )
 

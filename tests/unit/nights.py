@@ -9,10 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from harness.nightly import night
 from harness.nightly.store import NightlyRun, Store
-from harness.nightly.unit import Cell, Done, Unit, UnitEnvironment, UnitKind, result
+from harness.nightly.unit import (
+    Cell,
+    Done,
+    SurveyedAggregate,
+    SurveyedFunction,
+    SurveyedVariant,
+    SurveyResult,
+    Unit,
+    UnitEnvironment,
+    UnitKind,
+    result,
+)
 
 MATRIX = """
 shows: one kernel
@@ -23,6 +35,29 @@ cases: ["stack-9", "stack-8"]
 FACTS = UnitEnvironment(
     release="6.1", version="1", key="k", engine="port", compiler="gcc", qemu="7", harness="0"
 )
+SURVEY = SurveyResult(
+    functions=9000,
+    in_registers=8000,
+    stacked=700,
+    by_reference=200,
+    variadic=90,
+    unknown=10,
+    modules=3,
+    unread={"it has no BTF": 2},
+    histogram=[(8, 600), (144, 100)],
+    variants=[
+        SurveyedVariant(
+            variant="none", safe=8000, unsafe=900, unknown=100, kept=8090,
+            damage={"leak": 700, "by-ref": 200},
+        ),
+    ],
+    worst=[
+        SurveyedFunction(
+            name="get8", module="gpu", stacked=144, prototype="int get8(int a, struct big b)"
+        ),
+    ],
+    aggregates=[SurveyedAggregate(type="struct big", size=1024, parameters=3)],
+)  # fmt: skip
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -54,6 +89,14 @@ def done(*cells: Cell, kernel: str = "debian:6.1", repetition: int = 1, **fields
         deadline=60,
     )
     given = {"facts": FACTS, "cells": list(cells), "planned": len(cells), "played": len(cells)}
+    return result(unit, 1.0, 2.0, **given | fields)
+
+
+def surveyed(survey: SurveyResult | None = SURVEY, **fields: Any) -> Done:
+    unit = Unit(kernel="debian:6.1", compiler="gcc", kind=UnitKind.SURVEY, variants=[], deadline=60)
+    facts = replace(FACTS, compiler="", qemu="")
+    counted = int(survey is not None)
+    given = {"facts": facts, "survey": survey, "planned": counted, "played": counted}
     return result(unit, 1.0, 2.0, **given | fields)
 
 

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from harness.errors import ConfigError, Exit
 from harness.nightly import matrix, night
+from harness.nightly.database import tables
 from harness.nightly.database.migrate import kernel_error
 from harness.nightly.store import Store
 from harness.nightly.unit import CellState, Complaint
 from harness.run import logs
-from tests.unit.nights import MATRIX, Works, cell, done, spend, written
+from tests.unit.nights import MATRIX, SURVEY, Works, cell, done, spend, surveyed, written
 
 # From what a store is now to what it was.
 SCHEMA_1 = (
@@ -50,6 +51,33 @@ class StoreContract:
         assert {one.case: one for one in found.cells} == {one.case: one for one in brought.cells}
         # Without `looks`, the bytes are not read.
         assert store.results(now)[0].cells[0].looks == {}
+
+    def test_a_survey_comes_back(self, store: Store, tmp_path: Path) -> None:
+        now = store.begin(matrix.load(written(tmp_path, MATRIX + "survey: true\n")))
+        store.add(now, done(cell()))
+        store.add(now, surveyed(None, harness_errors=["no disk"]))
+        assert [one.survey for one in store.results(now)] == [None, None]
+        store.add(now, surveyed())
+        store.add(now, surveyed(replace(SURVEY, functions=1)))
+        cells, found = store.results(now)
+        assert replace(found, retried=[]) == surveyed()
+        assert cells.survey is None
+        store.begin(matrix.load(written(tmp_path, MATRIX)))
+        assert store.prune(1) == 1
+        with store._engine.begin() as connection:
+            assert connection.execute(select(tables.SURVEYS)).all() == []
+
+    def test_a_store_from_before_surveys_gets_their_table(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        now = store.begin(matrix.load(written(tmp_path, MATRIX)))
+        store.add(now, done(cell()))
+        before = store.results(now)
+        tables.SURVEYS.drop(store._engine)
+        with Store(store._engine.url.render_as_string(hide_password=False)) as opened:
+            assert opened.results(now) == before
+            opened.add(now, surveyed())
+            assert opened.results(now) == [*before, surveyed()]
 
     def test_a_store_of_schema_1_is_brought_up_to_date(self, store: Store, tmp_path: Path) -> None:
         now = store.begin(matrix.load(written(tmp_path, MATRIX)))

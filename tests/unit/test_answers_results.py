@@ -23,7 +23,7 @@ from harness.report import cost_report, kernels_report, storm_report
 from harness.report.formats import json_report
 from harness.run.result import Comparison, Unjudged
 from tests.unit import test_cost, test_reports, test_storm
-from tests.unit.nights import FACTS, MATRIX, cell, done, written
+from tests.unit.nights import FACTS, MATRIX, cell, done, surveyed, written
 
 
 def read(folder: Path, document: object, name: str = "out.json") -> Any:
@@ -145,7 +145,9 @@ def test_no_nightly_run(store: Store) -> None:
 
 def test_the_newest_nightly_run(store: Store, tmp_path: Path) -> None:
     text = MATRIX.replace("debian:6.1", "debian:6.1, debian:5.10")
-    wanted = matrix.load(written(tmp_path, text + "fuzz: {count: 3}\ncost: {growth: 2}\n"))
+    wanted = matrix.load(
+        written(tmp_path, text + "fuzz: {count: 3}\ncost: {growth: 2}\nsurvey: true\n")
+    )
     before, now = store.begin(wanted), store.begin(wanted)
     store.add(before, done(cell(size=16)))
     unseen = cell("stack-8", state=CellState.UNJUDGED, agrees=False)
@@ -162,6 +164,7 @@ def test_the_newest_nightly_run(store: Store, tmp_path: Path) -> None:
     store.add(now, cost)
     fuzz = units["debian:6.1", UnitKind.FUZZ]
     store.add(now, result(fuzz, 1.0, 2.0, planned=3, played=3, facts=FACTS))
+    store.add(now, surveyed())
     found = nights.newest(store)
     cells = {one.case: one for one in found.cells}
     assert cells["stack-9"].damage == {"leak": 8}

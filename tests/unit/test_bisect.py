@@ -19,6 +19,7 @@ from harness.nightly.database.migrate import kernel_error
 from harness.nightly.night import Report
 from harness.nightly.store import NightlyRun
 from harness.nightly.unit import Cell, Done, HitCost, Unit, UnitEnvironment, UnitKind, result
+from tests.unit.nights import surveyed
 
 SPEC = "debian:6.1"
 RELEASES = [f"6.1.0-{number}-cloud-arm64" for number in range(10, 23)]
@@ -179,6 +180,16 @@ def test_releases_that_the_night_has_played() -> None:
 def test_the_same_kernel_as_before() -> None:
     (one,) = first_bad(report(RELEASES[-1]), lambda spec: RELEASES, nobody).regressions
     assert one.details[0] == f"{RELEASES[-1]} as before; changed: nothing that is recorded"
+
+
+def test_a_survey_says_nothing_of_the_tools() -> None:
+    before = report(RELEASES[-1])
+    survey = surveyed()
+    assert survey.facts and before.accepted
+    stored_first = replace(survey, facts=replace(survey.facts, release=RELEASES[-1]))
+    held = dataclasses.replace(before, accepted=[stored_first, *before.accepted])
+    (one,) = first_bad(held, lambda spec: RELEASES, nobody).regressions
+    assert one.details[0].endswith("changed: nothing that is recorded")
 
 
 def test_a_kernel_of_no_series_is_left_as_it_is() -> None:

@@ -12,7 +12,7 @@ from harness.nightly import compare
 from harness.nightly.compare import Place, Sort
 from harness.nightly.database.migrate import kernel_error
 from harness.nightly.unit import Complaint, KernelError
-from tests.unit.nights import cell, done
+from tests.unit.nights import SURVEY, cell, done, surveyed
 
 
 def test_nothing_changed() -> None:
@@ -95,6 +95,17 @@ def test_what_our_own_failure_kept_from_being_played_is_no_regression() -> None:
     accepted = [done(cell(), cell("stack-8"))]
     assert [one.sort for one in compare.regressions([done(cell())], accepted)] == [Sort.GONE]
     assert compare.regressions([done(cell(), harness_errors=["no disk"])], accepted) == []
+
+
+def test_a_survey_is_not_compared() -> None:
+    accepted = [done(cell()), surveyed()]
+    counted = replace(SURVEY, functions=1, worst=[])
+    for now in (surveyed(counted), surveyed(None, harness_errors=["no BTF"])):
+        assert compare.regressions([done(cell()), now], accepted) == []
+        assert compare.regressions([done(cell()), now], None) == []
+        # One that cannot be made does not hide a cell that is gone.
+        gone = compare.regressions([done(cell("stack-8", size=0)), now], accepted)
+        assert [one.sort for one in gone] == [Sort.GONE]
 
 
 def test_a_cell_that_flaps_is_never_green_by_luck() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -24,7 +25,7 @@ from harness.nightly.outputs import formats, kcidb, mail, summary
 from harness.nightly.store import Store
 from harness.nightly.unit import HitCost, UnitKind, result
 from harness.report.formats import json_report
-from tests.unit.nights import FACTS, MATRIX, cell, done, written
+from tests.unit.nights import FACTS, MATRIX, cell, done, surveyed, written
 from tests.unit.test_reports import check_ktap
 
 
@@ -89,6 +90,30 @@ def test_costs_are_reported_with_the_unit_that_measured_them(dearer: night.Repor
     assert costs[1] == [("none", [dear]), ("fixed-128", [gone])]
 
 
+def test_a_survey_is_counted_and_not_judged(report: night.Report) -> None:
+    lost = surveyed(None, harness_errors=["No BTF."])
+    (first, *_) = report.results
+    found = dataclasses.replace(report, results=[first, surveyed(), lost], regressions=[])
+    assert [summary.row(one) for one in found.results[1:]] == [
+        ("debian:6.1 gcc survey 1", "6.1", "-", "1 s", "9,000 functions"),
+        ("debian:6.1 gcc survey 1", "6.1", "-", "1 s", ""),
+    ]
+    assert summary.ended(surveyed()).endswith(" debian:6.1 gcc survey 1: 1 s; 9,000 functions")
+    assert "nothing judged; 1 s; No BTF." in summary.ended(lost)
+    (_, *surveys) = formats.tests(found)
+    assert [groups for _, groups in surveys] == [
+        [("survey", [formats.Test("functions", "9,000", ())])],
+        [("run", [formats.Test("complete", "", ("No BTF.",), error=True)])],
+    ]
+    check_ktap(formats.as_ktap(found).splitlines())
+    # What compiles nothing does not keep KCIDB from the compiler of the same kernel.
+    (build,) = json.loads(kcidb.document(found))["builds"]
+    assert (build["compiler"], build["status"]) == ("gcc", "PASS")
+    alone = json.loads(kcidb.document(dataclasses.replace(found, results=[surveyed()])))
+    assert "compiler" not in alone["builds"][0]
+    assert alone["tests"][0]["environment"] == {"comment": "none"}
+
+
 def test_junit_of_a_nightly_run(report: night.Report) -> None:
     top = ElementTree.fromstring(formats.as_junit(report))
     assert len(top) == 3
@@ -137,16 +162,24 @@ def test_json_of_a_nightly_run(report: night.Report, dearer: night.Report) -> No
     unbuilt = dataclasses.replace(
         report, results=[done(kernel_errors=[kernel_error("no")], facts=None)]
     )
-    for one in (report, dearer, unheld, unbuilt):
+    counted = dataclasses.replace(report, results=[surveyed()])
+    for one in (report, dearer, unheld, unbuilt, counted):
         check.validate(as_json(one))
     sorts = SCHEMA["$defs"]["regression"]["properties"]["sort"]["enum"]
     assert {sort.value for sort in Sort} == set(sorts)
+
+
+def with_survey(whole: Json, unit: Json, survey: Json, name: str, part: Json) -> Json:
+    """Return a document of one survey, with one of its rows replaced."""
+    return {**whole, "units": [{**unit, "survey": {**survey, name: [part]}}]}
 
 
 def test_json_that_is_no_nightly_run(dearer: night.Report) -> None:
     check = jsonschema.Draft202012Validator(SCHEMA)
     whole = as_json(dearer)
     unit, regression = whole["units"][-1], whole["regressions"][0]
+    (counted,) = as_json(dataclasses.replace(dearer, results=[surveyed()]))["units"]
+    survey = counted["survey"]
     parts: list[tuple[Json, Callable[[Json], Json]]] = [
         (whole, lambda part: part),
         (whole["baseline"], lambda part: {**whole, "baseline": part}),
@@ -154,6 +187,11 @@ def test_json_that_is_no_nightly_run(dearer: night.Report) -> None:
         (unit["facts"], lambda part: {**whole, "units": [{**unit, "facts": part}]}),
         (unit["costs"][0], lambda part: {**whole, "units": [{**unit, "costs": [part]}]}),
         (regression, lambda part: {**whole, "regressions": [part]}),
+        (survey, lambda part: {**whole, "units": [{**unit, "survey": part}]}),
+        *(
+            (survey[name][0], functools.partial(with_survey, whole, unit, survey, name))
+            for name in ("variants", "worst", "aggregates")
+        ),
     ]
     for part, within in parts:
         assert check.is_valid(within(part))

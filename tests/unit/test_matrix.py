@@ -27,6 +27,17 @@ def test_what_a_matrix_stands_for(tmp_path: Path) -> None:
     assert matrix.load(written(tmp_path, MATRIX)).digest != found.digest
 
 
+def test_a_kernel_is_surveyed_once(tmp_path: Path) -> None:
+    text = MATRIX.replace("debian:6.1", "debian:6.1, debian:5.10")
+    text += "compilers: [gcc, clang]\nrepetitions: 2\n"
+    found = matrix.load(written(tmp_path, f"{text}survey: true\n"))
+    surveys = [unit for unit in found.units if unit.kind is UnitKind.SURVEY]
+    assert [one.name for one in surveys] == ["debian:6.1 gcc survey 1", "debian:5.10 gcc survey 1"]
+    assert {tuple(one.variants) for one in surveys} == {("none", "fixed-128")}
+    others = [unit for unit in found.units if unit not in surveys]
+    assert others == list(matrix.load(written(tmp_path, text)).units)
+
+
 def test_variables_for_make(tmp_path: Path) -> None:
     found = matrix.load(written(tmp_path, MATRIX + "make: [W=1]\n"))
     assert [unit.make for unit in found.units] == [["W=1"]]

@@ -1,19 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a nightly run remembers of a cell: where it is damaged, and the bytes there."""
+"""What a nightly run remembers of a cell, and of a survey of a kernel that nobody built."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from harness.cases.catalog import Catalog
+from harness.kernel import image, spec
 from harness.model.policy import Hit
 from harness.model.verdict import judge
-from harness.nightly.unit import Cell
+from harness.nightly import unit_runner
+from harness.nightly.unit import (
+    Cell,
+    Done,
+    SurveyedAggregate,
+    SurveyedFunction,
+    Unit,
+    UnitKind,
+)
 from harness.nightly.unit_runner import _cell
+from harness.prototypes.btf import Btf
 from harness.run.plan import Outcome, plays
 from tests.unit.factory import HIT, observe
+from tests.unit.kernels import made_up
+from tests.unit.made_btf import STRUCT, Maker, nine_words
 
 
 def remembered(case: str, variant: str, guest: str = "", hit: Hit = HIT) -> Cell:
@@ -82,3 +95,82 @@ def test_a_picture_of_a_handler_that_was_skipped() -> None:
     picture = remembered("stack-9", "fp-delta", hit=replace(HIT, fp=16)).picture
     assert picture
     assert (picture.saved, picture.corrupt) == (-1, [])
+
+
+def functions() -> Maker:
+    """Return the BTF of a function of nine words, and of two that take aggregates by reference."""
+    made = nine_words()
+    small, large = (
+        made.composite(STRUCT, name, 8 * words, [("a", made.array(1, words), 0)])
+        for name, words in (("small", 3), ("large", 4))
+    )
+    made.function("sort", [("a", small), ("b", small)])
+    made.function("copy", [("a", large)])
+    made.function("print", [("format", made.pointer())], more=True)
+    return made
+
+
+def surveyed(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, btf: bytes, variants: list[str]
+) -> Done:
+    """Return what comes of a survey of a kernel with this BTF, and two modules, one without."""
+    (folder / "modules").mkdir()
+    (folder / "Image").write_bytes(image.stub() + btf)
+    (folder / "modules/old.ko").write_bytes(bytes(100))
+    if btf[2:3] == b"\x01":
+        base = Btf(btf)
+        own = Maker(base.end, base.strings_end)
+        own.function("ten", [("a", 1)] * 10)
+        (folder / "modules/new.ko").write_bytes(bytes(100) + own.data())
+    kernel = made_up(folder, image=folder / "Image", modules=folder / "modules", key=folder.name)
+    monkeypatch.setattr(spec, "resolve", lambda *words, **options: kernel)
+    unit = Unit(
+        kernel="some:kernel", compiler="gcc", kind=UnitKind.SURVEY, variants=variants, deadline=60
+    )
+    return unit_runner.perform(unit)
+
+
+def test_a_survey(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    done = surveyed(monkeypatch, tmp_path, functions().data(), ["none", "tree", "fixed-128"])
+    assert done.complete and done.boots == 0, done.harness_errors
+    assert done.facts
+    assert (done.facts.release, done.facts.compiler, done.facts.qemu) == ("6.1", "", "")
+    found = done.survey
+    assert found
+    assert (found.functions, found.in_registers, found.stacked) == (5, 0, 2)
+    assert (found.by_reference, found.variadic, found.unknown) == (2, 1, 0)
+    assert (found.modules, found.unread) == (1, {"it has no BTF": 1})
+    assert found.histogram == [(8, 1), (16, 1)]
+    # What a tree does itself is not known.
+    none, fixed = found.variants
+    assert (none.variant, none.kept, none.damage) == ("none", 1, {"by-ref": 2, "leak": 2})
+    assert (none.safe, none.unsafe, none.unknown) == (0, 4, 1)
+    assert (fixed.variant, fixed.kept) == ("fixed-128", 5)
+    assert found.worst == [
+        SurveyedFunction(name=name, module=module, stacked=stacked, prototype=prototype)
+        for name, module, stacked, prototype in (
+            ("ten", "new", 16, f"void ten({', '.join(['long int a'] * 10)})"),
+            ("nine", "", 8, f"int nine({', '.join(f'long int a{n}' for n in range(9))})"),
+        )
+    ]
+    # The largest first, however few parameters have it.
+    assert found.aggregates == [
+        SurveyedAggregate(type="struct large", size=32, parameters=1),
+        SurveyedAggregate(type="struct small", size=24, parameters=2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("btf", "why"),
+    [
+        (b"", "There is neither BTF nor DWARF in"),
+        (nine_words().data(version=2), "is newer than this program"),
+    ],
+)
+def test_a_kernel_that_cannot_be_surveyed(
+    btf: bytes, why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done = surveyed(monkeypatch, tmp_path, btf, ["none"])
+    (error,) = done.harness_errors
+    assert why in error
+    assert (done.survey, done.kernel_errors, done.complete) == (None, [], False)

@@ -93,6 +93,13 @@ COSTS = Table(
     Column("instructions", Float, nullable=False),
     Column("saved", Integer, nullable=False),
 )
+SURVEYS = Table(
+    "survey",
+    METADATA,
+    Column("unit", ForeignKey("unit.id", ondelete="CASCADE"), primary_key=True),
+    # A SurveyResult.
+    Column("data", JSON, nullable=False),
+)
 BASELINES = Table(
     "baseline",
     METADATA,

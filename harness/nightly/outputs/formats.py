@@ -86,6 +86,8 @@ def _whole(done: Done) -> Iterator[tuple[str, Test]]:
         yield "run", Test("complete", "", tuple(done.harness_errors), error=True)
     elif done.kind is UnitKind.FUZZ:
         yield "fuzz", Test("signatures", f"{done.played} of {done.planned}", ())
+    elif done.survey:
+        yield "survey", Test("functions", f"{done.survey.functions:,}", ())
 
 
 def _reasons(found: Sequence[Regression]) -> tuple[str, ...]:

@@ -57,15 +57,18 @@ def _build(found: dict[str, dict[str, Any]], done: Done, origin: str) -> str:
         "id": checkout, "origin": origin, "comment": f"{done.kernel}: {release}, {version}",
         "valid": True,
     }  # fmt: skip
-    found["builds"][build] = {
+    compiler = done.facts.compiler if done.facts else ""
+    entry = {
         "id": build,
         "checkout_id": checkout,
         "origin": origin,
         "architecture": "arm64",
         "comment": f"test modules for {release}",
         "status": "PASS" if done.facts else "FAIL",
-        **({"compiler": done.facts.compiler} if done.facts else {}),
+        **({"compiler": compiler} if compiler else {}),
     }
+    # A survey, which compiles nothing, is of the same kernel as the units before it.
+    found["builds"].setdefault(build, entry)
     return build
 
 
@@ -82,12 +85,16 @@ def _test(
         "path": f"{PATH}.{words}",
         "status": status,
         "start_time": _time(done.started),
-        "environment": {"comment": f"QEMU {done.facts.qemu}" if done.facts else "none"},
+        "environment": {"comment": _environment(done)},
         "misc": {"seen": test.seen, "repetition": done.repetition, "engine": _engine(done)},
     }
     if test.reasons:
         entry["log_excerpt"] = "\n".join(test.reasons)[:_LOG_MAX]
     return entry
+
+
+def _environment(done: Done) -> str:
+    return f"QEMU {done.facts.qemu}" if done.facts and done.facts.qemu else "none"
 
 
 def _engine(done: Done) -> str:

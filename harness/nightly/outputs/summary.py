@@ -62,6 +62,7 @@ def _unit(done: Done) -> dict[str, Any]:
         "played": done.played,
         "agree": _agree(done),
         "costs": done.costs,
+        "survey": done.survey,
         "boots": done.boots,
         "seconds": done.ended - done.started,
         "kernel_errors": [error.text for error in done.kernel_errors],
@@ -128,17 +129,20 @@ def show(report: Report, everything: bool = False) -> None:
 def row(done: Done) -> tuple[str, ...]:
     """Return a unit's row: name, kernel's release, how many agree, time, and a note."""
     release = done.facts.release if done.facts else "-"
-    judged = f"{_agree(done)} of {done.planned}" if done.planned else "-"
-    again = "again after a failure of our tools" if done.retried else ""
-    return done.unit, release, judged, f"{done.ended - done.started:.0f} s", again
+    # A survey counts, and has no prediction.
+    judged = f"{_agree(done)} of {done.planned}" if done.planned and not done.survey else "-"
+    notes = [f"{done.survey.functions:,} functions"] if done.survey else []
+    notes += ["again after a failure of our tools"] if done.retried else []
+    return done.unit, release, judged, f"{done.ended - done.started:.0f} s", "; ".join(notes)
 
 
 def ended(done: Done) -> str:
     """Return a line about a unit that has just ended."""
-    unit, _, judged, took, again = row(done)
+    unit, _, judged, took, note = row(done)
     texts = (*(error.text for error in done.kernel_errors), *done.harness_errors)
     errors = [text.partition("\n")[0] for text in texts]
-    parts = [f"{judged} as predicted" if done.planned else "nothing judged", took, again, *errors]
+    came = "" if done.survey else f"{judged} as predicted" if done.planned else "nothing judged"
+    parts = [came, took, note, *errors]
     return f"{time.strftime('%H:%M:%S')} {unit}: {'; '.join(filter(None, parts))}"
 
 
