@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-The files of a kernel and its test modules that a boot needs, for a machine without them.
+The files of a kernel that a boot or a survey needs, for a machine without them.
 
 Files are sent and cached under the SHA-256 of their content: a file in the cache is never
 fetched again, whichever kernel, nightly run or process it came for.
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -22,24 +24,46 @@ from harness.kernel.kernel import Bootable, Engine, module_order
 from harness.modules.build import Modules
 from harness.modules.storeproof import PRIVATE_COPIES
 from harness.nightly.unit import Bundle
+from harness.prototypes import source
+from harness.prototypes.source import Files
 from harness.run.boot import MINIMAL
 
 # How many bundles, and how many files, a worker keeps; the largest file is a kernel's image.
 KEPT = 200
 _BLOB = "blob"
+# What source.kept_modules() returns.
+_PROTOTYPES = "prototypes/modules"
+# A bundle, and where on this machine the files are that it names, by digest.
+Packed = tuple[Bundle, dict[str, Path]]
 
 
-def pack(kernel: Bootable, modules: Modules) -> tuple[Bundle, dict[str, Path]]:
-    """A bundle, and where on this machine the files are that it names, by digest."""
+def pack(kernel: Bootable, modules: Modules) -> Packed:
+    """Return a bundle with a kernel's test modules."""
     kernel.mend()
+    test_modules = {
+        **{f"modules/guest/{path.name}": path for path in (*modules.files, *modules.programs)},
+        "modules/compiler": modules.folder / "compiler",
+        f"proof/{PRIVATE_COPIES}": modules.proof / PRIVATE_COPIES,
+    }
+    return _pack(kernel, test_modules, modules.key)
+
+
+def pack_survey(kernel: Bootable) -> Packed:
+    """Return a bundle with the prototypes of all functions, and without test modules."""
+    kernel.mend()
+    files = source.of_kernel(kernel)
+    # A vmlinux may have them where the Image does not.
+    vmlinux = {f"kernel/modules/{path.name}": path for path in files.images[1:]}
+    return _pack(kernel, {_PROTOTYPES: source.kept_modules(files), **vmlinux}, "")
+
+
+def _pack(kernel: Bootable, more: Mapping[str, Path], modules_key: str) -> Packed:
     files = {
         "kernel/Image": kernel.image,
         "kernel/config": kernel.config,
         "kernel/busybox": kernel.busybox,
         **{f"kernel/modules/{path.name}": path for path in _drivers(kernel)},
-        **{f"modules/guest/{path.name}": path for path in (*modules.files, *modules.programs)},
-        "modules/compiler": modules.folder / "compiler",
-        f"proof/{PRIVATE_COPIES}": modules.proof / PRIVATE_COPIES,
+        **more,
     }
     digests = {name: _digest(path.read_bytes()) for name, path in files.items()}
     bundle = Bundle(
@@ -51,7 +75,7 @@ def pack(kernel: Bootable, modules: Modules) -> tuple[Bundle, dict[str, Path]]:
         jprobes=kernel.jprobes,
         own_policy=kernel.own_policy,
         make=[*kernel.variables],
-        modules_key=modules.key,
+        modules_key=modules_key,
         files=digests,
     )
     return bundle, {digests[name]: path for name, path in files.items()}
@@ -87,6 +111,18 @@ def _write(folder: Path, data: bytes) -> None:
 
 def unpack(bundle: Bundle) -> tuple[Bootable, Modules]:
     """The kernel and its modules, as far as a boot needs them; all files must be there."""
+    kernel, home = _unpack(bundle)
+    return kernel, Modules(home / "modules", bundle.modules_key, home / "proof", kernel.engine)
+
+
+def unpack_survey(bundle: Bundle) -> tuple[Bootable, Files]:
+    """The kernel, and the files with its prototypes; all files must be there."""
+    kernel, home = _unpack(bundle)
+    return kernel, replace(source.of_kernel(kernel), modules=home / _PROTOTYPES)
+
+
+def _unpack(bundle: Bundle) -> tuple[Bootable, Path]:
+    """Return the kernel, and the folder with all files by their names in the bundle."""
 
     def make(folder: Path) -> None:
         for name, digest in bundle.files.items():
@@ -98,7 +134,6 @@ def unpack(bundle: Bundle) -> tuple[Bootable, Modules]:
     home = cache.used(cache.entry("bundles", key, make))
     for kind in ("bundles", "blobs"):
         cache.trim(kind, KEPT)
-    engine = Engine(bundle.engine)
     kernel = Bootable(
         spec=bundle.spec,
         release=bundle.release,
@@ -108,9 +143,9 @@ def unpack(bundle: Bundle) -> tuple[Bootable, Modules]:
         modules=home / "kernel/modules",
         busybox=home / "kernel/busybox",
         key=bundle.key,
-        engine=engine,
+        engine=Engine(bundle.engine),
         jprobes=bundle.jprobes,
         own_policy=bundle.own_policy,
         variables=tuple(bundle.make),
     )
-    return kernel, Modules(home / "modules", bundle.modules_key, home / "proof", engine)
+    return kernel, home

@@ -17,8 +17,9 @@ from msgspec.structs import replace
 from harness.errors import ConfigError, HarnessError, InfrastructureError
 from harness.host.deadline import Deadline
 from harness.nightly import bundle
-from harness.nightly.unit import Bundle, Done, Unit, UnitKind
-from harness.nightly.unit_runner import failed, prepared
+from harness.nightly.bundle import Packed
+from harness.nightly.unit import Done, Unit, UnitKind
+from harness.nightly.unit_runner import failed, packed
 from harness.nightly.worker import WANTED
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Sender(Executor):
         self._client = client
         self._threads = ThreadPoolExecutor(AT_ONCE)
         self._packing: dict[_Key, threading.Lock] = {}
-        self._packed: dict[_Key, list[tuple[Bundle, dict[str, Path]]]] = {}
+        self._packed: dict[_Key, list[Packed]] = {}
         # How many units need a file, by digest.
         self._users: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -60,11 +61,11 @@ class Sender(Executor):
     def _send(self, function: Callable[[Unit], Done], unit: Unit) -> Done:
         started = time.time()
         try:
-            packed = self._pack(unit)
+            images = self._pack(unit)
         except HarnessError as error:
             return failed(unit, error, started)
-        sources = {digest: path for _, files in packed for digest, path in files.items()}
-        sent = replace(unit, bundles=[bundle for bundle, _ in packed])
+        sources = {digest: path for _, files in images for digest, path in files.items()}
+        sent = replace(unit, bundles=[one for one, _ in images])
         with self._held(sources):
             return self._played(function, sent, sources)
 
@@ -86,14 +87,14 @@ class Sender(Executor):
                 ) from error
         raise InfrastructureError("The workers lose the files they hold.", "Check their memory.")
 
-    def _pack(self, unit: Unit) -> list[tuple[Bundle, dict[str, Path]]]:
+    def _pack(self, unit: Unit) -> list[Packed]:
         """Return the bundles of a unit, made once for all units that need the same."""
         key: _Key = (unit.kernel, unit.compiler, unit.kind, *unit.variants)
         with self._lock:
             packing = self._packing.setdefault(key, threading.Lock())
         with packing:
             if key not in self._packed:
-                self._packed[key] = [bundle.pack(*image) for image in prepared(unit)]
+                self._packed[key] = packed(unit)
             return self._packed[key]
 
     @contextmanager

@@ -27,12 +27,12 @@ class UnitKind(enum.Enum):
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
-    """A kernel and its test modules; files are named by the SHA-256 of their content."""
+    """A kernel with what a unit needs of it; files are named by the SHA-256 of their content."""
 
     spec: str
     release: str
     version: str
-    # The harness's keys of the kernel, and of the modules.
+    # The harness's keys of the kernel, and of the test modules; empty without any.
     key: str
     modules_key: str
     engine: str

@@ -19,7 +19,7 @@ from harness.guest.splat import Splat, fingerprint
 from harness.host import blame
 from harness.kernel import spec
 from harness.kernel.image import build_id
-from harness.kernel.kernel import Bootable
+from harness.kernel.kernel import Bootable, Kernel
 from harness.kernel.options import Options
 from harness.measure import cost, expected, fuzz, survey
 from harness.measure.cost import CostResult
@@ -30,7 +30,7 @@ from harness.model.predict import spans
 from harness.model.verdict import places
 from harness.modules import build as modules
 from harness.modules.build import Modules
-from harness.nightly.bundle import unpack
+from harness.nightly.bundle import Packed, pack, pack_survey, unpack, unpack_survey
 from harness.nightly.survey import remembered
 from harness.nightly.unit import (
     Cell,
@@ -98,20 +98,26 @@ def failed(unit: Unit, error: HarnessError, started: float) -> Done:
     return result(unit, started, ended, kernel_errors=[one])
 
 
-def prepared(unit: Unit) -> list[tuple[Bootable, Modules]]:
+def packed(unit: Unit) -> list[Packed]:
     """
-    Return the images that a unit runs on, one for each of job.images().
+    Return bundles of the images that a unit runs on, one for each of job.images().
 
-    Empty for random signatures, which are compiled while they are played, and for a survey.
+    Empty for random signatures, which are compiled while they are played.
     """
-    if unit.kind in (UnitKind.FUZZ, UnitKind.SURVEY):
+    if unit.kind is UnitKind.FUZZ:
         return []
     catalog = _catalog(unit)
+    if unit.kind is UnitKind.SURVEY:
+        return [pack_survey(_resolved(unit, catalog))]
     variants = catalog.select_variants(unit.variants)
     return [
-        job.prepare(unit.kernel, catalog, options=image)
+        pack(*job.prepare(unit.kernel, catalog, options=image))
         for image, _ in job.images(variants, _options(unit), exact=False)
     ]
+
+
+def _resolved(unit: Unit, catalog: Catalog) -> Kernel:
+    return spec.resolve(unit.kernel, catalog, settings.load(), options=_options(unit))
 
 
 def _prepare(unit: Unit) -> job.Prepare:
@@ -172,7 +178,7 @@ def _cells(unit: Unit) -> dict[str, Any]:
 
 def _fuzz(unit: Unit) -> dict[str, Any]:
     catalog = _catalog(unit)
-    kernel = spec.resolve(unit.kernel, catalog, settings.load(), options=_options(unit))
+    kernel = _resolved(unit, catalog)
     campaign, faults = _until_broken(
         lambda: fuzz.run(
             kernel,
@@ -230,14 +236,19 @@ def _cost(unit: Unit) -> dict[str, Any]:
 
 def _survey(unit: Unit) -> dict[str, Any]:
     catalog = _catalog(unit)
-    kernel = spec.resolve(unit.kernel, catalog, settings.load(), options=_options(unit))
+    kernel: Bootable
+    if unit.bundles:
+        kernel, files = unpack_survey(unit.bundles[0])
+    else:
+        kernel = _resolved(unit, catalog)
+        files = source.of_kernel(kernel)
     # What a tree's own jprobes do cannot be predicted.
     variants = [
         variant
         for variant in catalog.select_variants(unit.variants)
         if variant.expected.rule is not Rule.KERNEL
     ]
-    found = survey.survey(source.read(source.of_kernel(kernel)), variants)
+    found = survey.survey(source.read(files), variants)
     return {
         "facts": _kernel_facts(kernel),
         "survey": remembered(found),

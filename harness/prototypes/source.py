@@ -35,7 +35,7 @@ class Files:
     spec: str
     # Its images, the best first: a raw, gzip or EFI zboot image, or a vmlinux.
     images: tuple[Path, ...]
-    # The folder below which its modules lie.
+    # The folder below which its modules lie, or the file that kept_modules() returned for it.
     modules: Path | None = None
     # As uname -r prints it, if known.
     release: str = ""
@@ -201,13 +201,19 @@ def _modules(files: Files) -> dict[str, bytes]:
         return {}
     if not files.key:
         return _read_modules(files.spec, files.modules)
-    folder = files.modules
+    kept = files.modules if files.modules.is_file() else kept_modules(files)
+    return msgspec.msgpack.decode(kept.read_bytes(), type=dict[str, bytes])
+
+
+def kept_modules(files: Files) -> Path:
+    """Return the file with the BTF of a kernel's modules; the kernel has a key, and a folder."""
 
     def make(entry: Path) -> None:
-        (entry / "modules").write_bytes(msgspec.msgpack.encode(_read_modules(files.spec, folder)))
+        assert files.modules
+        found = _read_modules(files.spec, files.modules)
+        (entry / "modules").write_bytes(msgspec.msgpack.encode(found))
 
-    kept = cache.entry("prototypes", cache.digest("modules", files.key), make) / "modules"
-    return msgspec.msgpack.decode(kept.read_bytes(), type=dict[str, bytes])
+    return cache.entry("prototypes", cache.digest("modules", files.key), make) / "modules"
 
 
 def _read_modules(spec: str, folder: Path) -> dict[str, bytes]:

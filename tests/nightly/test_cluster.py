@@ -92,20 +92,20 @@ def test_a_worker_without_an_archive(tmp_path: Path) -> None:
         (programs / name).symlink_to(str(shutil.which(name)))
     python = Path(sys.executable).parent
     environment = {"PATH": f"{python}:{programs}", "HOME": "/root", "XDG_CACHE_HOME": str(cache)}
-    file = written(tmp_path, kernels=["debian:6.1"], repetitions=2, cost={"growth": 2})
+    file = written(tmp_path, kernels=["debian:6.1"], repetitions=2, cost={"growth": 2}, survey=True)
     here, there = (f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("here", "there"))
     assert play(file, here)[0] == Exit.AGREES
     with Cluster(tmp_path, workers=1, environment=environment) as cluster:
         status, reported, _ = play(file, there, "--cluster", cluster.address)
         assert status == Exit.AGREES, reported
-        blobs = {path.name: path.stat().st_mtime_ns for path in cache.rglob("blobs/*/")}
+        blobs = {path: path.stat().st_mtime_ns for path in cache.rglob("blobs/*/blob")}
         assert len(blobs) >= len(("Image", "config", "busybox", "two modules", "kept", "compiler"))
         # Nothing was fetched or built there.
         kinds = {path.name for path in (cache / "jprobe-harness").iterdir() if path.is_dir()}
         assert kinds == {"blobs", "contents", "bundles", "initramfs", "snapshots", "catalogs"}
         status, reported, _ = play(file, there, "--cluster", cluster.address)
         assert status == Exit.AGREES, reported
-        assert blobs == {path.name: path.stat().st_mtime_ns for path in cache.rglob("blobs/*/")}
+        assert blobs == {path: path.stat().st_mtime_ns for path in cache.rglob("blobs/*/blob")}
     with Store(here) as one, Store(there) as two:
         expected, *found = (
             stripped(store.results(night, looks=True))

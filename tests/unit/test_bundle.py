@@ -16,12 +16,15 @@ from harness.errors import InfrastructureError
 from harness.guest.initramfs import Channel, build
 from harness.guest.recipe import load
 from harness.host import cache
+from harness.kernel import image, spec
 from harness.kernel.kernel import Engine, Kernel
 from harness.modules.build import DRIVE, Modules, names
-from harness.nightly import bundle, cluster
+from harness.nightly import bundle, cluster, unit_runner
 from harness.nightly.unit import Bundle, Done, Unit, UnitKind, result
+from harness.prototypes.btf import Btf
 from harness.run.boot import MINIMAL
 from tests.unit.kernels import made_up
+from tests.unit.made_btf import Maker, nine_words
 
 CONFIG = "CONFIG_ARM64=y\nCONFIG_VIRTIO_MMIO=y\nCONFIG_VIRTIO_CONSOLE=y\n"
 UNIT = Unit(kernel="debian:6.1", compiler="gcc", kind=UnitKind.CELLS, variants=[], deadline=60)
@@ -84,6 +87,34 @@ def test_what_was_packed_is_unpacked(made: tuple[Kernel, Modules]) -> None:
     there = build(kernel, modules.files, recipe, programs=modules.programs)
     assert there == build(before, built.files, recipe, programs=built.programs)
     assert there[1] is Channel.VIRTIO
+
+
+def test_a_survey_of_what_was_unpacked(
+    made: tuple[Kernel, Modules], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel, _ = made
+    btf = nine_words().data()
+    base = Btf(btf)
+    own = Maker(base.end, base.strings_end)
+    own.function("ten", [("a", 1)] * 10)
+    kernel.image.write_bytes(image.stub() + btf)
+    (kernel.modules / "own.ko").write_bytes(own.data())
+    (kernel.modules / "vmlinux").write_bytes(b"no ELF file")
+    monkeypatch.setattr(spec, "resolve", lambda *words, **options: kernel)
+    unit = msgspec.structs.replace(UNIT, kind=UnitKind.SURVEY, variants=["none"])
+    here = unit_runner.perform(unit)
+    assert here.survey and here.survey.stacked == 2
+    ((packed, files),) = unit_runner.packed(unit)
+    # It may have what the Image does not.
+    assert packed.files["kernel/modules/vmlinux"] in files
+    for digest, path in files.items():
+        bundle.keep(digest, path.read_bytes())
+    monkeypatch.setattr(spec, "resolve", None)
+    for path in (kernel.image, kernel.modules / "own.ko"):
+        path.unlink()
+    there = unit_runner.perform(msgspec.structs.replace(unit, bundles=[packed]))
+    assert there.harness_errors == []
+    assert (there.survey, there.facts) == (here.survey, here.facts)
 
 
 @pytest.mark.parametrize("kind", ["blobs", "bundles"])
@@ -174,7 +205,7 @@ class Scheduler:
 def test_a_file_that_is_lost_with_its_worker_is_sent_again(
     made: tuple[Kernel, Modules], monkeypatch: pytest.MonkeyPatch, losses: int
 ) -> None:
-    monkeypatch.setattr(cluster, "prepared", lambda unit: [made])
+    monkeypatch.setattr(cluster, "packed", lambda unit: [bundle.pack(*made)])
     _, files = bundle.pack(*made)
     scheduler = Scheduler(losses)
     with cluster.Sender(cast(Any, scheduler)) as sender:
