@@ -42,7 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a real nightly run in which a policy saves less than it should."""
     folder = tmp_path_factory.mktemp("night")
-    file = written(folder, kernels=["debian:6.1"], cases=[], variants=[], cost={"growth": 2})
+    file = written(
+        folder, kernels=["debian:6.1"], cases=[], variants=[], cost={"growth": 2}, survey=True
+    )
     url = f"sqlite:///{folder}/history.sqlite"
     for words in ((), ("--accept", "the first one")):
         status, reported, _ = play(file, url, *words)

@@ -54,6 +54,13 @@ def count(page: Page) -> int:
     return int(re.sub(r"\D", "", words.partition(" of ")[0]))
 
 
+def unfold(page: Page) -> None:
+    """Show what is folded."""
+    folded = page.locator("details")
+    assert folded.count()
+    folded.evaluate_all("all => all.forEach(one => { one.open = true; })")
+
+
 def test_a_filter_leaves_what_was_asked_for(night_page: Page) -> None:
     everything = count(night_page)
     assert everything > 500
@@ -151,9 +158,30 @@ def test_what_a_screen_reader_has(watched: Opener, night: Path) -> None:
     assert page.locator("[tabindex='0']").count() == 1
 
 
+@pytest.mark.parametrize("width", [400, 1440])
+def test_where_functions_take_their_arguments(watched: Opener, night: Path, width: int) -> None:
+    page = watched(night, width=width).open()
+    section = page.get_by_role("region", name="Where the kernels' functions take their arguments")
+    expect(section.get_by_role("heading", level=2)).to_be_visible()
+    kernels = section.get_by_role("table").first
+    expect(kernels.get_by_role("rowheader", name="debian:6.1")).to_be_visible()
+    worst = section.get_by_role("table", name="most bytes on the stack")
+    expect(worst).to_be_hidden()
+    section.get_by_text("debian:6.1: what each variant means").press("Enter")
+    for name in ("what may come of a handler", "functions by bytes", "largest by reference"):
+        expect(section.get_by_role("table", name=name)).to_be_visible()
+    function = worst.get_by_role("rowheader", name="crush_choose_firstn")
+    expect(function).to_be_visible()
+    expect(worst).to_contain_text("int crush_choose_firstn(const struct crush_map *map, ")
+    # A prototype is folded, as at no width there is room for one.
+    box = worst.locator(".prototype").first.bounding_box()
+    assert box and box["width"] <= width and box["height"] > 30
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_can_be_read(watched: Opener, night: Path, scheme: str) -> None:
     page = watched(night, scheme=scheme).open(CELL)
+    unfold(page)
     contrast, where = page.evaluate(LEAST_CONTRAST)
     assert contrast >= CONTRAST, where
     # Text that is too pale is found.
@@ -165,6 +193,7 @@ def test_it_can_be_read(watched: Opener, night: Path, scheme: str) -> None:
 @pytest.mark.parametrize("width", [400, 800, 1920])
 def test_it_fits(watched: Opener, night: Path, width: int) -> None:
     page = watched(night, width=width).open(CELL)
+    unfold(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
+import msgspec
 import pytest
 
 from harness.nightly import compare
@@ -23,11 +24,13 @@ from harness.nightly.unit import (
     Done,
     HitCost,
     Picture,
+    SurveyResult,
     Unit,
     UnitEnvironment,
     UnitKind,
     result,
 )
+from tests.unit.nights import SURVEY, surveyed
 
 NASTY = "</script><img src=x onerror=alert(1)>"
 FACTS = UnitEnvironment(
@@ -129,7 +132,9 @@ def test_nothing_of_it_is_markup() -> None:
         complaints=[one],
         harness_errors=[NASTY],
     )
-    text = page([nasty])
+    text = page([nasty, surveyed(survey_of(NASTY))])
+    shown = text.count("&lt;img src") - page([nasty]).count("&lt;img src")
+    assert shown == len(("reason", "variant", "function", "module", "prototype", "type"))
     assert NASTY not in text
     clean, dirty = Elements(page()).names, Elements(text).names
     assert "img" not in dirty
@@ -139,9 +144,19 @@ def test_nothing_of_it_is_markup() -> None:
 
 
 def replace_cell(cell: Cell, **fields: Any) -> Cell:
-    import msgspec
-
     return msgspec.structs.replace(cell, **fields)
+
+
+def survey_of(name: str) -> SurveyResult:
+    """Return a survey in which all that has a name has this one."""
+    replace = msgspec.structs.replace
+    return replace(
+        SURVEY,
+        unread={name: 1},
+        variants=[replace(one, variant=name) for one in SURVEY.variants],
+        worst=[replace(one, name=name, module=name, prototype=name) for one in SURVEY.worst],
+        aggregates=[replace(one, type=name) for one in SURVEY.aggregates],
+    )
 
 
 def test_of_repetitions_the_one_that_differs_is_shown() -> None:
@@ -158,6 +173,52 @@ def test_costs_are_drawn() -> None:
     assert "What a hit costs" in text
     assert 'style="width: 50.0%"' in text
     assert "What a hit costs" not in page()
+
+
+def tables(text: str) -> dict[str, list[list[str]]]:
+    """Return the cells of each row of the tables of a page's survey, by caption."""
+    (section,) = re.findall(r'<section aria-labelledby="survey-title">(.*?)</section>', text, re.S)
+    found = {}
+    for table in re.findall(r"<table.*?</table>", section, re.S):
+        caption = re.search("<caption>(.*?)</caption>", table)
+        rows = [
+            re.findall(r"<t[hd](?: [^>]*)?>(.*?)</t[hd]>", row) for row in table.split("</tr>")[:-1]
+        ]
+        found[caption[1] if caption else ""] = rows
+    return found
+
+
+def test_a_survey_is_shown() -> None:
+    text = page([NOW[0], surveyed()])
+    found = tables(text)
+    assert found[""][1] == [
+        "debian:6.1", "6.1", "9,000", "8,000", "700", "200", "90", "10"
+    ]  # fmt: skip
+    assert found["what may come of a handler that assigns to all that it gets, in functions"] == [
+        ["variant", "as passed", "leak", "by-ref", "skipped", "overflow", "rollback", "not known",
+         "safe"],
+        ["none", "8,090", "700", "200", "0", "0", "0", "100", "8,000"],
+    ]  # fmt: skip
+    histogram = found["functions by bytes on the stack"]
+    assert [row[:2] for row in histogram[1:]] == [["8", "600"], ["144", "100"]]
+    assert "width: 16.7%" in histogram[2][2]
+    worst = found["most bytes on the stack"]
+    assert worst[1:] == [["144", "gpu", "get8"], ["int get8(int a, struct big b)"]]
+    assert found["largest by reference"][1:] == [["struct big", "1,024", "3"]]
+    assert "of the image and of 3 modules.\nLeft out: 2 modules (it has no BTF)." in text
+    title = text.index("Where the kernels' functions take their arguments")
+    assert text.index("Every cell") < title < text.index(">Units<")
+    assert "survey-title" not in page()
+
+
+def test_a_survey_of_a_kernel_with_little() -> None:
+    empty = SurveyResult(
+        functions=1, in_registers=1, stacked=0, by_reference=0, variadic=0, unknown=0, modules=1,
+        histogram=[], variants=[], worst=[], aggregates=[],
+    )  # fmt: skip
+    text = page([NOW[0], surveyed(empty)])
+    assert tables(text).keys() == {""}
+    assert "of the image and of 1 module.\n</p>" in text
 
 
 @pytest.mark.parametrize(

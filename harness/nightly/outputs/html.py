@@ -20,6 +20,7 @@ from harness.nightly.night import Report
 from harness.nightly.outputs import summary
 from harness.nightly.store import NightlyRun
 from harness.nightly.unit import Cell, Complaint, Done, UnitKind
+from harness.report.survey.tables import DAMAGE
 
 # The numbers and blanks between the names of classes.
 _NUMBERS = re.compile(r"[\s\d,+]+")
@@ -163,6 +164,11 @@ class _Page:
         ]  # fmt: skip
         return Line("instructions a hit", tuple(values))
 
+    @cached_property
+    def surveys(self) -> list[Done]:
+        """Return the units that surveyed a kernel's functions."""
+        return [done for done in self.report.results if done.survey]
+
     @property
     def lines(self) -> list[Line]:
         """Return for each nightly run its cells, and those that differ."""
@@ -290,6 +296,7 @@ def document(report: Report, past: Past) -> str:
             rows=[summary.row(done) for done in report.results],
             missing=list(summary.missing(report)),
             shown=SHOWN,
+            damage=[kind.value for kind in DAMAGE],
             width=SPARK_WIDTH,
             height=SPARK_HEIGHT,
         )

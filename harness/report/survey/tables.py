@@ -17,7 +17,7 @@ T = TypeVar("T")
 # Functions, types or reasons that are printed without --all.
 ROWS = 10
 # The kinds of damage that a survey predicts, in the order of the columns.
-_DAMAGE = (Damage.LEAK, Damage.BY_REF, Damage.SKIPPED, Damage.OVERFLOW, Damage.ROLLBACK)
+DAMAGE = (Damage.LEAK, Damage.BY_REF, Damage.SKIPPED, Damage.OVERFLOW, Damage.ROLLBACK)
 _SORTS = {
     "functions": "with a prototype",
     "in_registers": "all in registers",
@@ -154,12 +154,12 @@ def _print_source(survey: Survey) -> None:
 def _print_risks(survey: Survey) -> None:
     print_rows(
         "what may come of a handler that assigns to all that it gets, in functions",
-        ("variant", "as passed", *(kind.value for kind in _DAMAGE), "not known", "safe"),
+        ("variant", "as passed", *(kind.value for kind in DAMAGE), "not known", "safe"),
         [
             (
                 risk.variant.name,
                 f"{risk.kept:,}",
-                *(f"{risk.damage.get(kind, 0):,}" for kind in _DAMAGE),
+                *(f"{risk.damage.get(kind, 0):,}" for kind in DAMAGE),
                 f"{risk.unknown:,}",
                 f"{risk.safe:,}",
             )
