@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from harness import fault
 from harness.answers.evidence import (
     CellResult,
     CostFound,
     Evidence,
+    FunctionsFound,
     Run,
     short_compiler,
     together,
@@ -28,14 +31,14 @@ def _night(store: Store, night: NightlyRun) -> Evidence:
     done = {one.unit for one in results}
     left = [unit.name for unit in store.units(night) if unit.name not in done]
     lost = tuple(f"nightly run {night.id}, {name}: not done" for name in left)
-    # Random signatures say nothing of a single case, and a survey nothing of any.
-    units = [one for one in results if one.kind in (UnitKind.CELLS, UnitKind.COST)]
+    # Random signatures say nothing of a single case.
+    units = [one for one in results if one.kind is not UnitKind.FUZZ]
     return together([*(_unit(one, night) for one in units), Evidence(unjudged=lost)])
 
 
 def _unit(done: Done, night: NightlyRun) -> Evidence:
     run = Run(
-        command="nightly" if done.kind is UnitKind.CELLS else "nightly, cost",
+        command="nightly" if done.kind is UnitKind.CELLS else f"nightly, {done.kind.value}",
         where=f"nightly run {night.id}",
         kernel=done.kernel,
         release=done.facts.release if done.facts else "",
@@ -64,7 +67,19 @@ def _unit(done: Done, night: NightlyRun) -> Evidence:
         CostFound(run, cost.variant, cost.instructions, cost.variant not in wrong)
         for cost in done.costs
     )
-    return Evidence(runs=(run,), cells=cells, costs=costs)
+    return Evidence(runs=(run,), cells=cells, costs=costs, functions=tuple(_counted(done, run)))
+
+
+def _counted(done: Done, run: Run) -> Iterator[FunctionsFound]:
+    """Yield what a survey has counted, if the unit is one that was made."""
+    if done.survey:
+        yield FunctionsFound(
+            run,
+            functions=done.survey.functions,
+            stacked=dict(done.survey.histogram),
+            by_reference=done.survey.by_reference,
+            unknown=done.survey.unknown,
+        )
 
 
 def _status(done: Done) -> Exit:

@@ -171,7 +171,13 @@ def test_the_newest_nightly_run(store: Store, tmp_path: Path) -> None:
     assert cells["stack-10"].damage == {}
     assert cells["stack-8"].damage is None
     assert [(one.variant, one.agrees) for one in found.costs] == [("none", True), ("v15", False)]
-    first, second = found.runs
+    (counted,) = found.functions
+    assert (counted.functions, counted.by_reference, counted.unknown) == (9000, 200, 10)
+    assert (counted.most, counted.stacked[8]) == (144, 600)
+    assert (counted.run.column, counted.run.status) == ("6.1", Exit.AGREES)
+    first, second, third = found.runs
+    assert [run.command for run in found.runs] == ["nightly", "nightly, cost", "nightly, survey"]
+    assert third == counted.run
     assert (first.where, first.release, first.when) == (
         "nightly run 2", "6.1", "1970-01-01 00:00 UTC"
     )  # fmt: skip
