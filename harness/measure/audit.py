@@ -9,15 +9,11 @@ from dataclasses import dataclass
 
 from harness.abi.aapcs64 import GENERAL_REGISTERS
 from harness.abi.ctype import Composite
-from harness.measure.survey import Function, Placement, place
+from harness.measure.survey import Function, Placement, placed
 from harness.prototypes.source import Prototypes
-from harness.prototypes.types import Signature
-from harness.steps import progress
 from harness.tracers.reading import Read, Reading, Traced
 from harness.tracers.rules import TRACERS, Tracer
 
-# How many functions are looked at between two reports of progress.
-_AT_ONCE = 4096
 # How many arguments the function tracer prints.
 PRINTED = 6
 
@@ -79,20 +75,12 @@ def audit(
 ) -> Audit:
     """Hold a kernel's functions against the rules of the tracers that its release has."""
     chosen = [one for one in tracers if one.has(release)]
-    functions = []
-    placements: dict[Signature, Placement] = {}
-    for number, prototype in enumerate(prototypes):
-        if number % _AT_ONCE == 0:
-            progress(f"functions of {prototypes.release}", number, prototypes.total)
-        signature = prototype.signature
-        if signature not in placements:
-            placements[signature] = place(signature)
-        functions.append(Function(prototype, placements[signature]))
+    functions = placed(prototypes)
     return Audit(
         spec=prototypes.spec,
         release=prototypes.release,
         source=prototypes.source,
-        functions=tuple(functions),
+        functions=functions,
         facts=_facts(functions),
         tallies=tuple(_tally(one, functions) for one in chosen),
     )

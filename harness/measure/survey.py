@@ -8,9 +8,11 @@ would do.  What a prototype does not say is counted as unknown.
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -210,17 +212,36 @@ def _aligned(type_: CType, align: int) -> CType:
     return replace(type_, natural_align=align) if isinstance(type_, Composite) else type_
 
 
-def survey(prototypes: Prototypes, variants: Sequence[Variant]) -> Survey:
-    """Place all functions of a kernel, and find what each variant means for them."""
+def placed(prototypes: Prototypes) -> tuple[Function, ...]:
+    """Place the arguments of all functions of a kernel."""
     functions = []
     placements: dict[Signature, Placement] = {}
-    for number, prototype in enumerate(prototypes):
-        if number % _AT_ONCE == 0:
-            progress(f"functions of {prototypes.release}", number, prototypes.total)
-        signature = prototype.signature
-        if signature not in placements:
-            placements[signature] = place(signature)
-        functions.append(Function(prototype, placements[signature]))
+    with _uncollected():
+        for number, prototype in enumerate(prototypes):
+            if number % _AT_ONCE == 0:
+                progress(f"functions of {prototypes.release}", number, prototypes.total)
+            signature = prototype.signature
+            if signature not in placements:
+                placements[signature] = place(signature)
+            functions.append(Function(prototype, placements[signature]))
+    return tuple(functions)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Have the interpreter look for no garbage while millions of objects are made, which stay."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        # Nor at these from then on.
+        gc.freeze()
+        gc.enable()
+
+
+def survey(prototypes: Prototypes, variants: Sequence[Variant]) -> Survey:
+    """Place all functions of a kernel, and find what each variant means for them."""
+    functions = placed(prototypes)
     risks = Risks(variants)
     for placement, count in Counter(one.placement for one in functions).items():
         risks.count(placement.signature, placement.layout, count)
@@ -228,7 +249,7 @@ def survey(prototypes: Prototypes, variants: Sequence[Variant]) -> Survey:
         spec=prototypes.spec,
         release=prototypes.release,
         source=prototypes.source,
-        functions=tuple(functions),
+        functions=functions,
         risks=risks.found(),
         modules=prototypes.read,
         unread=prototypes.unread,

@@ -12,6 +12,7 @@ import enum
 import functools
 import re
 import struct
+from array import array
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -75,13 +76,17 @@ _VERSION = 1
 _HEADER = struct.Struct("<HBBIIIII")
 # No header is larger; of what begins with the magic by chance, most is refused by this.
 _HEADER_MAX = 256
+# The bytes of a word; a type begins with three of them.
+_WORD = 4
 _WORDS = struct.Struct("<III")
 _PAIR = struct.Struct("<II")
 # Bits of a type's second word: vlen, kind, kind_flag; the others have no meaning yet.
 _VLEN, _KIND_AT, _KIND, _FLAG = 0xFFFF, 24, 0x1F, 1 << 31
-# The bytes of a type with each number, and of each of its elements; nothing for unknown numbers.
+# The words of a type with each number, and of each of its elements; nothing for unknown numbers.
 _SIZES = [
-    (_WORDS.size + _FOLLOWING[kind][0], _FOLLOWING[kind][1]) if kind in _FOLLOWING else (0, 0)
+    ((_WORDS.size + _FOLLOWING[kind][0]) // _WORD, _FOLLOWING[kind][1] // _WORD)
+    if kind in _FOLLOWING
+    else (0, 0)
     for kind in range(_KIND + 1)
 ]
 _RESERVED = ~(_VLEN | _KIND << _KIND_AT | _FLAG) & 0xFFFFFFFF
@@ -116,19 +121,24 @@ class Btf:
         self._strings_first = base.strings_end if base else 0
         types, types_end, self._strings, strings_end = _sections(data)
         self.strings_end = self._strings_first + strings_end - self._strings
-        self._at: list[int] = []
+        # Where each begins.
+        self._at = array("I")
         # The IDs of its own functions.
         self.functions: list[int] = []
         self._index(types, types_end)
         self.end = self.first + len(self._at)
 
-    def _index(self, at: int, end: int) -> None:
+    def _index(self, start: int, end: int) -> None:
+        if (end - start) % _WORD:
+            raise UnreadableBtf("its last type is cut off")
         # A kernel and its modules have millions of types.
-        unpack, data, sizes = _WORDS.unpack_from, self._data, _SIZES
-        while at < end:
-            if at + _WORDS.size > end:
+        words, sizes, begins = memoryview(self._data)[start:end].cast("I"), _SIZES, self._at
+        function = int(Kind.FUNC)
+        at, last = 0, len(words)
+        while at < last:
+            if at + _WORDS.size // _WORD > last:
                 raise UnreadableBtf("its last type is cut off")
-            _, info, _ = unpack(data, at)
+            info = words[at + 1]
             kind = info >> _KIND_AT & _KIND
             fixed, each = sizes[kind]
             if not fixed or info & _RESERVED:
@@ -136,11 +146,11 @@ class Btf:
                     f"its type {self.first + len(self._at)} is of a kind ({info:#x}) that is newer"
                     f" than this program, which knows those up to {max(Kind)} ({max(Kind).name})"
                 )
-            if kind == Kind.FUNC:
-                self.functions.append(self.first + len(self._at))
-            self._at.append(at)
+            if kind == function:
+                self.functions.append(self.first + len(begins))
+            begins.append(start + _WORD * at)
             at += fixed + each * (info & _VLEN)
-        if at != end:
+        if at != last:
             raise UnreadableBtf("its last type is cut off")
 
     def _words(self, type_: int) -> tuple[Btf, int, int, int, int]:

@@ -121,7 +121,8 @@ class Types:
         self._module = module
         self._base = base
         self._types: dict[int, CType | str] = {}
-        self._arguments: dict[int, tuple[CType | None, str]] = {}
+        # Many functions have a parameter of the same name and type.
+        self._parameters: dict[Part, Parameter] = {}
         self._signatures: dict[int, Signature] = {}
 
     def prototypes(self) -> Iterator[Prototype]:
@@ -142,10 +143,13 @@ class Types:
         return Signature(tuple(map(self._parameter, named)), variadic, declare)
 
     def _parameter(self, part: Part) -> Parameter:
-        if part.type not in self._arguments:
-            self._arguments[part.type] = self._argument(part.type)
-        declare = functools.partial(self.declaration, part.type)
-        return Parameter(part.name, *self._arguments[part.type], declare)
+        if part.type < self._btf.first and self._base:
+            return self._base._parameter(part)
+        if part not in self._parameters:
+            declare = functools.partial(self.declaration, part.type)
+            made = Parameter(part.name, *self._argument(part.type), declare)
+            self._parameters[part] = made
+        return self._parameters[part]
 
     def _argument(self, type_: int) -> tuple[CType | None, str]:
         try:

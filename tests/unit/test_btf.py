@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import re
+import struct
 
 import pytest
 
@@ -116,6 +117,20 @@ def test_a_modules_types_refer_to_its_kernels() -> None:
     other.integer("long int", 8)
     with pytest.raises(UnreadableBtf):
         list(Types(Btf(made.data(), Btf(other.data())), "module").prototypes())
+
+
+@pytest.mark.parametrize("left", [1, 4, 8, 11])
+def test_a_type_that_is_cut_off(left: int) -> None:
+    made = nine_words()
+    pointer = made.pointer()
+    assert Btf(made.data()).end == pointer + 1
+    made.types[-1] = made.types[-1][:left]
+    with pytest.raises(UnreadableBtf, match="its last type is cut off"):
+        Btf(made.data())
+    # A struct without its member.
+    made.types[-1] = struct.pack("<III", 0, STRUCT << 24 | 1, 8)
+    with pytest.raises(UnreadableBtf, match="its last type is cut off"):
+        Btf(made.data())
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from harness.abi import aapcs64
 from harness.cases.catalog import Catalog
+from harness.errors import ConfigError
 from harness.measure.survey import Survey, changes, survey
 from harness.model.predict import Damage
 from harness.prototypes.btf import Btf
@@ -74,6 +76,16 @@ def test_each_function_is_counted_once_where_it_belongs() -> None:
     assert SURVEY.histogram == {8: 2}
     ((part, count),) = SURVEY.aggregates
     assert (part.type, part.size, count) == ("struct big", 24, 2)
+
+
+def test_garbage_is_looked_for_again_after_a_survey() -> None:
+    surveyed(made())
+    assert gc.isenabled()
+    broken = made()
+    broken.function("x", [("a", 1000)])
+    with pytest.raises(ConfigError, match="refers to a type 1000"):
+        surveyed(broken)
+    assert gc.isenabled()
 
 
 def test_symbols_beside_prototypes() -> None:
