@@ -10,6 +10,7 @@ SystemTap's tapset (context and conversions), and GDB.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from harness.abi.places import OCTET, WORD, Base, Piece
 
@@ -68,55 +69,41 @@ def _shifted(value: str, first: int, width: int, container: int) -> str:
     return moved if first + width == container else f"{moved} & {(1 << width) - 1:#x}"
 
 
-def _bpftrace(piece: Piece) -> str:
-    if piece.base is Base.REGISTER:
-        return _shifted(f'reg("x{piece.number}")', piece.start, piece.width, WORD)
-    offset, width, first = _container(piece)
-    address = {
-        Base.STACK: 'reg("sp")',
-        Base.BY_REGISTER: f'reg("x{piece.number}")',
-        Base.BY_SLOT: f'*(uint64 *)(reg("sp") + {piece.number})',
-    }[piece.base]
-    return _shifted(f"*(uint{width} *)({address} + {offset})", first, piece.width, width)
+@dataclass(frozen=True)
+class _Loads:
+    """How a syntax writes a register's value as an unsigned number, and what lies at an address."""
+
+    register: str
+    # By the width in bits.
+    loads: Mapping[int, str]
+
+    def __call__(self, piece: Piece) -> str:
+        register = self.register.format(f"x{piece.number}")
+        if piece.base is Base.REGISTER:
+            return _shifted(register, piece.start, piece.width, WORD)
+        offset, width, first = _container(piece)
+        sp = self.register.format("sp")
+        match piece.base:
+            case Base.STACK:
+                address = sp
+            case Base.BY_REGISTER:
+                address = register
+            case _:
+                address = self.loads[WORD].format(f"{sp} + {piece.number}")
+        value = self.loads[width].format(f"{address} + {offset}")
+        return _shifted(value, first, piece.width, width)
 
 
-def _systemtap(piece: Piece) -> str:
-    if piece.base is Base.REGISTER:
-        return _shifted(f'u_register("x{piece.number}")', piece.start, piece.width, WORD)
-    offset, width, first = _container(piece)
-    address = {
-        Base.STACK: 'u_register("sp")',
-        Base.BY_REGISTER: f'u_register("x{piece.number}")',
-        Base.BY_SLOT: f'kernel_uint64(u_register("sp") + {piece.number})',
-    }[piece.base]
-    return _shifted(f"kernel_uint{width}({address} + {offset})", first, piece.width, width)
-
-
-_C_TYPES = {
-    8: "unsigned char",
-    16: "unsigned short",
-    32: "unsigned int",
-    64: "unsigned long",
-}
-
-
-def _gdb(piece: Piece) -> str:
-    if piece.base is Base.REGISTER:
-        register = f"(unsigned long)$x{piece.number}"
-        return _shifted(register, piece.start, piece.width, WORD)
-    offset, width, first = _container(piece)
-    address = {
-        Base.STACK: "$sp",
-        Base.BY_REGISTER: f"$x{piece.number}",
-        Base.BY_SLOT: f"*(unsigned long *)($sp + {piece.number})",
-    }[piece.base]
-    return _shifted(f"*({_C_TYPES[width]} *)({address} + {offset})", first, piece.width, width)
-
+_C_TYPES = {8: "unsigned char", 16: "unsigned short", 32: "unsigned int", 64: "unsigned long"}
 
 SYNTAXES: Mapping[str, Callable[[Piece], str]] = {
     "kprobe": _kprobe,
     "perf": _perf,
-    "bpftrace": _bpftrace,
-    "systemtap": _systemtap,
-    "gdb": _gdb,
+    "bpftrace": _Loads('reg("{}")', {width: f"*(uint{width} *)({{}})" for width in _LOADED}),
+    "systemtap": _Loads(
+        'u_register("{}")', {width: f"kernel_uint{width}({{}})" for width in _LOADED}
+    ),
+    "gdb": _Loads(
+        "(unsigned long)${}", {width: f"*({name} *)({{}})" for width, name in _C_TYPES.items()}
+    ),
 }

@@ -60,8 +60,8 @@ FAR = Piece(Base.BY_SLOT, 16, 8, 8)
         ("systemtap", SLOT, 'kernel_uint64(u_register("sp") + 24)'),
         ("systemtap", COPY, 'kernel_uint32(u_register("x1") + 8)'),
         ("gdb", REGISTER, "(unsigned long)$x3"),
-        ("gdb", ODD, "*(unsigned short *)($sp + 5)"),
-        ("gdb", FAR, "*(unsigned char *)(*(unsigned long *)($sp + 16) + 1)"),
+        ("gdb", ODD, "*(unsigned short *)((unsigned long)$sp + 5)"),
+        ("gdb", FAR, "*(unsigned char *)(*(unsigned long *)((unsigned long)$sp + 16) + 1)"),
     ],
 )
 def test_an_expression_of_each_syntax(syntax: str, piece: Piece, expression: str) -> None:
@@ -140,7 +140,7 @@ def test_a_function_of_an_image(tmp_path: Path, capsys: pytest.CaptureFixture[st
     image, out = str(raw(nine_words().data(), tmp_path)), tmp_path / "out.json"
     words = ("--kernel", image, "--function", "nine")
     assert run(*words, "--syntax", "gdb", "--json", str(out)) == Exit.AGREES
-    assert "*(unsigned long *)($sp + 0)" in capsys.readouterr().out
+    assert "*(unsigned long *)((unsigned long)$sp + 0)" in capsys.readouterr().out
     document = json.loads(out.read_text())
     schema = Path(harness.__file__).parent / "report/where/schema.json"
     jsonschema.validate(document, json.loads(schema.read_text()))
