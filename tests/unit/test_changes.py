@@ -22,6 +22,7 @@ from harness.kernel.spec import Request
 from harness.kernel.tree import Tree
 from harness.model.policy import NO_CHANGES, Changes, Policy, Rule
 from harness.settings import Settings
+from tests import conftest
 from tests.unit.standin import COPYING, EARLY, OLD_LAYOUT, REMOVED, jprobe_tree, pipe, source_tree
 
 HEADER = "#define MAX_STACK_SIZE 128\n"
@@ -36,6 +37,18 @@ def git(path: Path, *words: str) -> str:
     me = ["-c", "user.name=me", "-c", "user.email=me@localhost"]
     command = ["git", "-C", str(path), *me, *words]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_the_repository_that_a_hook_names_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    ours.mkdir()
+    monkeypatch.setenv("GIT_DIR", str(theirs))
+    conftest.pytest_configure()
+    git(ours, "init", "--quiet")
+    assert (ours / ".git").is_dir()
+    assert not theirs.exists()
 
 
 @pytest.fixture
