@@ -47,8 +47,8 @@ class Command(Protocol):
 
 _NAMES = (
     "repro", "fuzz", "storm", "cost", "answers", "nightly", "report", "history", "shell", "ssh",
-    "dump", "layout", "survey", "where", "audit", "predict", "list", "runs", "log", "doctor",
-    "bench", "completion", "man",
+    "dump", "layout", "survey", "where", "audit", "tracers", "predict", "list", "runs", "log",
+    "doctor", "bench", "completion", "man",
 )  # fmt: skip
 # The modules of commands whose names they cannot have.
 _MODULES = {"list": "listing", "man": "manual"}

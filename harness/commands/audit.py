@@ -14,7 +14,6 @@ from harness.errors import ConfigError, Exit, nearest
 
 if TYPE_CHECKING:
     from harness.measure.audit import Audit
-    from harness.tracers.rules import Tracer
 
 SUMMARY = "show which functions of kernels tracers misread, refuse or change"
 EXAMPLE = "jprobe-harness audit --kernel debian:6.12 --kernel debian:7.2"
@@ -45,9 +44,10 @@ def run(options: argparse.Namespace) -> int:
     from harness.measure import audit
     from harness.prototypes import source
     from harness.report.audit import documents, tables
+    from harness.tracers import catalog as tracers_catalog
 
     catalog = Catalog()
-    tracers = _chosen(options.tracer)
+    tracers = tracers_catalog.select(options.tracer)
     audits: list[Audit] = []
     with bars():
         for name in spec.expand(options.kernel, catalog):
@@ -64,18 +64,6 @@ def run(options: argparse.Namespace) -> int:
 
     report_json(options, lambda: documents.document(audits, options.function), show)
     return Exit.AGREES
-
-
-def _chosen(names: list[str]) -> list[Tracer]:
-    from harness.tracers.rules import NAMES, TRACERS
-
-    for name in names:
-        if name not in NAMES:
-            raise ConfigError(
-                f"There is no tracer '{name}'.{nearest(name, NAMES)}",
-                f"There are {', '.join(NAMES)}.",
-            )
-    return [one for one in TRACERS if one.name in (names or NAMES)]
 
 
 def _release(text: str) -> tuple[int, int]:

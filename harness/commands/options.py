@@ -37,6 +37,11 @@ def add_variants(parser: argparse.ArgumentParser) -> None:
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
     add_variants(parser)
+    add_cases(parser)
+    add_case_dir(parser)
+
+
+def add_cases(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--case",
         action="append",
@@ -44,7 +49,6 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a case or a shell pattern such as 'stack-*'; repeatable (default: all)",
     )
-    add_case_dir(parser)
 
 
 def add_case_dir(parser: argparse.ArgumentParser) -> None:

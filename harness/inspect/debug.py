@@ -30,7 +30,7 @@ from harness.kernel.kernel import Bootable, Engine, Kernel
 from harness.model.case import Case
 from harness.model.observation import Observation
 from harness.modules.build import names
-from harness.modules.casegen import symbol
+from harness.modules.casefunctions import symbol
 from harness.run.plan import Outcome, Play
 from harness.run.repro import judge_record
 from harness.vm import qmp

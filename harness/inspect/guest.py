@@ -124,6 +124,18 @@ class Guest:
         record = self._ask(f"play {play.line}", f"{play}", self._deadlines.play)
         return judge_record(play, record, self.modules, self._new_splats())
 
+    def play_lines(self, lines: Sequence[str]) -> Iterator[Record]:
+        """Play lines of a plan, and yield the record of each."""
+        if self._fault:
+            raise self._fault
+        self.check_quiet()
+        self.session.play(lines)
+        try:
+            yield from self.session.records()
+        except KernelFault as fault:
+            self._fault = fault
+            raise
+
     def dump(self) -> Path:
         """
         Write a dump of the running guest, for jprobe-harness dump; return its path.

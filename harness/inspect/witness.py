@@ -27,7 +27,7 @@ from harness.guest.records import Ran, Record
 from harness.kernel.kernel import Bootable, Engine
 from harness.model.case import Case
 from harness.model.witness import Copy, Sighting, copy_address, stack_top
-from harness.modules.casegen import symbol
+from harness.modules.casefunctions import symbol
 from harness.run.observer import Watched
 from harness.run.plan import Play
 from harness.run.session import Session

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.abi.aapcs64 import GENERAL_REGISTERS
 from harness.abi.ctype import Composite
 from harness.measure.survey import Function, Placement, placed
 from harness.prototypes.source import Prototypes
 from harness.tracers.reading import Read, Reading, Traced
-from harness.tracers.rules import TRACERS, Tracer
+from harness.tracers.rules import Rule
+from harness.tracers.tracer import Ruled, Tracer
 
 # How many arguments the function tracer prints.
 PRINTED = 6
@@ -40,6 +41,7 @@ class Tally:
     """What one tracer makes of all functions whose placement is known."""
 
     tracer: Tracer
+    ruled: Ruled
     # All is read as it is passed, and left so.
     right: int
     # Some argument is read as something else, by what it is read as.
@@ -67,22 +69,28 @@ def traced(placement: Placement) -> Traced | None:
     types = tuple(one.type for one in placement.signature.parameters if one.type)
     if placement.layout is None:
         return None
-    return Traced(types, placement.layout, placement.signature.variadic)
+    names = tuple(one.name for one in placement.signature.parameters)
+    return Traced(types, placement.layout, placement.signature.variadic, names=names)
 
 
-def audit(
-    prototypes: Prototypes, release: tuple[int, int], tracers: Iterable[Tracer] = TRACERS
-) -> Audit:
+def audit(prototypes: Prototypes, release: tuple[int, int], tracers: Iterable[Tracer]) -> Audit:
     """Hold a kernel's functions against the rules of the tracers that its release has."""
-    chosen = [one for one in tracers if one.has(release)]
+    chosen = [(one, ruled) for one in tracers if (ruled := one.ruled(release))]
     functions = placed(prototypes)
+    # Several tracers have a rule in common.
+    tallies: dict[Rule, Tally] = {}
+    for tracer, ruled in chosen:
+        if ruled.rule not in tallies:
+            tallies[ruled.rule] = _tally(tracer, ruled, functions)
     return Audit(
         spec=prototypes.spec,
         release=prototypes.release,
         source=prototypes.source,
         functions=functions,
         facts=_facts(functions),
-        tallies=tuple(_tally(one, functions) for one in chosen),
+        tallies=tuple(
+            replace(tallies[ruled.rule], tracer=tracer, ruled=ruled) for tracer, ruled in chosen
+        ),
     )
 
 
@@ -115,7 +123,7 @@ def _has_struct_on_stack(one: Traced) -> bool:
     )
 
 
-def _tally(tracer: Tracer, functions: Sequence[Function]) -> Tally:
+def _tally(tracer: Tracer, ruled: Ruled, functions: Sequence[Function]) -> Tally:
     readings: dict[Placement, Reading] = {}
     reads: Counter[Read] = Counter()
     refused: Counter[str] = Counter()
@@ -126,7 +134,7 @@ def _tally(tracer: Tracer, functions: Sequence[Function]) -> Tally:
         if found is None:
             continue
         if one.placement not in readings:
-            readings[one.placement] = tracer.rule(found)
+            readings[one.placement] = ruled.rule(found)
         reading = readings[one.placement]
         right += reading.right
         if reading.refused:
@@ -141,6 +149,7 @@ def _tally(tracer: Tracer, functions: Sequence[Function]) -> Tally:
     misread.sort(key=lambda row: row[:2])
     return Tally(
         tracer,
+        ruled,
         right,
         reads,
         refused,

@@ -56,17 +56,19 @@ class Given:
     unknown: str = ""
 
 
-def located(given: Sequence[Given], layout: Layout | None) -> Iterator[Located]:
-    """Yield each argument with its parts; without a layout, none of them has any."""
+def located(
+    given: Sequence[Given], layout: Layout | None, most: int = LEAVES_MAX
+) -> Iterator[Located]:
+    """Yield each argument with `most` parts; without a layout, none of them has any."""
     for index, one in enumerate(given):
         size = one.type.size if one.type else None
         if layout is None or one.type is None:
             yield Located(one.name, one.declared, size, None, one.unknown, ())
             continue
         placement = layout.placements[index]
-        found = list(itertools.islice(leaves(one.type), LEAVES_MAX + 1))
-        parts = tuple(_part(one.type, placement, leaf) for leaf in found[:LEAVES_MAX])
-        cut = len(found) > LEAVES_MAX
+        found = list(itertools.islice(leaves(one.type), most + 1))
+        parts = tuple(_part(one.type, placement, leaf) for leaf in found[:most])
+        cut = len(found) > most
         yield Located(one.name, one.declared, size, placement, "", parts, cut)
 
 

@@ -20,7 +20,7 @@ from harness.errors import BuildError, ConfigError, HarnessError, UnfitTree
 from harness.host import blame, cache, tool
 from harness.kernel.kernel import Engine, Kernel, numbers
 from harness.model.case import Case
-from harness.modules import casegen, signing, storeproof
+from harness.modules import casegen, signing, storeproof, twingen
 from harness.steps import progress
 from harness.toolchain.compiler import CROSS_COMPILE, GCC, Compiler
 from harness.toolchain.make import words
@@ -38,7 +38,9 @@ MAKERS = (
     "modules/signing.py",
     "toolchain/make.py",
     # What is made of the cases.
+    "modules/casefunctions.py",
     "modules/casegen.py",
+    "modules/twingen.py",
     "modules/typedefs.py",
     "model/case.py",
     "model/context.py",
@@ -46,15 +48,18 @@ MAKERS = (
     "abi/aapcs64.py",
     "abi/descriptor.py",
 )
+# What today's probes want besides, and the program that attaches BPF programs.
+TWINS = Path("probe-targets/twins.c")
+TRACE = "trace"
 # A module that needs nothing of a kernel.
 CONTROL = {
     "Kbuild": "obj-m := control.o\n",
     "control.c": '#include <linux/module.h>\n\nMODULE_LICENSE("GPL");\n',
 }
-# The program that leads to functions of the kernel's own, in a folder of its name; it needs
-# nothing of a C library, which the cross compiler may not have.
+# The program that leads to functions of the kernel's own.
 DRIVE = "drive"
-_DRIVE_FLAGS = (
+# Programs need nothing of a C library, which the cross compiler may not have.
+_PROGRAM_FLAGS = (
     "-O2", "-Wall", "-Werror", "-ffreestanding", "-nostdlib", "-static", "-fno-stack-protector",
     "-Wl,--build-id=none", "-s",
 )  # fmt: skip
@@ -67,6 +72,11 @@ def names(engine: Engine) -> tuple[str, str]:
     return f"jprobe-{engine.value}", "probe-targets"
 
 
+def _programs(engine: Engine, traced: bool) -> list[str]:
+    """Return the programs for user space, each in a folder of its name."""
+    return [DRIVE] * (engine is Engine.PORT) + [TRACE] * traced
+
+
 @dataclass(frozen=True)
 class Modules:
     """The built modules of one kernel in the cache."""
@@ -77,6 +87,8 @@ class Modules:
     # Has what was proved of the handlers' stores.
     proof: Path
     engine: Engine = Engine.PORT
+    # Whether it has what today's probes want besides.
+    traced: bool = False
 
     @property
     def files(self) -> list[Path]:
@@ -86,7 +98,7 @@ class Modules:
     @property
     def programs(self) -> list[Path]:
         """Programs for user space, which the modules run; a tree's own jprobes need none."""
-        return [self.folder / "guest" / DRIVE] if self.engine is Engine.PORT else []
+        return [self.folder / "guest" / name for name in _programs(self.engine, self.traced)]
 
     @property
     def compiler(self) -> str:
@@ -126,11 +138,14 @@ def build(
     *,
     compiler: Compiler = GCC,
     root: Path | None = None,
+    traced: bool = False,
 ) -> Modules:
     """
     Build the modules, or take them from the cache, and return them.
 
-    `root` replaces kernel-modules, for tests that break something on purpose.
+    `traced` ones have what today's probes want besides.  `root` replaces
+    kernel-modules, for tests that break something on purpose.
+
     Raises BuildError that names the case which does not compile, UnfitTree where
     the modules do not build for the kernel, ConfigError where the kernel cannot load
     modules of this compiler or needs a signing key that is missing, and
@@ -142,7 +157,7 @@ def build(
     makers = [msgspec.json.encode(cases), *resources.own_sources(MAKERS)]
     toolchain = kernel.kbuild.toolchain(compiler)
     check_cfi(kernel, toolchain)
-    given = "\n".join(kernel.variables)
+    given = "\n".join(kernel.variables) + "\ntraced" * traced
     key = cache.digest(kernel.key, toolchain.stamp, signing.stamp(kernel), given, *parts, *makers)
 
     def make(folder: Path) -> None:
@@ -150,6 +165,8 @@ def build(
         kernel.mend()
         progress("building modules", 0)
         written = {**sources, CASES: casegen.source(cases).encode()}
+        if traced:
+            written[TWINS] = twingen.source(cases).encode()
         try:
             with cache.using(*kernel.entries):
                 _make(kernel, written, toolchain, folder)
@@ -161,7 +178,7 @@ def build(
 
     folder = cache.entry("modules", key, make)
     proof = storeproof.proof(cases, folder / CASES_OBJECT)
-    return Modules(folder, key, proof, kernel.engine)
+    return Modules(folder, key, proof, kernel.engine, traced)
 
 
 def _make(
@@ -179,9 +196,9 @@ def _make(
         module = folder / "guest" / f"{name}.ko"
         strip(folder / f"{name}.ko", module)
         module.write_bytes(signing.signed(kernel, module.read_bytes()))
-    if kernel.engine is Engine.PORT:
-        source = folder / DRIVE / f"{DRIVE}.c"
-        tool.check([GCC.program, *_DRIVE_FLAGS, "-o", folder / "guest" / DRIVE, source])
+    for name in _programs(kernel.engine, TWINS in sources):
+        source = folder / name / f"{name}.c"
+        tool.check([GCC.program, *_PROGRAM_FLAGS, "-o", folder / "guest" / name, source])
     (folder / "compiler").write_text(f"{toolchain.version}\n{toolchain.version_of('make')}")
 
 
@@ -239,6 +256,7 @@ def _make_modules(
             "make", *(kernel.kbuild.make or ("-C", build)), f"M={place}", f"-j{os.cpu_count()}",
             "ARCH=arm64", f"CROSS_COMPILE={CROSS_COMPILE}",
             f"JPROBE_ENGINE={kernel.engine.value}",
+            *["JPROBE_TRACED=y"] * (folder / TWINS).exists(),
             *words(variables, kernel.variables),
             "modules",
         ],

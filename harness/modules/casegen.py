@@ -4,14 +4,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 from harness.abi.ctype import VA_LIST
 from harness.abi.descriptor import Base, descriptor
 from harness.model.case import Agent, Case, Frame, ObjectKind, Real
 from harness.model.context import Context
-from harness.modules.typedefs import declare, declared_tags, define, named_types, renamed
+from harness.modules.casefunctions import (
+    apart,
+    box,
+    function,
+    listed,
+    look,
+    looks,
+    octets,
+    parameters,
+    symbol,
+    target_prototype,
+    types,
+)
+from harness.modules.typedefs import declare
 
 # The caller of a va_list case is itself variadic, and is called with this many words.
 VA_LIST_WORDS = 12
@@ -34,93 +46,18 @@ INVALID_FP, INVALID_FP_TARGET = "probe_invalid_fp_entry", "probe_invalid_fp_targ
 # How many characters a handler logs.
 LINE_SIZE = 128
 
-# The prefix of every name in a case's C, which neither the kernel nor our own C uses.
-NAMESPACE = "jpcase"
-
 # Comments that begin the C of each case, and the table of all cases.
 _MARK, _TABLE = "/* case {} */", "/* all cases */"
 _MARKS = r"^/\* (?:case ([\w-]+)|all cases) \*/$"
 
 
-def _namespace(case: Case) -> str:
-    return f"{NAMESPACE}_{case.name.replace('-', '_')}"
-
-
-def symbol(case: Case, role: str) -> str:
-    """Return the C name of a case's function, whose `role` is target, handler, call, ..."""
-    return f"{_namespace(case)}_{role}"
-
-
-def _apart(case: Case) -> Case:
-    """Return the case with type names that clash with no other case's, nor with the kernel's."""
-    arguments = tuple(
-        argument._replace(type=renamed(argument.type, _namespace(case)))
-        for argument in case.arguments
-    )
-    return replace(case, arguments=arguments)
-
-
-def _list(words: Sequence[str]) -> str:
-    return ",\n\t".join(words) if len(words) > 1 else "".join(words) or "void"
-
-
-def _function(head: str, parameters: Sequence[str], body: Iterable[str]) -> str:
-    lines = "".join(f"\t{line}\n" if line else "\n" for line in body)
-    return f"{head}({_list(parameters)})\n{{\n{lines}}}\n"
-
-
-def _parameters(case: Case, *, forwarded_as_pointers: bool = False) -> list[str]:
-    """Return the parameters of the prototype; a forwarded copy may be passed as its address."""
-    words = [
-        f"void *a{index}"
-        if forwarded_as_pointers and index in case.forwarded
-        else f"{_box(case, index)} a{index}"
-        if argument.boxed
-        else declare(argument.type, f"a{index}")
-        for index, argument in enumerate(case.arguments[: case.named])
-    ]
-    return [*words, "..."] if case.variadic else words
-
-
-def _box(case: Case, index: int) -> str:
-    """Return the type of a boxed argument."""
-    return f"struct {symbol(case, f'box_{index}')}"
-
-
-def _boxes(case: Case) -> Iterator[str]:
-    """Yield the definitions of boxes."""
-    for index, argument in enumerate(case.arguments):
-        if argument.boxed:
-            yield f"{_box(case, index)} {{\n\t{declare(argument.type, '*to')};\n}};\n"
-
-
-def _bytes(case: Case, index: int) -> str:
-    """Return the bytes that an argument is about as a call takes them: address and size."""
-    if case.arguments[index].boxed:
-        return f"a{index}.to, sizeof(*a{index}.to)"
-    return f"&a{index}, sizeof(a{index})"
-
-
-def _look(case: Case, when: str, index: int) -> str:
-    return f"probe_look({when}, {index}, {_bytes(case, index)});"
-
-
 def _target(case: Case) -> str:
-    body = ["probe_target_enter();"]
-    body += [_look(case, "LOOK_SEEN", index) for index in range(case.named)]
-    if case.variadic:
-        body = ["va_list ap;", "", *body, f"va_start(ap, a{case.named - 1});"]
-        for index in range(case.named, len(case.arguments)):
-            type_ = case.arguments[index].type
-            body += [
-                "{",
-                f"\t{declare(type_, 'v')} = va_arg(ap, {type_.spelling});",
-                "",
-                f"\tprobe_look(LOOK_SEEN, {index}, &v, sizeof(v));",
-                "}",
-            ]
-        body.append("va_end(ap);")
-    return _function(f"__probed void {symbol(case, 'target')}", _parameters(case), body)
+    body = looks(case, "LOOK_SEEN")
+    # Behind the declaration that may be there.
+    body.insert(2 if case.variadic else 0, "probe_target_enter();")
+    # For BPF programs that change it (fmod_ret).
+    body.append("return 0;")
+    return function(f"__probed int {symbol(case, 'target')}", parameters(case), body)
 
 
 def agent(who: Agent) -> str:
@@ -132,13 +69,13 @@ def handler_stores(case: Case) -> list[str]:
     """Return, in order, the statements with which a handler writes or has others write."""
     handler = case.handler
     stores = [
-        f"probe_flip({_bytes(case, index)}, {case.arguments[index].flip_mask:#04x});"
+        f"probe_flip({octets(case, index)}, {case.arguments[index].flip_mask:#04x});"
         for index in handler.assign
     ]
     if handler.overwrite:
         stores.append(f"probe_flip_stack({handler.overwrite});")
     if handler.consume:
-        address, _, _ = _bytes(case, handler.consume.argument).partition(",")
+        address, _, _ = octets(case, handler.consume.argument).partition(",")
         stores.append(f"probe_consume({address}, {handler.consume.words});")
     if case.object and case.object.writer:
         stores.append(f"probe_object_write({agent(case.object.writer)});")
@@ -152,18 +89,18 @@ def _handler(case: Case) -> str:
         index for index, placement in enumerate(case.layout.placements) if placement.by_reference
     ]
     body = ["probe_handler_enter();"]
-    body += [_look(case, "LOOK_BEFORE", index) for index in by_reference]
+    body += [look(case, "LOOK_BEFORE", index) for index in by_reference]
     if case.handler.dive:
         body.append(f"probe_dive({case.handler.dive});")
     if log := case.handler.log:
         body = [f"char line[{LINE_SIZE}];", "", *body]
         body.append(f"vsnprintf(line, sizeof(line), a{log.format}, a{log.argument});")
     body += handler_stores(case)
-    body += [_look(case, "LOOK_AFTER", index) for index in by_reference]
+    body += [look(case, "LOOK_AFTER", index) for index in by_reference]
     if case.object:
         body.append("probe_object_look(LOOK_AFTER);")
     body += ["probe_handler_leave();", "jprobe_return();"]
-    return _function(f"static __probed void {symbol(case, 'handler')}", _parameters(case), body)
+    return function(f"static __probed void {symbol(case, 'handler')}", parameters(case), body)
 
 
 def _values(case: Case) -> str:
@@ -228,9 +165,9 @@ def _aliases(case: Case) -> tuple[str, str]:
     if case.valid_fp and not case.forwarded:
         return target, ""
     name = symbol(case, "entry")
-    parameters = _list(_parameters(case, forwarded_as_pointers=True))
+    taken = listed(parameters(case, forwarded_as_pointers=True))
     label = target if case.valid_fp else INVALID_FP
-    return name, f'extern void {name}({parameters}) asm("{label}");\n'
+    return name, f'extern int {name}({taken}) asm("{label}");\n'
 
 
 def _call(case: Case) -> str:
@@ -245,7 +182,7 @@ def _call(case: Case) -> str:
         body = [*declared, *body] if inner else [*declared, "", *body]
         body += [f"va_start(a{index}, count);" for index in va_lists]
     arguments = ", ".join(
-        f"({_box(case, index)}){{ &a{index} }}" if argument.boxed else f"a{index}"
+        f"({box(case, index)}){{ &a{index} }}" if argument.boxed else f"a{index}"
         for index, argument in enumerate(case.arguments)
     )
     if not case.valid_fp:
@@ -257,11 +194,11 @@ def _call(case: Case) -> str:
 
     two_frames = va_lists or case.forwarded or outer_object
     if not two_frames:
-        return declaration + _function(f"static __probed void {symbol(case, 'call')}", [], body)
-    parameters = [f"void *a{index}" for index in case.forwarded]
+        return declaration + function(f"static __probed void {symbol(case, 'call')}", [], body)
+    taken = [f"void *a{index}" for index in case.forwarded]
     passed = [f"&a{index}" for index in case.forwarded]
     if va_lists:
-        parameters += ["int count", "..."]
+        taken += ["int count", "..."]
         passed.append(str(VA_LIST_WORDS))
         passed += [f"{0x1111 * (word + 1):#x}L" for word in range(VA_LIST_WORDS)]
     outer = _locals(case, case.forwarded, outer_object)
@@ -270,21 +207,18 @@ def _call(case: Case) -> str:
         outer.append("probe_object_look(LOOK_SEEN);")
     return (
         declaration
-        + _function(f"static __probed void {symbol(case, 'inner')}", parameters, body)
+        + function(f"static __probed void {symbol(case, 'inner')}", taken, body)
         + "\n"
-        + _function(f"static __probed void {symbol(case, 'call')}", [], outer)
+        + function(f"static __probed void {symbol(case, 'call')}", [], outer)
     )
 
 
 def case_source(case: Case) -> str:
     """Return the C of one case."""
-    case = _apart(case)
-    types = [argument.type for argument in case.arguments]
+    case = apart(case)
     parts = [
         _MARK.format(case.name),
-        "".join(dict.fromkeys(declared_tags(types))),
-        *(define(type_) for type_ in dict.fromkeys(named_types(types))),
-        *_boxes(case),
+        *types(case),
         *([] if case.real else [_values(case), _declared_target(case)]),
         _handler(case),
         _real(case, case.real) if case.real else _call(case),
@@ -294,8 +228,8 @@ def case_source(case: Case) -> str:
 
 
 def _declared_target(case: Case) -> str:
-    declared = f"void {symbol(case, 'target')}({_list(_parameters(case))});\n__probed void"
-    return _target(case).replace("__probed void", declared, 1)
+    declared = f"{target_prototype(case)};\n__probed int"
+    return _target(case).replace("__probed int", declared, 1)
 
 
 def _real(case: Case, real: Real) -> str:

@@ -230,6 +230,22 @@ def _sections(data: bytes) -> tuple[int, int, int, int]:
     return start, start + types_size, header + strings, header + strings + strings_size
 
 
+def with_first_header(data: bytes) -> bytes:
+    """
+    Return BTF with the header of the format's first version.
+
+    What a running kernel shows of a module may have a longer one, which tells what kinds there
+    are.
+    """
+    magic, version, flags, size, types, types_size, strings, strings_size = _HEADER.unpack_from(
+        data
+    )
+    parts = ((types, types_size), (strings, strings_size))
+    bodies = [data[size + start : size + start + length] for start, length in parts]
+    head = (magic, version, flags, _HEADER.size, 0, types_size, types_size, strings_size)
+    return _HEADER.pack(*head) + b"".join(bodies)
+
+
 def found_in(data: bytes) -> bytes | None:
     """
     Return the BTF in a raw Image or in a module's file, or None.

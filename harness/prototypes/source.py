@@ -125,6 +125,15 @@ def read(files: Files) -> Prototypes:
     )
 
 
+def base(files: Files) -> Btf:
+    """Return the types of a kernel, which those of its modules refer to; raises as read()."""
+    data, source, _ = _kernel(files)
+    try:
+        return Btf(data)
+    except UnreadableBtf as error:
+        raise _unreadable(source, error) from error
+
+
 def _unreadable(source: str, error: UnreadableBtf) -> ConfigError:
     return ConfigError(
         f"The BTF of {source} cannot be used: {error}.",

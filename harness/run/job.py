@@ -31,9 +31,12 @@ def prepare(
     catalog: Catalog,
     *,
     options: Options = DEFAULTS,
+    traced: bool = False,
 ) -> tuple[Kernel, Modules]:
     """
     Return the kernel and the modules, from the cache if they are there.
+
+    `traced` modules have what today's probes want besides.
 
     The modules carry every case of the catalog, so that the choice of cases
     does not lead to another build.
@@ -42,7 +45,7 @@ def prepare(
         spec.check(kernel_spec, catalog, settings.load(), options=options)
         kernel = spec.resolve(kernel_spec, catalog, settings.load(), options=options)
         cases = list(catalog.cases.values())
-        return kernel, modules.build(kernel, cases, compiler=options.compiler)
+        return kernel, modules.build(kernel, cases, compiler=options.compiler, traced=traced)
 
 
 class Prepare(Protocol):

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from harness.abi.aapcs64 import Layout
 from harness.abi.ctype import CType
+from harness.abi.offsets import Offsets
 
 
 class Read(enum.Enum):
@@ -32,6 +34,10 @@ class Traced:
     types: tuple[CType, ...]
     layout: Layout
     variadic: bool
+    # Whether BTF describes it.
+    btf: bool = True
+    # The parameters' names; empty where they are not known.
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,10 +48,13 @@ class Reading:
     reads: tuple[Read, ...] = ()
     # Why the function is refused, in a few words.
     refused: str = ""
-    # The arguments that are wrong in the function itself, as the tracer calls it anew.
-    corrupts: tuple[int, ...] = ()
+    # The bytes that are wrong in the function itself, as the tracer calls it anew, by argument.
+    corrupts: Mapping[int, Offsets] = field(default_factory=dict)
+    # Whether the function is called at all.
+    called: bool = True
 
     @property
     def right(self) -> bool:
         """Whether all is read as it is passed, and left so."""
-        return not (self.refused or self.corrupts) and set(self.reads) <= {Read.RIGHT}
+        kept = self.called and not (self.refused or self.corrupts)
+        return kept and set(self.reads) <= {Read.RIGHT}

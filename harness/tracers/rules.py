@@ -8,37 +8,26 @@ only as long as nobody has changed them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from harness.abi.aapcs64 import GENERAL_REGISTERS, Placement
-from harness.abi.ctype import Composite, CType, align_up
+from harness.abi.ctype import Composite, CType, Scalar, align_up
+from harness.abi.offsets import NONE, Offsets
 from harness.tracers.reading import Read, Reading, Traced
 
+Rule = Callable[[Traced], Reading]
+
 _WORD = 8
+# MAX_BTF_ARGS_LEN in kernel/trace/trace_probe.h, less the end of the string.
+_EXPANDED = 127
+# How many words an fprobe can keep: FPROBE_HEADER_MSB_SIZE_SHIFT in kernel/trace/fprobe.c has
+# four bits for their number.
+_SAVED = 15
 # FTRACE_REGS_MAX_ARGS in kernel/trace/trace_output.c.
 _PRINTED = 6
 # MAX_BPF_FUNC_ARGS in include/linux/bpf.h, and the largest aggregate by value there.
 _ARGUMENTS, _BY_VALUE = 12, 16
-
-
-@dataclass(frozen=True)
-class Tracer:
-    """One way of tracing a function's entry."""
-
-    name: str
-    # How it is asked for.
-    how: str
-    # Where its rule is from.
-    source: str
-    # The first release that has it on arm64, and the one from which the rule is another.
-    since: tuple[int, int]
-    until: tuple[int, int] | None
-    rule: Callable[[Traced], Reading]
-
-    def has(self, release: tuple[int, int]) -> bool:
-        """Whether a release has it with this rule."""
-        return self.since <= release and (self.until is None or release < self.until)
 
 
 def _at(type_: CType, placement: Placement, first: int, words: int) -> Read:
@@ -71,8 +60,44 @@ def _by_index(traced: Traced) -> Reading:
     )
 
 
+def _placement(traced: Traced) -> Reading:
+    """By the places that AAPCS64 gives."""
+    return Reading((Read.RIGHT,) * len(traced.types))
+
+
+def _by_index_at_exit(traced: Traced) -> Reading:
+    """As by index, of what was saved at the entry (fprobe's entry data)."""
+    if len(traced.types) > _SAVED:
+        return Reading(refused=f"more than {_SAVED} arguments")
+    return _by_index(traced)
+
+
+def _by_name(traced: Traced) -> Reading:
+    """The index is that of the parameter in BTF (traceprobe_expand_meta_args())."""
+    if not traced.btf:
+        return Reading(refused="not in BTF")
+    if traced.variadic:
+        return Reading(refused="variadic")
+    if sum(len(name) + 1 for name in traced.names) > _EXPANDED:
+        return Reading(refused=f"names of more than {_EXPANDED} characters")
+    return _by_index(traced)
+
+
+def _registers(traced: Traced) -> Reading:
+    """Argument N is in xN, and there is no ninth one (PT_REGS_PARMn)."""
+    reads = _by_index(traced).reads
+    return Reading(tuple(Read.ABSENT if read is Read.ZERO else read for read in reads))
+
+
+def _prototype(traced: Traced) -> Reading:
+    """A function with the same prototype, which can pass on only what it has names for."""
+    return replace(_placement(traced), called=not traced.variadic)
+
+
 def _printed(traced: Traced) -> Reading:
     """Six registers, of which a struct takes as many as its size has words."""
+    if not traced.btf:
+        return Reading((Read.ABSENT,) * len(traced.types))
     return Reading(tuple(_printed_reads(traced)))
 
 
@@ -96,6 +121,8 @@ def _words(type_: CType) -> int:
 
 def _refusal(traced: Traced) -> str:
     """Return why BTF of a function is not accepted (btf_distill_func_proto()), or ""."""
+    if not traced.btf:
+        return "not in BTF"
     if traced.variadic:
         return "variadic"
     if len(traced.types) > _ARGUMENTS:
@@ -138,7 +165,29 @@ def _trampoline(traced: Traced) -> Reading:
     return Reading(tuple(_at(t, placement, slot, _words(t)) for t, placement, slot in placed))
 
 
-def _calling(rule: Callable[[Traced], Reading]) -> Callable[[Traced], Reading]:
+def _without_unions(rule: Rule) -> Rule:
+    """Return the rule of releases in which BTF's size of a union counts for nothing."""
+
+    def refusing(traced: Traced) -> Reading:
+        if any(isinstance(one, Composite) and one.keyword == "union" for one in traced.types):
+            return Reading(refused="a union")
+        return rule(traced)
+
+    return refusing
+
+
+def _of_words(rule: Rule) -> Rule:
+    """Return the rule of who reads the context, integers of one word only (btf_ctx_access())."""
+
+    def reading(traced: Traced) -> Reading:
+        found = rule(traced)
+        wide = any(isinstance(one, Scalar) and one.size > _WORD for one in traced.types)
+        return Reading(refused="an integer of two words") if wide and found.reads else found
+
+    return reading
+
+
+def _calling(rule: Rule) -> Rule:
     """Return the rule of a trampoline that calls the function itself, with what it has copied."""
 
     def called(traced: Traced) -> Reading:
@@ -148,37 +197,44 @@ def _calling(rule: Callable[[Traced], Reading]) -> Callable[[Traced], Reading]:
         ends = [slot + _words(type_) for slot, type_ in zip(_slots(traced), traced.types)]
         registers = max((end for end in ends if end <= GENERAL_REGISTERS), default=0)
         copied = max(ends, default=0)
-        placed = enumerate(zip(traced.types, traced.layout.placements))
-        lost = [
-            index
-            for index, (type_, placement) in placed
-            if _end(type_, placement) > (registers if placement.stack is None else copied)
-        ]
-        return replace(reading, corrupts=tuple(lost))
+        lost = {}
+        for index, (type_, placement) in enumerate(zip(traced.types, traced.layout.placements)):
+            kept = registers if placement.stack is None else copied
+            if offsets := _behind(type_, placement, kept):
+                lost[index] = offsets
+        return replace(reading, corrupts=lost)
 
     return called
 
 
-def _end(type_: CType, placement: Placement) -> int:
-    """Return the slot behind an argument."""
+def _behind(type_: CType, placement: Placement, slot: int) -> Offsets:
+    """Return the bytes of an argument that lie in a slot or behind it."""
     if placement.stack is not None:
-        return GENERAL_REGISTERS + align_up(placement.stack + type_.size, _WORD) // _WORD
-    return placement.general[-1] + 1 if placement.general else 0
+        kept = _WORD * (slot - GENERAL_REGISTERS) - placement.stack
+    elif placement.general:
+        kept = _WORD * (slot - placement.general[0])
+    else:
+        return NONE
+    size = _WORD if placement.by_reference else type_.size
+    return Offsets.span(max(kept, 0), size)
 
 
-_KPROBETRACE = "Documentation/trace/kprobetrace.rst"
-_FPROBETRACE = "Documentation/trace/fprobetrace.rst"
-_OUTPUT = "kernel/trace/trace_output.c"
-_JIT = "arch/arm64/net/bpf_jit_comp.c"
-TRACERS = (
-    Tracer("kprobe", "$arg1, $arg2, ... of a kprobe event", _KPROBETRACE, (4, 20), None, _by_index),
-    Tracer("kprobe-btf", "$arg* or names of parameters", _KPROBETRACE, (6, 6), None, _by_index),
-    Tracer("fprobe", "$arg1, ... of an fprobe event", _FPROBETRACE, (6, 14), None, _by_index),
-    Tracer("func-args", "the option func-args of the function tracer", _OUTPUT, (6, 15), None,
-           _printed),
-    Tracer("fentry", "a BPF program at the entry", _JIT, (6, 4), (6, 16), _in_registers),
-    Tracer("fentry", "a BPF program at the entry", _JIT, (6, 16), None, _trampoline),
-    Tracer("fexit", "a BPF program at the exit", _JIT, (6, 4), (6, 16), _calling(_in_registers)),
-    Tracer("fexit", "a BPF program at the exit", _JIT, (6, 16), None, _calling(_trampoline)),
-)  # fmt: skip
-NAMES = tuple(dict.fromkeys(one.name for one in TRACERS))
+# By the names that the files of tracers use.
+RULES: Mapping[str, Rule] = {
+    "placement": _placement,
+    "by-index": _by_index,
+    "by-index-at-exit": _by_index_at_exit,
+    "by-name": _by_name,
+    "registers": _registers,
+    "printed": _printed,
+    "register-slots": _without_unions(_in_registers),
+    "stack-slots": _without_unions(_trampoline),
+    "slots": _trampoline,
+    "register-slots-of-words": _of_words(_without_unions(_in_registers)),
+    "stack-slots-of-words": _of_words(_without_unions(_trampoline)),
+    "slots-of-words": _of_words(_trampoline),
+    "register-slots-called": _calling(_without_unions(_in_registers)),
+    "stack-slots-called": _calling(_without_unions(_trampoline)),
+    "slots-called": _calling(_trampoline),
+    "prototype": _prototype,
+}

@@ -6,6 +6,8 @@
  * probe-targets runs it; see kernel-modules/probe-targets/real.c.  It has no C
  * library, so that it needs nothing of the machine that it is compiled on.
  */
+#include "program.h"
+
 #define DRIVEN		"/sys/kernel/debug/jprobe-harness/driven"
 #define PANIC_ON_OOPS	"/proc/sys/kernel/panic_on_oops"
 
@@ -97,34 +99,6 @@ struct program {
 static char text[2][1 << 18];
 static int driven;
 
-void *memset(void *to, int byte, unsigned long size)
-{
-	char *at = to;
-
-	while (size--)
-		*at++ = byte;
-	return to;
-}
-
-void *memcpy(void *to, const void *from, unsigned long size)
-{
-	const char *source = from;
-	char *at = to;
-
-	while (size--)
-		*at++ = *source++;
-	return to;
-}
-
-static unsigned long length(const char *string)
-{
-	unsigned long size = 0;
-
-	while (string[size])
-		size++;
-	return size;
-}
-
 static int begins(const char *string, const char *with)
 {
 	while (*with && *string == *with) {
@@ -133,27 +107,6 @@ static int begins(const char *string, const char *with)
 	}
 	return !*with;
 }
-
-static long call(long number, long a, long b, long c, long d, long e, long f)
-{
-	register long x8 asm("x8") = number;
-	register long x0 asm("x0") = a;
-	register long x1 asm("x1") = b;
-	register long x2 asm("x2") = c;
-	register long x3 asm("x3") = d;
-	register long x4 asm("x4") = e;
-	register long x5 asm("x5") = f;
-
-	asm volatile("svc	#0"
-		     : "+r" (x0)
-		     : "r" (x8), "r" (x1), "r" (x2), "r" (x3), "r" (x4),
-		       "r" (x5)
-		     : "memory");
-	return x0;
-}
-
-#define CALL(name, a, b, c) \
-	call(SYS_##name, (long)(a), (long)(b), (long)(c), 0, 0, 0)
 
 static int open(const char *path, int flags)
 {
@@ -481,7 +434,3 @@ void begin_at(long *stack)
 	CALL(exit_group, stack[0] > 1 ? drive((char *)stack[2]) : 2, 0, 0);
 	__builtin_unreachable();
 }
-
-asm(".globl	_start\n"
-	"_start:	mov	x0, sp\n"
-	"	b	begin_at");

@@ -6,9 +6,9 @@
  * and gives a record for each: every read() plays the next line.  "= POLICY SIZE"
  * is followed by a case as data, see probe_assembled_parse(), "~ POLICY SIZE" by
  * the milliseconds of a storm, see probe_storm(), "$ POLICY SIZE" by the calls
- * that probe_cost() makes.  "? NONCE SECONDS SEED" sets the clock, seeds random
- * numbers, and is answered by what the host knows the guest by, and "!" powers
- * off.  jprobe-harness/stream does the same, but read() waits for the next line,
+ * that probe_cost() makes, "% POLICY SIZE" by a case whose function is called
+ * without a jprobe.  "? NONCE SECONDS SEED" sets the clock, seeds random numbers,
+ * and is answered by what the host knows the guest by, and "!" powers off.  jprobe-harness/stream does the same, but read() waits for the next line,
  * until a line that is a dot ends the plan.
  */
 #include <linux/completion.h>
@@ -166,6 +166,32 @@ static const char *play_case(const char *name,
 	return NULL;
 }
 
+/* Plays a case for whoever else has a probe on its function. */
+static const char *play_bare(const char *name,
+			     const struct stack_policy *policy)
+{
+	struct probe_case *pc = name ? find_case(name) : NULL;
+	int err;
+
+	if (!pc || !pc->call || pc == &probe_assembled)
+		return "no such case";
+	if (pc->registered)
+		unregister_policy_jprobe(&pc->jp);
+	pc->registered = false;
+	err = policy_jprobe_reset(&pc->jp, policy);
+	if (err)
+		return failed(err, "not a policy for the case");
+
+	probe_observe_begin(pc);
+	probe_redirect_begin();
+	probe_call_in(pc->context, pc->call);
+	err = probe_observe_error();
+	if (err)
+		return failed(err, "the case could not be played");
+	probe_observe_put();
+	return NULL;
+}
+
 static const char *prove(const char *seconds, const char *seed)
 {
 	struct timespec64 time = {};
@@ -210,6 +236,8 @@ static const char *play_line(char *line)
 		error = play_number(probe_storm, &policy, line);
 	else if (!strcmp(name, "$"))
 		error = play_number(probe_cost, &policy, line);
+	else if (!strcmp(name, "%"))
+		error = play_bare(line, &policy);
 	else
 		error = play_case(name, &policy, line);
 	if (!error)
@@ -384,6 +412,8 @@ static int __init create_files(void)
 		err = create_file("stream", &plan_grown);
 	if (!err)
 		err = probe_real_init(plan_folder);
+	if (!err)
+		err = probe_redirect_init(plan_folder);
 	if (err)
 		debugfs_remove_recursive(plan_folder);
 	return err;
@@ -430,6 +460,7 @@ static void __exit probe_targets_exit(void)
 	unsigned int i;
 
 	debugfs_remove_recursive(plan_folder);
+	probe_redirect_exit();
 	for (i = 0; i < probe_case_count; i++)
 		if (probe_cases[i].registered)
 			unregister_policy_jprobe(&probe_cases[i].jp);

@@ -199,6 +199,34 @@ bool probe_real_wanted(struct policy_jprobe *jp, const struct pt_regs *regs);
 void probe_real_seen(struct policy_jprobe *jp, const struct pt_regs *regs);
 #endif
 
+#ifdef JPROBE_TRACED
+/* A pattern that the names of the cases' functions match. */
+extern char probe_functions[];
+/* A function for each case, with the prototype of the case's. */
+extern void * const probe_twins[];
+/* The number of each case's function in the module's BTF, 0 for one without. */
+extern u32 probe_modifiable[];
+
+int probe_modifiable_register(void);
+
+void probe_redirect_begin(void);
+int probe_redirect_init(struct dentry *folder);
+void probe_redirect_exit(void);
+#else
+static inline void probe_redirect_begin(void)
+{
+}
+
+static inline int probe_redirect_init(struct dentry *folder)
+{
+	return 0;
+}
+
+static inline void probe_redirect_exit(void)
+{
+}
+#endif
+
 int probe_storm(const struct stack_policy *policy, unsigned int milliseconds);
 int probe_cost(const struct stack_policy *policy, unsigned int calls);
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-What kprobe events read of the cases' arguments: by `where`'s expressions, all; by $argN, what the
-rule says.
+What kprobe events read of the cases' arguments by `where`'s expressions: all.
 
 The events are registered last, so that they see a hit before the jprobe's handler does.
 """
@@ -24,9 +23,7 @@ from harness.measure.located import Given, located
 from harness.model.case import Case
 from harness.model.observation import Observation
 from harness.modules import build as modules
-from harness.modules.casegen import symbol
-from harness.tracers.reading import Read, Traced
-from harness.tracers.rules import TRACERS
+from harness.modules.casefunctions import symbol
 
 FOLDER = "/sys/kernel/tracing"
 # Of one event; the kernel takes up to 128.
@@ -162,39 +159,3 @@ def test_the_expressions_read_every_byte(guest: Guest, catalog: Catalog) -> None
         fetches = tuple((f.replace(right, other), passed) for f, passed in event.fetches)
         event = Event("e0", case, fetches)
         assert len(wrong(traced(guest, catalog, [event]), [event])) == 1
-
-
-@pytest.mark.full
-def test_what_arg_n_reads(guest: Guest, catalog: Catalog) -> None:
-    """A register by its number, and 0 from the ninth argument on."""
-    (rule,) = [one for one in TRACERS if one.name == "kprobe"]
-    cases = unboxed(catalog)
-    for case in cases:
-        played(guest, catalog, case)
-    events = in_events(
-        {case: [(f"$arg{i + 1}:x64", 0) for i in range(case.named)] for case in cases}
-    )
-    trace = traced(guest, catalog, events)
-    seen = set()
-    for event in events:
-        case = event.case
-        types = case.types[: case.named]
-        reads = rule.rule(Traced(types, case.layout, case.variadic)).reads
-        looks = trace.recorded[case.name].arguments
-        for index, (read, got) in enumerate(zip(reads, trace.read[event.name], strict=True)):
-            size = min(case.arguments[index].type.size, 8)
-            passed = value(case, index, 0, 8 * size)
-            low = got & (1 << 8 * size) - 1
-            seen.add(read)
-            if read in (Read.RIGHT, Read.TRUNCATED):
-                # Bytes that fill a struct up carry nothing.
-                carried = case.arguments[index].type.value_bytes.bits
-                mask = sum(0xFF << 8 * i for i in range(size) if carried >> i & 1)
-                assert low & mask == passed & mask, (case.name, index, read)
-            elif read is Read.ADDRESS:
-                assert got == looks[index].at, (case.name, index)
-            elif read is Read.ZERO:
-                assert got == 0, (case.name, index)
-            else:
-                assert low != passed, (case.name, index)
-    assert seen == {Read.RIGHT, Read.TRUNCATED, Read.ADDRESS, Read.ZERO, Read.ANOTHER}

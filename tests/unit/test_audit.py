@@ -14,13 +14,14 @@ import harness
 from harness import cli
 from harness.abi.aapcs64 import place
 from harness.abi.ctype import CHAR, INT, INT128, LONG, Array, CType, composite
+from harness.abi.offsets import Offsets
 from harness.errors import Exit
 from harness.measure import audit
 from harness.prototypes import source
 from harness.prototypes.source import Files
 from harness.tracers import rules
+from harness.tracers.catalog import tracers
 from harness.tracers.reading import Read, Reading, Traced
-from harness.tracers.rules import TRACERS
 from tests.unit.made_btf import STRUCT, Maker
 from tests.unit.test_prototypes import raw
 
@@ -31,8 +32,9 @@ WIDE = composite("struct", "wide", [INT128])
 
 
 def reading(name: str, release: tuple[int, int], types: Sequence[CType]) -> Reading:
-    (tracer,) = [one for one in TRACERS if one.name == name and one.has(release)]
-    return tracer.rule(Traced(tuple(types), place(types), variadic=False))
+    ruled = tracers()[name].ruled(release)
+    assert ruled
+    return ruled.rule(Traced(tuple(types), place(types), variadic=False))
 
 
 @pytest.mark.parametrize(
@@ -60,27 +62,30 @@ def test_what_is_refused() -> None:
     assert reading("fentry", (6, 12), [LONG] * 9).refused == "more than 8 words of arguments"
     assert reading("fentry", (7, 2), [LONG] * 13).refused == "more than 12 arguments"
     assert reading("fentry", (7, 2), [LARGE]).refused == "an aggregate of more than 16 bytes"
-    (tracer,) = [one for one in TRACERS if one.name == "fentry" and one.has((7, 2))]
+    ruled = tracers()["fentry"].ruled((7, 2))
+    assert ruled
     variadic = Traced((LONG,), place([LONG]), variadic=True)
-    assert tracer.rule(variadic) == Reading(refused="variadic")
+    assert ruled.rule(variadic) == Reading(refused="variadic")
 
 
 def test_what_is_changed() -> None:
     # The last word is beyond those that are counted: rule C.14 leaves a slot empty.
-    assert reading("fexit", (7, 2), [*[LONG] * 9, WIDE, LONG]).corrupts == (10,)
+    assert reading("fexit", (7, 2), [*[LONG] * 9, WIDE, LONG]).corrupts == {10: Offsets.span(0, 8)}
     # Three words are kept of x0 to x3.
-    assert reading("fexit", (7, 2), [INT, INT128]).corrupts == (1,)
-    assert reading("fentry", (7, 2), [INT, INT128]).corrupts == ()
-    assert reading("fexit", (7, 2), [LONG] * 9).corrupts == ()
+    assert reading("fexit", (7, 2), [INT, INT128]).corrupts == {1: Offsets.span(8, 16)}
+    assert reading("fentry", (7, 2), [INT, INT128]).corrupts == {}
+    assert reading("fexit", (7, 2), [LONG] * 9).corrupts == {}
     # While it was refused, nothing was changed.
-    assert reading("fexit", (6, 12), [*[LONG] * 9, WIDE, LONG]).corrupts == ()
+    assert reading("fexit", (6, 12), [*[LONG] * 9, WIDE, LONG]).corrupts == {}
 
 
-def test_a_release_has_one_rule_of_each() -> None:
-    for release in ((5, 10), (6, 1), (6, 12), (6, 16), (7, 2)):
-        names = [one.name for one in TRACERS if one.has(release)]
-        assert len(names) == len(set(names))
-    assert [one.name for one in TRACERS if one.has((6, 1))] == ["kprobe"]
+def test_a_release_has_the_last_rule_before_it() -> None:
+    has = {name for name, one in tracers().items() if one.ruled((6, 1))}
+    assert has == {"kprobe", "kprobe-exact", "redirect"}
+    fentry = tracers()["fentry"]
+    assert fentry.ruled((6, 3)) is None
+    assert fentry.ruled((6, 4)) == fentry.ruled((6, 15)) == fentry.rules[0]
+    assert fentry.ruled((6, 16)) == fentry.rules[1]
 
 
 def functions() -> Maker:
@@ -101,7 +106,7 @@ def functions() -> Maker:
 
 def test_the_functions_of_an_image(tmp_path: Path) -> None:
     prototypes = source.read(Files("made", (raw(functions().data(), tmp_path),)))
-    found = audit.audit(prototypes, (7, 2))
+    found = audit.audit(prototypes, (7, 2), tracers().values())
     assert found.facts == audit.Facts(
         functions=6, stacked=2, many=2, shifted=1, by_reference=1, struct_stacked=1, unknown=0
     )

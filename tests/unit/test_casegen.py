@@ -11,7 +11,7 @@ from harness import resources
 from harness.cases.catalog import Catalog
 from harness.guest.fields import LINES
 from harness.model.policy import Rule
-from harness.modules import casegen
+from harness.modules import casefunctions, casegen
 from tests.unit.factory import case
 
 ROLES = ("target", "handler", "call", "inner", "entry", "values")
@@ -25,7 +25,7 @@ def test_a_compilers_line_is_of_a_case() -> None:
         for number, line in enumerate(text.splitlines(), start=1)
     }
     for made in cases:
-        assert found[f"__probed void {casegen.symbol(made, 'target')}"] == made.name
+        assert found[f"__probed int {casefunctions.symbol(made, 'target')}"] == made.name
     assert found["struct probe_case probe_cases[] = {"] == ""
     assert casegen.case_at(text, 1) == ""
 
@@ -33,7 +33,7 @@ def test_a_compilers_line_is_of_a_case() -> None:
 def test_no_case_has_a_name_of_ours() -> None:
     """A case may have the name of a function of ours, a keyword or a macro of the kernel's."""
     for path in resources.kernel_modules().rglob("*.[chS]"):
-        assert casegen.NAMESPACE not in path.read_text(), path
+        assert casefunctions.NAMESPACE not in path.read_text(), path
     for name in ("storm", "nested", "assembled", "int", "current", "case-count", "kernel"):
         made = case(
             "{types: {current: [long], list_head: ['long[3]']},"
@@ -41,16 +41,18 @@ def test_no_case_has_a_name_of_ours() -> None:
             name,
         )
         text = casegen.case_source(made)
-        defined = re.findall(r"^(?:static |const |__probed |void |u8 )+(\w+)[\[(]", text, re.M)
+        defined = re.findall(r"^(?:static |const |__probed |void |int |u8 )+(\w+)[\[(]", text, re.M)
         defined += re.findall(r"^(?:struct|union|enum) (\w+) \{", text, re.M)
         assert len(defined) >= 6
-        assert all(word.startswith(f"{casegen.NAMESPACE}_") for word in defined)
+        assert all(word.startswith(f"{casefunctions.NAMESPACE}_") for word in defined)
 
 
 def test_no_two_cases_share_a_name() -> None:
     words = ("a", "b", "inner", "invalid", "fp", "target", "call", "frame")
     names = [*words, *("-".join(pair) for pair in itertools.product(words, words))]
-    symbols = [casegen.symbol(case("arguments: [long]", n), role) for n in names for role in ROLES]
+    symbols = [
+        casefunctions.symbol(case("arguments: [long]", n), role) for n in names for role in ROLES
+    ]
     assert len(set(symbols)) == len(symbols)
 
 

@@ -203,5 +203,5 @@ def test_a_name_that_no_case_has(tmp_path: Path, name: str) -> None:
 def test_c_of_a_forwarded_argument() -> None:
     made = case("{types: {big: ['long[3]']}, arguments: [long, big], forwarded: [1]}", "fwd")
     text = casegen.case_source(made)
-    assert 'extern void jpcase_fwd_entry(long a0,\n\tvoid *a1) asm("jpcase_fwd_target");' in text
+    assert 'extern int jpcase_fwd_entry(long a0,\n\tvoid *a1) asm("jpcase_fwd_target");' in text
     assert "jpcase_fwd_inner(&a1);" in text

@@ -36,8 +36,8 @@ def _audit(one: Audit) -> dict[str, Any]:
 def _tally(tally: Tally) -> dict[str, Any]:
     return {
         "tracer": tally.tracer.name,
-        "how": tally.tracer.how,
-        "rule_from": tally.tracer.source,
+        "how": tally.tracer.shows,
+        "rule_from": tally.ruled.source,
         "right": tally.right,
         "reads": {read.value: count for read, count in tally.reads.items()},
         "refused": dict(tally.refused),
@@ -48,7 +48,7 @@ def _tally(tally: Tally) -> dict[str, Any]:
 
 def _function(audit: Audit, one: Function) -> dict[str, Any]:
     found = traced(one.placement)
-    readings = {tally.tracer.name: tally.tracer.rule(found) for tally in audit.tallies if found}
+    readings = {one.tracer.name: one.ruled.rule(found) for one in audit.tallies if found}
     return {
         "kernel": audit.spec,
         "declared": one.prototype.declared,

@@ -11,7 +11,7 @@ from harness.measure.survey import Function
 from harness.report.survey.documents import place
 from harness.report.terminal import console, print_rows, say
 from harness.tracers.reading import Read
-from harness.tracers.rules import Tracer
+from harness.tracers.tracer import Tracer
 
 # Functions that are printed of a kind without --all.
 ROWS = 5
@@ -79,18 +79,18 @@ def print_function(audits: Sequence[Audit], name: str, tracers: Sequence[Tracer]
     for audit in audits:
         for one in audit.functions:
             if one.name == name:
-                chosen = [tally.tracer for tally in audit.tallies if tally.tracer in tracers]
+                chosen = [tally for tally in audit.tallies if tally.tracer in tracers]
                 title = f"{audit.release}: {one.prototype.declared}"
-                heads = ("argument", "lies in", *(tracer.name for tracer in chosen))
+                heads = ("argument", "lies in", *(tally.tracer.name for tally in chosen))
                 print_rows(title, heads, list(_arguments(one, chosen)))
                 console().print()
 
 
-def _arguments(one: Function, tracers: Sequence[Tracer]) -> Iterator[tuple[str, ...]]:
+def _arguments(one: Function, tallies: Sequence[Tally]) -> Iterator[tuple[str, ...]]:
     found = traced(one.placement)
     if found is None:
         return
-    readings = [tracer.rule(found) for tracer in tracers]
+    readings = [tally.ruled.rule(found) for tally in tallies]
     for index, parameter in enumerate(one.prototype.signature.parameters):
         words = []
         for reading in readings:

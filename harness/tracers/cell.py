@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One cell of the table of tracers: what one made of a call, held against its rule."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from harness.abi.ctype import VA_LIST, CType
+from harness.abi.offsets import Offsets, differing, ranges
+from harness.model.case import Case
+from harness.model.observation import Look, Observation
+from harness.tracers.reading import Read, Reading
+
+_WORD = 8
+_UNSEEN = Look()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a tracer was seen to make of a function."""
+
+    # What it read of each argument, lowest byte first, None for nothing; empty where it was refused
+    # or has read nothing at all.
+    values: tuple[bytes | None, ...] = ()
+    # The error and the kernel's own words.
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class Passed:
+    """An argument as the caller passed it."""
+
+    type: CType
+    # As long as the type.
+    value: bytes
+    # Of the copy that the caller made of it, None for one that is not by reference.
+    at: int | None
+
+
+class Status(enum.Enum):
+    """How a cell compares with its rule."""
+
+    AGREES = "as predicted"
+    DIFFERS = "not as predicted"
+    # The kernel is newer than all that the rule was held against.
+    UNPREDICTED = "not predicted"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A tracer on the function of a case."""
+
+    tracer: str
+    case: Case
+    predicted: Reading | None
+    seen: Seen
+    passed: tuple[Passed, ...] = ()
+    # The bytes that the function saw changed, by argument.
+    left: Mapping[int, Offsets] = field(default_factory=dict)
+    # What the function saw of each argument.
+    arrived: tuple[bytes, ...] = ()
+    # Whether the function ran.
+    called: bool = True
+    # What kept the call from being judged: the kernel died, or a play was not as planned.
+    errors: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> tuple[Read, ...]:
+        """What each argument was read as."""
+        if self.seen.refused or self.errors:
+            return ()
+        predicted = self.predicted.reads if self.predicted else ()
+        values = self.seen.values or (None,) * len(self.passed)
+        return tuple(
+            predicted[index]
+            if index < len(predicted) and is_read_as(predicted[index], passed, values[index])
+            else read_as(passed, values[index])
+            for index, passed in enumerate(self.passed)
+        )
+
+    @property
+    def status(self) -> Status:
+        """How it compares."""
+        if not self.errors and self.predicted is None:
+            return Status.UNPREDICTED
+        return Status.DIFFERS if self.mismatches else Status.AGREES
+
+    @property
+    def mismatches(self) -> tuple[str, ...]:
+        """What is not as predicted, in sentences."""
+        return self.errors or tuple(self._mismatches())
+
+    def _mismatches(self) -> Iterator[str]:
+        predicted = self.predicted
+        if predicted is None:
+            return
+        if self.seen.refused:
+            if not predicted.refused:
+                yield f"it was refused: {self.seen.refused}"
+            return
+        if predicted.refused:
+            yield f"it was not refused, better than predicted ({predicted.refused})"
+        for index, (read, expected) in enumerate(zip(self.reads, predicted.reads)):
+            if read is not expected:
+                better = ", better than predicted" if read is Read.RIGHT else ""
+                found = f"was read as {read.value}, predicted {expected.value}{better}"
+                yield f"argument {index} {found}"
+        if self.called != predicted.called:
+            yield "the function was called" if self.called else "the function was not called"
+        if not predicted.refused:
+            yield from self._changes(predicted)
+
+    def _changes(self, predicted: Reading) -> Iterator[str]:
+        for index in range(len(self.passed)):
+            found = self.left.get(index)
+            expected = predicted.corrupts.get(index)
+            if found and not (expected and found <= expected):
+                yield f"the function saw argument {index} changed in {described(found)}"
+            if expected and self.called and not found:
+                yield f"the function saw argument {index} as it was passed, better than predicted"
+
+
+def described(offsets: Offsets) -> str:
+    """Return offsets in words: "byte 0-7"."""
+    spans = (
+        f"{start}-{end - 1}" if end > start + 1 else f"{start}" for start, end in ranges(offsets)
+    )
+    return f"byte {', '.join(spans)}"
+
+
+def passed(case: Case, observation: Observation) -> Iterator[Passed]:
+    """Yield each named argument as the caller passed it."""
+    for index, argument in enumerate(case.arguments[: case.named]):
+        look = observation.arguments.get(index, _UNSEEN)
+        by_reference = case.layout.placements[index].by_reference
+        if argument.boxed:
+            yield Passed(argument.passed, look.at.to_bytes(_WORD, "little"), None)
+        else:
+            # The bytes of a va_list are known to the function alone.
+            value = argument.value or look.seen or bytes(VA_LIST.size)
+            yield Passed(argument.type, value, look.at if by_reference else None)
+
+
+def changed(case: Case, observation: Observation) -> dict[int, Offsets]:
+    """Return the bytes that the function saw changed, by argument, variadic ones too."""
+    found = {}
+    for index, argument in enumerate(case.arguments):
+        seen = observation.arguments.get(index, _UNSEEN).seen
+        if seen is not None and argument.value:
+            offsets = differing(argument.value, seen) & argument.type.value_bytes
+            if offsets:
+                found[index] = offsets
+    return found
+
+
+def is_read_as(read: Read, passed: Passed, value: bytes | None) -> bool:
+    """Return whether what was read is one of a kind, which may be of another kind as well."""
+    if value is None:
+        return read is Read.ABSENT
+    match read:
+        case Read.RIGHT:
+            return len(value) >= passed.type.size and _same(passed, value)
+        case Read.TRUNCATED:
+            return len(value) < passed.type.size and _same(passed, value)
+        case Read.ADDRESS:
+            return passed.at is not None and _number(value[:_WORD]) == passed.at
+        case Read.ZERO:
+            return not any(value[: passed.type.size])
+        case Read.ANOTHER:
+            return not _same(passed, value)
+        case _:
+            return False
+
+
+def read_as(passed: Passed, value: bytes | None) -> Read:
+    """Return what kind of value was read."""
+    order = (Read.ABSENT, Read.RIGHT, Read.TRUNCATED, Read.ADDRESS, Read.ZERO)
+    return next((read for read in order if is_read_as(read, passed, value)), Read.ANOTHER)
+
+
+def _same(passed: Passed, value: bytes) -> bool:
+    """Return whether all bytes that were read are as they were passed, padding aside."""
+    size = min(passed.type.size, len(value))
+    offsets = differing(passed.value[:size], value[:size])
+    return not offsets & passed.type.value_bytes
+
+
+def _number(octets: bytes) -> int:
+    return int.from_bytes(octets, "little")

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The tracers function and function_graph of tracefs, which print arguments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from harness.inspect.guest import Guest
+from harness.model.observation import Observation
+from harness.tracers.tracer import Tracer
+from harness.tracing.function import TRACEFS, Attachment, Function, Values, in_lines
+
+# A call in the output of either: the function's name and its arguments.
+_CALL = re.compile(r"(\w+)(?: \[\w+\])?\(([^()]*(?:\(\w+\)[^()]*)*)\)(?: <-|;| \{)")
+_ARGUMENT = re.compile(r"(?:\w*=)?\??(?:\(\w*\)\[([^\]]*)\]|(-?\w+))")
+_WORD = 8
+
+
+class Functions(Attachment):
+    """One of the two tracers, with the option that has it print arguments."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer.options["tracer"]
+        self._option = tracer.options["option"]
+
+    def attach(self, guest: Guest, functions: Sequence[Function]) -> list[str]:
+        # Each word takes a look at all functions of the kernel.
+        for words in in_lines(list(dict.fromkeys(one.pattern for one in functions))):
+            guest.run(f"echo '{' '.join(words)}' >>{TRACEFS}/set_ftrace_filter", 60)
+        begin = f"echo {self._tracer} >{TRACEFS}/current_tracer && echo 1 >{self._file}"
+        ran = guest.run(begin, 60)
+        if ran.status == 0:
+            return [""] * len(functions)
+        return [f"no {self._option}: {ran.output.strip().rpartition(': ')[2]}"] * len(functions)
+
+    @property
+    def _file(self) -> str:
+        return f"{TRACEFS}/options/{self._option}"
+
+    def values(
+        self, guest: Guest, functions: Sequence[Function], observed: Sequence[Observation | None]
+    ) -> list[Values]:
+        shown = guest.run(f"/bin/busybox grep -v '^#' {TRACEFS}/trace", seconds=60).output
+        found: dict[str, str] = {}
+        for name, words in _CALL.findall(shown):
+            found.setdefault(name, words)
+        return [
+            tuple(_values(found[one.symbol], len(one.traced.types))) if one.symbol in found else ()
+            for one in functions
+        ]
+
+
+def _values(words: str, count: int) -> Iterator[bytes | None]:
+    """Yield what is printed of each of `count` arguments."""
+    texts = re.split(r", (?![^\[]*\])", words)
+    for index in range(count):
+        match = _ARGUMENT.fullmatch(texts[index]) if index < len(texts) else None
+        yield b"".join(_word(text) for text in _printed(match)) if match else None
+
+
+def _printed(match: re.Match[str]) -> list[str]:
+    """Return the words that are printed of an argument."""
+    several: str | None = match[1]
+    if several is None:
+        return [match[2]]
+    return [text for text in several.split(":") if text != "..."]
+
+
+def _word(text: str) -> bytes:
+    return (int(text, 0) % (1 << 64)).to_bytes(_WORD, "little")
