@@ -7,21 +7,23 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.errors import KernelFault
 from harness.inspect.guest import Guest
 from harness.measure.fetch import fetched
 from harness.measure.located import Given, located
 from harness.model.observation import Observation
 from harness.tracers.tracer import Tracer
-from harness.tracing.function import TRACEFS, Attachment, Function, Values, in_lines
+from harness.tracing.function import TRACEFS, Attachment, Function, Values, in_lines, number
 
 # Of one event; the kernel takes up to 128, and not more than a page of text.
 FETCHES_MAX = 48
-_RECORD = re.compile(r": (e\d+): \(.*?\) ?((?:\S+=\S+ ?)*)$", re.MULTILINE)
+# A line without an end was cut.
+_RECORD = re.compile(r": (e\d+): \([^)]*\)(.*)\n")
 # Defines an event and prints "ok", or the error and what the kernel says of it.
 _DEFINE = (
-    f'cd {TRACEFS}; d() {{ if echo "$1" 2>/error >>dynamic_events; then echo ok; else'
-    ' echo "$(/bin/busybox cat /error) $(/bin/busybox grep -m1 error: error_log)";'
-    " echo >error_log; fi; } 2>/dev/null; "
+    f't={TRACEFS}; d() {{ if {{ echo "$1" >>$t/dynamic_events; }} 2>/error; then echo ok; else'
+    ' echo "$(/bin/busybox cat /error) $(/bin/busybox grep -m1 error: $t/error_log)";'
+    " echo >$t/error_log; fi; } 2>/dev/null; "
 )
 _WORD = 8
 _BITS = 64
@@ -96,8 +98,12 @@ class Events(Attachment):
         said: list[str] = []
         for group in in_lines([f"d '{self._definition(one)}'; " for one in self._events]):
             said += guest.run(_DEFINE + "".join(group), seconds=60).output.splitlines()
+        if len(said) != len(self._events):
+            raise KernelFault(
+                f"The guest told of {len(said)} of {len(self._events)} events how it went."
+            )
         refused = dict.fromkeys((one.symbol for one in functions), "")
-        for event, line in zip(self._events, said, strict=True):
+        for event, line in zip(self._events, said):
             if line != "ok":
                 refused[event.function.symbol] = _words(line)
         guest.run(f"[ ! -d {TRACEFS}/events/jp ] || echo 1 >{TRACEFS}/events/jp/enable", 60)
@@ -122,12 +128,12 @@ class Events(Attachment):
         found: dict[str, dict[str, int]] = {}
         shown = guest.run(f"/bin/busybox grep -v '^#' {TRACEFS}/trace", seconds=60).output
         for name, words in _RECORD.findall(shown):
-            pairs = (word.partition("=") for word in words.split())
-            found.setdefault(name, {name: int(text, 0) for name, _, text in pairs})
+            found.setdefault(name, dict(_pairs(words)))
         return [self._of_function(function, found) for function in functions]
 
     def _of_function(self, function: Function, found: Mapping[str, Mapping[str, int]]) -> Values:
         values: dict[int, int] = {}
+        missing: set[int] = set()
         for event in self._events:
             if event.function is not function:
                 continue
@@ -136,17 +142,28 @@ class Events(Attachment):
                 if fetch.name in read:
                     bits = read[fetch.name] & (1 << fetch.width) - 1
                     values[fetch.argument] = values.get(fetch.argument, 0) | bits << fetch.start
+                else:
+                    missing.add(fetch.argument)
         return tuple(
             values[index].to_bytes(max(type_.size, _WORD) if self._whole else _WORD, "little")
-            if index in values
+            if index in values and index not in missing
             else None
             for index, type_ in enumerate(function.traced.types)
         )
 
 
+def _pairs(words: str) -> Iterator[tuple[str, int]]:
+    """Yield what a record has by name; what could not be read, such as "(fault)", is left out."""
+    for word in words.split():
+        name, _, text = word.partition("=")
+        value = number(text)
+        if value is not None:
+            yield name, value
+
+
 def _words(line: str) -> str:
     """Return the error and what the kernel says of it, without the time of either."""
     error, _, said = line.partition("[")
-    error = error.rpartition("error: ")[2].strip() or error.strip()
+    error = error.strip().rpartition(": ")[2]
     words = said.partition("error: ")[2].strip()
     return f"{error}: {words}" if words else error

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ TRACEFS = "/sys/kernel/tracing"
 BPFFS = "/sys/fs/bpf"
 # How many characters a command line of the guest's has at most: it reads them one by one.
 LINE_MAX = 8192
+_NUMBER = re.compile("-?(0x[0-9a-f]{1,16}|[0-9]{1,20})")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,13 @@ class Attachment(ABC):
         self, guest: Guest, functions: Sequence[Function], observed: Sequence[Observation | None]
     ) -> list[Values]:
         """Return what was read at each function's first call, empty for nothing."""
+
+
+def number(text: str) -> int | None:
+    """Return a number of up to 64 bits as the kernel prints it, None for anything else."""
+    if not _NUMBER.fullmatch(text):
+        return None
+    return int(text, 16 if "x" in text else 10)
 
 
 def mount(guest: Guest) -> None:

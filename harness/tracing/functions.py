@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from harness.inspect.guest import Guest
 from harness.model.observation import Observation
 from harness.tracers.tracer import Tracer
-from harness.tracing.function import TRACEFS, Attachment, Function, Values, in_lines
+from harness.tracing.function import TRACEFS, Attachment, Function, Values, in_lines, number
 
 # A call in the output of either: the function's name and its arguments.
-_CALL = re.compile(r"(\w+)(?: \[\w+\])?\(([^()]*(?:\(\w+\)[^()]*)*)\)(?: <-|;| \{)")
-_ARGUMENT = re.compile(r"(?:\w*=)?\??(?:\(\w*\)\[([^\]]*)\]|(-?\w+))")
+_CALL = re.compile(r"(\w+)(?: \[\w+\])?\(([^()\n]*(?:\(\w+\)[^()\n]*)*)\)(?: <-|;| \{)")
+# The words of an aggregate, or a number; behind that of an enumeration is the name.
+_ARGUMENT = re.compile(r"(?:\w*=)?\??(?:\(\w*\)\[([^\]]*)\]|(-?\w+)(?: \[\w*\])?)")
 _WORD = 8
 
 
@@ -25,18 +26,20 @@ class Functions(Attachment):
         self._option = tracer.options["option"]
 
     def attach(self, guest: Guest, functions: Sequence[Function]) -> list[str]:
+        for command in self._commands(functions):
+            ran = guest.run(command, 60)
+            if ran.status:
+                why = ran.output.strip().rpartition(": ")[2]
+                return [f"no {self._option}: {why}"] * len(functions)
+        return [""] * len(functions)
+
+    def _commands(self, functions: Sequence[Function]) -> Iterator[str]:
+        yield f"echo nop >{TRACEFS}/current_tracer"
         # Each word takes a look at all functions of the kernel.
         for words in in_lines(list(dict.fromkeys(one.pattern for one in functions))):
-            guest.run(f"echo '{' '.join(words)}' >>{TRACEFS}/set_ftrace_filter", 60)
-        begin = f"echo {self._tracer} >{TRACEFS}/current_tracer && echo 1 >{self._file}"
-        ran = guest.run(begin, 60)
-        if ran.status == 0:
-            return [""] * len(functions)
-        return [f"no {self._option}: {ran.output.strip().rpartition(': ')[2]}"] * len(functions)
-
-    @property
-    def _file(self) -> str:
-        return f"{TRACEFS}/options/{self._option}"
+            yield f"echo '{' '.join(words)}' >>{TRACEFS}/set_ftrace_filter"
+        yield f"echo {self._tracer} >{TRACEFS}/current_tracer"
+        yield f"echo 1 >{TRACEFS}/options/{self._option}"
 
     def values(
         self, guest: Guest, functions: Sequence[Function], observed: Sequence[Observation | None]
@@ -56,7 +59,8 @@ def _values(words: str, count: int) -> Iterator[bytes | None]:
     texts = re.split(r", (?![^\[]*\])", words)
     for index in range(count):
         match = _ARGUMENT.fullmatch(texts[index]) if index < len(texts) else None
-        yield b"".join(_word(text) for text in _printed(match)) if match else None
+        numbers = [number(text) for text in _printed(match)] if match else []
+        yield _octets(numbers)
 
 
 def _printed(match: re.Match[str]) -> list[str]:
@@ -67,5 +71,9 @@ def _printed(match: re.Match[str]) -> list[str]:
     return [text for text in several.split(":") if text != "..."]
 
 
-def _word(text: str) -> bytes:
-    return (int(text, 0) % (1 << 64)).to_bytes(_WORD, "little")
+def _octets(numbers: Sequence[int | None]) -> bytes | None:
+    """Return the bytes of words, None without any, or where one is no number."""
+    known = [one for one in numbers if one is not None]
+    if not known or len(known) < len(numbers):
+        return None
+    return b"".join((one % (1 << 64)).to_bytes(_WORD, "little") for one in known)

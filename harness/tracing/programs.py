@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Sequence
 
 from harness.abi.aapcs64 import GENERAL_REGISTERS
 from harness.abi.ctype import align_up
+from harness.errors import KernelFault
 from harness.inspect.guest import Guest
 from harness.model.observation import Observation
 from harness.tracers.tracer import Tracer
@@ -20,6 +22,8 @@ _WORD = 8
 _SECONDS = 120
 # Of the kernel's own errors, what is in no header of user space.
 _OWN = {524: "ENOTSUPP"}
+_REFUSED = re.compile(r"(map|btf|load|attach|pin) ([0-9]{1,4}) ?(.*)")
+_KEPT = re.compile(r"([0-9]{1,4})((?: [0-9a-f]{1,16})*)")
 
 
 class Programs(Attachment):
@@ -40,10 +44,18 @@ class Programs(Attachment):
         trace = f"/bin/trace {self._attach} {self._reads} {MODULE}"
         ran = guest.run(f"{trace} {words}", seconds=_SECONDS)
         lines = ran.output.splitlines()
-        if ran.status or len(lines) != len(functions):
-            # One line says why there is no map.
-            return [_words(ran.output.strip())] * len(functions)
-        return ["" if line == "ok" else _words(line) for line in lines]
+        said = [_words(line) for line in lines]
+        if lines and lines[0].startswith("map "):
+            # Without a map there is no program.
+            said *= len(functions)
+        elif ran.status:
+            said = []
+        if len(said) != len(functions) or None in said:
+            raise KernelFault(
+                f"The program that loads BPF programs ended with status {ran.status}, and said:"
+                f" {' | '.join(lines) or 'nothing'}"
+            )
+        return [why or "" for why in said]
 
     def _name(self, function: Function) -> str | int:
         return function.symbol if self._by_register else function.number
@@ -58,12 +70,11 @@ class Programs(Attachment):
     ) -> list[Values]:
         found: list[Values] = [()] * len(functions)
         for line in guest.run("/bin/trace read", seconds=_SECONDS).output.splitlines():
-            index, *slots = line.split()
-            words = [int(slot, 16).to_bytes(_WORD, "little") for slot in slots]
-            function = functions[int(index)]
-            found[int(index)] = (
-                _in_order(function, words) if self._by_register else _by_size(function, words)
-            )
+            match = _KEPT.fullmatch(line)
+            if match and (index := int(match[1])) < len(functions):
+                words = [int(slot, 16).to_bytes(_WORD, "little") for slot in match[2].split()]
+                taken = _in_order if self._by_register else _by_size
+                found[index] = taken(functions[index], words)
         return found
 
 
@@ -73,22 +84,32 @@ def _words_of(function: Function) -> list[int]:
 
 def _in_order(function: Function, words: Sequence[bytes]) -> Values:
     count = len(function.traced.types)
-    return tuple(words[i] if i < GENERAL_REGISTERS else None for i in range(count))
+    kept = words[:GENERAL_REGISTERS]
+    return tuple(kept[i] if i < len(kept) else None for i in range(count))
 
 
 def _by_size(function: Function, words: Sequence[bytes]) -> Values:
     """Return the arguments, each of which takes as many slots as its size has words."""
-    values, slot = [], 0
+    values: list[bytes | None] = []
+    slot = 0
     for count in _words_of(function):
-        values.append(b"".join(words[slot : slot + count]))
+        kept = words[slot : slot + count]
+        values.append(b"".join(kept) if len(kept) == count else None)
         slot += count
     return tuple(values)
 
 
-def _words(line: str) -> str:
-    """Return the step that was refused, the error and the kernel's own words."""
-    step, _, rest = line.partition(" ")
-    number, _, said = rest.partition(" ")
-    code = int(number) if number.isdigit() else 0
-    error = errno.errorcode.get(code) or _OWN.get(code, f"error {number}")
-    return f"{step}: {error}" + (f": {said.strip()}" if said.strip() else "")
+def _words(line: str) -> str | None:
+    """
+    Return the step that was refused, the error and the kernel's own words.
+
+    "" for a program that was attached, None for what is no line of the program's.
+    """
+    if line == "ok":
+        return ""
+    match = _REFUSED.fullmatch(line)
+    if not match:
+        return None
+    code, said = int(match[2]), match[3].strip()
+    error = errno.errorcode.get(code) or _OWN.get(code, f"error {code}")
+    return f"{match[1]}: {error}" + (f": {said}" if said else "")
