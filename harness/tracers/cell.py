@@ -96,12 +96,17 @@ class Cell:
         predicted = self.predicted
         if predicted is None:
             return
-        if self.seen.refused:
-            if not predicted.refused:
-                yield f"it was refused: {self.seen.refused}"
-            return
-        if predicted.refused:
-            yield f"it was not refused, better than predicted ({predicted.refused})"
+        refused = bool(self.seen.refused or predicted.refused)
+        if self.seen.refused and not predicted.refused:
+            yield f"it was refused: {self.seen.refused}"
+        elif predicted.refused and not self.seen.refused:
+            right = set(self.reads) <= {Read.RIGHT} and self.called and not self.left
+            better = ", better than predicted" if right else ""
+            yield f"it was not refused, predicted a refusal ({predicted.refused}){better}"
+        # What is refused has to leave the function alone.
+        yield from self._differences(Reading() if refused else predicted)
+
+    def _differences(self, predicted: Reading) -> Iterator[str]:
         for index, (read, expected) in enumerate(zip(self.reads, predicted.reads)):
             if read is not expected:
                 better = ", better than predicted" if read is Read.RIGHT else ""
@@ -109,16 +114,12 @@ class Cell:
                 yield f"argument {index} {found}"
         if self.called != predicted.called:
             yield "the function was called" if self.called else "the function was not called"
-        if not predicted.refused:
-            yield from self._changes(predicted)
-
-    def _changes(self, predicted: Reading) -> Iterator[str]:
-        for index in range(len(self.passed)):
-            found = self.left.get(index)
-            expected = predicted.corrupts.get(index)
-            if found and not (expected and found <= expected):
-                yield f"the function saw argument {index} changed in {described(found)}"
-            if expected and self.called and not found:
+        for index in sorted({*self.left, *predicted.corrupts}):
+            left = self.left.get(index)
+            lost = predicted.corrupts.get(index)
+            if left and not (lost and left <= lost):
+                yield f"the function saw argument {index} changed in {described(left)}"
+            if lost and self.called and not left:
                 yield f"the function saw argument {index} as it was passed, better than predicted"
 
 
