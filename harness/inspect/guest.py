@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from harness.errors import KernelDied, KernelFault, KernelHung, TestHung
+from harness.errors import InfrastructureError, KernelDied, KernelFault, KernelHung, TestHung
 from harness.guest import records
 from harness.guest.deadlines import DEFAULT_DEADLINES, Deadlines
-from harness.guest.records import Ran, Record
+from harness.guest.records import Ran, Record, StreamEnd
 from harness.guest.splat import Splat
 from harness.kernel.kernel import Bootable
 from harness.model.case import Case
@@ -24,6 +24,9 @@ from harness.run.repro import judge_record
 from harness.run.result import Result
 from harness.run.session import Session
 from harness.vm.machine import DEFAULT_CONFIG, Config
+
+# Takes the lines of a plan, as the guest's shell does it.
+STREAM = "/sys/kernel/debug/jprobe-harness/stream"
 
 
 @contextmanager
@@ -125,16 +128,33 @@ class Guest:
         return judge_record(play, record, self.modules, self._new_splats())
 
     def play_lines(self, lines: Sequence[str]) -> Iterator[Record]:
-        """Play lines of a plan, and yield the record of each."""
+        """
+        Play lines of a plan, and yield the record of each.
+
+        Raises InfrastructureError for a guest whose kernel lets nobody open the plan's file.
+        """
         if self._fault:
             raise self._fault
         self.check_quiet()
         self.session.play(lines)
         try:
-            yield from self.session.records()
+            for record in self.session.records():
+                if isinstance(record, StreamEnd):
+                    raise self._without_plan()
+                yield record
         except KernelFault as fault:
             self._fault = fault
             raise
+
+    def _without_plan(self) -> InfrastructureError | KernelFault:
+        """Return the error for a plan that ended by itself, with what the kernel says of it."""
+        ran = self.run(f": >{STREAM}")
+        if not ran.status:
+            return KernelFault("The guest ended a plan by itself.", see(str(self.logs)))
+        return InfrastructureError(
+            f"The guest takes no plan: {ran.output.strip()}.",
+            f"Does its kernel lock itself down?  {see(str(self.logs))}",
+        )
 
     def dump(self) -> Path:
         """

@@ -12,7 +12,7 @@ from harness.cases.catalog import Catalog
 from harness.errors import ConfigError
 from harness.host import blame
 from harness.kernel import spec
-from harness.kernel.kernel import Bootable, Kernel
+from harness.kernel.kernel import Bootable, Engine, Kernel
 from harness.kernel.options import DEFAULTS, Options
 from harness.model.policy import Changes, Policy, Rule, Variant
 from harness.modules import build as modules
@@ -36,7 +36,8 @@ def prepare(
     """
     Return the kernel and the modules, from the cache if they are there.
 
-    `traced` modules have what today's probes want besides.
+    `traced` modules have what today's probes want besides; raises ConfigError for a kernel
+    with jprobes of its own, which has few of these probes.
 
     The modules carry every case of the catalog, so that the choice of cases
     does not lead to another build.
@@ -44,6 +45,11 @@ def prepare(
     with blame.explaining():
         spec.check(kernel_spec, catalog, settings.load(), options=options)
         kernel = spec.resolve(kernel_spec, catalog, settings.load(), options=options)
+        if traced and kernel.engine is not Engine.PORT:
+            raise ConfigError(
+                f"{kernel_spec} has jprobes of its own, and is older than what traces today.",
+                "Give a kernel without jprobes of its own, such as --kernel debian:7.2.",
+            )
         cases = list(catalog.cases.values())
         return kernel, modules.build(kernel, cases, compiler=options.compiler, traced=traced)
 

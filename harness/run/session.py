@@ -23,13 +23,7 @@ from harness.errors import (
 from harness.guest.deadlines import DEFAULT_DEADLINES, Deadlines
 from harness.guest.initramfs import Channel
 from harness.guest.protocol import Parser, ProtocolError
-from harness.guest.records import (
-    DamagedRecord,
-    Introduction,
-    Played,
-    Record,
-    StreamEnd,
-)
+from harness.guest.records import DamagedRecord, Introduction, Played, Record, StreamEnd
 from harness.guest.window import Window
 from harness.host import blame
 from harness.host.deadline import Deadline
@@ -132,6 +126,8 @@ class Session:
             if isinstance(record, Played):
                 self.played = record.seq
                 self._window.played()
+            elif isinstance(record, StreamEnd):
+                self._streaming = False
         self._send_more()
         return sound
 

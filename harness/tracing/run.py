@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from harness.abi import aapcs64
 from harness.errors import Exit, InfrastructureError, KernelFault
-from harness.guest.records import Refusal
+from harness.guest.records import LINE_SHOWN, Refusal
 from harness.inspect.guest import Guest, booted
 from harness.kernel.kernel import Bootable, numbers
 from harness.model.case import Case
@@ -189,15 +189,19 @@ class _OneTracer:
     def _play(self, guest: Guest, cases: Sequence[Case]) -> Iterator[Observation | None]:
         """Yield what the guest saw of each case, None for one that it refused."""
         self._playing = cases[0]
-        records = guest.play_lines([f"% none 0 {case.name}" for case in cases])
-        for at, record in enumerate(records, 1):
-            if isinstance(record, Observation):
-                yield record
-            else:
-                assert isinstance(record, Refusal)
+        before = guest.session.played
+        lines = [f"% none 0 {case.name}" for case in cases]
+        for at, record in enumerate(guest.play_lines(lines), 1):
+            if not isinstance(record, Observation | Refusal) or record.seq - before != at:
+                raise guest.session.protocol_fault(f"The guest's record {at} did not come.")
+            why = ""
+            if isinstance(record, Refusal):
                 why = f"The guest did not play it: {record}"
+            elif record.line != lines[at - 1][:LINE_SHOWN]:
+                why = f"The guest played '{record.line}'."
+            if why:
                 self._found[self._playing.name] = self._died(self._playing, why)
-                yield None
+            yield None if isinstance(record, Refusal) or why else record
             self._playing = cases[at] if at < len(cases) else cases[-1]
         self._playing = None
 

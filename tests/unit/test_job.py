@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from harness.cases.catalog import Catalog, own_variant
+from harness.errors import ConfigError
+from harness.kernel import spec
 from harness.kernel.kernel import Engine, Kernel
 from harness.kernel.options import DEFAULTS, Options
 from harness.model.policy import Changes, Policy, Rule
+from harness.run import job
 from harness.run.job import _expected, images
 from harness.run.plan import Outcome, Play, plays
 from harness.run.result import KernelError, Result, merged
@@ -49,6 +52,16 @@ def test_a_trees_own_policy_has_an_image() -> None:
         Changes(patches=("base.patch", "my.patch")),
         Changes(patches=("base.patch",), settings=("X=1",)),
     ]
+
+
+def test_todays_probes_need_a_kernel_of_today(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spec, "check", lambda *arguments, **options: None)
+    monkeypatch.setattr(spec, "resolve", lambda *arguments, **options: kernel)
+    with pytest.raises(ConfigError, match="tree:/old has jprobes of its own") as caught:
+        job.prepare("tree:/old", Catalog(), traced=True)
+    assert "Give a kernel without jprobes" in caught.value.hint
 
 
 def test_what_a_variant_is_expected_to_do() -> None:
