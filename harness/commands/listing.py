@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Lists kernels, variants or cases."""
+"""Lists kernels, variants, cases or tracers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from harness.commands.options import add_case_dir, add_json
 from harness.commands.output import report_json
 from harness.errors import Exit
 
-SUMMARY = "list kernels, variants or cases"
+SUMMARY = "list kernels, variants, cases or tracers"
 EXAMPLE = "jprobe-harness list cases --case-dir my-cases"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("kernels", "variants", "cases"))
+    parser.add_argument("what", choices=("kernels", "variants", "cases", "tracers"))
     add_case_dir(parser)
     add_json(parser, "the list")
 
@@ -41,6 +41,11 @@ def run(options: argparse.Namespace) -> int:
             ("tree", "what a source tree's own jprobes do", "the tree"),
             ("patch:FILE", "what they do with a patch", "you"),
         ]
+    elif options.what == "tracers":
+        from harness.tracers.catalog import tracers
+
+        header = ("name", "since", "shows")
+        rows = [(t.name, ".".join(map(str, t.since)), t.shows) for t in tracers().values()]
     else:
         header = ("name", "arguments", "context", "shows")
         rows = [(c.name, c.signature, c.context.value, c.shows) for c in catalog.cases.values()]

@@ -53,6 +53,11 @@ class Tracer:
     # Those that the rules were held against.
     checked: tuple[Release, ...]
 
+    @property
+    def since(self) -> Release:
+        """The first release that has it."""
+        return self.rules[0].since
+
     def ruled(self, release: Release) -> Ruled | None:
         """Return what holds for a release, None before the first that has the tracer."""
         held = [one for one in self.rules if one.since <= release]
@@ -70,7 +75,7 @@ class Tracer:
             return None
         ruled = self.ruled(release)
         if ruled is None:
-            first = ".".join(map(str, self.rules[0].since))
+            first = ".".join(map(str, self.since))
             return Reading(refused=f"not before v{first}")
         if missing := [option for option in self.needs if not has(option)]:
             return Reading(refused=f"the kernel is built without {missing[0]}")

@@ -62,6 +62,7 @@ COMMANDS = (
     ["list", "kernels"],
     ["list", "variants"],
     ["list", "cases"],
+    ["list", "tracers"],
     ["predict", "--case", "irq*", "--case", "nested*"],
     ["doctor"],
     ["runs"],

@@ -72,7 +72,7 @@ def test_usage_is_status_2(arguments: list[str]) -> None:
         (["nightly", "--resme"], "nightly: there is no option '--resme'. The nearest: --resume,"),
         (["list", "--jsn", "-"], "list: there is no option '--jsn'. The nearest: --json,"),
         (["list", "kases"], "argument what: there is no choice 'kases'. The nearest: cases,"),
-        (["list", "xyz"], "no choice 'xyz'. Choose from: kernels, variants, cases."),
+        (["list", "xyz"], "no choice 'xyz'. Choose from: kernels, variants, cases, tracers."),
         (["list", "cases", "stack-9"], "list: there is no place for 'stack-9'."),
         (["completion", "bsh"], "argument shell: there is no choice 'bsh'. The nearest: bash,"),
         (["history", "nigths"], "there is no choice 'nigths'. The nearest: nights."),
@@ -121,13 +121,19 @@ def test_predict_knows_both_frame_layouts(capsys: pytest.CaptureFixture[str]) ->
     assert labels == ["by-ref", "intact"]
 
 
-@pytest.mark.parametrize("what", ["kernels", "variants", "cases"])
+@pytest.mark.parametrize("what", ["kernels", "variants", "cases", "tracers"])
 def test_list(what: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", what, "--json", "-"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert all(row["name"] for row in rows)
     assert main(["list", what]) == 0
     assert rows[0]["name"] in capsys.readouterr().out
+
+
+def test_list_has_the_first_release_of_each_tracer(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["list", "tracers", "--json", "-"])
+    since = {row["name"]: row["since"] for row in json.loads(capsys.readouterr().out)}
+    assert (since["kprobe-exact"], since["fentry"], since["fprobe"]) == ("4.20", "6.4", "6.14")
 
 
 @pytest.mark.parametrize(
