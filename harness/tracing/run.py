@@ -2,17 +2,18 @@
 """
 Plays cases under tracers, each tracer in a guest of its own.
 
-A case during which the kernel dies is as it is; the rest is played in another guest.
+A case during which the kernel dies or complains is as it is; the rest is played in another guest.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from harness.abi import aapcs64
-from harness.errors import Exit, InfrastructureError, KernelFault
+from harness.errors import Exit, HarnessError, InfrastructureError, KernelFault
 from harness.guest.records import LINE_SHOWN, Refusal
 from harness.inspect.guest import Guest, booted
 from harness.kernel.kernel import Bootable, numbers
@@ -123,7 +124,7 @@ class _OneTracer:
         self.kernel_errors: list[str] = []
         self.errors: list[str] = []
         self._found: dict[str, Cell] = {}
-        # The case that is being played, None before and after.
+        # The case that is being played, or during which the kernel complained, as was seen later.
         self._playing: Case | None = None
 
     def cells(self, cases: Sequence[Case]) -> list[Cell]:
@@ -166,8 +167,12 @@ class _OneTracer:
             attached = attachment(self._tracer)
             refused = attached.attach(guest, functions)
             observed = list(self._play(guest, cases))
-            values = attached.values(guest, functions, observed)
-            guest.check()
+            try:
+                values = attached.values(guest, functions, observed)
+                guest.check()
+            except KernelFault:
+                self._playing = _complained(guest, cases)
+                raise
         for function, why, saw, read in zip(functions, refused, observed, values, strict=True):
             if saw:
                 cell = self._judged(function, Seen(() if why else read, why), saw)
@@ -219,6 +224,18 @@ class _OneTracer:
             tuple(saw.arguments.get(i, Look()).seen or b"" for i in range(case.named)),
             called=saw.counts.target == 1,
         )
+
+
+def _complained(guest: Guest, cases: Sequence[Case]) -> Case | None:
+    """Return the first of the cases just played during which the kernel complained, if any."""
+    # The console is later than the records; it has said all at the guest's end.
+    with suppress(HarnessError):
+        guest.session.power_off()
+    first = guest.session.played - len(cases) + 1
+    for splat in guest.session.console.watcher.splats:
+        if splat.seq is not None and 0 <= splat.seq - first < len(cases):
+            return cases[splat.seq - first]
+    return None
 
 
 def _numbered(guest: Guest) -> dict[str, int]:

@@ -242,12 +242,13 @@ def test_a_redirect_that_calls_with_another_value(play: Play, built: Built) -> N
     red(play("redirect", "stack-9", built=broken), "stack-9", "saw argument 2 changed in byte 0")
 
 
-DIES, HANGS = "stack-10", "stack-12"
+DIES, HANGS, WARNS = "stack-10", "stack-12", "stack-16"
 FAULTS = f"""\
 	if (!strcmp(probe_playing->name, "{DIES}"))
 		WRITE_ONCE(*(int *)NULL, 1);
 	while (!strcmp(probe_playing->name, "{HANGS}"))
 		cpu_relax();
+	WARN_ON_ONCE(!strcmp(probe_playing->name, "{WARNS}"));
 	play.target_runs++;
 """
 
@@ -260,20 +261,22 @@ def test_a_kernel_that_dies_under_a_tracer(
     monkeypatch: pytest.MonkeyPatch,
     tracer: str,
 ) -> None:
-    cases = ["stack-8", DIES, HANGS, "stack-9"]
+    cases = ["stack-8", DIES, HANGS, WARNS, "stack-9"]
     broken = built("probe-targets/observe.c", "	play.target_runs++;\n", FAULTS, cases)
-    soon = Deadlines(play=3, ping=60, end=10)
+    soon = Deadlines(play=8, ping=60, end=10)
     monkeypatch.setattr(tracing, "booted", functools.partial(booted, deadlines=soon))
     chosen = catalog.select_cases(cases)
     found = tracing.run(prepared[0], broken, [tracers()[tracer]], chosen)
     by_case = {one.case.name: one for one in found.cells}
+    assert (found.errors, found.kernel_errors) == ((), ())
     assert {name: one.status for name, one in by_case.items()} == {
         "stack-8": Status.AGREES, DIES: Status.DIFFERS, HANGS: Status.DIFFERS,
-        "stack-9": Status.AGREES,
+        WARNS: Status.DIFFERS, "stack-9": Status.AGREES,
     }  # fmt: skip
     assert "Unable to handle kernel NULL pointer" in by_case[DIES].mismatches[0]
     assert "does not end; the guest still answers" in by_case[HANGS].mismatches[0]
-    assert (found.errors, found.exit_status) == ((), Exit.DIFFERS)
+    assert "The kernel complained: WARNING: " in by_case[WARNS].mismatches[0]
+    assert found.exit_status is Exit.DIFFERS
 
 
 # Kernels that refuse.

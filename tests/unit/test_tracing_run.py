@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -78,24 +79,34 @@ class Guests:
 
     play: Play
     boots: int = 0
-    lines: list[str] = dataclasses.field(default_factory=list)
+    complaints: Sequence[int | None] = ()
 
     @contextmanager
     def booted(self, kernel: object, modules: object) -> Iterator[Guest]:
         self.boots += 1
         faked = SimpleNamespace(
             kernel=kernel,
-            session=SimpleNamespace(played=0, protocol_fault=KernelFault),
+            session=SimpleNamespace(
+                played=0,
+                protocol_fault=KernelFault,
+                power_off=lambda: None,
+                console=SimpleNamespace(
+                    watcher=SimpleNamespace(
+                        splats=[SimpleNamespace(seq=number) for number in self.complaints]
+                    )
+                ),
+            ),
             run=lambda command, seconds=None: Ran(1, ""),
             check=lambda: None,
-            play_lines=self._played,
         )
+        faked.play_lines = functools.partial(self._played, faked.session)
         yield cast(Guest, faked)
 
-    def _played(self, lines: Sequence[str]) -> Iterator[Record]:
+    def _played(self, session: SimpleNamespace, lines: Sequence[str]) -> Iterator[Record]:
         for number, line in enumerate(lines, 1):
-            self.lines.append(line)
-            yield self.play(number, line)
+            record = self.play(number, line)
+            session.played = number
+            yield record
 
 
 def run(
@@ -104,8 +115,9 @@ def run(
     play: Play = played,
     *tracers: Tracer,
     attachment: type[Attachment] = Reads,
+    complaints: Sequence[int | None] = (),
 ) -> tuple[Tracing, Guests]:
-    guests = Guests(play)
+    guests = Guests(play, complaints=complaints)
     monkeypatch.setattr(tracing, "booted", guests.booted)
     monkeypatch.setattr(tracing, "attachment", lambda tracer: attachment())
     modules = Modules(tmp_path, "k", tmp_path, traced=True)
@@ -177,6 +189,28 @@ def test_a_kernel_that_dies_between_plays(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert (guests.boots, found.cells) == (2, ())
     assert found.kernel_errors == ("own: Oops.",)
     assert found.exit_status is Exit.DIFFERS
+
+
+class Warns(Dies):
+    """As long as case "c" is played."""
+
+    def values(
+        self, guest: Guest, functions: Sequence[Function], observed: Sequence[Observation | None]
+    ) -> list[Values]:
+        if any(one.case.name == "c" for one in functions):
+            raise KernelFault("The kernel complained.")
+        return Reads.values(self, guest, functions, observed)
+
+
+@pytest.mark.parametrize("before", [(), (0,), (None,), (99,)])
+def test_a_complaint_is_of_the_case_that_it_came_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: tuple[int | None, ...]
+) -> None:
+    complaints = (*before, 3, 4)
+    found, guests = run(monkeypatch, tmp_path, attachment=Warns, complaints=complaints)
+    (differing,) = found.differing
+    assert (differing.case.name, differing.mismatches) == ("c", ("The kernel complained.",))
+    assert (len(found.cells), guests.boots, found.kernel_errors) == (4, 2, ())
 
 
 class Refused(Reads):
