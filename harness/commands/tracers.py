@@ -41,6 +41,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a tracer, such as kprobe or fexit; repeatable (default: all)",
     )
+    parser.add_argument(
+        "--variant",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="put a jprobe under this variant beside the tracer; repeatable (default: no jprobe)",
+    )
+    parser.add_argument(
+        "--witness",
+        choices=["gdb"],
+        help="have GDB see what the functions are called with, and compare",
+    )
     add_all(parser)
     add_json(parser, "all cells")
 
@@ -55,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
 
     catalog = Catalog(options.case_dir)
     tracers = select(options.tracer)
+    variants = catalog.select_variants(options.variant) if options.variant else []
     cases = _own(catalog.select_cases(options.case))
     found: list[Tracing] = []
     with bars():
@@ -62,11 +75,12 @@ def run(options: argparse.Namespace) -> int:
             kernel, modules = job.prepare(
                 name, catalog, options=kernel_options(options), traced=True
             )
-            found.append(tracing.run(kernel, modules, tracers, cases))
+            watched = options.witness is not None
+            found.append(tracing.run(kernel, modules, tracers, cases, variants, watched=watched))
 
     def show() -> None:
         tables.print_tracings(found, options.all)
-        if len(tracers) * len(cases) <= _CELLS_MAX:
+        if len(found[0].cells) <= _CELLS_MAX:
             tables.print_cells(found)
 
     report_json(options, lambda: documents.document(found), show)

@@ -53,6 +53,16 @@ class Tracer:
     # Those that the rules were held against.
     checked: tuple[Release, ...]
 
+    @property
+    def before_handlers(self) -> bool:
+        """Whether it reads before the handler of a jprobe that was there first."""
+        return self.kind is Kind.EVENT and self.options["event"] == "p"
+
+    @property
+    def calls_again(self) -> bool:
+        """Whether the function is called anew, past all that is on its entry."""
+        return self.kind is Kind.REDIRECT
+
     def ruled(self, release: Release) -> Ruled | None:
         """Return what holds for a release, None before the first that has the tracer."""
         held = [one for one in self.rules if one.since <= release]

@@ -8,29 +8,37 @@ A case during which the kernel dies is as it is; the rest is played in another g
 from __future__ import annotations
 
 import base64
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.abi import aapcs64
+from harness.abi.offsets import NONE
 from harness.errors import Exit, InfrastructureError, KernelFault
-from harness.guest.records import Refusal
+from harness.guest.records import Record
 from harness.inspect.guest import Guest, booted
 from harness.kernel.kernel import Bootable, numbers
 from harness.model.case import Case
 from harness.model.observation import Look, Observation
+from harness.model.policy import Variant
 from harness.modules.build import Modules
 from harness.modules.casefunctions import symbol
 from harness.prototypes import source
 from harness.prototypes.btf import Btf, with_first_header
+from harness.run.plan import Play
+from harness.run.repro import judge_record
 from harness.steps import progress
-from harness.tracers.cell import Cell, Seen, Status, changed, passed
+from harness.tracers.cell import Cell, Seen, Status, changed, either, met, passed
 from harness.tracers.reading import Traced
 from harness.tracers.tracer import Kind, Tracer
+from harness.tracing import witness
 from harness.tracing.events import Events
 from harness.tracing.function import Attachment, Function, mount
 from harness.tracing.functions import Functions
 from harness.tracing.programs import MODULE, Programs
 from harness.tracing.redirect import Redirect
+from harness.tracing.witness import Sighted
+from harness.vm.machine import DEFAULT_CONFIG
 
 # The kernel may die so often under one tracer before the rest of its cells is given up.
 FAULTS_MAX = 5
@@ -79,17 +87,28 @@ def attachment(tracer: Tracer) -> Attachment:
 
 
 def run(
-    kernel: Bootable, modules: Modules, tracers: Sequence[Tracer], cases: Sequence[Case]
+    kernel: Bootable,
+    modules: Modules,
+    tracers: Sequence[Tracer],
+    cases: Sequence[Case],
+    variants: Sequence[Variant] = (),
+    *,
+    watched: bool = False,
 ) -> Tracing:
-    """Play each case under each tracer; the modules are `traced` ones."""
+    """
+    Play each case under each tracer, beside a jprobe under each variant if there are any.
+
+    The modules are `traced` ones.  If they are `watched`, GDB sees what functions are called with.
+    """
     cells: list[Cell] = []
     kernel_errors: list[str] = []
     errors: list[str] = []
-    planned = len(tracers) * len(cases)
+    beside: Sequence[Variant | None] = variants or [None]
+    planned = len(tracers) * len(cases) * len(beside)
     numbered: Mapping[str, int] | None = None
-    for tracer in tracers:
+    for tracer, variant in itertools.product(tracers, beside):
         progress(f"tracing on {kernel.spec}: {tracer.name}", len(cells), planned)
-        one = _OneTracer(kernel, modules, tracer, numbered)
+        one = _OneTracer(_On(kernel, modules, tracer, variant, watched), numbered)
         cells += one.cells(cases)
         kernel_errors += one.kernel_errors
         errors += one.errors
@@ -105,19 +124,74 @@ def run(
     )
 
 
+@dataclass(frozen=True)
+class _On:
+    """A tracer in guests of a kernel, and what is on the functions besides."""
+
+    kernel: Bootable
+    modules: Modules
+    tracer: Tracer
+    # That of a jprobe, None without one.
+    variant: Variant | None
+    # Whether GDB watches.
+    watched: bool = False
+
+    def line(self, case: Case) -> str:
+        """Return the line of a plan that plays a case."""
+        return Play(self.variant, case).line if self.variant else f"% none 0 {case.name}"
+
+    def died(self, case: Case, error: str) -> Cell:
+        """Return the cell of a case that was not judged."""
+        name = self.variant.name if self.variant else ""
+        return Cell(self.tracer.name, case, None, Seen(), variant=name, errors=(error,))
+
+    def judged(self, function: Function, seen: Seen, saw: Observation) -> Cell:
+        """Return the cell of a case that was played."""
+        case, release = function.case, numbers(self.kernel.release)[:2]
+        predicted = self.tracer.predict((release[0], release[1]), self.kernel.has, function.traced)
+        cell = Cell(
+            self.tracer.name,
+            case,
+            predicted,
+            seen,
+            passed=tuple(passed(case, saw)),
+            left=changed(case, saw),
+            arrived=tuple(saw.arguments.get(i, Look()).seen or b"" for i in range(case.named)),
+            called=saw.counts.target == 1,
+        )
+        return self._beside(cell, self.variant, saw) if self.variant else cell
+
+    def _beside(self, cell: Cell, variant: Variant, saw: Observation) -> Cell:
+        """Return the cell with what a jprobe on the same function did."""
+        outcome = judge_record(Play(variant, cell.case), saw, self.modules)
+        verdict = outcome.verdict
+        if verdict is None:
+            return self.died(cell.case, "; ".join(outcome.reasons))
+        left = dict(verdict.prediction.corrupt)
+        errors: tuple[str, ...] = ()
+        redirected = self.tracer.calls_again and not cell.seen.refused
+        if redirected:
+            # The copies that the jprobe was hit with are not on record.
+            for index, one in enumerate(cell.passed):
+                if one.at is not None:
+                    left[index] = cell.left.get(index, NONE)
+        elif not outcome.agrees and not (cell.predicted and cell.predicted.corrupts):
+            errors = tuple(f"the jprobe beside it: {reason}" for reason in outcome.reasons)
+        if not self.tracer.before_handlers:
+            found = enumerate(cell.passed)
+            later = [met(cell.case, one, i, left.get(i, NONE)) for i, one in found]
+            if redirected:
+                read = zip(later, cell.seen.values)
+                later = [either(cell.case, one, i, v) for i, (one, v) in enumerate(read)]
+            cell = replace(cell, passed=tuple(later))
+        return replace(cell, variant=variant.name, beside=left, errors=errors)
+
+
 class _OneTracer:
     """One tracer, and the guests that it takes."""
 
-    def __init__(
-        self,
-        kernel: Bootable,
-        modules: Modules,
-        tracer: Tracer,
-        numbered: Mapping[str, int] | None,
-    ) -> None:
-        self._kernel = kernel
-        self._modules = modules
-        self._tracer = tracer
+    def __init__(self, on: _On, numbered: Mapping[str, int] | None) -> None:
+        self._on = on
         # The functions of the modules by name, with their numbers in BTF; None: not known yet.
         self.numbered = numbered
         self.kernel_errors: list[str] = []
@@ -135,42 +209,49 @@ class _OneTracer:
             except InfrastructureError as error:
                 tries += 1
                 if tries > RETRIES:
-                    self.errors.append(f"{self._tracer.name}: {error}")
+                    self.errors.append(f"{self._on.tracer.name}: {error}")
                     break
             except KernelFault as fault:
                 if self._playing:
-                    self._found[self._playing.name] = self._died(self._playing, str(fault))
+                    self._found[self._playing.name] = self._on.died(self._playing, str(fault))
                     faults += 1
                 elif patched < RETRIES:
                     # Text was patched, which an emulator may have got wrong.
                     patched += 1
                 else:
-                    self.kernel_errors.append(f"{self._tracer.name}: {fault}")
+                    self.kernel_errors.append(f"{self._on.tracer.name}: {fault}")
                     break
                 if faults > FAULTS_MAX:
-                    self.errors.append(f"The kernel died {faults} times under {self._tracer.name}.")
+                    self.errors.append(
+                        f"The kernel died {faults} times under {self._on.tracer.name}."
+                    )
                     break
         return [self._found[case.name] for case in cases if case.name in self._found]
-
-    def _died(self, case: Case, error: str) -> Cell:
-        return Cell(self._tracer.name, case, None, Seen(), errors=(error,))
 
     def _boot(self, cases: Sequence[Case]) -> None:
         """Attach the tracer to the functions of all cases, play them, and judge them."""
         self._playing = None
-        with booted(self._kernel, self._modules) as guest:
+        config = witness.config() if self._on.watched else DEFAULT_CONFIG
+        with booted(self._on.kernel, self._on.modules, config) as guest:
             mount(guest)
             if self.numbered is None:
                 self.numbered = _numbered(guest)
             functions = [self._function(case) for case in cases]
-            attached = attachment(self._tracer)
+            if self._on.variant:
+                # The jprobes are there before the tracer.
+                self._play(guest, functions)
+            attached = attachment(self._on.tracer)
             refused = attached.attach(guest, functions)
-            observed = list(self._play(guest, cases))
+            played = self._play(guest, functions, watched=self._on.watched)
+            observed = [saw for saw, _ in played]
             values = attached.values(guest, functions, observed)
             guest.check()
-        for function, why, saw, read in zip(functions, refused, observed, values, strict=True):
+        for at, (function, (saw, sighted)) in enumerate(zip(functions, played, strict=True)):
             if saw:
-                cell = self._judged(function, Seen(() if why else read, why), saw)
+                seen = Seen(() if refused[at] else values[at], refused[at])
+                cell = self._on.judged(function, seen, saw)
+                if self._on.watched:
+                    cell = witness.compared(cell, sighted, function)
                 self._found[function.case.name] = cell
 
     def _function(self, case: Case) -> Function:
@@ -186,35 +267,28 @@ class _OneTracer:
         )
         return Function(case, name, self.numbered.get(name, 0), traced)
 
-    def _play(self, guest: Guest, cases: Sequence[Case]) -> Iterator[Observation | None]:
-        """Yield what the guest saw of each case, None for one that it refused."""
-        self._playing = cases[0]
-        records = guest.play_lines([f"% none 0 {case.name}" for case in cases])
-        for at, record in enumerate(records, 1):
+    def _play(
+        self, guest: Guest, functions: Sequence[Function], *, watched: bool = False
+    ) -> list[tuple[Observation | None, Sighted | None]]:
+        """Return what the guest, and GDB, saw of each call; None for one that was refused."""
+        found: list[tuple[Observation | None, Sighted | None]] = []
+        lines = [self._on.line(one.case) for one in functions]
+        records: Iterator[tuple[Record, Sighted | None]]
+        if watched:
+            records = witness.watched(guest, functions, lines)
+        else:
+            records = ((record, None) for record in guest.play_lines(lines))
+        self._playing = functions[0].case
+        for function, (record, sighted) in zip(functions, records, strict=True):
             if isinstance(record, Observation):
-                yield record
+                found.append((record, sighted))
             else:
-                assert isinstance(record, Refusal)
                 why = f"The guest did not play it: {record}"
-                self._found[self._playing.name] = self._died(self._playing, why)
-                yield None
-            self._playing = cases[at] if at < len(cases) else cases[-1]
+                self._found[function.case.name] = self._on.died(function.case, why)
+                found.append((None, None))
+            self._playing = functions[min(len(found), len(functions) - 1)].case
         self._playing = None
-
-    def _judged(self, function: Function, seen: Seen, saw: Observation) -> Cell:
-        case, release = function.case, numbers(self._kernel.release)[:2]
-        has = self._kernel.has
-        predicted = self._tracer.predict((release[0], release[1]), has, function.traced)
-        return Cell(
-            self._tracer.name,
-            case,
-            predicted,
-            seen,
-            tuple(passed(case, saw)),
-            changed(case, saw),
-            tuple(saw.arguments.get(i, Look()).seen or b"" for i in range(case.named)),
-            called=saw.counts.target == 1,
-        )
+        return found
 
 
 def _numbered(guest: Guest) -> dict[str, int]:

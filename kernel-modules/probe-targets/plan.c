@@ -150,6 +150,7 @@ static const char *play_case(const char *name,
 
 	probe_observe_begin(pc);
 	probe_nested_begin();
+	probe_redirect_begin(pc);
 	if (pc->real)
 		err = probe_real_drive(pc->real);
 	else
@@ -183,7 +184,7 @@ static const char *play_bare(const char *name,
 		return failed(err, "not a policy for the case");
 
 	probe_observe_begin(pc);
-	probe_redirect_begin();
+	probe_redirect_begin(pc);
 	probe_call_in(pc->context, pc->call);
 	err = probe_observe_error();
 	if (err)

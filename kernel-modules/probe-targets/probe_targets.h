@@ -209,11 +209,11 @@ extern u32 probe_modifiable[];
 
 int probe_modifiable_register(void);
 
-void probe_redirect_begin(void);
+void probe_redirect_begin(struct probe_case *pc);
 int probe_redirect_init(struct dentry *folder);
 void probe_redirect_exit(void);
 #else
-static inline void probe_redirect_begin(void)
+static inline void probe_redirect_begin(struct probe_case *pc)
 {
 }
 

@@ -37,12 +37,14 @@ def cell_document(cell: Cell) -> dict[str, Any]:
     return {
         "tracer": cell.tracer,
         "case": cell.case.name,
+        "variant": cell.variant or None,
         "function": cell.case.signature,
         "status": cell.status.value,
         "mismatches": list(cell.mismatches),
         "predicted": _reading(cell.predicted) if cell.predicted else None,
         "refused": cell.seen.refused or None,
         "called": cell.called,
+        "witness": None if cell.witness is None else list(cell.witness),
         "arguments": list(_arguments(cell)),
     }
 
@@ -67,6 +69,7 @@ def _arguments(cell: Cell) -> Iterable[dict[str, Any]]:
         yield {
             "type": cell.case.arguments[index].words,
             "passed": passed.value.hex(),
+            "met": passed.found.hex(),
             "copy_at": passed.at,
             "read": reads[index].value if reads else None,
             "value": None if value is None else value.hex(),

@@ -72,11 +72,16 @@ def _print_differing(one: Tracing, everything: bool) -> None:
     shown = one.differing if everything else one.differing[:ROWS]
     for cell in shown:
         for sentence in cell.mismatches:
-            say(f"{cell.tracer} x {cell.case.name}: {sentence}", DIFFERS)
+            say(f"{_name(cell)}: {sentence}", DIFFERS)
     if more := len(one.differing) - len(shown):
         say(f"and {more} more that are not as predicted; --all prints each")
     for sentence in (*one.kernel_errors, *one.errors):
         say(sentence, COMPLAINT)
+
+
+def _name(cell: Cell) -> str:
+    beside = f" beside a jprobe under {cell.variant}" if cell.variant else ""
+    return f"{cell.tracer} x {cell.case.name}{beside}"
 
 
 def print_cells(found: Sequence[Tracing]) -> None:
@@ -84,7 +89,7 @@ def print_cells(found: Sequence[Tracing]) -> None:
     for one in found:
         for cell in one.cells:
             print_rows(
-                f"{one.release}: {cell.tracer} x {cell.case.name}: {cell.case.signature}",
+                f"{one.release}: {_name(cell)}: {cell.case.signature}",
                 ("argument", "as passed", "as read", "read as", "as the function saw it"),
                 list(_arguments(cell)),
             )
