@@ -70,7 +70,15 @@ def traced(placement: Placement) -> Traced | None:
     if placement.layout is None:
         return None
     names = tuple(one.name for one in placement.signature.parameters)
-    return Traced(types, placement.layout, placement.signature.variadic, names=names)
+    signature = placement.signature
+    return Traced(
+        types,
+        placement.layout,
+        signature.variadic,
+        names=names,
+        returns_aggregate=signature.returns_aggregate,
+        modifiable=False,
+    )
 
 
 def audit(prototypes: Prototypes, release: tuple[int, int], tracers: Iterable[Tracer]) -> Audit:

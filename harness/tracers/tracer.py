@@ -84,4 +84,6 @@ class Tracer:
             return Reading(refused=f"not before v{first}")
         if missing := [option for option in self.needs if not has(option)]:
             return Reading(refused=f"the kernel is built without {missing[0]}")
+        if not traced.traceable and not has("CONFIG_KPROBE_EVENTS_ON_NOTRACE"):
+            return Reading(refused="notrace")
         return ruled.rule(traced)

@@ -9,10 +9,19 @@ from collections.abc import Iterator, Sequence
 from harness.inspect.guest import Guest
 from harness.model.observation import Observation
 from harness.tracers.tracer import Tracer
-from harness.tracing.function import TRACEFS, Attachment, Function, Values, in_lines
+from harness.tracing.function import TRACEFS, Attachment, Call, Function, Values, chosen, in_lines
 
 # A call in the output of either: the function's name and its arguments.
-_CALL = re.compile(r"(\w+)(?: \[\w+\])?\(([^()]*(?:\(\w+\)[^()]*)*)\)(?: <-|;| \{)")
+_CALL = r"(?P<name>\w+)(?: \[\w+\])?\((?P<words>[^()]*(?:\(\w+\)[^()]*)*)\)(?: <-|;| \{)"
+_TIME = r"(?P<seconds>\d+)\.(?P<micro>\d{6})"
+_LINES = {
+    "function": re.compile(rf"-(?P<pid>\d+) +\[(?P<cpu>\d+)\] +\S+ +{_TIME}: {_CALL}"),
+    "function_graph": re.compile(
+        rf"{_TIME} \| +(?P<cpu>\d+)\) +\S+-(?P<pid>\d+) +\|[^|]*\| +{_CALL}"
+    ),
+}
+# What function_graph does not print otherwise.
+_GRAPH = "for o in abstime proc; do echo 1 >options/funcgraph-$o; done"
 _ARGUMENT = re.compile(r"(?:\w*=)?\??(?:\(\w*\)\[([^\]]*)\]|(-?\w+))")
 _WORD = 8
 
@@ -27,12 +36,20 @@ class Functions(Attachment):
     def attach(self, guest: Guest, functions: Sequence[Function]) -> list[str]:
         # Each word takes a look at all functions of the kernel.
         for words in in_lines(list(dict.fromkeys(one.pattern for one in functions))):
-            guest.run(f"echo '{' '.join(words)}' >>{TRACEFS}/set_ftrace_filter", 60)
+            ran = guest.run(f"echo '{' '.join(words)}' >>{TRACEFS}/set_ftrace_filter", 60)
+            if ran.status:
+                # Without a filter, all functions of the kernel were traced.
+                return [_error(ran.output)] * len(functions)
+        graph = f"cd {TRACEFS}; {_GRAPH}; " if self._tracer == "function_graph" else ""
         begin = f"echo {self._tracer} >{TRACEFS}/current_tracer && echo 1 >{self._file}"
-        ran = guest.run(begin, 60)
+        ran = guest.run(graph + begin, 60)
         if ran.status == 0:
             return [""] * len(functions)
-        return [f"no {self._option}: {ran.output.strip().rpartition(': ')[2]}"] * len(functions)
+        return [f"no {self._option}: {_error(ran.output)}"] * len(functions)
+
+    def detach(self, guest: Guest) -> None:
+        guest.run(f"cd {TRACEFS}; echo nop >current_tracer; echo >set_ftrace_filter", 60)
+        guest.run(f"echo >{TRACEFS}/trace")
 
     @property
     def _file(self) -> str:
@@ -42,13 +59,23 @@ class Functions(Attachment):
         self, guest: Guest, functions: Sequence[Function], observed: Sequence[Observation | None]
     ) -> list[Values]:
         shown = guest.run(f"/bin/busybox grep -v '^#' {TRACEFS}/trace", seconds=60).output
-        found: dict[str, str] = {}
-        for name, words in _CALL.findall(shown):
-            found.setdefault(name, words)
-        return [
-            tuple(_values(found[one.symbol], len(one.traced.types))) if one.symbol in found else ()
-            for one in functions
+        calls: dict[str, list[Call[str]]] = {}
+        for match in _LINES[self._tracer].finditer(shown):
+            time = int(match["seconds"] + match["micro"])
+            call = Call(time, int(match["cpu"]), int(match["pid"]), match["words"])
+            calls.setdefault(match["name"], []).append(call)
+        found = [
+            chosen(calls.get(one.symbol, ()), saw.moment if saw else None)
+            for one, saw in zip(functions, observed)
         ]
+        return [
+            () if words is None else tuple(_values(words, len(one.traced.types)))
+            for one, words in zip(functions, found)
+        ]
+
+
+def _error(output: str) -> str:
+    return output.strip().rpartition(": ")[2]
 
 
 def _values(words: str, count: int) -> Iterator[bytes | None]:

@@ -23,6 +23,9 @@ class Redirect(Attachment):
         error = ran.output.strip().rpartition(": ")[2] if ran.status else ""
         return [error] * len(functions)
 
+    def detach(self, guest: Guest) -> None:
+        guest.run(f"echo 0 >{_FILE}")
+
     def values(
         self, guest: Guest, functions: Sequence[Function], observed: Sequence[Observation | None]
     ) -> list[Values]:

@@ -7,10 +7,9 @@ A case during which the kernel dies is as it is; the rest is played in another g
 
 from __future__ import annotations
 
-import base64
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from harness.abi import aapcs64
 from harness.abi.offsets import NONE
@@ -18,13 +17,13 @@ from harness.errors import Exit, InfrastructureError, KernelFault
 from harness.guest.records import Record
 from harness.inspect.guest import Guest, booted
 from harness.kernel.kernel import Bootable, numbers
-from harness.model.case import Case
+from harness.model import driven
+from harness.model.case import Case, Real
 from harness.model.observation import Look, Observation
 from harness.model.policy import Variant
 from harness.modules.build import Modules
 from harness.modules.casefunctions import symbol
-from harness.prototypes import source
-from harness.prototypes.btf import Btf, with_first_header
+from harness.prototypes.probed import lacking
 from harness.run.plan import Play
 from harness.run.repro import judge_record
 from harness.steps import progress
@@ -32,10 +31,11 @@ from harness.tracers.cell import Cell, Seen, Status, changed, either, met, passe
 from harness.tracers.reading import Traced
 from harness.tracers.tracer import Kind, Tracer
 from harness.tracing import witness
+from harness.tracing.described import Described, described
 from harness.tracing.events import Events
 from harness.tracing.function import Attachment, Function, mount
 from harness.tracing.functions import Functions
-from harness.tracing.programs import MODULE, Programs
+from harness.tracing.programs import Programs
 from harness.tracing.redirect import Redirect
 from harness.tracing.witness import Sighted
 from harness.vm.machine import DEFAULT_CONFIG
@@ -55,6 +55,8 @@ class Tracing:
     # In the order of tracers, then of cases.
     cells: tuple[Cell, ...]
     planned: int
+    # Why cases on functions of the kernel's own were left out, by name.
+    lacking: Mapping[str, str] = field(default_factory=dict)
     # What the kernel did wrong besides, and what kept cells from being played, in sentences.
     kernel_errors: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
@@ -104,24 +106,43 @@ def run(
     kernel_errors: list[str] = []
     errors: list[str] = []
     beside: Sequence[Variant | None] = variants or [None]
-    planned = len(tracers) * len(cases) * len(beside)
-    numbered: Mapping[str, int] | None = None
+    missing = lacking(kernel, cases)
+    here = [case for case in cases if case.name not in missing]
+    planned = 0
+    known: Mapping[str, Described] | None = None
     for tracer, variant in itertools.product(tracers, beside):
-        progress(f"tracing on {kernel.spec}: {tracer.name}", len(cells), planned)
-        one = _OneTracer(_On(kernel, modules, tracer, variant, watched), numbered)
-        cells += one.cells(cases)
+        chosen = [case for case in here if not case.real or _takes_real(tracer, variant)]
+        planned += len(chosen)
+        what = f"tracing on {kernel.spec}: {tracer.name}"
+        progress(what, len(cells), len(tracers) * len(beside) * len(here))
+        one = _OneTracer(_On(kernel, modules, tracer, variant, watched), known)
+        cells += one.cells(chosen)
         kernel_errors += one.kernel_errors
         errors += one.errors
-        numbered = one.numbered
+        known = one.described
     progress(f"tracing on {kernel.spec}", planned, planned)
     return Tracing(
         kernel.spec,
         kernel.release,
         tuple(cells),
         planned,
+        missing,
         tuple(kernel_errors),
         tuple(errors),
     )
+
+
+def _missed(real: Real, saw: Observation) -> Iterator[str]:
+    """Yield a sentence where a function of the kernel's own was not called as it was to be."""
+    if saw.moment is None or saw.driven is None or saw.counts.target != 1:
+        yield f"{real.action} did not lead to {real.function}()"
+    elif saw.driven.effect != real.intact:
+        yield f"{real.action} found '{saw.driven.effect}', predicted '{real.intact}'"
+
+
+def _takes_real(tracer: Tracer, variant: Variant | None) -> bool:
+    """Return whether functions of the kernel's own are traced, which have no twin."""
+    return variant is None and tracer.kind is not Kind.REDIRECT
 
 
 @dataclass(frozen=True)
@@ -147,6 +168,7 @@ class _On:
 
     def judged(self, function: Function, seen: Seen, saw: Observation) -> Cell:
         """Return the cell of a case that was played."""
+        saw = driven.observe(function.case, saw)
         case, release = function.case, numbers(self.kernel.release)[:2]
         predicted = self.tracer.predict((release[0], release[1]), self.kernel.has, function.traced)
         cell = Cell(
@@ -158,6 +180,7 @@ class _On:
             left=changed(case, saw),
             arrived=tuple(saw.arguments.get(i, Look()).seen or b"" for i in range(case.named)),
             called=saw.counts.target == 1,
+            errors=tuple(_missed(case.real, saw)) if case.real else (),
         )
         return self._beside(cell, self.variant, saw) if self.variant else cell
 
@@ -190,10 +213,10 @@ class _On:
 class _OneTracer:
     """One tracer, and the guests that it takes."""
 
-    def __init__(self, on: _On, numbered: Mapping[str, int] | None) -> None:
+    def __init__(self, on: _On, known: Mapping[str, Described] | None) -> None:
         self._on = on
-        # The functions of the modules by name, with their numbers in BTF; None: not known yet.
-        self.numbered = numbered
+        # What BTF says of functions, by name; None: not known yet.
+        self.described = known
         self.kernel_errors: list[str] = []
         self.errors: list[str] = []
         self._found: dict[str, Cell] = {}
@@ -229,23 +252,31 @@ class _OneTracer:
         return [self._found[case.name] for case in cases if case.name in self._found]
 
     def _boot(self, cases: Sequence[Case]) -> None:
-        """Attach the tracer to the functions of all cases, play them, and judge them."""
+        """Play cases in one guest."""
         self._playing = None
         config = witness.config() if self._on.watched else DEFAULT_CONFIG
         with booted(self._on.kernel, self._on.modules, config) as guest:
             mount(guest)
-            if self.numbered is None:
-                self.numbered = _numbered(guest)
+            if self.described is None:
+                real = {case.real.function for case in cases if case.real}
+                self.described = described(guest, real)
             functions = [self._function(case) for case in cases]
-            if self._on.variant:
-                # The jprobes are there before the tracer.
-                self._play(guest, functions)
-            attached = attachment(self._on.tracer)
-            refused = attached.attach(guest, functions)
-            played = self._play(guest, functions, watched=self._on.watched)
-            observed = [saw for saw, _ in played]
-            values = attached.values(guest, functions, observed)
-            guest.check()
+            own = [one for one in functions if not one.case.real]
+            # Others call the kernel's own functions, too: one at a time keeps that short.
+            for group in filter(None, [own, *([one] for one in functions if one.case.real)]):
+                self._trace(guest, group)
+
+    def _trace(self, guest: Guest, functions: Sequence[Function]) -> None:
+        """Attach the tracer to functions, play their cases, judge them, and detach it."""
+        if self._on.variant:
+            # The jprobes are there before the tracer.
+            self._play(guest, functions)
+        attached = attachment(self._on.tracer)
+        refused = attached.attach(guest, functions)
+        played = self._play(guest, functions, watched=self._on.watched)
+        values = attached.values(guest, functions, [saw for saw, _ in played])
+        attached.detach(guest)
+        guest.check()
         for at, (function, (saw, sighted)) in enumerate(zip(functions, played, strict=True)):
             if saw:
                 seen = Seen(() if refused[at] else values[at], refused[at])
@@ -255,17 +286,21 @@ class _OneTracer:
                 self._found[function.case.name] = cell
 
     def _function(self, case: Case) -> Function:
-        assert self.numbered is not None
-        name = symbol(case, "target")
+        assert self.described is not None
+        name = case.real.function if case.real else symbol(case, "target")
         types = case.types[: case.named]
+        known = self.described.get(name)
         traced = Traced(
             types,
             aapcs64.place(types),
             case.variadic,
-            name in self.numbered,
-            tuple(f"a{index}" for index in range(case.named)),
+            btf=known is not None,
+            names=known.names if known else tuple(f"a{index}" for index in range(case.named)),
+            returns_aggregate=bool(known and known.returns_aggregate),
+            modifiable=not case.real,
+            traceable=known.traceable if known else not case.real,
         )
-        return Function(case, name, self.numbered.get(name, 0), traced)
+        return Function(case, name, known.number if known else 0, traced)
 
     def _play(
         self, guest: Guest, functions: Sequence[Function], *, watched: bool = False
@@ -289,13 +324,3 @@ class _OneTracer:
             self._playing = functions[min(len(found), len(functions) - 1)].case
         self._playing = None
         return found
-
-
-def _numbered(guest: Guest) -> dict[str, int]:
-    """Return the functions of the modules by name, with their numbers in BTF."""
-    said = guest.run(f"/bin/busybox base64 -w 0 /sys/kernel/btf/{MODULE}")
-    if said.status:
-        return {}
-    base = source.base(source.of_kernel(guest.kernel))
-    own = Btf(with_first_header(base64.b64decode(said.output)), base)
-    return {own.name(one): one for one in own.functions}

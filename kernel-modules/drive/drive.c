@@ -18,9 +18,12 @@ enum {
 	SYS_unlinkat = 35,
 	SYS_mount = 40,
 	SYS_openat = 56,
+	SYS_close = 57,
 	SYS_lseek = 62,
 	SYS_read = 63,
 	SYS_write = 64,
+	SYS_fstat = 80,
+	SYS_utimensat = 88,
 	SYS_exit_group = 94,
 	SYS_sched_setaffinity = 122,
 	SYS_socket = 198,
@@ -38,6 +41,7 @@ enum {
 #define AT_REMOVEDIR	0x200
 #define O_RDONLY	0
 #define O_WRONLY	1
+#define O_CREAT		0100
 #define O_NONBLOCK	04000
 #define SEEK_SET	0
 #define SEEK_END	2
@@ -110,7 +114,7 @@ static int begins(const char *string, const char *with)
 
 static int open(const char *path, int flags)
 {
-	return call(SYS_openat, AT_FDCWD, (long)path, flags, 0, 0, 0);
+	return call(SYS_openat, AT_FDCWD, (long)path, flags, 0600, 0, 0);
 }
 
 /* What the task does next counts. */
@@ -392,6 +396,21 @@ static int map(void)
 	return find(CALL(read, file, at, 1) == 1 ? "memory" : "nothing");
 }
 
+/* Gives a file the time of its last access. */
+static int set_time(void)
+{
+	const long times[2][2] = { { 0x1234567, 89 }, { 0x2345678, 90 } };
+	/* struct stat, in which the time of the last access is at 72. */
+	long found[16];
+
+	CALL(close, open("/time", O_WRONLY | O_CREAT), 0, 0);
+	begin();
+	call(SYS_utimensat, AT_FDCWD, (long)"/time", (long)times, 0, 0, 0);
+	CALL(fstat, open("/time", O_RDONLY), found, 0);
+	return find(found[9] == times[0][0] && found[10] == times[0][1] ?
+		    "the time" : "another");
+}
+
 static const struct {
 	const char *name;
 	int (*run)(void);
@@ -407,6 +426,7 @@ static const struct {
 	{ "open", open_file },
 	{ "cgroup", make_cgroup },
 	{ "mmap", map },
+	{ "set-time", set_time },
 };
 
 static int drive(const char *action)

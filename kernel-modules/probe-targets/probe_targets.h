@@ -187,12 +187,22 @@ static inline int probe_real_drive(const struct probe_real *real)
 	return -EINVAL;
 }
 
+static inline void probe_real_watch(struct probe_case *pc, bool watch)
+{
+}
+
+static inline void probe_real_put_moment(void)
+{
+}
+
 static inline int probe_real_init(struct dentry *folder)
 {
 	return 0;
 }
 #else
 int probe_real_drive(const struct probe_real *real);
+void probe_real_watch(struct probe_case *pc, bool watch);
+void probe_real_put_moment(void);
 int probe_real_init(struct dentry *folder);
 /* What the jprobe of such a case asks and tells. */
 bool probe_real_wanted(struct policy_jprobe *jp, const struct pt_regs *regs);

@@ -39,7 +39,6 @@ NONE = Catalog().variants["none"]
     [
         (f"arguments: [{{type: long, value: 1}}]\n{REAL}", "only the kernel knows"),
         (f"arguments: [{{type: long, boxed: true}}]\n{REAL}", "not boxed"),
-        (f"arguments: [long, '...', int]\n{REAL}", "the kernel calls the function"),
         (f"arguments: [long]\nnested: handler\n{REAL}", "the kernel calls the function"),
         (f"arguments: [long]\ncontext: deep\n{REAL}", "a program leads to"),
         (f"arguments: [long]\n{REAL.replace(' f,', ' f(),')}", "the name of a function"),

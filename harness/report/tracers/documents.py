@@ -26,6 +26,7 @@ def _kernel(one: Tracing) -> dict[str, Any]:
         "release": one.release,
         "planned": one.planned,
         "differing": len(one.differing),
+        "lacking": dict(one.lacking),
         "cells": [cell_document(cell) for cell in one.cells],
         "kernel_errors": list(one.kernel_errors),
         "errors": list(one.errors),
