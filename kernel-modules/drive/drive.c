@@ -252,8 +252,13 @@ static int udp(void)
 
 static int udp_oops(void)
 {
-	CALL(write, open(PANIC_ON_OOPS, O_WRONLY), "0", 1);
-	return udp();
+	int file = open(PANIC_ON_OOPS, O_WRONLY);
+	int status;
+
+	CALL(write, file, "0", 1);
+	status = udp();
+	CALL(write, file, "1", 1);
+	return status;
 }
 
 static int udp_more(void)

@@ -16,7 +16,7 @@ from harness.model.case import Effect
 from harness.modules import build as modules
 from harness.modules.build import Modules
 from harness.prototypes.probed import lacking
-from harness.run import job, repro
+from harness.run import batch, job, repro
 from harness.run.observer import Observer
 from harness.run.plan import Outcome, plays
 from harness.run.result import Result
@@ -92,13 +92,36 @@ def test_what_user_space_notices(kernel: Kernel, built: Modules, catalog: Catalo
     }
 
 
-def test_an_oops_costs_only_its_own_guest(kernel: Kernel, built: Modules, catalog: Catalog) -> None:
-    cases = ["real-udp-cork", "real-udp-flags", "stack-9"]
-    result = played(kernel, built, catalog, ["none"], cases)
+def check_oops(result: Result) -> None:
+    """One play oopsed, and those before it and after it in the plan agree."""
     assert reasons(result.outcomes) == []
-    assert result.boots == 2
+    names = [outcome.play.case.name for outcome in result.outcomes]
+    assert names == sorted(names)
+    assert (result.complete, result.kernel_errors) == (True, ())
     (oopsed,) = [outcome for outcome in result.outcomes if outcome.splats]
-    assert oopsed.effect is Effect.OOPS
+    assert (oopsed.effect, oopsed.play.variant.name) == (Effect.OOPS, "none")
+
+
+OOPSING = ["real-open", "real-udp-cork", "real-udp-flags", "stack-9"]
+
+
+def test_what_oopses_is_the_last_that_its_guest_plays(
+    kernel: Kernel, built: Modules, catalog: Catalog
+) -> None:
+    result = played(kernel, built, catalog, ["none", "signature"], OOPSING)
+    check_oops(result)
+    assert result.boots == 1
+
+
+def test_nothing_counts_in_a_guest_that_oopsed_unforeseen(
+    kernel: Kernel, built: Modules, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repro, "_oopses", lambda _: False)
+    result = played(kernel, built, catalog, ["none", "signature"], OOPSING)
+    check_oops(result)
+    assert result.boots == 2
+    monkeypatch.setattr(repro._Plays, "spent", batch.Trial.spent)
+    assert played(kernel, built, catalog, ["none", "signature"], OOPSING).boots == 1
 
 
 def test_a_kernel_is_not_asked_for_what_it_lacks(catalog: Catalog) -> None:
