@@ -154,6 +154,24 @@ def test_what_would_show(broken: Broken, file: str, old: str, new: str, cases: l
     assert broken(file, old, new, cases=cases, variants=["none"]).exit_status is Exit.DIFFERS
 
 
+# Has the kernel run a program, as it does to load a module.
+ASK = "; ".join(
+    (
+        "b=/bin/busybox",
+        r'printf "#!$b sh\n$b taskset -p \$\$ >/asked\n" >/ask',
+        "$b chmod +x /ask",
+        "echo /ask >/proc/sys/kernel/modprobe",
+        "$b mount -t unknown none /proc 2>/dev/null",
+        "$b cat /asked",
+    )
+)
+
+
+def test_programs_that_the_kernel_runs_are_where_plays_are(kernel: Kernel, built: Modules) -> None:
+    with booted(kernel, built) as guest:
+        assert guest.run(ASK).output.endswith(": 1\n")
+
+
 OTHERS = "while :; do read mtu </sys/class/net/lo/mtu; done >/dev/null 2>&1 &"
 # How often the case is played, and how often at most until it is seen to go wrong.
 TIMES, MOST = 20, 500
