@@ -42,7 +42,8 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="a case or a shell pattern such as 'stack-*'; repeatable (default: all)",
+        help="a case or a shell pattern such as 'stack-*', or '!stack-*' for all others; repeatable"
+        " (default: all)",
     )
     add_case_dir(parser)
 
