@@ -172,6 +172,21 @@ def test_programs_that_the_kernel_runs_are_where_plays_are(kernel: Kernel, built
         assert guest.run(ASK).output.endswith(": 1\n")
 
 
+# Of so many plays one after the other, several find the memory of one before.
+MANY = 150
+
+
+def test_memory_of_plays_before_does_not_count(
+    kernel: Kernel, built: Modules, catalog: Catalog
+) -> None:
+    """It is freed at any time after they have ended, and another play may get it at once."""
+    cases = catalog.select_cases(["real-vmalloc-*"])
+    missing = lacking(kernel, cases)
+    (case,) = [case for case in cases if case.name not in missing]
+    plan = MANY * plays(catalog.select_variants(["none"]), [case])
+    assert reasons(repro.run(kernel, built, plan).outcomes) == []
+
+
 OTHERS = "while :; do read mtu </sys/class/net/lo/mtu; done >/dev/null 2>&1 &"
 # How often the case is played, and how often at most until it is seen to go wrong.
 TIMES, MOST = 20, 500
