@@ -47,7 +47,8 @@ def add_cases(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="a case or a shell pattern such as 'stack-*'; repeatable (default: all)",
+        help="a case or a shell pattern such as 'stack-*', or '!stack-*' for all others; repeatable"
+        " (default: all)",
     )
 
 

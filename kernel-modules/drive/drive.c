@@ -25,6 +25,7 @@ enum {
 	SYS_fstat = 80,
 	SYS_utimensat = 88,
 	SYS_exit_group = 94,
+	SYS_nanosleep = 101,
 	SYS_sched_setaffinity = 122,
 	SYS_socket = 198,
 	SYS_bind = 200,
@@ -72,6 +73,9 @@ enum {
 #define SEQ		0x1234
 /* How long what was sent over the loopback may be on its way. */
 #define WAIT_SEC	5
+/* How often, and how many times, to look for memory that is to be freed. */
+#define NAP_NSEC	2000000
+#define NAPS		500
 #define PAGE		4096
 
 struct address {
@@ -209,8 +213,13 @@ static int udp(void)
 
 static int udp_oops(void)
 {
-	CALL(write, open(PANIC_ON_OOPS, O_WRONLY), "0", 1);
-	return udp();
+	int file = open(PANIC_ON_OOPS, O_WRONLY);
+	int status;
+
+	CALL(write, file, "0", 1);
+	status = udp();
+	CALL(write, file, "1", 1);
+	return status;
 }
 
 static int udp_more(void)
@@ -273,8 +282,9 @@ static int sysrq(void)
 }
 
 /*
- * Returns how many areas the kernel has no name for who asked for them.  A read
- * may miss some where others are freed meanwhile.
+ * Returns how many areas have no name for who asked for them, as that is no
+ * address of the kernel's.  What is at one may have been freed, as a module's
+ * init is.  A read may miss some where others are freed meanwhile.
  */
 static int nameless(int file)
 {
@@ -282,10 +292,26 @@ static int nameless(int file)
 
 	for (tries = 0; tries < 3; tries++) {
 		read_all(file, text[0]);
-		found = count(text[0], " 0x");
+		found = count(text[0], " 0x") - count(text[0], " 0xffff");
 		most = found > most ? found : most;
 	}
 	return most;
+}
+
+/*
+ * Waits until there are none: that of a task which has ended is freed some time
+ * later, and at once the next one may have its address.
+ */
+static int settled(int file)
+{
+	static const long nap[] = { 0, NAP_NSEC };
+	int found = nameless(file), naps;
+
+	for (naps = 0; found && naps < NAPS; naps++) {
+		CALL(nanosleep, nap, 0, 0);
+		found = nameless(file);
+	}
+	return found;
 }
 
 /* Has the kernel allocate memory of which it notes who asked for it. */
@@ -295,8 +321,7 @@ static int filter(void)
 	static const struct program program = { 1, &pass };
 	int file = open("/proc/vmallocinfo", O_RDONLY);
 	int to = CALL(socket, AF_INET, SOCK_DGRAM, 0);
-	/* That of a task which has ended is freed some time later. */
-	int before = nameless(file);
+	int before = settled(file);
 	long err;
 
 	begin();
