@@ -32,6 +32,7 @@ from tests.unit.made_btf import nine_words
 from tests.unit.test_prototypes import raw
 
 REGISTER = Piece(Base.REGISTER, 3, 0, 64)
+LOW = Piece(Base.REGISTER, 3, 0, 5)
 HALF = Piece(Base.REGISTER, 3, 32, 32)
 SLOT = Piece(Base.STACK, 0, 192, 64)
 ODD = Piece(Base.STACK, 0, 40, 16)
@@ -53,12 +54,17 @@ FAR = Piece(Base.BY_SLOT, 16, 8, 8)
         ("perf", HALF, "%x3:b32@32/64"),
         ("perf", SLOT, "+24(%sp):x64"),
         ("perf", FAR, "+1(+16(%sp)):x8"),
-        ("bpftrace", REGISTER, 'reg("x3")'),
-        ("bpftrace", HALF, '(reg("x3") >> 32)'),
+        ("bpftrace", REGISTER, 'reg("r3")'),
+        ("bpftrace", HALF, '(reg("r3") >> 32)'),
+        ("bpftrace", LOW, '(reg("r3") & 0x1f)'),
         ("bpftrace", BITS, '(*(uint8 *)(reg("sp") + 0) >> 3)'),
         ("bpftrace", FAR, '*(uint8 *)(*(uint64 *)(reg("sp") + 16) + 1)'),
-        ("systemtap", SLOT, 'kernel_uint64(u_register("sp") + 24)'),
-        ("systemtap", COPY, 'kernel_uint32(u_register("x1") + 8)'),
+        ("systemtap", REGISTER, 'u_register("x3")'),
+        # Its numbers have a sign, which a load and a shift extend.
+        ("systemtap", HALF, '((u_register("x3") >> 32) & 0xffffffff)'),
+        ("systemtap", SLOT, 'kernel_long(u_register("sp") + 24)'),
+        ("systemtap", COPY, '(kernel_int(u_register("x1") + 8) & 0xffffffff)'),
+        ("systemtap", FAR, '(kernel_char(kernel_long(u_register("sp") + 16) + 1) & 0xff)'),
         ("gdb", REGISTER, "(unsigned long)$x3"),
         ("gdb", ODD, "*(unsigned short *)((unsigned long)$sp + 5)"),
         ("gdb", FAR, "*(unsigned char *)(*(unsigned long *)((unsigned long)$sp + 16) + 1)"),
