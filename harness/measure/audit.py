@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.abi.aapcs64 import GENERAL_REGISTERS
 from harness.abi.ctype import Composite
@@ -60,6 +60,8 @@ class Audit:
     functions: tuple[Function, ...]
     facts: Facts
     tallies: tuple[Tally, ...]
+    # The functions in the image's own symbols by name; None where it has none that are known.
+    symbols: frozenset[str] | None = field(repr=False)
 
 
 def traced(placement: Placement) -> Traced | None:
@@ -83,6 +85,7 @@ def audit(
         functions=functions,
         facts=_facts(functions),
         tallies=tuple(_tally(one, functions) for one in chosen),
+        symbols=prototypes.symbols,
     )
 
 
