@@ -46,7 +46,7 @@ class Tally:
     reads: Mapping[Read, int]
     refused: Mapping[str, int]
     corrupted: tuple[Function, ...]
-    # Functions that are misread, in which the first wrong argument is the earliest.
+    # Functions that are misread: those with the most wrong arguments first.
     worst: tuple[Function, ...]
 
 
@@ -122,7 +122,7 @@ def _tally(tracer: Tracer, functions: Sequence[Function]) -> Tally:
     readings: dict[Placement, Reading] = {}
     reads: Counter[Read] = Counter()
     refused: Counter[str] = Counter()
-    corrupted, misread = [], []
+    corrupted, wrong = [], []
     right = 0
     for one in functions:
         found = traced(one.placement)
@@ -135,23 +135,22 @@ def _tally(tracer: Tracer, functions: Sequence[Function]) -> Tally:
         if reading.refused:
             refused[reading.refused] += 1
             continue
-        wrong = set(reading.reads) - {Read.RIGHT}
-        reads.update(wrong)
-        if wrong:
-            misread.append((_first(reading), one.name, one))
+        reads.update(set(reading.reads) - {Read.RIGHT})
+        if count := misread(reading):
+            wrong.append((-count, one.name, one))
         if reading.corrupts:
             corrupted.append(one)
-    misread.sort(key=lambda row: row[:2])
+    wrong.sort(key=lambda row: row[:2])
     return Tally(
         tracer,
         right,
         reads,
         refused,
         tuple(corrupted),
-        tuple(one for _, _, one in misread),
+        tuple(one for _, _, one in wrong),
     )
 
 
-def _first(reading: Reading) -> int:
-    """Return the index of the first argument that is misread."""
-    return next(index for index, read in enumerate(reading.reads) if read is not Read.RIGHT)
+def misread(reading: Reading) -> int:
+    """Return how many arguments are misread."""
+    return sum(read is not Read.RIGHT for read in reading.reads)

@@ -16,7 +16,11 @@ def doubt(name: str, symbols: frozenset[str] | None) -> str:
     if symbols is None or name in symbols:
         return ""
     if made := clones(name, symbols):
-        return f"The image has only {', '.join(made)}, which takes what the compiler chose."
+        clone = "a clone" if len(made) == 1 else "clones"
+        return (
+            f"The image has only {', '.join(made)}, {clone} of the compiler's that need not take"
+            " what a prototype says."
+        )
     return "The image has no code of it: it was inlined everywhere, or left out."
 
 

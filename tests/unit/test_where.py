@@ -179,7 +179,7 @@ SYMBOLS = frozenset(["plain", "split.part.0", "split", "cloned.isra.0", "assembl
     [
         ("plain", "There is code of it, but BTF", ""),
         ("split", "There is code of it, but BTF", ""),
-        ("cloned", "only cloned.isra.0, which", "only cloned.isra.0, which"),
+        ("cloned", "only cloned.isra.0, a clone", "only cloned.isra.0, a clone"),
         ("inlined", "inlined everywhere, is a module's", "inlined everywhere, or left out"),
     ],
 )
@@ -199,6 +199,7 @@ def functions() -> Maker:
     pair = made.composite(STRUCT, "pair", 16, [("a", long, 0), ("b", long, 64)])
     made.function("open", [("a", long), ("p", pair)], long)
     made.function("assembly", [], 0)
+    made.function("nothing", [("e", made.composite(STRUCT, "empty", 0, [])), ("a", long)], long)
     made.function("stacked", [*((f"a{number}", long) for number in range(7)), ("p", pair)], wide)
     return made
 
@@ -216,6 +217,16 @@ def test_what_a_prototype_leaves_open_is_said(
     shown = capsys.readouterr().out
     assert "Of a function that is written in assembly" in shown
     assert "inlined everywhere, or left out" in shown
+
+
+def test_an_empty_struct_is_nowhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = str(raw(functions().data(), tmp_path))
+    assert run("--kernel", image, "--function", "nothing") == Exit.AGREES
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert rows == [
+        ["struct", "empty", "e", "0", "nowhere"],
+        ["long", "int", "a", "8", "x0", "%x0:x64"],
+    ]
 
 
 def test_a_place_that_btf_does_not_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,12 +29,19 @@ def print_functions(entries: Sequence[Entry], syntax: str) -> None:
 def _rows(one: Located, syntax: str) -> Iterator[tuple[str, ...]]:
     plain = len(one.parts) == 1 and not one.parts[0].path
     if not plain:
-        lies_in = "its members:" if one.placement else f"not known: {one.unknown}"
-        yield one.declared, str(one.size or "-"), lies_in, ""
+        size = "-" if one.size is None else str(one.size)
+        yield one.declared, size, _whole(one), ""
     for part in one.parts:
         yield from _part(one.declared if plain else f"  {one.name}{part.path}", part, syntax)
     if one.cut:
         yield f"  {one.name}, what follows", "", "behind that", ""
+
+
+def _whole(one: Located) -> str:
+    """Return where an argument that is not one scalar lies."""
+    if one.placement is None:
+        return f"not known: {one.unknown}"
+    return "its members:" if one.parts else "nowhere"
 
 
 def _part(name: str, part: Part, syntax: str) -> Iterator[tuple[str, ...]]:
