@@ -216,6 +216,13 @@ def test_what_does_not_exist(
     assert phrase in capsys.readouterr().err
 
 
+def test_a_kernel_without_prototypes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--kernel", str(raw(b"", tmp_path))) == Exit.USAGE
+    sentence, step = capsys.readouterr().err.splitlines()
+    assert "There is neither BTF nor DWARF in" in sentence
+    assert "CONFIG_DEBUG_INFO_BTF=y" in step
+
+
 def test_arrays_are_members_only() -> None:
     """A struct with an array is read as its words are."""
     holder = composite("struct", "holder", [Array(CHAR, 12)])
