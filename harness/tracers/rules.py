@@ -36,6 +36,9 @@ def _at(type_: CType, placement: Placement, first: int, words: int) -> Read:
 
     Slots 0 to 7 are x0-x7, and the others the words from SP on.
     """
+    if not type_.size:
+        # GNU C has empty structs, which lie nowhere.
+        return Read.RIGHT
     if placement.general:
         start = placement.general[0]
     elif placement.stack is not None and placement.stack % _WORD == 0:

@@ -53,6 +53,8 @@ def reading(name: str, release: tuple[int, int], types: Sequence[CType]) -> Read
         ("func-args", [INT, LARGE, LONG], [RIGHT, Read.ADDRESS, ANOTHER]),
         ("fentry", [LONG] * 9, [RIGHT] * 9),
         ("fentry", [*[LONG] * 7, PAIR, LONG], [RIGHT] * 9),
+        # An empty struct, of GNU C, lies nowhere.
+        ("fentry", [LONG, composite("struct", "empty", []), LONG], [RIGHT] * 3),
         ("fentry", [*[LONG] * 9, WIDE, LONG], [*[RIGHT] * 9, ANOTHER, ANOTHER]),
     ],
 )
