@@ -111,11 +111,12 @@ def run(
     planned = 0
     known: Mapping[str, Described] | None = None
     for tracer, variant in itertools.product(tracers, beside):
-        chosen = [case for case in here if not case.real or _takes_real(tracer, variant)]
+        on = _On(kernel, modules, tracer, variant, watched)
+        chosen = [case for case in here if on.takes(case)]
         planned += len(chosen)
         what = f"tracing on {kernel.spec}: {tracer.name}"
         progress(what, len(cells), len(tracers) * len(beside) * len(here))
-        one = _OneTracer(_On(kernel, modules, tracer, variant, watched), known)
+        one = _OneTracer(on, known)
         cells += one.cells(chosen)
         kernel_errors += one.kernel_errors
         errors += one.errors
@@ -140,11 +141,6 @@ def _missed(real: Real, saw: Observation) -> Iterator[str]:
         yield f"{real.action} found '{saw.driven.effect}', predicted '{real.intact}'"
 
 
-def _takes_real(tracer: Tracer, variant: Variant | None) -> bool:
-    """Return whether functions of the kernel's own are traced, which have no twin."""
-    return variant is None and tracer.kind is not Kind.REDIRECT
-
-
 @dataclass(frozen=True)
 class _On:
     """A tracer in guests of a kernel, and what is on the functions besides."""
@@ -156,6 +152,16 @@ class _On:
     variant: Variant | None
     # Whether GDB watches.
     watched: bool = False
+
+    def takes(self, case: Case) -> bool:
+        """
+        Return whether a case can be played.
+
+        Of the kernel's own functions there is no twin, a jprobe's handler might have the kernel
+        die, and GDB would stop at calls of others.
+        """
+        bare = self.variant is None and not self.watched
+        return not case.real or (bare and self.tracer.kind is not Kind.REDIRECT)
 
     def line(self, case: Case) -> str:
         """Return the line of a plan that plays a case."""
