@@ -8,8 +8,9 @@
  * the milliseconds of a storm, see probe_storm(), "$ POLICY SIZE" by the calls
  * that probe_cost() makes, "% POLICY SIZE" by a case whose function is called
  * without a jprobe.  "? NONCE SECONDS SEED" sets the clock, seeds random numbers,
- * and is answered by what the host knows the guest by, and "!" powers off.  jprobe-harness/stream does the same, but read() waits for the next line,
- * until a line that is a dot ends the plan.
+ * and is answered by what the host knows the guest by, and "!" powers off.
+ * jprobe-harness/stream does the same, but read() waits for the next line, until
+ * a line that is a dot ends the plan.
  */
 #include <linux/completion.h>
 #include <linux/errno.h>

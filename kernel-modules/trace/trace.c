@@ -156,9 +156,11 @@ static void say(const char *text)
 
 static char *written(u64 number, u32 base, char *end)
 {
+	static const char digits[] = "0123456789abcdef";
+
 	*--end = 0;
 	do
-		*--end = "0123456789abcdef"[number % base];
+		*--end = digits[number % base];
 	while (number /= base);
 	return end;
 }
@@ -239,7 +241,7 @@ static struct insn *put(struct insn *at, u8 code, u8 to, u8 from, short offset,
 #define STORE(to, offset, from)	put(at, 0x7b, to, from, offset, 0)
 #define CALL_HELPER(name)	put(at, 0x85, 0, 0, 0, BPF_FUNC_##name)
 
-#define OFFSET(field)		((short)(long)&((struct traced *)0)->field)
+#define OFFSET(field)		__builtin_offsetof(struct traced, field)
 
 /*
  * Writes a program that keeps the slots in an element of the map.  r6 has the
