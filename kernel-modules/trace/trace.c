@@ -159,9 +159,11 @@ static char *written(u64 number, u32 base, char *end)
 	static const char digits[] = "0123456789abcdef";
 
 	*--end = 0;
-	do
-		*--end = digits[number % base];
-	while (number /= base);
+	do {
+		end--;
+		*end = digits[number % base];
+		number /= base;
+	} while (number);
 	return end;
 }
 
