@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-"use strict";
 
 // Sizes in pixels, as in page.css.
 const ROW = 24, COLUMN = 30, NAMES = 190, HEAD = 120;
@@ -9,20 +8,7 @@ const MARGIN = 4;
 const PRINTED = 5000;
 const KINDS = ["intact", "leak", "by-ref", "rollback", "overflow", "skipped", "missed"];
 
-const byId = (id) => document.getElementById(id);
-const data = JSON.parse(byId("data").textContent);
 const map = byId("map"), sizer = byId("sizer"), panel = byId("cell");
-
-/** Create an element with attributes and children; strings become text. */
-function make(name, attributes = {}, ...children) {
-  const svg = ["svg", "rect", "text", "title", "line", "pattern", "defs"].includes(name);
-  const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    made.setAttribute(key, value);
-  }
-  made.append(...children);
-  return made;
-}
 
 // The number of the cell for each column and case, or -1.
 const grid = new Int32Array(data.columns.length * data.cases.length).fill(-1);
@@ -282,8 +268,6 @@ byId("filters").addEventListener("reset", () => setTimeout(() => {
   filter();
 }));
 
-const octets = (text) => (text ? text.match(/../g) : []);
-
 /** Draw the bytes of one place at each moment, sixteen in a row. */
 function dump(place, looks) {
   const moments = ["before", "after", "seen", "predicted"].filter((moment) => looks[moment]);
@@ -357,10 +341,6 @@ function again(column, row) {
   const quoted = (word) => (/^[\w.:\/@+=-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
   const words = ["jprobe-harness", "repro", "--kernel", kernel.slice(0, space), "--variant", variant, "--case", data.cases[row]];
   return [...words, ...(kernel.slice(space + 1) === "gcc" ? [] : ["--cc", kernel.slice(space + 1)])].map(quoted).join(" ");
-}
-
-function list(title, lines) {
-  return lines.length ? [make("h3", {}, title), make("ul", {}, ...lines.map((line) => make("li", {}, line)))] : [];
 }
 
 /** All that is known of the open cell. */
