@@ -22,3 +22,27 @@ const octets = (text) => (text ? text.match(/../g) : []);
 function list(title, lines) {
   return lines.length ? [make("h3", {}, title), make("ul", {}, ...lines.map((line) => make("li", {}, line)))] : [];
 }
+
+/** Draw lines of octets below each other, sixteen in a row; `mark` gives the attributes of an octet's mark, or null. */
+function dump(caption, lines, mark) {
+  const bytes = lines.map(([label, text]) => [label, octets(text)]);
+  const size = Math.max(...bytes.map(([, found]) => found.length));
+  const table = make("table", {}, make("caption", {}, caption));
+  for (let start = 0; start < size; start += 16) {
+    bytes.forEach(([label, found], index) => {
+      const line = make("tr", index ? {} : { class: "first" }, make("th", { scope: "row" }, `${label} ${start}`));
+      for (let at = start; at < Math.min(size, start + 16); at++) {
+        const octet = found[at] ?? "", marked = mark(index, at, octet);
+        line.append(make("td", {}, marked ? make("mark", marked, octet) : octet));
+      }
+      table.append(line);
+    });
+  }
+  return make("div", { class: "wide" }, table);
+}
+
+/** Return a command of this program for a shell. */
+function command(...words) {
+  const quoted = (word) => (/^[\w.:\/@+=-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+  return ["jprobe-harness", ...words].map(quoted).join(" ");
+}
