@@ -4,18 +4,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from harness.commands import output
 from harness.commands.options import (
     add_all,
     add_case_dir,
     add_cases,
     add_cc,
-    add_json,
     add_kernel,
     kernel_options,
 )
-from harness.commands.output import report_json
+from harness.commands.output import Output, as_json
 from harness.commands.progress import bars
 from harness.errors import Exit
 
@@ -24,8 +25,38 @@ if TYPE_CHECKING:
 
 SUMMARY = "show what kprobe events, fprobes, func-args and BPF programs read of each argument"
 EXAMPLE = "jprobe-harness tracers --kernel debian:7.2 --tracer fexit"
-# Cells that are printed byte by byte.
-_CELLS_MAX = 20
+
+
+def _json(found: Sequence[Tracing]) -> bytes:
+    from harness.report.tracers import documents
+
+    return as_json(documents.document(found))
+
+
+def _junit(found: Sequence[Tracing]) -> bytes:
+    from harness.report.tracers import formats
+
+    return formats.as_junit(found).encode()
+
+
+def _ktap(found: Sequence[Tracing]) -> bytes:
+    from harness.report.tracers import formats
+
+    return formats.as_ktap(found).encode()
+
+
+def _html(found: Sequence[Tracing]) -> bytes:
+    from harness.report.tracers import html
+
+    return html.document(found).encode()
+
+
+OUTPUTS: Sequence[Output[Sequence[Tracing]]] = (
+    Output("json", "all cells as JSON", _json),
+    Output("junit", "JUnit XML", _junit),
+    Output("ktap", "KTAP", _ktap),
+    Output("html", "one HTML file with every cell", _html),
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,13 +84,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="have GDB see what the functions are called with, and compare",
     )
     add_all(parser)
-    add_json(parser, "all cells")
+    for one in OUTPUTS:
+        one.add(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     from harness.cases.catalog import Catalog
     from harness.kernel import spec
-    from harness.report.tracers import documents, tables
+    from harness.report.tracers import tables
     from harness.run import job
     from harness.tracers.catalog import select
     from harness.tracing import run as tracing
@@ -77,12 +109,7 @@ def run(options: argparse.Namespace) -> int:
             watched = options.witness is not None
             found.append(tracing.run(kernel, modules, tracers, cases, variants, watched=watched))
 
-    def show() -> None:
-        tables.print_tracings(found, options.all)
-        if len(found[0].cells) <= _CELLS_MAX:
-            tables.print_cells(found)
-
-    report_json(options, lambda: documents.document(found), show)
+    output.report(options, OUTPUTS, found, lambda found: tables.show(found, options.all))
     return max((one.exit_status for one in found), key=_order)
 
 
