@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands import output
@@ -16,11 +17,12 @@ from harness.commands.options import (
     add_kernel,
     kernel_options,
 )
-from harness.commands.output import Output, as_json
+from harness.commands.output import Output, as_json, complain, each, unwritable_folder
 from harness.commands.progress import bars
-from harness.errors import Exit
+from harness.errors import ConfigError, Exit
 
 if TYPE_CHECKING:
+    from harness.kernel.kernel import Bootable
     from harness.tracing.run import Tracing
 
 SUMMARY = "show what kprobe events, fprobes, func-args and BPF programs read of each argument"
@@ -83,6 +85,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=["gdb"],
         help="have GDB see what the functions are called with, and compare",
     )
+    parser.add_argument(
+        "--reproducer",
+        type=Path,
+        metavar="DIR",
+        help="write DIR/TRACER-CASE, a module and a program that show it without this one,"
+        " for each BPF program that leaves an argument wrong",
+    )
     add_all(parser)
     for one in OUTPUTS:
         one.add(parser)
@@ -92,25 +101,43 @@ def run(options: argparse.Namespace) -> int:
     from harness.cases.catalog import Catalog
     from harness.kernel import spec
     from harness.report.tracers import tables
+    from harness.reproducer import folder
     from harness.run import job
     from harness.tracers.catalog import select
     from harness.tracing import run as tracing
 
+    _check(options.reproducer)
     catalog = Catalog(options.case_dir)
     tracers = select(options.tracer)
     variants = catalog.select_variants(options.variant) if options.variant else []
     cases = catalog.select_cases(options.case)
+    kernels: list[Bootable] = []
     found: list[Tracing] = []
     with bars():
         for name in spec.expand(options.kernel, catalog):
             kernel, modules = job.prepare(
                 name, catalog, options=kernel_options(options), traced=True
             )
+            kernels.append(kernel)
             watched = options.witness is not None
             found.append(tracing.run(kernel, modules, tracers, cases, variants, watched=watched))
 
-    output.report(options, OUTPUTS, found, lambda found: tables.show(found, options.all))
+    def reproduce() -> None:
+        if options.reproducer:
+            complain(*folder.write_all(options.reproducer, kernels, found))
+
+    def show(found: Sequence[Tracing]) -> None:
+        tables.show(found, options.all)
+
+    each(lambda: output.report(options, OUTPUTS, found, show), reproduce)
     return max((one.exit_status for one in found), key=_order)
+
+
+def _check(folder: Path | None) -> None:
+    """Raise ConfigError where no folder can be made in one that was asked for."""
+    place = folder if folder is None or folder.exists() else folder.parent
+    if place and (why := unwritable_folder(place)):
+        raise ConfigError(f"Nothing can be written to {folder}: {why}.", "Check --reproducer.")
 
 
 def _order(status: Exit) -> int:
