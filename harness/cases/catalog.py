@@ -22,6 +22,8 @@ from harness.model.policy import Changes, Policy, Rule, Variant
 T = TypeVar("T")
 # The most files in a folder: a test module with that many cases takes an hour to compile.
 FILES_MAX = 10_000
+# Before a pattern for what is left out.
+BUT = "!"
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -98,7 +100,11 @@ class Catalog:
         return {name.replace("-", ":", 1): kernel for name, kernel in found.items()}
 
     def select_cases(self, patterns: Sequence[str]) -> list[Case]:
-        """Return the cases that match any of the shell patterns, or all without a pattern."""
+        """
+        Return the cases that match any of the shell patterns, or all without a pattern.
+
+        Those that match a pattern behind a `!` are left out.
+        """
         return _select("case", self.cases, patterns)
 
     def select_variants(self, patterns: Sequence[str]) -> list[Variant]:
@@ -136,13 +142,20 @@ def own_variant(name: str, changes: Changes) -> Variant:
 
 
 def _select(what: str, known: Mapping[str, T], patterns: Sequence[str]) -> list[T]:
-    chosen: dict[str, T] = {}
-    for text in patterns or ["*"]:
+    def named(text: str) -> list[str]:
         names = [text] if text in known else fnmatch.filter(known, text)
         if not names:
             raise ConfigError(
                 f"There is no {what} '{text}'.{nearest(text, known)}",
                 f"See: jprobe-harness list {what}s",
             )
-        chosen.update((name, known[name]) for name in names)
-    return list(chosen.values())
+        return names
+
+    left_out = [text.removeprefix(BUT) for text in patterns if text.startswith(BUT)]
+    chosen = [text for text in patterns if not text.startswith(BUT)] or ["*"]
+    names = dict.fromkeys(itertools.chain.from_iterable(map(named, chosen)))
+    for name in itertools.chain.from_iterable(map(named, left_out)):
+        names.pop(name, None)
+    if not names:
+        raise ConfigError(f"All {what}s that are chosen are left out.")
+    return [known[name] for name in names]

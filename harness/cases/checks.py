@@ -142,10 +142,10 @@ def _check_real(case: Case) -> None:
     """Raise ConfigError for what cannot be done with a function of the kernel's own."""
     if case.real is None:
         return
-    if case.object or case.nested or case.forwarded or not case.valid_fp or case.variadic:
+    if case.object or case.nested or case.forwarded or not case.valid_fp:
         raise ConfigError(
-            "real: the kernel calls the function, so there is no object, frame_pointer, nested,"
-            " forwarded or '...'."
+            "real: the kernel calls the function, so there is no object, frame_pointer, nested"
+            " or forwarded."
         )
     if any(argument.boxed for argument in case.arguments):
         raise ConfigError("real: give the function's own types, and not boxed.")

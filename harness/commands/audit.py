@@ -78,9 +78,11 @@ def _release(text: str) -> tuple[int, int]:
 
 
 def _check_known(name: str, audits: list[Audit]) -> None:
+    from harness.prototypes import code
+
     known = {one.name for audit in audits for one in audit.functions}
     if name not in known:
         raise ConfigError(
             f"No kernel here has a prototype of '{name}'.{nearest(name, known)}",
-            "A function that is written in assembly, or was inlined everywhere, has none in BTF.",
+            code.absence(name, audits[-1].symbols),
         )

@@ -77,7 +77,9 @@ def run(options: argparse.Namespace) -> int:
     rows = _check(options)
     with ExitStack() as resources:
         resources.enter_context(bars())
-        kernel, modules = prepare(options, Catalog())
+        catalog = Catalog()
+        kernel, modules = prepare(options, catalog)
+        rows = works.playable(rows, kernel, catalog, named=bool(options.row))
         place = works.place(kernel, modules, list(_passed(options)))
         resources.enter_context(works.own_logs())
         growth = _growth(place, options.growth_max) if options.growth else None

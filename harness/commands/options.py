@@ -47,7 +47,8 @@ def add_cases(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="a case or a shell pattern such as 'stack-*'; repeatable (default: all)",
+        help="a case or a shell pattern such as 'stack-*', or '!stack-*' for all others; repeatable"
+        " (default: all)",
     )
 
 
@@ -282,5 +283,5 @@ def kernel_files(name: str, options: argparse.Namespace, catalog: Catalog) -> Fi
     # Neither modules for it nor a guest are needed, so that any image or build will do.
     if files := source.of_path(name, home.resolved(name)):
         return files
-    kernel = spec.resolve(name, catalog, settings.load(), options=kernel_options(options))
-    return source.of_kernel(kernel)
+    given = replace(kernel_options(options), debug_info=True)
+    return source.of_kernel(spec.resolve(name, catalog, settings.load(), options=given))

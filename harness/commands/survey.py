@@ -78,9 +78,8 @@ def _survey(
     name: str, options: argparse.Namespace, catalog: Catalog, variants: Sequence[Variant]
 ) -> Survey:
     from harness.measure import survey
-    from harness.prototypes import source
 
-    return survey.survey(source.read(kernel_files(name, options, catalog)), variants)
+    return survey.read(kernel_files(name, options, catalog), variants)
 
 
 def _check_known(name: str, surveys: Sequence[Survey]) -> None:

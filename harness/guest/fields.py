@@ -162,6 +162,7 @@ LINES = (
     Line("error", {}, {"text": _text}),
     Line("errno", {"value": _any}, {}),
     Line("driven", {"status": _status}, {"passed": _octets, "arrived": _octets, "effect": _text}),
+    Line("moment", {"time": _address, "cpu": _small, "pid": _small}, {}),
 )
 # What a guest's shell sends, by first word: fields of text.
 ANSWERS: Mapping[str, Mapping[str, String]] = {

@@ -59,7 +59,15 @@ from harness.guest.records import (
 )
 from harness.model.context import Context
 from harness.model.cost import CostRecord
-from harness.model.observation import CallerFrame, Counts, Driven, Look, Nested, Observation
+from harness.model.observation import (
+    CallerFrame,
+    Counts,
+    Driven,
+    Look,
+    Moment,
+    Nested,
+    Observation,
+)
 from harness.model.policy import Hit
 from harness.model.storm import Caller, Storm
 
@@ -307,7 +315,7 @@ def _observation(by_word: _Words, guest: Introduction) -> Observation:
     play, stack, count, save, area, taint = (_one(by_word, word) for word in words)
     looked = _maybe(by_word, "object")
     nested, frame = _maybe(by_word, "nested"), _maybe(by_word, "frame")
-    driven = _maybe(by_word, "driven")
+    driven, moment = _maybe(by_word, "driven"), _maybe(by_word, "moment")
     arguments = {fields["index"]: _look(fields) for fields in by_word.get("arg", ())}
     if len(arguments) != len(by_word.get("arg", ())):
         raise FieldError("an argument twice")
@@ -326,6 +334,7 @@ def _observation(by_word: _Words, guest: Introduction) -> Observation:
         nested=_nested(nested) if nested else None,
         frame=CallerFrame(**frame) if frame else None,
         driven=Driven(**driven) if driven else None,
+        moment=Moment(**moment) if moment else None,
         new_taint=_new_taint(taint),
     )
 

@@ -86,6 +86,10 @@ TEST_PROGRAMS = (
     Program("createdb", "postgresql", "a database server to keep nightly runs in"),
     # No ordinary user has its folder in PATH.
     Program("/usr/sbin/bpftool", "bpftool", "another reader of BTF", ("version",)),
+    Program("perf", "linux-perf", "a reader of expressions that fetch arguments"),
+    Program("stap", "systemtap", "another reader of expressions"),
+    # Debian's bpftrace knows only the registers of its own architecture.
+    Program("qemu-aarch64", "qemu-user", "runs arm64's bpftrace, which reads expressions, too"),
     Program("chromium", "chromium", "a browser for the page of a nightly run"),
 )
 

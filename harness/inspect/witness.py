@@ -67,7 +67,7 @@ class Witness:
         session = watched.session
         introduction = session.introduce()
         module = module_elf.read(watched.modules.folder / f"{MODULE}.ko")
-        addresses = _load_addresses(session)
+        addresses = load_addresses(session)
         text = addresses[".text"]
         functions = {name: text + offset for name, offset in module.functions.items()}
         real = {play.case.real.function for play in watched.plays if play.case.real}
@@ -80,7 +80,7 @@ class Witness:
             yield from sighted.plays()
 
 
-def _load_addresses(session: Session) -> dict[str, int]:
+def load_addresses(session: Session) -> dict[str, int]:
     """Return the addresses of the module's sections in the guest, by name."""
     session.send(f"run {module_elf.command(MODULE)}")
     ran = session.await_record(session.deadlines.play)

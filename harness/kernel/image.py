@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def raw_image(path: Path, folder: Path) -> bytes:
     return data
 
 
-def banner_release(image: bytes) -> str | None:
+def banner_release(image: bytes | mmap.mmap) -> str | None:
     """Return what uname -r will print, from the banner that every kernel has, or None."""
     match = re.search(rb"Linux version ([^ \0]+) ", image)
     return match[1].decode(errors="replace") if match else None

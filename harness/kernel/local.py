@@ -24,6 +24,8 @@ _PART_MAX = 64 * given.MIB
 _RELEASE_MAX = 4096
 # The first release that the port is made for.
 PORT_FIRST = (5, 6)
+# The options of one of which a kernel of today takes its debug information.
+_CHOICE = re.compile(r"CONFIG_DEBUG_INFO_(NONE|DWARF\w+)")
 
 
 def _release(build: Path) -> str:
@@ -148,6 +150,15 @@ def fragments(options: Options) -> dict[str, str]:
     return wanted
 
 
+def _debug_info(source: tree.Tree) -> dict[str, str]:
+    """Return the options of a tree that have its types described; it has not all of them."""
+    path = source.path / "lib/Kconfig.debug"
+    text = given.read(path, _PART_MAX).decode(errors="replace") if path.is_file() else ""
+    known = {f"CONFIG_{name}" for name in re.findall(r"^config (\w+)", text, re.MULTILINE)}
+    wanted = treebuild.own_fragment("debug-info")
+    return {name: value for name, value in wanted.items() if name in known}
+
+
 def _jprobes(spec: str, source: tree.Tree, options: Options) -> native.Jprobes | None:
     """
     Return a tree's own jprobes, or None where the port is used.
@@ -178,7 +189,10 @@ def from_tree(spec: str, source: tree.Tree, busybox: Path, options: Options) -> 
     jprobes = _jprobes(spec, source, options)
     engine = Engine.NATIVE if jprobes else Engine.PORT
     required = treebuild.own_fragment("base") | treebuild.own_fragment(engine.value)
-    required |= fragments(options)
+    asked = fragments(options)
+    if options.debug_info and not any(map(_CHOICE.fullmatch, asked)):
+        required |= _debug_info(source)
+    required |= asked
     if jprobes and carried != "own":
         source = native.with_policies(source, jprobes)
     else:

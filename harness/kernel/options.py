@@ -28,6 +28,8 @@ class Options:
     defconfig: str = ""
     # Kconfig fragments for a tree.
     fragments: tuple[Path, ...] = ()
+    # Whether a tree is built with the types of its functions, which takes longer.
+    debug_info: bool = False
     # The stack policies that a tree with jprobes of its own is built with.
     carried: Carried = "any"
     # The guest's memory in MiB; None for an estimate from the kernel.

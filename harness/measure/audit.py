@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from harness.abi.aapcs64 import GENERAL_REGISTERS
 from harness.abi.ctype import Composite
@@ -48,7 +48,7 @@ class Tally:
     reads: Mapping[Read, int]
     refused: Mapping[str, int]
     corrupted: tuple[Function, ...]
-    # Functions that are misread, in which the first wrong argument is the earliest.
+    # Functions that are misread: those with the most wrong arguments first.
     worst: tuple[Function, ...]
 
 
@@ -62,6 +62,8 @@ class Audit:
     functions: tuple[Function, ...]
     facts: Facts
     tallies: tuple[Tally, ...]
+    # The functions in the image's own symbols by name; None where it has none that are known.
+    symbols: frozenset[str] | None = field(repr=False)
 
 
 def traced(placement: Placement) -> Traced | None:
@@ -70,7 +72,15 @@ def traced(placement: Placement) -> Traced | None:
     if placement.layout is None:
         return None
     names = tuple(one.name for one in placement.signature.parameters)
-    return Traced(types, placement.layout, placement.signature.variadic, names=names)
+    signature = placement.signature
+    return Traced(
+        types,
+        placement.layout,
+        signature.variadic,
+        names=names,
+        returns_aggregate=signature.returns_aggregate,
+        modifiable=False,
+    )
 
 
 def audit(prototypes: Prototypes, release: tuple[int, int], tracers: Iterable[Tracer]) -> Audit:
@@ -91,6 +101,7 @@ def audit(prototypes: Prototypes, release: tuple[int, int], tracers: Iterable[Tr
         tallies=tuple(
             replace(tallies[ruled.rule], tracer=tracer, ruled=ruled) for tracer, ruled in chosen
         ),
+        symbols=prototypes.symbols,
     )
 
 
@@ -127,7 +138,7 @@ def _tally(tracer: Tracer, ruled: Ruled, functions: Sequence[Function]) -> Tally
     readings: dict[Placement, Reading] = {}
     reads: Counter[Read] = Counter()
     refused: Counter[str] = Counter()
-    corrupted, misread = [], []
+    corrupted, wrong = [], []
     right = 0
     for one in functions:
         found = traced(one.placement)
@@ -140,13 +151,12 @@ def _tally(tracer: Tracer, ruled: Ruled, functions: Sequence[Function]) -> Tally
         if reading.refused:
             refused[reading.refused] += 1
             continue
-        wrong = set(reading.reads) - {Read.RIGHT}
-        reads.update(wrong)
-        if wrong:
-            misread.append((_first(reading), one.name, one))
+        reads.update(set(reading.reads) - {Read.RIGHT})
+        if count := misread(reading):
+            wrong.append((-count, one.name, one))
         if reading.corrupts:
             corrupted.append(one)
-    misread.sort(key=lambda row: row[:2])
+    wrong.sort(key=lambda row: row[:2])
     return Tally(
         tracer,
         ruled,
@@ -154,10 +164,10 @@ def _tally(tracer: Tracer, ruled: Ruled, functions: Sequence[Function]) -> Tally
         reads,
         refused,
         tuple(corrupted),
-        tuple(one for _, _, one in misread),
+        tuple(one for _, _, one in wrong),
     )
 
 
-def _first(reading: Reading) -> int:
-    """Return the index of the first argument that is misread."""
-    return next(index for index, read in enumerate(reading.reads) if read is not Read.RIGHT)
+def misread(reading: Reading) -> int:
+    """Return how many arguments are misread."""
+    return sum(read is not Read.RIGHT for read in reading.reads)

@@ -63,47 +63,64 @@ def _perf(piece: Piece) -> str:
     return _kprobe(piece, "%sp")
 
 
-def _shifted(value: str, first: int, width: int, container: int) -> str:
-    """Return a C expression for some bits of an unsigned value."""
-    moved = f"({value} >> {first})" if first else value
-    return moved if first + width == container else f"{moved} & {(1 << width) - 1:#x}"
-
-
 @dataclass(frozen=True)
 class _Loads:
-    """How a syntax writes a register's value as an unsigned number, and what lies at an address."""
+    """How a syntax writes a register's value as a number, and what lies at an address."""
 
+    # Of x0 to x7 by number, and of SP.
     register: str
+    sp: str
     # By the width in bits.
     loads: Mapping[int, str]
+    # Whether numbers are unsigned; else loads and shifts to the right extend a sign.
+    unsigned: bool = True
 
     def __call__(self, piece: Piece) -> str:
-        register = self.register.format(f"x{piece.number}")
+        register = self.register.format(piece.number)
         if piece.base is Base.REGISTER:
-            return _shifted(register, piece.start, piece.width, WORD)
+            return self._shifted(register, piece.start, piece.width, WORD)
         offset, width, first = _container(piece)
-        sp = self.register.format("sp")
         match piece.base:
             case Base.STACK:
-                address = sp
+                address = self.sp
             case Base.BY_REGISTER:
                 address = register
             case _:
-                address = self.loads[WORD].format(f"{sp} + {piece.number}")
+                address = self.loads[WORD].format(f"{self.sp} + {piece.number}")
         value = self.loads[width].format(f"{address} + {offset}")
-        return _shifted(value, first, piece.width, width)
+        return self._shifted(value, first, piece.width, width)
+
+    def _shifted(self, value: str, first: int, width: int, container: int) -> str:
+        """Return an expression for some bits of a value, which can be an operand."""
+        moved = f"({value} >> {first})" if first else value
+        if width == WORD or (self.unsigned and first + width == container):
+            return moved
+        return f"({moved} & {(1 << width) - 1:#x})"
 
 
 _C_TYPES = {8: "unsigned char", 16: "unsigned short", 32: "unsigned int", 64: "unsigned long"}
 
+# The tapset's kernel_char() to kernel_long() return a signed long.
+_STAP_LOADS = {8: "kernel_char", 16: "kernel_short", 32: "kernel_int", 64: "kernel_long"}
+
 SYNTAXES: Mapping[str, Callable[[Piece], str]] = {
     "kprobe": _kprobe,
     "perf": _perf,
-    "bpftrace": _Loads('reg("{}")', {width: f"*(uint{width} *)({{}})" for width in _LOADED}),
+    "bpftrace": _Loads(
+        # It calls x0 to x30 r0 to r30.
+        'reg("r{}")',
+        'reg("sp")',
+        {width: f"*(uint{width} *)({{}})" for width in _LOADED},
+    ),
     "systemtap": _Loads(
-        'u_register("{}")', {width: f"kernel_uint{width}({{}})" for width in _LOADED}
+        'u_register("x{}")',
+        'u_register("sp")',
+        {width: f"{name}({{}})" for width, name in _STAP_LOADS.items()},
+        unsigned=False,
     ),
     "gdb": _Loads(
-        "(unsigned long)${}", {width: f"*({name} *)({{}})" for width, name in _C_TYPES.items()}
+        "(unsigned long)$x{}",
+        "(unsigned long)$sp",
+        {width: f"*({name} *)({{}})" for width, name in _C_TYPES.items()},
     ),
 }

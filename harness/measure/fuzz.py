@@ -27,7 +27,7 @@ from harness.model.policy import Variant
 from harness.modules import build as modules
 from harness.modules.build import Modules
 from harness.run import repro
-from harness.run.plan import Outcome, Play
+from harness.run.plan import Drawn, Outcome, Play
 from harness.run.result import Account, Cut, Result, ended, together
 from harness.steps import NOBODY, listening, progress
 
@@ -100,7 +100,7 @@ def tally(result: Result) -> Tally:
     )
 
 
-class _Drawn(Sequence[Play]):
+class _Drawn(Drawn):
     """One play for each signature, under a variant chosen by the seed; it is drawn when needed."""
 
     def __init__(

@@ -46,6 +46,17 @@ class Located:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """A function's arguments at its first instruction."""
+
+    # The prototype, or the signature that was asked for.
+    declared: str
+    arguments: tuple[Located, ...]
+    # Sentences that say where it may be otherwise, and why.
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Given:
     """An argument of which the place is asked."""
 

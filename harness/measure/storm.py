@@ -15,7 +15,7 @@ from harness.model.storm import Storm, judge
 from harness.model.witness import Sighting
 from harness.modules.build import Modules
 from harness.run import batch
-from harness.run.batch import Answer, Trial
+from harness.run.batch import Answer, Share, Trial
 from harness.run.boot import Setup
 from harness.run.logs import Run
 from harness.run.result import Batch
@@ -54,11 +54,13 @@ class _Storms(Trial[Variant, StormOutcome]):
 
     items = "storms"
     answer = Storm
-    in_one_boot = 1
 
     def __init__(self, cpus: int, milliseconds: int) -> None:
         self._cpus = cpus
         self._milliseconds = milliseconds
+
+    def shares(self, items: Sequence[Variant]) -> list[Share[Variant]]:
+        return [Share([item], [place]) for place, item in enumerate(items)]
 
     def line(self, item: Variant) -> str:
         return f"~ {item.policy.rule.value} {item.policy.size} {self._milliseconds}"

@@ -21,7 +21,8 @@ from harness.abi.aapcs64 import Layout
 from harness.abi.ctype import Composite, CType
 from harness.measure.at_risk import Risk, Risks
 from harness.model.policy import Variant
-from harness.prototypes.source import Prototypes
+from harness.prototypes import source
+from harness.prototypes.source import Files, Prototypes
 from harness.prototypes.types import Parameter, Prototype, Signature
 from harness.steps import progress
 
@@ -230,13 +231,21 @@ def placed(prototypes: Prototypes) -> tuple[Function, ...]:
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Have the interpreter look for no garbage while millions of objects are made, which stay."""
+    looks = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         # Nor at these from then on.
         gc.freeze()
-        gc.enable()
+        if looks:
+            gc.enable()
+
+
+def read(files: Files, variants: Sequence[Variant]) -> Survey:
+    """Survey a kernel from its files; raises as source.read()."""
+    with _uncollected():
+        return survey(source.read(files), variants)
 
 
 def survey(prototypes: Prototypes, variants: Sequence[Variant]) -> Survey:

@@ -8,8 +8,10 @@ import signal
 from collections.abc import Iterator
 
 from harness.abi.aapcs64 import GENERAL_REGISTERS, Placement
+from harness.model.assumed import RecordPosition, predict_assumed
 from harness.model.case import Case, Effect, Real
 from harness.model.observation import Driven, Look, Observation
+from harness.model.policy import Policy
 from harness.model.predict import Prediction
 
 _WORD = 8
@@ -22,6 +24,16 @@ OOPSED = 1 << 7
 def noticed(case: Case, prediction: Prediction) -> Effect:
     """Return what user space notices, by prediction."""
     return case.real.effect if case.real and prediction.corrupt else Effect.NONE
+
+
+def foreseen(case: Case, policy: Policy) -> set[Effect]:
+    """Return what user space may notice in whichever frame a call is made."""
+    return {noticed(case, predict_assumed(case, policy, frame)) for frame in RecordPosition}
+
+
+def killed(observation: Observation) -> bool:
+    """Return whether the program was killed, maybe in the kernel with what it held there."""
+    return observation.driven is not None and observation.driven.signal == KILLED
 
 
 def observe(case: Case, raw: Observation) -> Observation:

@@ -78,6 +78,16 @@ class Driven:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """When and where the hit was that counts."""
+
+    # In nanoseconds, by the monotonic clock.
+    time: int
+    cpu: int
+    pid: int
+
+
+@dataclass(frozen=True)
 class Observation:
     """The guest's record of one play."""
 
@@ -103,6 +113,8 @@ class Observation:
     nested: Nested | None = None
     frame: CallerFrame | None = None
     driven: Driven | None = None
+    # Of a function of the kernel's own that was called without a jprobe.
+    moment: Moment | None = None
     # Offsets from SP of bytes of `frame` that changed although nothing in it owns them.
     stray: Offsets = NONE
     # Taint flags that the kernel gained while the case ran.

@@ -248,7 +248,7 @@ def _survey(unit: Unit) -> dict[str, Any]:
         for variant in catalog.select_variants(unit.variants)
         if variant.expected.rule is not Rule.KERNEL
     ]
-    found = survey.survey(source.read(files), variants)
+    found = survey.read(files, variants)
     return {
         "facts": _kernel_facts(kernel),
         "survey": remembered(found),

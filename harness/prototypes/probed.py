@@ -94,6 +94,6 @@ def _places(types: Sequence[CType]) -> list[tuple[object, ...]]:
 def _takes(signature: Signature, case: Case) -> bool:
     """Return whether a function takes the same bytes in the same places."""
     types = [parameter.type for parameter in signature.parameters if parameter.type]
-    if signature.variadic or len(types) < len(signature.parameters):
+    if signature.variadic != case.variadic or len(types) < len(signature.parameters):
         return False
-    return _places(types) == _places(case.types)
+    return _places(types) == _places(case.types[: case.named])

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,7 +115,7 @@ def read(files: Files) -> Prototypes:
             total += len(own.functions)
     return Prototypes(
         spec=files.spec,
-        release=files.release or (banner_release(raw) if raw else None) or files.images[0].name,
+        release=files.release or _release(files.images[0], raw),
         source=source,
         kernel=kernel,
         modules=tuple(modules.values()),
@@ -132,6 +133,17 @@ def base(files: Files) -> Btf:
         return Btf(data)
     except UnreadableBtf as error:
         raise _unreadable(source, error) from error
+
+
+def _release(image: Path, raw: bytes | None) -> str:
+    """Return what uname -r will print of a kernel, or the file's name where nothing says that."""
+    if raw:
+        found = banner_release(raw)
+    else:
+        # A vmlinux with debug information may have half a GiB.
+        with image.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            found = banner_release(data)
+    return found or image.name
 
 
 def _unreadable(source: str, error: UnreadableBtf) -> ConfigError:

@@ -30,6 +30,7 @@ from harness.prototypes.btf import Btf, Kind, Part, UnreadableBtf
 
 _QUALIFIERS = {Kind.CONST: "const", Kind.VOLATILE: "volatile", Kind.RESTRICT: "restrict"}
 _TRANSPARENT = (Kind.TYPEDEF, Kind.TYPE_TAG, *_QUALIFIERS)
+AGGREGATES = (Kind.STRUCT, Kind.UNION)
 _INTEGERS = (1, 2, 4, 8, 16)
 # Floating-point types; pahole writes them as integers unless asked for FLOAT.
 _FLOATS = {
@@ -88,6 +89,8 @@ class Signature:
     parameters: tuple[Parameter, ...]
     # Whether further arguments may follow.
     variadic: bool
+    # Whether a struct or union is returned by value.
+    returns_aggregate: bool
     # Returns the declaration of a name, with its parameters, of what a call returns.
     _declare: Callable[[str], str] = field(repr=False)
 
@@ -139,8 +142,10 @@ class Types:
         parts = list(self._btf.parameters(type_))
         variadic = bool(parts) and parts[-1] == Part("", 0)
         named = parts[:-1] if variadic else parts
-        declare = functools.partial(self.declaration, self._btf.target(type_))
-        return Signature(tuple(map(self._parameter, named)), variadic, declare)
+        returned = self._btf.target(type_)
+        declare = functools.partial(self.declaration, returned)
+        by_value = self._btf.kind(self.plain(returned)) in AGGREGATES
+        return Signature(tuple(map(self._parameter, named)), variadic, by_value, declare)
 
     def _parameter(self, part: Part) -> Parameter:
         if part.type < self._btf.first and self._base:

@@ -33,7 +33,7 @@ MISMATCH = "\N{NOT EQUAL TO} "
 # The styles of a cell, and of a sentence, that is not as predicted.
 DIFFERS, COMPLAINT = "bold red reverse", "bold red"
 INTACT = "green"
-# Of corruption that was predicted: the hues of the page, see harness/nightly/outputs/page.
+# Of corruption that was predicted: the hues of the pages, see harness/report/formats/page.
 CLASSES = {
     Damage.LEAK: "yellow",
     Damage.BY_REF: "bright_blue",

@@ -9,8 +9,10 @@ another boot, once.
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar, overload
 
 from harness.errors import InfrastructureError, KernelFault, UnfitEmulator, is_foreseen
@@ -37,6 +39,25 @@ FAULTS_MAX = 5
 RETRIES = 1
 
 
+@dataclass(frozen=True)
+class Share(Generic[Item]):
+    """What is played in one boot, unless the kernel dies."""
+
+    # In the order in which they are played, and the place of each in the plan.
+    items: Sequence[Item]
+    places: Sequence[int]
+    # Whether the guest goes on after an oops; nothing that comes later is played in it.
+    survives: bool = False
+
+    def after(self, count: int) -> Share[Item]:
+        """Return what is left once so many items have been played."""
+        return replace(self, items=self.items[count:], places=self.places[count:])
+
+
+class _Spent(Exception):
+    """A guest has gone on after an oops."""
+
+
 class Trial(ABC, Generic[Item, Came]):
     """What is done with each item of a plan, and what comes of it."""
 
@@ -44,8 +65,6 @@ class Trial(ABC, Generic[Item, Came]):
     items: str
     # The class of the record that answers an item's line; the guest may also refuse.
     answer: type[Observation | Storm | CostRecord]
-    # How many items are played in one boot at most; None: all.
-    in_one_boot: int | None = None
 
     @abstractmethod
     def line(self, item: Item) -> str:
@@ -63,8 +82,12 @@ class Trial(ABC, Generic[Item, Came]):
     def died(self, item: Item, reason: str) -> Came:
         """Return what came of an item that has no verdict, as during it the kernel died."""
 
-    def spends(self, item: Item) -> bool:
-        """Whether the guest cannot be used after an item, which may oops."""
+    def shares(self, items: Sequence[Item]) -> list[Share[Item]]:
+        """Return what is played in each boot; by default all in one, in the plan's order."""
+        return [Share(items, range(len(items)))]
+
+    def spent(self, answer: Answer) -> bool:
+        """Return whether the guest has gone on after an oops, of which the answer tells."""
         return False
 
     @abstractmethod
@@ -130,7 +153,9 @@ class Boots(Generic[Item, Came]):
     def __init__(self, setup: Setup, trial: Trial[Item, Came], items: Sequence[Item]) -> None:
         self._setup = setup
         self._trial = trial
-        self._items = items
+        self._planned = len(items)
+        self._shares = trial.shares(items)
+        # In the order in which they came, which is that of the shares.
         self._outcomes: list[Came] = []
         self._kernel_errors: list[KernelError] = []
         self._tries = Tries()
@@ -144,13 +169,15 @@ class Boots(Generic[Item, Came]):
     def result(self) -> Batch[Came]:
         """Return the result as far as it has come."""
         kernel, logs = self._setup.kernel, self._setup.logs
+        places = itertools.chain.from_iterable(share.places for share in self._shares)
+        outcomes = dict(zip(places, self._outcomes))
         return Batch(
             kernel.spec,
             kernel.release,
             kernel.engine.value,
             self._setup.modules.compiler,
-            tuple(self._outcomes),
-            len(self._items),
+            tuple(outcomes[place] for place in sorted(outcomes)),
+            self._planned,
             kernel_errors=tuple(self._kernel_errors),
             harness_errors=(*self._tries.errors, *logs.unwritten),
             retried=tuple(self._tries.retried),
@@ -162,55 +189,55 @@ class Boots(Generic[Item, Came]):
 
     def play(self) -> None:
         """Boot until all is played or another boot would not help."""
-        while len(self._outcomes) < len(self._items):
-            if self._faults == FAULTS_MAX:
-                self._tries.errors.append(
-                    f"The kernel died or hung {self._faults} times; the rest is left."
-                )
-                return
-            if not self._boot():
-                return
+        for share in self._shares:
+            while share.items:
+                if self._faults == FAULTS_MAX:
+                    self._tries.errors.append(
+                        f"The kernel died or hung {self._faults} times; the rest is left."
+                    )
+                    return
+                before = len(self._outcomes)
+                if not self._boot(share):
+                    return
+                share = share.after(len(self._outcomes) - before)
 
-    def _boot(self) -> bool:
+    def _boot(self, share: Share[Item]) -> bool:
         """Play what is left in one boot; return False if another boot would not help."""
         self._boots += 1
         first = len(self._outcomes)
-        rest = self._next(first)
+        items = share.items
         session: Session | None = None
         splats: Sequence[Splat] = ()
         # Lines that the guest had played before.
         played = 0
-        spent = self._trial.spends(rest[-1])
-        boot = step(f"boot {self._boots} of {self._setup.kernel.spec}, to play {len(rest)}")
+        boot = step(f"boot {self._boots} of {self._setup.kernel.spec}, to play {len(items)}")
         try:
-            with boot, playing(self._setup, _Lines(self._trial, rest)) as session:
+            with boot, playing(self._setup, _Lines(self._trial, items)) as session:
                 self._resumed += session.guest is not None
-                session.console.watcher.survives = spent
+                session.console.watcher.survives = share.survives
                 complaints = session.console.watcher.splats
                 heard = len(complaints)
                 try:
                     self._check_release(session.introduce())
                     self._report()
                     played = session.played
-                    self._judge(session, rest)
+                    self._judge(session, items)
                 finally:
                     session.hear_out()
                     splats = () if session.starved else complaints[heard:]
+        except _Spent:
+            # What it has played since then is played again.
+            judged = played + len(self._outcomes) - first
+            splats = [splat for splat in splats if splat.seq is not None and splat.seq <= judged]
         except KernelFault as fault:
             assert session
             self._faults += 1
-            return self._judge_fault(fault, session)
+            return self._judge_fault(fault, session, items[len(self._outcomes) - first :])
         except InfrastructureError as error:
             return self._tries.again(error)
         finally:
             self._pin(splats, first, played)
         return True
-
-    def _next(self, first: int) -> Sequence[Item]:
-        """Return the items that are played in one boot, up to one after which it is no use."""
-        rest = self._items[first:][: self._trial.in_one_boot]
-        last = next((at for at, item in enumerate(rest) if self._trial.spends(item)), len(rest))
-        return rest[: last + 1]
 
     def end(self, by: BaseException) -> None:
         """Record that a signal or a fault of this program's own ended the run."""
@@ -231,6 +258,8 @@ class Boots(Generic[Item, Came]):
             ):
                 raise session.protocol_fault(f"The guest's record {number} did not come.")
             self._add(self._outcome(item, record, sighting))
+            if number < len(items) and self._trial.spent(record):
+                raise _Spent
 
     def _outcome(self, item: Item, answer: Answer, sighting: Sighting | None) -> Came:
         if isinstance(answer, Refusal):
@@ -252,15 +281,18 @@ class Boots(Generic[Item, Came]):
 
     def _report(self) -> None:
         what = f"playing on {self._setup.kernel.spec}"
-        progress(what, len(self._outcomes), len(self._items))
+        progress(what, len(self._outcomes), self._planned)
 
-    def _judge_fault(self, fault: KernelFault, session: Session) -> bool:
-        """Add a fault to its item or the run; return False if another boot would not help."""
+    def _judge_fault(self, fault: KernelFault, session: Session, left: Sequence[Item]) -> bool:
+        """
+        Add a fault to its item or the run; return False if another boot would not help.
+
+        `left` is what the boot was to play and has not been judged.
+        """
         error = KernelError(type(fault).__name__, fault.sentence, session.console.dead)
-        judged = len(self._outcomes)
-        if session.guest and judged < len(self._items):
-            self._died = judged
-            self._add(self._trial.died(self._items[judged], str(error)))
+        if session.guest and left:
+            self._died = len(self._outcomes)
+            self._add(self._trial.died(left[0], str(error)))
             return True
         self._kernel_errors.append(error)
         return bool(session.guest)

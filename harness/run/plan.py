@@ -33,13 +33,12 @@ class Play:
         words = f"{policy.rule.value} {policy.size}"
         return f"= {words} {self.image.data}" if self.image else f"{self.case.name} {words}"
 
-    @property
-    def spends(self) -> bool:
-        """Whether a task of the guest's may be killed in the kernel, with what it holds."""
-        return self.case.real is not None and self.case.real.effect is Effect.OOPS
-
     def __str__(self) -> str:
         return f"{self.variant.name} x {self.case.name}"
+
+
+class Drawn(Sequence[Play]):
+    """Plays that are made when they are needed, none of which is on the kernel's own functions."""
 
 
 def plays(variants: Sequence[Variant], cases: Sequence[Case]) -> list[Play]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -14,16 +15,17 @@ from harness.guest.splat import Splat
 from harness.kernel.kernel import Bootable
 from harness.model import driven
 from harness.model.assembled import observe
+from harness.model.case import Effect
 from harness.model.observation import Observation
 from harness.model.verdict import judge
 from harness.model.witness import Sighting, disagreements
 from harness.modules.build import Modules
 from harness.run import batch, boot, players
-from harness.run.batch import Answer, Trial
+from harness.run.batch import Answer, Share, Trial
 from harness.run.boot import Setup
 from harness.run.logs import Run
 from harness.run.observer import Observer, Watched
-from harness.run.plan import Outcome, Play
+from harness.run.plan import Drawn, Outcome, Play
 from harness.run.result import ENDED, Batch, Cut, Result
 from harness.run.session import Session
 from harness.vm.machine import DEFAULT_CONFIG, Config
@@ -59,11 +61,31 @@ class _Plays(Trial[Play, Outcome]):
     def died(self, item: Play, reason: str) -> Outcome:
         return Outcome(item, None, (reason,))
 
-    def spends(self, item: Play) -> bool:
-        return item.spends
+    def shares(self, items: Sequence[Play]) -> list[Share[Play]]:
+        """Play what may oops last, and what does by prediction as the last of its guest."""
+        # To look at what is drawn is to draw it, while no guest plays.
+        if isinstance(items, Drawn) or not any(map(_may_oops, items)):
+            return super().shares(items)
+        oopses = list(map(_oopses, items))
+        order = sorted(range(len(items)), key=lambda at: (_may_oops(items[at]), oopses[at]))
+        ends = [end for end, place in enumerate(order, 1) if oopses[place]]
+        parts = [order[first:end] for first, end in itertools.pairwise([0, *ends, len(order)])]
+        return [Share([items[at] for at in part], part, survives=True) for part in parts if part]
+
+    def spent(self, answer: Answer) -> bool:
+        return isinstance(answer, Observation) and driven.killed(answer)
 
     def complained(self, came: Outcome, splats: Sequence[Splat]) -> Outcome:
         return came.complained(splats)
+
+
+def _may_oops(play: Play) -> bool:
+    return play.case.real is not None and play.case.real.effect is Effect.OOPS
+
+
+def _oopses(play: Play) -> bool:
+    """Return whether a play oopses by prediction, as far as there is one without a guest."""
+    return _may_oops(play) and Effect.OOPS in driven.foreseen(play.case, play.variant.expected)
 
 
 def testifies(observer: Observer | None) -> bool:

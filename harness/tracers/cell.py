@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.abi.ctype import VA_LIST, CType
-from harness.abi.offsets import Offsets, differing, ranges
+from harness.abi.offsets import NONE, Offsets, differing, ranges
 from harness.model.case import Case
 from harness.model.observation import Look, Observation
 from harness.tracers.reading import Read, Reading
@@ -37,6 +37,13 @@ class Passed:
     value: bytes
     # Of the copy that the caller made of it, None for one that is not by reference.
     at: int | None
+    # As the tracer finds it, where a jprobe has run before; None: as it was passed.
+    met: bytes | None = None
+
+    @property
+    def found(self) -> bytes:
+        """The argument as the tracer finds it."""
+        return self.value if self.met is None else self.met
 
 
 class Status(enum.Enum):
@@ -56,6 +63,10 @@ class Cell:
     case: Case
     predicted: Reading | None
     seen: Seen
+    # The variant of a jprobe on the same function, empty without one.
+    variant: str = ""
+    # What that jprobe is predicted to leave changed.
+    beside: Mapping[int, Offsets] = field(default_factory=dict)
     passed: tuple[Passed, ...] = ()
     # The bytes that the function saw changed, by argument.
     left: Mapping[int, Offsets] = field(default_factory=dict)
@@ -63,6 +74,8 @@ class Cell:
     arrived: tuple[bytes, ...] = ()
     # Whether the function ran.
     called: bool = True
+    # Where a witness saw other arguments than the function recorded; None without a witness.
+    witness: tuple[str, ...] | None = None
     # What kept the call from being judged: the kernel died, or a play was not as planned.
     errors: tuple[str, ...] = ()
 
@@ -90,7 +103,8 @@ class Cell:
     @property
     def mismatches(self) -> tuple[str, ...]:
         """What is not as predicted, in sentences."""
-        return self.errors or tuple(self._mismatches())
+        witness = (f"the witness disagrees: {sentence}" for sentence in self.witness or ())
+        return self.errors or (*self._mismatches(), *witness)
 
     def _mismatches(self) -> Iterator[str]:
         predicted = self.predicted
@@ -114,12 +128,18 @@ class Cell:
                 yield f"argument {index} {found}"
         if self.called != predicted.called:
             yield "the function was called" if self.called else "the function was not called"
-        for index in sorted({*self.left, *predicted.corrupts}):
-            left = self.left.get(index)
-            lost = predicted.corrupts.get(index)
-            if left and not (lost and left <= lost):
-                yield f"the function saw argument {index} changed in {described(left)}"
-            if lost and self.called and not left:
+        yield from self._changes(predicted)
+
+    def _changes(self, predicted: Reading) -> Iterator[str]:
+        if not self.called:
+            return
+        for index in _comparable(self.case):
+            found = self.left.get(index, NONE)
+            lost = predicted.corrupts.get(index, NONE)
+            beside = self.beside.get(index, NONE)
+            if found - lost != beside - lost:
+                yield f"the function saw argument {index} changed in {described(found)}"
+            elif lost and not found & lost:
                 yield f"the function saw argument {index} as it was passed, better than predicted"
 
 
@@ -128,7 +148,7 @@ def described(offsets: Offsets) -> str:
     spans = (
         f"{start}-{end - 1}" if end > start + 1 else f"{start}" for start, end in ranges(offsets)
     )
-    return f"byte {', '.join(spans)}"
+    return f"byte {', '.join(spans)}" if offsets else "no byte"
 
 
 def passed(case: Case, observation: Observation) -> Iterator[Passed]:
@@ -140,8 +160,40 @@ def passed(case: Case, observation: Observation) -> Iterator[Passed]:
             yield Passed(argument.passed, look.at.to_bytes(_WORD, "little"), None)
         else:
             # The bytes of a va_list are known to the function alone.
-            value = argument.value or look.seen or bytes(VA_LIST.size)
+            value = argument.value or look.before or look.seen or bytes(VA_LIST.size)
             yield Passed(argument.type, value, look.at if by_reference else None)
+
+
+def either(case: Case, passed: Passed, index: int, value: bytes | None) -> Passed:
+    """
+    Return a by-reference argument as it was read, where each byte is as passed or inverted.
+
+    Where the function is called anew, what a jprobe has left of the first copy is not on record.
+    """
+    size, mask = passed.type.size, case.arguments[index].flip_mask
+    if passed.at is None or value is None or len(value) != size:
+        return passed
+    pairs = zip(passed.value, value)
+    known = all(read in (octet, octet ^ mask) for octet, read in pairs)
+    return replace(passed, met=value) if known else passed
+
+
+def _comparable(case: Case) -> Iterator[int]:
+    """Yield the arguments that only a handler or a tracer changes, and whose bytes are known."""
+    written = case.object.argument if case.object else None
+    for index, argument in enumerate(case.arguments):
+        if argument.value and index != written:
+            yield index
+
+
+def met(case: Case, passed: Passed, index: int, changed: Offsets) -> Passed:
+    """Return an argument as who comes after a jprobe finds it, which has inverted some bytes."""
+    if not changed or case.arguments[index].boxed:
+        # Of a box, tracers read the pointer in it.
+        return passed
+    mask = case.arguments[index].flip_mask
+    value = bytes(octet ^ mask if at in changed else octet for at, octet in enumerate(passed.value))
+    return replace(passed, met=value)
 
 
 def changed(case: Case, observation: Observation) -> dict[int, Offsets]:
@@ -184,7 +236,7 @@ def read_as(passed: Passed, value: bytes | None) -> Read:
 def _same(passed: Passed, value: bytes) -> bool:
     """Return whether all bytes that were read are as they were passed, padding aside."""
     size = min(passed.type.size, len(value))
-    offsets = differing(passed.value[:size], value[:size])
+    offsets = differing(passed.found[:size], value[:size])
     return not offsets & passed.type.value_bytes
 
 

@@ -38,6 +38,12 @@ class Traced:
     btf: bool = True
     # The parameters' names; empty where they are not known.
     names: tuple[str, ...] = ()
+    # Whether it returns a struct or union by value.
+    returns_aggregate: bool = False
+    # Whether BPF programs may change what it returns.
+    modifiable: bool = True
+    # Whether ftrace may patch it; not where it is notrace.
+    traceable: bool = True
 
 
 @dataclass(frozen=True)

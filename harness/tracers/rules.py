@@ -36,6 +36,9 @@ def _at(type_: CType, placement: Placement, first: int, words: int) -> Read:
 
     Slots 0 to 7 are x0-x7, and the others the words from SP on.
     """
+    if not type_.size:
+        # GNU C has empty structs, which lie nowhere.
+        return Read.RIGHT
     if placement.general:
         start = placement.general[0]
     elif placement.stack is not None and placement.stack % _WORD == 0:
@@ -123,6 +126,8 @@ def _refusal(traced: Traced) -> str:
     """Return why BTF of a function is not accepted (btf_distill_func_proto()), or ""."""
     if not traced.btf:
         return "not in BTF"
+    if traced.returns_aggregate:
+        return "returns an aggregate"
     if traced.variadic:
         return "variadic"
     if len(traced.types) > _ARGUMENTS:
@@ -174,6 +179,15 @@ def _without_unions(rule: Rule) -> Rule:
         return rule(traced)
 
     return refusing
+
+
+def _modifying(rule: Rule) -> Rule:
+    """Return the rule of who may change what the function returns (bpf_check_attach_target())."""
+
+    def modified(traced: Traced) -> Reading:
+        return rule(traced) if traced.modifiable else Reading(refused="not registered for it")
+
+    return modified
 
 
 def _of_words(rule: Rule) -> Rule:
@@ -236,5 +250,8 @@ RULES: Mapping[str, Rule] = {
     "register-slots-called": _calling(_without_unions(_in_registers)),
     "stack-slots-called": _calling(_without_unions(_trampoline)),
     "slots-called": _calling(_trampoline),
+    "register-slots-modified": _modifying(_calling(_without_unions(_in_registers))),
+    "stack-slots-modified": _modifying(_calling(_without_unions(_trampoline))),
+    "slots-modified": _modifying(_calling(_trampoline)),
     "prototype": _prototype,
 }

@@ -58,6 +58,16 @@ class Tracer:
         """The first release that has it."""
         return self.rules[0].since
 
+    @property
+    def before_handlers(self) -> bool:
+        """Whether it reads before the handler of a jprobe that was there first."""
+        return self.kind is Kind.EVENT and self.options["event"] == "p"
+
+    @property
+    def calls_again(self) -> bool:
+        """Whether the function is called anew, past all that is on its entry."""
+        return self.kind is Kind.REDIRECT
+
     def ruled(self, release: Release) -> Ruled | None:
         """Return what holds for a release, None before the first that has the tracer."""
         held = [one for one in self.rules if one.since <= release]
@@ -79,4 +89,6 @@ class Tracer:
             return Reading(refused=f"not before v{first}")
         if missing := [option for option in self.needs if not has(option)]:
             return Reading(refused=f"the kernel is built without {missing[0]}")
+        if not traced.traceable and not has("CONFIG_KPROBE_EVENTS_ON_NOTRACE"):
+            return Reading(refused="notrace")
         return ruled.rule(traced)

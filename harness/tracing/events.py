@@ -13,12 +13,23 @@ from harness.measure.fetch import fetched
 from harness.measure.located import Given, located
 from harness.model.observation import Observation
 from harness.tracers.tracer import Tracer
-from harness.tracing.function import TRACEFS, Attachment, Function, Values, in_lines, number
+from harness.tracing.function import (
+    TRACEFS,
+    Attachment,
+    Call,
+    Function,
+    Values,
+    chosen,
+    in_lines,
+    number,
+)
 
 # Of one event; the kernel takes up to 128, and not more than a page of text.
 FETCHES_MAX = 48
 # A line without an end was cut.
-_RECORD = re.compile(r": (e\d+): \([^)]*\)(.*)\n")
+_RECORD = re.compile(
+    r"-(\d{1,10}) +\[(\d{1,4})\] +\S+ +(\d{1,10})\.(\d{6}): (e\d+): \([^)\n]*\)(.*)\n"
+)
 # Defines an event and prints "ok", or the error and what the kernel says of it.
 _DEFINE = (
     f't={TRACEFS}; d() {{ if {{ echo "$1" >>$t/dynamic_events; }} 2>/error; then echo ok; else'
@@ -122,22 +133,35 @@ class Events(Attachment):
         place = event.function.symbol + (f"%{self._exit}" if self._exit else "")
         return f"{self._letter}:jp/{event.name} {place} {fetches}"
 
+    def detach(self, guest: Guest) -> None:
+        guest.run(f"cd {TRACEFS}; [ ! -d events/jp ] || echo 0 >events/jp/enable", 60)
+        guest.run(f"cd {TRACEFS}; echo '-:jp/' >>dynamic_events; echo >trace", 60)
+
     def values(
         self, guest: Guest, functions: Sequence[Function], observed: Sequence[Observation | None]
     ) -> list[Values]:
-        found: dict[str, dict[str, int]] = {}
+        calls: dict[str, list[Call[dict[str, int]]]] = {}
         shown = guest.run(f"/bin/busybox grep -v '^#' {TRACEFS}/trace", seconds=60).output
-        for name, words in _RECORD.findall(shown):
-            found.setdefault(name, dict(_pairs(words)))
-        return [self._of_function(function, found) for function in functions]
+        for pid, cpu, seconds, micro, name, words in _RECORD.findall(shown):
+            call = Call(int(seconds + micro), int(cpu), int(pid), dict(_pairs(words)))
+            calls.setdefault(name, []).append(call)
+        return [
+            self._of_function(
+                function,
+                {name: chosen(of, saw.moment if saw else None) for name, of in calls.items()},
+            )
+            for function, saw in zip(functions, observed)
+        ]
 
-    def _of_function(self, function: Function, found: Mapping[str, Mapping[str, int]]) -> Values:
+    def _of_function(
+        self, function: Function, found: Mapping[str, Mapping[str, int] | None]
+    ) -> Values:
         values: dict[int, int] = {}
         missing: set[int] = set()
         for event in self._events:
             if event.function is not function:
                 continue
-            read = found.get(event.name, {})
+            read = found.get(event.name) or {}
             for fetch in event.fetches:
                 if fetch.name in read:
                     bits = read[fetch.name] & (1 << fetch.width) - 1

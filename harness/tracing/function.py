@@ -7,15 +7,19 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from harness.inspect.guest import Guest
 from harness.model.case import Case
-from harness.model.observation import Observation
+from harness.model.observation import Moment, Observation
 from harness.modules.casefunctions import NAMESPACE
 from harness.tracers.reading import Traced
 
 TRACEFS = "/sys/kernel/tracing"
 BPFFS = "/sys/fs/bpf"
+MODULE, VMLINUX = "probe_targets", "vmlinux"
+# Times are rounded to microseconds.
+_ROUNDED = 1
 # How many characters a command line of the guest's has at most: it reads them one by one.
 LINE_MAX = 8192
 _NUMBER = re.compile("-?(0x[0-9a-f]{1,16}|[0-9]{1,20})")
@@ -32,6 +36,11 @@ class Function:
     traced: Traced
 
     @property
+    def module(self) -> str:
+        """The name of the BTF that has the function."""
+        return VMLINUX if self.case.real else MODULE
+
+    @property
     def pattern(self) -> str:
         """What a filter may name it by, together with others."""
         return self.symbol if self.case.real else f"{NAMESPACE}_*_target"
@@ -39,6 +48,33 @@ class Function:
 
 # What was read of each argument, lowest byte first, None for nothing.
 Values = tuple[bytes | None, ...]
+Read = TypeVar("Read")
+
+
+@dataclass(frozen=True)
+class Call(Generic[Read]):
+    """A call that a tracer saw, and what it read of it."""
+
+    # In microseconds, by the monotonic clock.
+    time: int
+    cpu: int
+    pid: int
+    read: Read
+
+
+def chosen(calls: Sequence[Call[Read]], moment: Moment | None) -> Read | None:
+    """
+    Return what was read at the first call or, with a `moment`, at the call that was hit then.
+
+    The tracer comes after the probe that tells the moment.
+    """
+    for call in calls:
+        if moment is None or (
+            (call.cpu, call.pid) == (moment.cpu, moment.pid)
+            and call.time >= moment.time // 1000 - _ROUNDED
+        ):
+            return call.read
+    return None
 
 
 class Attachment(ABC):
@@ -49,10 +85,18 @@ class Attachment(ABC):
         """Attach to all functions; return why each was refused, "" for one that was not."""
 
     @abstractmethod
+    def detach(self, guest: Guest) -> None:
+        """Detach from all functions, and forget what was read."""
+
+    @abstractmethod
     def values(
         self, guest: Guest, functions: Sequence[Function], observed: Sequence[Observation | None]
     ) -> list[Values]:
-        """Return what was read at each function's first call, empty for nothing."""
+        """
+        Return what was read at each function's call, empty for nothing.
+
+        It is the first call, or the one that was observed at a moment of its own.
+        """
 
 
 def number(text: str) -> int | None:
@@ -66,6 +110,7 @@ def mount(guest: Guest) -> None:
     """Mount the file systems that tracers are reached through, where the kernel has them."""
     guest.run(f"/bin/busybox mount -t tracefs none {TRACEFS}")
     guest.run(f"/bin/busybox mount -t bpf none {BPFFS}")
+    guest.run(f"echo mono >{TRACEFS}/trace_clock")
 
 
 def in_lines(words: Sequence[str]) -> list[list[str]]:

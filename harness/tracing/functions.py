@@ -9,10 +9,28 @@ from collections.abc import Iterator, Sequence
 from harness.inspect.guest import Guest
 from harness.model.observation import Observation
 from harness.tracers.tracer import Tracer
-from harness.tracing.function import TRACEFS, Attachment, Function, Values, in_lines, number
+from harness.tracing.function import (
+    TRACEFS,
+    Attachment,
+    Call,
+    Function,
+    Values,
+    chosen,
+    in_lines,
+    number,
+)
 
 # A call in the output of either: the function's name and its arguments.
-_CALL = re.compile(r"(\w+)(?: \[\w+\])?\(([^()\n]*(?:\(\w+\)[^()\n]*)*)\)(?: <-|;| \{)")
+_CALL = r"(?P<name>\w+)(?: \[\w+\])?\((?P<words>[^()\n]*(?:\(\w+\)[^()\n]*)*)\)(?: <-|;| \{)"
+_TIME = r"(?P<seconds>\d{1,10})\.(?P<micro>\d{6})"
+_LINES = {
+    "function": re.compile(rf"-(?P<pid>\d{{1,10}}) +\[(?P<cpu>\d{{1,4}})\] +\S+ +{_TIME}: {_CALL}"),
+    "function_graph": re.compile(
+        rf"{_TIME} \| +(?P<cpu>\d{{1,4}})\) +\S+-(?P<pid>\d{{1,10}}) +\|[^|\n]*\| +{_CALL}"
+    ),
+}
+# What function_graph does not print otherwise.
+_GRAPH = "for o in abstime proc; do echo 1 >options/funcgraph-$o; done"
 # The words of an aggregate, or a number; behind that of an enumeration is the name.
 _ARGUMENT = re.compile(r"(?:\w*=)?\??(?:\(\w*\)\[([^\]]*)\]|(-?\w+)(?: \[\w*\])?)")
 _WORD = 8
@@ -26,32 +44,50 @@ class Functions(Attachment):
         self._option = tracer.options["option"]
 
     def attach(self, guest: Guest, functions: Sequence[Function]) -> list[str]:
-        for command in self._commands(functions):
+        for what, command in self._commands(functions):
             ran = guest.run(command, 60)
             if ran.status:
-                why = ran.output.strip().rpartition(": ")[2]
-                return [f"no {self._option}: {why}"] * len(functions)
+                return [what + _error(ran.output)] * len(functions)
         return [""] * len(functions)
 
-    def _commands(self, functions: Sequence[Function]) -> Iterator[str]:
-        yield f"echo nop >{TRACEFS}/current_tracer"
+    def _commands(self, functions: Sequence[Function]) -> Iterator[tuple[str, str]]:
+        """Yield what begins the reason if a command is refused, and the command."""
+        no = f"no {self._option}: "
+        yield no, f"echo nop >{TRACEFS}/current_tracer"
         # Each word takes a look at all functions of the kernel.
         for words in in_lines(list(dict.fromkeys(one.pattern for one in functions))):
-            yield f"echo '{' '.join(words)}' >>{TRACEFS}/set_ftrace_filter"
-        yield f"echo {self._tracer} >{TRACEFS}/current_tracer"
-        yield f"echo 1 >{TRACEFS}/options/{self._option}"
+            # Without a filter, all functions of the kernel were traced.
+            yield "", f"echo '{' '.join(words)}' >>{TRACEFS}/set_ftrace_filter"
+        if self._tracer == "function_graph":
+            yield no, f"cd {TRACEFS}; {_GRAPH}"
+        yield no, f"echo {self._tracer} >{TRACEFS}/current_tracer"
+        yield no, f"echo 1 >{TRACEFS}/options/{self._option}"
+
+    def detach(self, guest: Guest) -> None:
+        guest.run(f"cd {TRACEFS}; echo nop >current_tracer; echo >set_ftrace_filter", 60)
+        guest.run(f"echo >{TRACEFS}/trace")
 
     def values(
         self, guest: Guest, functions: Sequence[Function], observed: Sequence[Observation | None]
     ) -> list[Values]:
         shown = guest.run(f"/bin/busybox grep -v '^#' {TRACEFS}/trace", seconds=60).output
-        found: dict[str, str] = {}
-        for name, words in _CALL.findall(shown):
-            found.setdefault(name, words)
-        return [
-            tuple(_values(found[one.symbol], len(one.traced.types))) if one.symbol in found else ()
-            for one in functions
+        calls: dict[str, list[Call[str]]] = {}
+        for match in _LINES[self._tracer].finditer(shown):
+            time = int(match["seconds"] + match["micro"])
+            call = Call(time, int(match["cpu"]), int(match["pid"]), match["words"])
+            calls.setdefault(match["name"], []).append(call)
+        found = [
+            chosen(calls.get(one.symbol, ()), saw.moment if saw else None)
+            for one, saw in zip(functions, observed)
         ]
+        return [
+            () if words is None else tuple(_values(words, len(one.traced.types)))
+            for one, words in zip(functions, found)
+        ]
+
+
+def _error(output: str) -> str:
+    return output.strip().rpartition(": ")[2]
 
 
 def _values(words: str, count: int) -> Iterator[bytes | None]:

@@ -13,9 +13,8 @@ from harness.errors import KernelFault
 from harness.inspect.guest import Guest
 from harness.model.observation import Observation
 from harness.tracers.tracer import Tracer
-from harness.tracing.function import BPFFS, Attachment, Function, Values
+from harness.tracing.function import BPFFS, Attachment, Call, Function, Values, chosen
 
-MODULE = "probe_targets"
 _FOLDER = f"{BPFFS}/jp"
 _WORD = 8
 # Attaching one by one waits for the other CPUs each time.
@@ -23,11 +22,11 @@ _SECONDS = 120
 # Of the kernel's own errors, what is in no header of user space.
 _OWN = {524: "ENOTSUPP"}
 _REFUSED = re.compile(r"(map|btf|load|attach|pin) ([0-9]{1,4}) ?(.*)")
-_KEPT = re.compile(r"([0-9]{1,4})((?: [0-9a-f]{1,16})*)")
+_KEPT = re.compile(r"([0-9]{1,4}) ([0-9]{1,20}) ([0-9]{1,4}) ([0-9]{1,10})((?: [0-9a-f]{1,16})*)")
 
 
 class Programs(Attachment):
-    """A program on each function."""
+    """A program on each function, all of which are in one BTF."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._attach = tracer.options["attach"]
@@ -41,7 +40,7 @@ class Programs(Attachment):
     def attach(self, guest: Guest, functions: Sequence[Function]) -> list[str]:
         words = " ".join(f"{self._name(one)}:{self._slots(one)}" for one in functions)
         guest.run(f"/bin/busybox mkdir {_FOLDER}")
-        trace = f"/bin/trace {self._attach} {self._reads} {MODULE}"
+        trace = f"/bin/trace {self._attach} {self._reads} {functions[0].module}"
         ran = guest.run(f"{trace} {words}", seconds=_SECONDS)
         lines = ran.output.splitlines()
         said = [_words(line) for line in lines]
@@ -65,17 +64,29 @@ class Programs(Attachment):
             return min(len(function.traced.types), GENERAL_REGISTERS)
         return sum(_words_of(function))
 
+    def detach(self, guest: Guest) -> None:
+        guest.run(f"/bin/busybox rm -r {_FOLDER}")
+
     def values(
         self, guest: Guest, functions: Sequence[Function], observed: Sequence[Observation | None]
     ) -> list[Values]:
-        found: list[Values] = [()] * len(functions)
+        calls: list[list[Call[list[bytes]]]] = [[] for _ in functions]
         for line in guest.run("/bin/trace read", seconds=_SECONDS).output.splitlines():
             match = _KEPT.fullmatch(line)
             if match and (index := int(match[1])) < len(functions):
-                words = [int(slot, 16).to_bytes(_WORD, "little") for slot in match[2].split()]
-                taken = _in_order if self._by_register else _by_size
-                found[index] = taken(functions[index], words)
-        return found
+                time, cpu, pid = (int(match[group]) for group in (2, 3, 4))
+                words = [int(slot, 16).to_bytes(_WORD, "little") for slot in match[5].split()]
+                calls[index].append(Call(time // 1000, cpu, pid, words))
+        found = [
+            chosen(of, saw.moment if saw else None) for of, saw in zip(calls, observed, strict=True)
+        ]
+        return [
+            () if words is None else self._values(function, words)
+            for function, words in zip(functions, found)
+        ]
+
+    def _values(self, function: Function, words: Sequence[bytes]) -> Values:
+        return _in_order(function, words) if self._by_register else _by_size(function, words)
 
 
 def _words_of(function: Function) -> list[int]:

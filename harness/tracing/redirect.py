@@ -23,6 +23,9 @@ class Redirect(Attachment):
         error = ran.output.strip().rpartition(": ")[2] if ran.status else ""
         return [error] * len(functions)
 
+    def detach(self, guest: Guest) -> None:
+        guest.run(f"echo 0 >{_FILE}")
+
     def values(
         self, guest: Guest, functions: Sequence[Function], observed: Sequence[Observation | None]
     ) -> list[Values]:
@@ -36,6 +39,8 @@ def _values(case: Case, observation: Observation) -> list[bytes | None]:
     for index, argument in enumerate(case.arguments[: case.named]):
         look = observation.arguments.get(index, _UNSEEN)
         # Of a box, what the pointer in it points at was kept.
-        boxed = argument.boxed and look.before == look.seen
+        # A jprobe's handler may have changed it since.
+        same = look.before == look.seen or observation.counts.handler
+        boxed = argument.boxed and look.before is not None and same
         found.append(look.at.to_bytes(_WORD, "little") if boxed else look.before)
     return found

@@ -7,31 +7,39 @@ A case during which the kernel dies or complains is as it is; the rest is played
 
 from __future__ import annotations
 
-import base64
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from harness.abi import aapcs64
+from harness.abi.offsets import NONE
 from harness.errors import Exit, HarnessError, InfrastructureError, KernelFault
-from harness.guest.records import LINE_SHOWN, Refusal
+from harness.guest.records import LINE_SHOWN, Record, Refusal
 from harness.inspect.guest import Guest, booted
 from harness.kernel.kernel import Bootable, numbers
-from harness.model.case import Case
+from harness.model import driven
+from harness.model.case import Case, Real
 from harness.model.observation import Look, Observation
+from harness.model.policy import Variant
 from harness.modules.build import Modules
 from harness.modules.casefunctions import symbol
-from harness.prototypes import source
-from harness.prototypes.btf import Btf, with_first_header
+from harness.prototypes.probed import lacking
+from harness.run.plan import Play
+from harness.run.repro import judge_record
 from harness.steps import progress
-from harness.tracers.cell import Cell, Seen, Status, changed, passed
+from harness.tracers.cell import Cell, Seen, Status, changed, either, met, passed
 from harness.tracers.reading import Traced
 from harness.tracers.tracer import Kind, Tracer
+from harness.tracing import witness
+from harness.tracing.described import Described, described
 from harness.tracing.events import Events
 from harness.tracing.function import Attachment, Function, mount
 from harness.tracing.functions import Functions
-from harness.tracing.programs import MODULE, Programs
+from harness.tracing.programs import Programs
 from harness.tracing.redirect import Redirect
+from harness.tracing.witness import Sighted
+from harness.vm.machine import DEFAULT_CONFIG
 
 # The kernel may die so often under one tracer before the rest of its cells is given up.
 FAULTS_MAX = 5
@@ -48,6 +56,8 @@ class Tracing:
     # In the order of tracers, then of cases.
     cells: tuple[Cell, ...]
     planned: int
+    # Why cases on functions of the kernel's own were left out, by name.
+    lacking: Mapping[str, str] = field(default_factory=dict)
     # What the kernel did wrong besides, and what kept cells from being played, in sentences.
     kernel_errors: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
@@ -80,47 +90,140 @@ def attachment(tracer: Tracer) -> Attachment:
 
 
 def run(
-    kernel: Bootable, modules: Modules, tracers: Sequence[Tracer], cases: Sequence[Case]
+    kernel: Bootable,
+    modules: Modules,
+    tracers: Sequence[Tracer],
+    cases: Sequence[Case],
+    variants: Sequence[Variant] = (),
+    *,
+    watched: bool = False,
 ) -> Tracing:
-    """Play each case under each tracer; the modules are `traced` ones."""
+    """
+    Play each case under each tracer, beside a jprobe under each variant if there are any.
+
+    The modules are `traced` ones.  If they are `watched`, GDB sees what functions are called with.
+    """
     cells: list[Cell] = []
     kernel_errors: list[str] = []
     errors: list[str] = []
-    planned = len(tracers) * len(cases)
-    numbered: Mapping[str, int] | None = None
-    for tracer in tracers:
-        progress(f"tracing on {kernel.spec}: {tracer.name}", len(cells), planned)
-        one = _OneTracer(kernel, modules, tracer, numbered)
-        cells += one.cells(cases)
+    beside: Sequence[Variant | None] = variants or [None]
+    missing = lacking(kernel, cases)
+    here = [case for case in cases if case.name not in missing]
+    planned = 0
+    known: Mapping[str, Described] | None = None
+    for tracer, variant in itertools.product(tracers, beside):
+        on = _On(kernel, modules, tracer, variant, watched)
+        chosen = [case for case in here if on.takes(case)]
+        planned += len(chosen)
+        what = f"tracing on {kernel.spec}: {tracer.name}"
+        progress(what, len(cells), len(tracers) * len(beside) * len(here))
+        one = _OneTracer(on, known)
+        cells += one.cells(chosen)
         kernel_errors += one.kernel_errors
         errors += one.errors
-        numbered = one.numbered
+        known = one.described
     progress(f"tracing on {kernel.spec}", planned, planned)
     return Tracing(
         kernel.spec,
         kernel.release,
         tuple(cells),
         planned,
+        missing,
         tuple(kernel_errors),
         tuple(errors),
     )
 
 
+def _missed(real: Real, saw: Observation) -> Iterator[str]:
+    """Yield a sentence where a function of the kernel's own was not called as it was to be."""
+    if saw.moment is None or saw.driven is None or saw.counts.target != 1:
+        yield f"{real.action} did not lead to {real.function}()"
+    elif saw.driven.effect != real.intact:
+        yield f"{real.action} found '{saw.driven.effect}', predicted '{real.intact}'"
+
+
+@dataclass(frozen=True)
+class _On:
+    """A tracer in guests of a kernel, and what is on the functions besides."""
+
+    kernel: Bootable
+    modules: Modules
+    tracer: Tracer
+    # That of a jprobe, None without one.
+    variant: Variant | None
+    # Whether GDB watches.
+    watched: bool = False
+
+    def takes(self, case: Case) -> bool:
+        """
+        Return whether a case can be played.
+
+        Of the kernel's own functions there is no twin, a jprobe's handler might have the kernel
+        die, and GDB would stop at calls of others.
+        """
+        bare = self.variant is None and not self.watched
+        return not case.real or (bare and self.tracer.kind is not Kind.REDIRECT)
+
+    def line(self, case: Case) -> str:
+        """Return the line of a plan that plays a case."""
+        return Play(self.variant, case).line if self.variant else f"% none 0 {case.name}"
+
+    def died(self, case: Case, error: str) -> Cell:
+        """Return the cell of a case that was not judged."""
+        name = self.variant.name if self.variant else ""
+        return Cell(self.tracer.name, case, None, Seen(), variant=name, errors=(error,))
+
+    def judged(self, function: Function, seen: Seen, saw: Observation) -> Cell:
+        """Return the cell of a case that was played."""
+        saw = driven.observe(function.case, saw)
+        case, release = function.case, numbers(self.kernel.release)[:2]
+        predicted = self.tracer.predict((release[0], release[1]), self.kernel.has, function.traced)
+        cell = Cell(
+            self.tracer.name,
+            case,
+            predicted,
+            seen,
+            passed=tuple(passed(case, saw)),
+            left=changed(case, saw),
+            arrived=tuple(saw.arguments.get(i, Look()).seen or b"" for i in range(case.named)),
+            called=saw.counts.target == 1,
+            errors=tuple(_missed(case.real, saw)) if case.real else (),
+        )
+        return self._beside(cell, self.variant, saw) if self.variant else cell
+
+    def _beside(self, cell: Cell, variant: Variant, saw: Observation) -> Cell:
+        """Return the cell with what a jprobe on the same function did."""
+        outcome = judge_record(Play(variant, cell.case), saw, self.modules)
+        verdict = outcome.verdict
+        if verdict is None:
+            return self.died(cell.case, "; ".join(outcome.reasons))
+        left = dict(verdict.prediction.corrupt)
+        errors: tuple[str, ...] = ()
+        redirected = self.tracer.calls_again and not cell.seen.refused
+        if redirected:
+            # The copies that the jprobe was hit with are not on record.
+            for index, one in enumerate(cell.passed):
+                if one.at is not None:
+                    left[index] = cell.left.get(index, NONE)
+        elif not outcome.agrees and not (cell.predicted and cell.predicted.corrupts):
+            errors = tuple(f"the jprobe beside it: {reason}" for reason in outcome.reasons)
+        if not self.tracer.before_handlers:
+            found = enumerate(cell.passed)
+            later = [met(cell.case, one, i, left.get(i, NONE)) for i, one in found]
+            if redirected:
+                read = zip(later, cell.seen.values)
+                later = [either(cell.case, one, i, v) for i, (one, v) in enumerate(read)]
+            cell = replace(cell, passed=tuple(later))
+        return replace(cell, variant=variant.name, beside=left, errors=errors)
+
+
 class _OneTracer:
     """One tracer, and the guests that it takes."""
 
-    def __init__(
-        self,
-        kernel: Bootable,
-        modules: Modules,
-        tracer: Tracer,
-        numbered: Mapping[str, int] | None,
-    ) -> None:
-        self._kernel = kernel
-        self._modules = modules
-        self._tracer = tracer
-        # The functions of the modules by name, with their numbers in BTF; None: not known yet.
-        self.numbered = numbered
+    def __init__(self, on: _On, known: Mapping[str, Described] | None) -> None:
+        self._on = on
+        # What BTF says of functions, by name; None: not known yet.
+        self.described = known
         self.kernel_errors: list[str] = []
         self.errors: list[str] = []
         self._found: dict[str, Cell] = {}
@@ -136,113 +239,123 @@ class _OneTracer:
             except InfrastructureError as error:
                 tries += 1
                 if tries > RETRIES:
-                    self.errors.append(f"{self._tracer.name}: {error}")
+                    self.errors.append(f"{self._on.tracer.name}: {error}")
                     break
             except KernelFault as fault:
                 if self._playing:
-                    self._found[self._playing.name] = self._died(self._playing, str(fault))
+                    self._found[self._playing.name] = self._on.died(self._playing, str(fault))
                     faults += 1
                 elif patched < RETRIES:
                     # Text was patched, which an emulator may have got wrong.
                     patched += 1
                 else:
-                    self.kernel_errors.append(f"{self._tracer.name}: {fault}")
+                    self.kernel_errors.append(f"{self._on.tracer.name}: {fault}")
                     break
                 if faults > FAULTS_MAX:
-                    self.errors.append(f"The kernel died {faults} times under {self._tracer.name}.")
+                    self.errors.append(
+                        f"The kernel died {faults} times under {self._on.tracer.name}."
+                    )
                     break
         return [self._found[case.name] for case in cases if case.name in self._found]
 
-    def _died(self, case: Case, error: str) -> Cell:
-        return Cell(self._tracer.name, case, None, Seen(), errors=(error,))
-
     def _boot(self, cases: Sequence[Case]) -> None:
-        """Attach the tracer to the functions of all cases, play them, and judge them."""
+        """Play cases in one guest."""
         self._playing = None
-        with booted(self._kernel, self._modules) as guest:
+        config = witness.config() if self._on.watched else DEFAULT_CONFIG
+        with booted(self._on.kernel, self._on.modules, config) as guest:
             mount(guest)
-            if self.numbered is None:
-                self.numbered = _numbered(guest)
+            if self.described is None:
+                real = {case.real.function for case in cases if case.real}
+                self.described = described(guest, real)
             functions = [self._function(case) for case in cases]
-            attached = attachment(self._tracer)
-            refused = attached.attach(guest, functions)
-            observed = list(self._play(guest, cases))
-            try:
-                values = attached.values(guest, functions, observed)
-                guest.check()
-            except KernelFault:
-                self._playing = _complained(guest, cases)
-                raise
-        for function, why, saw, read in zip(functions, refused, observed, values, strict=True):
+            own = [one for one in functions if not one.case.real]
+            # Others call the kernel's own functions, too: one at a time keeps that short.
+            for group in filter(None, [own, *([one] for one in functions if one.case.real)]):
+                self._trace(guest, group)
+
+    def _trace(self, guest: Guest, functions: Sequence[Function]) -> None:
+        """Attach the tracer to functions, play their cases, judge them, and detach it."""
+        if self._on.variant:
+            # The jprobes are there before the tracer.
+            self._play(guest, functions)
+        attached = attachment(self._on.tracer)
+        refused = attached.attach(guest, functions)
+        played = self._play(guest, functions, watched=self._on.watched)
+        try:
+            values = attached.values(guest, functions, [saw for saw, _ in played])
+            attached.detach(guest)
+            guest.check()
+        except KernelFault:
+            self._playing = _complained(guest, functions)
+            raise
+        for at, (function, (saw, sighted)) in enumerate(zip(functions, played, strict=True)):
             if saw:
-                cell = self._judged(function, Seen(() if why else read, why), saw)
+                seen = Seen(() if refused[at] else values[at], refused[at])
+                cell = self._on.judged(function, seen, saw)
+                if self._on.watched:
+                    cell = witness.compared(cell, sighted, function)
                 self._found[function.case.name] = cell
 
     def _function(self, case: Case) -> Function:
-        assert self.numbered is not None
-        name = symbol(case, "target")
+        assert self.described is not None
+        name = case.real.function if case.real else symbol(case, "target")
         types = case.types[: case.named]
+        known = self.described.get(name)
         traced = Traced(
             types,
             aapcs64.place(types),
             case.variadic,
-            name in self.numbered,
-            tuple(f"a{index}" for index in range(case.named)),
+            btf=known is not None,
+            names=known.names if known else tuple(f"a{index}" for index in range(case.named)),
+            returns_aggregate=bool(known and known.returns_aggregate),
+            modifiable=not case.real,
+            traceable=known.traceable if known else not case.real,
         )
-        return Function(case, name, self.numbered.get(name, 0), traced)
+        return Function(case, name, known.number if known else 0, traced)
 
-    def _play(self, guest: Guest, cases: Sequence[Case]) -> Iterator[Observation | None]:
-        """Yield what the guest saw of each case, None for one that it refused."""
-        self._playing = cases[0]
+    def _play(
+        self, guest: Guest, functions: Sequence[Function], *, watched: bool = False
+    ) -> list[tuple[Observation | None, Sighted | None]]:
+        """Return what the guest, and GDB, saw of each call; None for one that was refused."""
+        found: list[tuple[Observation | None, Sighted | None]] = []
+        lines = [self._on.line(one.case) for one in functions]
+        records: Iterator[tuple[Record, Sighted | None]]
+        if watched:
+            records = witness.watched(guest, functions, lines)
+        else:
+            records = ((record, None) for record in guest.play_lines(lines))
+        self._playing = functions[0].case
         before = guest.session.played
-        lines = [f"% none 0 {case.name}" for case in cases]
-        for at, record in enumerate(guest.play_lines(lines), 1):
+        for function, (record, sighted) in zip(functions, records, strict=True):
+            at = len(found) + 1
             if not isinstance(record, Observation | Refusal) or record.seq - before != at:
                 raise guest.session.protocol_fault(f"The guest's record {at} did not come.")
-            why = ""
-            if isinstance(record, Refusal):
-                why = f"The guest did not play it: {record}"
-            elif record.line != lines[at - 1][:LINE_SHOWN]:
-                why = f"The guest played '{record.line}'."
-            if why:
-                self._found[self._playing.name] = self._died(self._playing, why)
-            yield None if isinstance(record, Refusal) or why else record
-            self._playing = cases[at] if at < len(cases) else cases[-1]
+            why = _unplayed(record, lines[at - 1])
+            if why or isinstance(record, Refusal):
+                self._found[function.case.name] = self._on.died(function.case, why)
+                found.append((None, None))
+            else:
+                found.append((record, sighted))
+            self._playing = functions[min(len(found), len(functions) - 1)].case
         self._playing = None
-
-    def _judged(self, function: Function, seen: Seen, saw: Observation) -> Cell:
-        case, release = function.case, numbers(self._kernel.release)[:2]
-        has = self._kernel.has
-        predicted = self._tracer.predict((release[0], release[1]), has, function.traced)
-        return Cell(
-            self._tracer.name,
-            case,
-            predicted,
-            seen,
-            tuple(passed(case, saw)),
-            changed(case, saw),
-            tuple(saw.arguments.get(i, Look()).seen or b"" for i in range(case.named)),
-            called=saw.counts.target == 1,
-        )
+        return found
 
 
-def _complained(guest: Guest, cases: Sequence[Case]) -> Case | None:
+def _unplayed(record: Observation | Refusal, line: str) -> str:
+    """Return why a line was not played, "" if it was."""
+    if isinstance(record, Refusal):
+        return f"The guest did not play it: {record}"
+    played = record.line == line[:LINE_SHOWN]
+    return "" if played else f"The guest played '{record.line}'."
+
+
+def _complained(guest: Guest, functions: Sequence[Function]) -> Case | None:
     """Return the first of the cases just played during which the kernel complained, if any."""
     # The console is later than the records; it has said all at the guest's end.
     with suppress(HarnessError):
         guest.session.power_off()
-    first = guest.session.played - len(cases) + 1
+    first = guest.session.played - len(functions) + 1
     for splat in guest.session.console.watcher.splats:
-        if splat.seq is not None and 0 <= splat.seq - first < len(cases):
-            return cases[splat.seq - first]
+        if splat.seq is not None and 0 <= splat.seq - first < len(functions):
+            return functions[splat.seq - first].case
     return None
-
-
-def _numbered(guest: Guest) -> dict[str, int]:
-    """Return the functions of the modules by name, with their numbers in BTF."""
-    said = guest.run(f"/bin/busybox base64 -w 0 /sys/kernel/btf/{MODULE}")
-    if said.status:
-        return {}
-    base = source.base(source.of_kernel(guest.kernel))
-    own = Btf(with_first_header(base64.b64decode(said.output)), base)
-    return {own.name(one): one for one in own.functions}

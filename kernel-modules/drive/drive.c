@@ -18,10 +18,14 @@ enum {
 	SYS_unlinkat = 35,
 	SYS_mount = 40,
 	SYS_openat = 56,
+	SYS_close = 57,
 	SYS_lseek = 62,
 	SYS_read = 63,
 	SYS_write = 64,
+	SYS_fstat = 80,
+	SYS_utimensat = 88,
 	SYS_exit_group = 94,
+	SYS_nanosleep = 101,
 	SYS_sched_setaffinity = 122,
 	SYS_socket = 198,
 	SYS_bind = 200,
@@ -38,6 +42,7 @@ enum {
 #define AT_REMOVEDIR	0x200
 #define O_RDONLY	0
 #define O_WRONLY	1
+#define O_CREAT		0100
 #define O_NONBLOCK	04000
 #define SEEK_SET	0
 #define SEEK_END	2
@@ -68,6 +73,9 @@ enum {
 #define SEQ		0x1234
 /* How long what was sent over the loopback may be on its way. */
 #define WAIT_SEC	5
+/* How often, and how many times, to look for memory that is to be freed. */
+#define NAP_NSEC	2000000
+#define NAPS		500
 #define PAGE		4096
 
 struct address {
@@ -110,7 +118,7 @@ static int begins(const char *string, const char *with)
 
 static int open(const char *path, int flags)
 {
-	return call(SYS_openat, AT_FDCWD, (long)path, flags, 0, 0, 0);
+	return call(SYS_openat, AT_FDCWD, (long)path, flags, 0600, 0, 0);
 }
 
 /* What the task does next counts. */
@@ -205,8 +213,13 @@ static int udp(void)
 
 static int udp_oops(void)
 {
-	CALL(write, open(PANIC_ON_OOPS, O_WRONLY), "0", 1);
-	return udp();
+	int file = open(PANIC_ON_OOPS, O_WRONLY);
+	int status;
+
+	CALL(write, file, "0", 1);
+	status = udp();
+	CALL(write, file, "1", 1);
+	return status;
 }
 
 static int udp_more(void)
@@ -269,8 +282,9 @@ static int sysrq(void)
 }
 
 /*
- * Returns how many areas the kernel has no name for who asked for them.  A read
- * may miss some where others are freed meanwhile.
+ * Returns how many areas have no name for who asked for them, as that is no
+ * address of the kernel's.  What is at one may have been freed, as a module's
+ * init is.  A read may miss some where others are freed meanwhile.
  */
 static int nameless(int file)
 {
@@ -278,10 +292,26 @@ static int nameless(int file)
 
 	for (tries = 0; tries < 3; tries++) {
 		read_all(file, text[0]);
-		found = count(text[0], " 0x");
+		found = count(text[0], " 0x") - count(text[0], " 0xffff");
 		most = found > most ? found : most;
 	}
 	return most;
+}
+
+/*
+ * Waits until there are none: that of a task which has ended is freed some time
+ * later, and at once the next one may have its address.
+ */
+static int settled(int file)
+{
+	static const long nap[] = { 0, NAP_NSEC };
+	int found = nameless(file), naps;
+
+	for (naps = 0; found && naps < NAPS; naps++) {
+		CALL(nanosleep, nap, 0, 0);
+		found = nameless(file);
+	}
+	return found;
 }
 
 /* Has the kernel allocate memory of which it notes who asked for it. */
@@ -291,8 +321,7 @@ static int filter(void)
 	static const struct program program = { 1, &pass };
 	int file = open("/proc/vmallocinfo", O_RDONLY);
 	int to = CALL(socket, AF_INET, SOCK_DGRAM, 0);
-	/* That of a task which has ended is freed some time later. */
-	int before = nameless(file);
+	int before = settled(file);
 	long err;
 
 	begin();
@@ -392,6 +421,21 @@ static int map(void)
 	return find(CALL(read, file, at, 1) == 1 ? "memory" : "nothing");
 }
 
+/* Gives a file the time of its last access. */
+static int set_time(void)
+{
+	const long times[2][2] = { { 0x1234567, 89 }, { 0x2345678, 90 } };
+	/* struct stat, in which the time of the last access is at 72. */
+	long found[16];
+
+	CALL(close, open("/time", O_WRONLY | O_CREAT), 0, 0);
+	begin();
+	call(SYS_utimensat, AT_FDCWD, (long)"/time", (long)times, 0, 0, 0);
+	CALL(fstat, open("/time", O_RDONLY), found, 0);
+	return find(found[9] == times[0][0] && found[10] == times[0][1] ?
+		    "the time" : "another");
+}
+
 static const struct {
 	const char *name;
 	int (*run)(void);
@@ -407,6 +451,7 @@ static const struct {
 	{ "open", open_file },
 	{ "cgroup", make_cgroup },
 	{ "mmap", map },
+	{ "set-time", set_time },
 };
 
 static int drive(const char *action)

@@ -121,6 +121,11 @@ static int jprobe_hit(struct kprobe *kp, struct pt_regs *regs)
 	if (READ_ONCE(jp->closing) || (jp->wanted && !jp->wanted(jp, regs)))
 		return 0;
 	atomic_long_inc(&jp->stat.hits);
+	if (jp->watch) {
+		stack_hit_init(&jp->stat.stack, regs);
+		see(jp, regs);
+		return 0;
+	}
 	if (ctl->phase != JPROBE_IDLE || !return_probe_armed()) {
 		kp->nmissed++;
 		atomic_long_inc(&jp->stat.missed);

@@ -21,6 +21,7 @@
  * @wanted: whether a hit is this probe's to handle; NULL where all are
  * @seen: called, unless NULL, as the function runs after a hit that was wanted,
  *	with the registers that it runs with
+ * @watch: whether a hit is only seen, and the handler does not run
  * @stat: what its hits did; read it with policy_jprobe_stat()
  * @kp: the kprobe that the engine uses
  * @closing: true once unregister_policy_jprobe() ignores further hits
@@ -35,6 +36,7 @@ struct policy_jprobe {
 	void (*seen)(struct policy_jprobe *jp, const struct pt_regs *regs);
 	struct jprobe_stat stat;
 	struct kprobe kp;
+	bool watch;
 	bool closing;
 };
 

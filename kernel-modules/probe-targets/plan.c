@@ -8,8 +8,9 @@
  * the milliseconds of a storm, see probe_storm(), "$ POLICY SIZE" by the calls
  * that probe_cost() makes, "% POLICY SIZE" by a case whose function is called
  * without a jprobe.  "? NONCE SECONDS SEED" sets the clock, seeds random numbers,
- * and is answered by what the host knows the guest by, and "!" powers off.  jprobe-harness/stream does the same, but read() waits for the next line,
- * until a line that is a dot ends the plan.
+ * and is answered by what the host knows the guest by, and "!" powers off.
+ * jprobe-harness/stream does the same, but read() waits for the next line, until
+ * a line that is a dot ends the plan.
  */
 #include <linux/completion.h>
 #include <linux/errno.h>
@@ -150,6 +151,7 @@ static const char *play_case(const char *name,
 
 	probe_observe_begin(pc);
 	probe_nested_begin();
+	probe_redirect_begin(pc);
 	if (pc->real)
 		err = probe_real_drive(pc->real);
 	else
@@ -173,22 +175,34 @@ static const char *play_bare(const char *name,
 	struct probe_case *pc = name ? find_case(name) : NULL;
 	int err;
 
-	if (!pc || !pc->call || pc == &probe_assembled)
+	if (!pc || pc == &probe_assembled)
 		return "no such case";
 	if (pc->registered)
 		unregister_policy_jprobe(&pc->jp);
 	pc->registered = false;
 	err = policy_jprobe_reset(&pc->jp, policy);
+	if (!err && pc->real) {
+		/* It tells which hit counts: the last probe comes first. */
+		probe_real_watch(pc, true);
+		err = arm(&pc->jp, &pc->registered, policy);
+	}
 	if (err)
-		return failed(err, "not a policy for the case");
+		return failed(err, "the case could not be prepared");
 
 	probe_observe_begin(pc);
-	probe_redirect_begin();
-	probe_call_in(pc->context, pc->call);
-	err = probe_observe_error();
+	probe_redirect_begin(pc);
+	if (pc->real)
+		err = probe_real_drive(pc->real);
+	else
+		probe_call_in(pc->context, pc->call);
+	probe_real_watch(pc, false);
+	if (!err)
+		err = probe_observe_error();
 	if (err)
 		return failed(err, "the case could not be played");
 	probe_observe_put();
+	if (pc->real)
+		probe_real_put_moment();
 	return NULL;
 }
 

@@ -187,12 +187,22 @@ static inline int probe_real_drive(const struct probe_real *real)
 	return -EINVAL;
 }
 
+static inline void probe_real_watch(struct probe_case *pc, bool watch)
+{
+}
+
+static inline void probe_real_put_moment(void)
+{
+}
+
 static inline int probe_real_init(struct dentry *folder)
 {
 	return 0;
 }
 #else
 int probe_real_drive(const struct probe_real *real);
+void probe_real_watch(struct probe_case *pc, bool watch);
+void probe_real_put_moment(void);
 int probe_real_init(struct dentry *folder);
 /* What the jprobe of such a case asks and tells. */
 bool probe_real_wanted(struct policy_jprobe *jp, const struct pt_regs *regs);
@@ -209,11 +219,11 @@ extern u32 probe_modifiable[];
 
 int probe_modifiable_register(void);
 
-void probe_redirect_begin(void);
+void probe_redirect_begin(struct probe_case *pc);
 int probe_redirect_init(struct dentry *folder);
 void probe_redirect_exit(void);
 #else
-static inline void probe_redirect_begin(void)
+static inline void probe_redirect_begin(struct probe_case *pc)
 {
 }
 

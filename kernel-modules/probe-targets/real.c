@@ -14,7 +14,9 @@
 #include <linux/kmod.h>
 #include <linux/kernel.h>
 #include <linux/sched.h>
+#include <linux/smp.h>
 #include <linux/string.h>
+#include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 
 #include "debugfs.h"
@@ -30,6 +32,10 @@
 static struct {
 	struct task_struct *task;
 	unsigned int calls;
+	/* When the hit was, by the clock that tracers have, and where. */
+	u64 time;
+	unsigned int cpu;
+	pid_t pid;
 	u64 passed[REGISTERS], arrived[REGISTERS];
 	bool hit, ran;
 	char found[FOUND_SIZE];
@@ -59,6 +65,9 @@ bool probe_real_wanted(struct policy_jprobe *jp, const struct pt_regs *regs)
 	if (jp != &probe_playing->jp || !is_driven() || driven.hit ||
 	    ++driven.calls < probe_playing->real->call)
 		return false;
+	driven.time = ktime_get_mono_fast_ns();
+	driven.cpu = raw_smp_processor_id();
+	driven.pid = task_pid_nr(current);
 	probe_real_hit(regs);
 	return true;
 }
@@ -121,6 +130,24 @@ int probe_real_drive(const struct probe_real *real)
 			sizeof(driven.arrived));
 	probe_put_bytes(driven.found, driven.size);
 	return 0;
+}
+
+/**
+ * probe_real_watch - have a case's hits seen, without its handler
+ * @pc: a case on a function of the kernel's
+ * @watch: whether to begin or to end that
+ */
+void probe_real_watch(struct probe_case *pc, bool watch)
+{
+	pc->jp.watch = watch;
+}
+
+/**
+ * probe_real_put_moment - add to the record when and where the hit was
+ */
+void probe_real_put_moment(void)
+{
+	probe_put(RECORD_MOMENT, driven.time, driven.cpu, driven.pid);
 }
 
 /**

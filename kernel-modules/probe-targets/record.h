@@ -41,6 +41,7 @@ enum record_line {
 	RECORD_ERROR,		/* ; text */
 	RECORD_ERRNO,		/* value */
 	RECORD_DRIVEN,		/* status; passed arrived effect */
+	RECORD_MOMENT,		/* time cpu pid */
 };
 
 /* Begins a line of the record with these numbers. */

@@ -10,6 +10,7 @@
 #include <linux/fs.h>
 #include <linux/ftrace.h>
 #include <linux/kernel.h>
+#include <linux/kprobes.h>
 #include <linux/kstrtox.h>
 #include <linux/string.h>
 
@@ -55,12 +56,23 @@ static struct ftrace_ops redirect_ops = {
 	.flags = REDIRECT_FLAGS,
 };
 
+/* Of two calls, the case is about the first. */
+static bool first_call(struct policy_jprobe *jp, const struct pt_regs *regs)
+{
+	return !redirected;
+}
+
+NOKPROBE_SYMBOL(first_call);
+
 /**
  * probe_redirect_begin - send the next call elsewhere, if any
+ * @pc: the case that is called
  */
-void probe_redirect_begin(void)
+void probe_redirect_begin(struct probe_case *pc)
 {
 	redirected = false;
+	if (!pc->real)
+		pc->jp.wanted = first_call;
 }
 
 static int begin(void)

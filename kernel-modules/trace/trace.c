@@ -7,10 +7,11 @@
  *
  * HOW is fentry, fexit, fmod-ret or kprobe-multi, and READS helper or context.
  * A FUNCTION is a number in the BTF of MODULE or, for kprobe-multi, a name.  A
- * program keeps so many SLOTS of its function's arguments, the first time that
- * it runs.  For each function there is a line: "ok", or the step that was
+ * program keeps so many SLOTS of its function's arguments, of the last CALLS
+ * calls.  For each function there is a line: "ok", or the step that was
  * refused, the error, and the kernel's own words.  "trace read" has a line for
- * each function that was called: the position in the arguments, from 0, and the
+ * each call, the oldest of a function first: the position of the function in
+ * the arguments, from 0, the time in nanoseconds, the CPU, the process, and the
  * slots in hexadecimal.  All ends when the files in FOLDER are removed.
  */
 #include "../drive/program.h"
@@ -45,11 +46,16 @@ enum {
 	BPF_TRACE_KPROBE_MULTI = 42,
 	BPF_LOG_STATS = 4,
 	BPF_FUNC_map_lookup_elem = 1,
+	BPF_FUNC_ktime_get_ns = 5,
+	BPF_FUNC_get_smp_processor_id = 8,
+	BPF_FUNC_get_current_pid_tgid = 14,
 	BPF_FUNC_get_func_arg = 183,
 };
 
 #define NAME_SIZE	64
 #define SLOTS_MAX	24
+/* A power of two. */
+#define CALLS		256
 #define LOG_SIZE	65536
 #define WORD		8
 
@@ -57,10 +63,15 @@ typedef unsigned char u8;
 typedef unsigned int u32;
 typedef unsigned long u64;
 
+struct traced {
+	u64 time, cpu, task;
+	u64 slots[SLOTS_MAX];
+};
+
 /* What is kept of a function. */
 struct kept {
 	u64 runs;
-	u64 slots[SLOTS_MAX];
+	struct traced calls[CALLS];
 };
 
 struct insn {
@@ -145,10 +156,14 @@ static void say(const char *text)
 
 static char *written(u64 number, u32 base, char *end)
 {
+	static const char digits[] = "0123456789abcdef";
+
 	*--end = 0;
-	do
-		*--end = "0123456789abcdef"[number % base];
-	while (number /= base);
+	do {
+		end--;
+		*end = digits[number % base];
+		number /= base;
+	} while (number);
 	return end;
 }
 
@@ -228,9 +243,11 @@ static struct insn *put(struct insn *at, u8 code, u8 to, u8 from, short offset,
 #define STORE(to, offset, from)	put(at, 0x7b, to, from, offset, 0)
 #define CALL_HELPER(name)	put(at, 0x85, 0, 0, 0, BPF_FUNC_##name)
 
+#define OFFSET(field)		__builtin_offsetof(struct traced, field)
+
 /*
  * Writes a program that keeps the slots in an element of the map.  r6 has the
- * context, r7 the element.
+ * context, r7 the element, and then the place in it.
  */
 static u32 write_program(struct insn *first, int map, u32 index, u32 slots,
 			 int by_helper)
@@ -249,12 +266,21 @@ static u32 write_program(struct insn *first, int map, u32 index, u32 slots,
 	without = at;
 	at = put(at, 0x15, 0, 0, 0, 0);
 	at = MOVE(7, 0);
-	at = LOAD(1, 7, 0);
-	at = MOVE(2, 1);
+	at = LOAD(8, 7, 0);
+	at = MOVE(2, 8);
 	at = ADD(2, 1);
 	at = STORE(7, 0, 2);
-	/* To the end, if it has run before. */
-	at = put(at, 0x55, 1, 0, 0, 0);
+	/* r8 &= CALLS - 1; r8 *= size; r7 += sizeof(runs) + r8 */
+	at = put(at, 0x57, 8, 0, 0, CALLS - 1);
+	at = put(at, 0x27, 8, 0, 0, sizeof(struct traced));
+	at = put(at, 0x0f, 7, 8, 0, 0);
+	at = ADD(7, WORD);
+	at = CALL_HELPER(ktime_get_ns);
+	at = STORE(7, OFFSET(time), 0);
+	at = CALL_HELPER(get_smp_processor_id);
+	at = STORE(7, OFFSET(cpu), 0);
+	at = CALL_HELPER(get_current_pid_tgid);
+	at = STORE(7, OFFSET(task), 0);
 	for (i = 0; i < slots; i++) {
 		if (by_helper) {
 			at = MOVE(1, 6);
@@ -266,10 +292,9 @@ static u32 write_program(struct insn *first, int map, u32 index, u32 slots,
 		} else {
 			at = LOAD(1, 6, WORD * i);
 		}
-		at = STORE(7, WORD * (i + 1), 1);
+		at = STORE(7, OFFSET(slots) + WORD * i, 1);
 	}
-	without[0].offset = at - without - 1;
-	without[6].offset = at - without - 7;
+	without->offset = at - without - 1;
 	at = SET(0, 0);
 	at = put(at, 0x95, 0, 0, 0, 0);
 	return at - first;
@@ -353,7 +378,7 @@ static long pin(long link, u32 index)
 static void trace(const struct how *how, int by_helper, long btf, long map,
 		  u32 index, char *function)
 {
-	static struct insn program[32 + 8 * SLOTS_MAX];
+	static struct insn program[48 + 8 * SLOTS_MAX];
 	u64 slots = number(split(function, ':'), 0);
 	long fd, err;
 	u32 count;
@@ -400,12 +425,32 @@ static long trace_all(long count, char **arguments)
 	return 0;
 }
 
+static void say_call(u32 index, const struct traced *traced)
+{
+	u32 i;
+
+	say_number(index, 10);
+	say(" ");
+	say_number(traced->time, 10);
+	say(" ");
+	say_number(traced->cpu, 10);
+	say(" ");
+	/* The lower half is the thread, which the kernel calls the process. */
+	say_number((u32)traced->task, 10);
+	for (i = 0; i < SLOTS_MAX; i++) {
+		say(" ");
+		say_number(traced->slots[i], 16);
+	}
+	say("\n");
+}
+
 static long read_all(void)
 {
 	union attr attr = { .object.path = (u64)MAP };
 	long map = bpf(BPF_OBJ_GET, &attr);
-	struct kept kept;
-	u32 index, i;
+	static struct kept kept;
+	u32 index;
+	u64 call;
 
 	if (map < 0) {
 		refused("map", map);
@@ -416,14 +461,9 @@ static long read_all(void)
 						  (u64)&kept } };
 		if (bpf(BPF_MAP_LOOKUP_ELEM, &attr))
 			return 0;
-		if (!kept.runs)
-			continue;
-		say_number(index, 10);
-		for (i = 0; i < SLOTS_MAX; i++) {
-			say(" ");
-			say_number(kept.slots[i], 16);
-		}
-		say("\n");
+		call = kept.runs > CALLS ? kept.runs - CALLS : 0;
+		for (; call < kept.runs; call++)
+			say_call(index, &kept.calls[call % CALLS]);
 	}
 }
 

@@ -44,7 +44,6 @@ COMPILERS = {
     "clang": ["clang", "--target=aarch64-linux-gnu"],
 }
 FLAGS = [
-    "-O1",
     "-ffreestanding",
     "-fno-stack-protector",
     "-fno-pic",
@@ -149,13 +148,14 @@ def compile_(
     signatures: Sequence[Signature],
     folder: Path,
     function: Callable[[int, Signature], str] | None = None,
+    level: str = "-O1",
 ) -> ELFFile:
     """Compile and link functions, which `function` writes in C, without a C library."""
     path = folder / f"{compiler}.c"
     path.write_text(source(signatures, function or _function))
     # clang looks for its own headers only.
     subprocess.run(
-        [*COMPILERS[compiler], *FLAGS, path, "-o", path.with_suffix(".o")],
+        [*COMPILERS[compiler], level, *FLAGS, path, "-o", path.with_suffix(".o")],
         check=True,
         timeout=600,
     )

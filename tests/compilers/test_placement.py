@@ -11,8 +11,10 @@ A difference shrinks to the smallest signature that shows it, printed as C.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -114,7 +116,7 @@ def signatures(draw: st.DrawFn) -> Signature:
     return Signature((*named, *rest), len(named))
 
 
-def wrong(compiler: str, batch: list[Signature]) -> list[tuple[Signature, list[int]]]:
+def wrong(compiler: str, batch: Sequence[Signature]) -> list[tuple[Signature, list[int]]]:
     """Return the signatures on which a compiler differs from the model, with the arguments."""
     with tempfile.TemporaryDirectory() as folder:
         emulator = Emulator(compile_(compiler, batch, Path(folder)))
@@ -129,7 +131,8 @@ def compiler(request: pytest.FixtureRequest) -> str:
     return name
 
 
-def generate(count: int, number: int) -> list[Signature]:
+@functools.cache
+def generate(count: int, number: int) -> Sequence[Signature]:
     """Return `count` signatures, the same ones for the same seed."""
     made: list[Signature] = []
 
@@ -140,7 +143,7 @@ def generate(count: int, number: int) -> list[Signature]:
         made.append(signature)
 
     collect()
-    return made
+    return tuple(made)
 
 
 def shrink(compiler: str) -> Signature:

@@ -74,6 +74,7 @@ def test_every_row(kernel: Kernel) -> None:
     # All cells from a boot take longer than a boot, and one cell no longer than all.
     assert rows["repro-cold"] > 1
     assert rows["one-cell"] < rows["repro"]
+    assert rows["real"] < rows["real-cold"]
     assert rows["memory-growth"] < 5
 
 

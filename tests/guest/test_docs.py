@@ -16,8 +16,8 @@ from tests import pages
 SECONDS = 300
 # It builds kernels, and is followed in tests/kernels/test_tutorial.py.
 ELSEWHERE = {"tutorial"}
-# Measure, and play whole nightly runs.
-LONG = {"measuring", "nightly"}
+# Measure, audit whole kernels, and play whole nightly runs.
+LONG = {"measuring", "nightly", "tracers"}
 CONSOLE = [
     content
     for page in sorted(pages.DOCS.glob("*.md"))

@@ -16,7 +16,7 @@ from harness.model.case import Effect
 from harness.modules import build as modules
 from harness.modules.build import Modules
 from harness.prototypes.probed import lacking
-from harness.run import job, repro
+from harness.run import batch, job, repro
 from harness.run.observer import Observer
 from harness.run.plan import Outcome, plays
 from harness.run.result import Result
@@ -92,13 +92,36 @@ def test_what_user_space_notices(kernel: Kernel, built: Modules, catalog: Catalo
     }
 
 
-def test_an_oops_costs_only_its_own_guest(kernel: Kernel, built: Modules, catalog: Catalog) -> None:
-    cases = ["real-udp-cork", "real-udp-flags", "stack-9"]
-    result = played(kernel, built, catalog, ["none"], cases)
+def check_oops(result: Result) -> None:
+    """One play oopsed, and those before it and after it in the plan agree."""
     assert reasons(result.outcomes) == []
-    assert result.boots == 2
+    names = [outcome.play.case.name for outcome in result.outcomes]
+    assert names == sorted(names)
+    assert (result.complete, result.kernel_errors) == (True, ())
     (oopsed,) = [outcome for outcome in result.outcomes if outcome.splats]
-    assert oopsed.effect is Effect.OOPS
+    assert (oopsed.effect, oopsed.play.variant.name) == (Effect.OOPS, "none")
+
+
+OOPSING = ["real-open", "real-udp-cork", "real-udp-flags", "stack-9"]
+
+
+def test_what_oopses_is_the_last_that_its_guest_plays(
+    kernel: Kernel, built: Modules, catalog: Catalog
+) -> None:
+    result = played(kernel, built, catalog, ["none", "signature"], OOPSING)
+    check_oops(result)
+    assert result.boots == 1
+
+
+def test_nothing_counts_in_a_guest_that_oopsed_unforeseen(
+    kernel: Kernel, built: Modules, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repro, "_oopses", lambda _: False)
+    result = played(kernel, built, catalog, ["none", "signature"], OOPSING)
+    check_oops(result)
+    assert result.boots == 2
+    monkeypatch.setattr(repro._Plays, "spent", batch.Trial.spent)
+    assert played(kernel, built, catalog, ["none", "signature"], OOPSING).boots == 1
 
 
 def test_a_kernel_is_not_asked_for_what_it_lacks(catalog: Catalog) -> None:
@@ -129,6 +152,39 @@ BREAKS = [
 @pytest.mark.parametrize(("file", "old", "new", "cases"), BREAKS)
 def test_what_would_show(broken: Broken, file: str, old: str, new: str, cases: list[str]) -> None:
     assert broken(file, old, new, cases=cases, variants=["none"]).exit_status is Exit.DIFFERS
+
+
+# Has the kernel run a program, as it does to load a module.
+ASK = "; ".join(
+    (
+        "b=/bin/busybox",
+        r'printf "#!$b sh\n$b taskset -p \$\$ >/asked\n" >/ask',
+        "$b chmod +x /ask",
+        "echo /ask >/proc/sys/kernel/modprobe",
+        "$b mount -t unknown none /proc 2>/dev/null",
+        "$b cat /asked",
+    )
+)
+
+
+def test_programs_that_the_kernel_runs_are_where_plays_are(kernel: Kernel, built: Modules) -> None:
+    with booted(kernel, built) as guest:
+        assert guest.run(ASK).output.endswith(": 1\n")
+
+
+# Of so many plays one after the other, several find the memory of one before.
+MANY = 150
+
+
+def test_memory_of_plays_before_does_not_count(
+    kernel: Kernel, built: Modules, catalog: Catalog
+) -> None:
+    """It is freed at any time after they have ended, and another play may get it at once."""
+    cases = catalog.select_cases(["real-vmalloc-*"])
+    missing = lacking(kernel, cases)
+    (case,) = [case for case in cases if case.name not in missing]
+    plan = MANY * plays(catalog.select_variants(["none"]), [case])
+    assert reasons(repro.run(kernel, built, plan).outcomes) == []
 
 
 OTHERS = "while :; do read mtu </sys/class/net/lo/mtu; done >/dev/null 2>&1 &"

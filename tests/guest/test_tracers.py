@@ -347,7 +347,7 @@ def test_a_kernel_that_boots_locked_down_takes_no_modules_of_ours(
     prepared: tuple[Kernel, Modules], catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locked = Config(append="lockdown=integrity")
-    monkeypatch.setattr(tracing, "booted", functools.partial(booted, config=locked))
+    monkeypatch.setattr(tracing, "booted", lambda kernel, own, _: booted(kernel, own, locked))
     found = tracing.run(*prepared, select(["kprobe"]), [catalog.cases["stack-9"]])
     (error,) = found.errors
     assert error.startswith("kprobe: The guest could not set itself up.")

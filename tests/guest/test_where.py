@@ -2,6 +2,8 @@
 """
 What kprobe events read of the cases' arguments by `where`'s expressions: all.
 
+perf probe writes events with its expressions as they are (tests/compilers/test_fetch.py).
+
 The events are registered last, so that they see a hit before the jprobe's handler does.
 """
 
@@ -134,21 +136,22 @@ def unboxed(catalog: Catalog) -> list[Case]:
     return [case for case in cases_of(catalog) if not any(a.boxed for a in case.arguments)]
 
 
-def events_of(cases: Sequence[Case]) -> list[Event]:
+def events_of(cases: Sequence[Case], syntax: str = "kprobe") -> list[Event]:
     return in_events(
         {
-            case: [(fetched("kprobe", piece), passed) for piece, passed in exact(case)]
+            case: [(fetched(syntax, piece), passed) for piece, passed in exact(case)]
             for case in cases
         }
     )
 
 
-def test_the_expressions_read_every_byte(guest: Guest, catalog: Catalog) -> None:
+@pytest.mark.parametrize("syntax", ["kprobe", pytest.param("perf", marks=pytest.mark.full)])
+def test_the_expressions_read_every_byte(guest: Guest, catalog: Catalog, syntax: str) -> None:
     cases = unboxed(catalog)
     for case in cases:
         # The jprobes are there before the events.
         played(guest, catalog, case)
-    events = events_of(cases)
+    events = events_of(cases, syntax)
     assert sum(len(event.fetches) for event in events) > 1000
     assert wrong(traced(guest, catalog, events), events) == []
     # The positive control: the next slot, or register.

@@ -149,3 +149,21 @@ def test_a_debugger_knows_the_modules_of_a_kernel_without_debug_information(linu
     assert "register_kprobe in section .text of" in done.stdout
     assert "vmlinux" in done.stdout
     assert "phase JPROBE_HANDLER\nsaved 64 bytes" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", ["where", "audit"])
+def test_the_functions_of_a_tree(linux: Path, command: str) -> None:
+    """Its usual build has neither BTF nor DWARF; what reads prototypes builds it with one."""
+    words: list[str | Path] = [command, "--kernel", linux, "--function"]
+    done = subprocess.run(
+        ["jprobe-harness", *words, "do_sys_open"],
+        capture_output=True, text=True, timeout=REPRO_SECONDS,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "do_sys_open(int dfd, const char *filename, int flags, umode_t mode)" in done.stdout
+    done = subprocess.run(
+        ["jprobe-harness", *words, "do_sys_opem"],
+        capture_output=True, text=True, timeout=REPRO_SECONDS,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "The nearest: do_sys_open" in done.stderr

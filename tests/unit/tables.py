@@ -49,11 +49,12 @@ from harness.report import (
     terminal,
 )
 from harness.report.table import lay_out
+from harness.report.tracers import tables as tracers
 from harness.run.logs import Run
 from harness.run.plan import Outcome, Play
 from harness.run.result import Comparison, Result, Unjudged
 from tests import answers
-from tests.unit import test_cost, test_layout, test_logs, test_storm
+from tests.unit import test_cost, test_layout, test_logs, test_storm, traced
 from tests.unit.factory import HIT, observe
 from tests.unit.nights import MATRIX, cell, done, written
 
@@ -148,6 +149,16 @@ def _layouts() -> None:
     layout_report.print_layouts({"gcc": test_layout.result(64), "clang-16": test_layout.result(8)})
 
 
+def _tracers() -> None:
+    found = [traced.every("debian:6.12", (6, 12)), traced.every()]
+    tracers.show(found[1:])
+    tracers.show(found)
+    for name in ("struct-16-aligned", "by-ref-24"):
+        tracers.show([traced.tracing(traced.cell("fexit", name), traced.cell("kprobe", name))])
+    cells = [traced.cell("func-args", name) for name in ("stack-12", "by-ref-24")]
+    tracers.show([traced.tracing(*cells)])
+
+
 def _night(folder: Path) -> None:
     with Store(default_url()) as store:
         planned = matrix.load(written(folder, MATRIX))
@@ -191,6 +202,7 @@ def _print_all(folder: Path, made: Result) -> None:
     _storms()
     _costs()
     _layouts()
+    _tracers()
     _fuzz(made)
     terminal.print_dump(made.outcomes[0])
     _run(folder)

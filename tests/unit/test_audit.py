@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,13 +18,14 @@ from harness.abi.ctype import CHAR, INT, INT128, LONG, Array, CType, composite
 from harness.abi.offsets import Offsets
 from harness.errors import Exit
 from harness.measure import audit
-from harness.prototypes import source
+from harness.prototypes import kallsyms, source
 from harness.prototypes.source import Files
 from harness.tracers import rules
 from harness.tracers.catalog import tracers
 from harness.tracers.reading import Read, Reading, Traced
 from tests.unit.made_btf import STRUCT, Maker
 from tests.unit.test_prototypes import raw
+from tests.unit.test_terminal import COLOUR, on_terminal
 
 RIGHT, ZERO, ANOTHER = Read.RIGHT, Read.ZERO, Read.ANOTHER
 PAIR = composite("struct", "pair", [LONG, LONG])
@@ -51,6 +53,8 @@ def reading(name: str, release: tuple[int, int], types: Sequence[CType]) -> Read
         ("func-args", [INT, LARGE, LONG], [RIGHT, Read.ADDRESS, ANOTHER]),
         ("fentry", [LONG] * 9, [RIGHT] * 9),
         ("fentry", [*[LONG] * 7, PAIR, LONG], [RIGHT] * 9),
+        # An empty struct, of GNU C, lies nowhere.
+        ("fentry", [LONG, composite("struct", "empty", []), LONG], [RIGHT] * 3),
         ("fentry", [*[LONG] * 9, WIDE, LONG], [*[RIGHT] * 9, ANOTHER, ANOTHER]),
     ],
 )
@@ -115,7 +119,7 @@ def test_the_functions_of_an_image(tmp_path: Path) -> None:
     assert tallies["kprobe"].reads == {
         ZERO: 2, ANOTHER: 1, Read.TRUNCATED: 1, Read.ADDRESS: 1,
     }  # fmt: skip
-    assert [one.name for one in tallies["kprobe"].worst] == ["large", "shifts", "nine", "onto"]
+    assert [one.name for one in tallies["kprobe"].worst] == ["shifts", "large", "nine", "onto"]
     assert tallies["fentry"].refused == {"variadic": 1, "an aggregate of more than 16 bytes": 1}
     assert tallies["fexit"].corrupted == ()
 
@@ -140,8 +144,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     image, out = str(raw(functions().data(), tmp_path)), tmp_path / "out.json"
     assert run("--kernel", image, "--json", str(out)) == Exit.AGREES
     shown = capsys.readouterr().out
-    assert "6.1.0-made: functions by what a tracer makes" in shown
-    assert "misread by kprobe" in shown
+    assert "functions by what a tracer makes" in shown
+    assert "arguments misread by kprobe\n" in shown
     document = json.loads(out.read_text())
     schema = json.loads((Path(harness.__file__).parent / "report/audit/schema.json").read_text())
     jsonschema.validate(document, schema)
@@ -154,11 +158,61 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert function["tracers"]["kprobe"]["reads"][-1] == "zero"
 
 
+RELEASES = ("6.1", "6.12", "7.2")
+
+
+def images(folder: Path) -> list[str]:
+    """Return --kernel options of the same functions in three kernels."""
+    words = []
+    for release in RELEASES:
+        place = folder / release
+        place.mkdir()
+        image = raw(functions().data(), place)
+        image.write_bytes(image.read_bytes().replace(b"6.1.0-made", f"{release}.0-made".encode()))
+        words += ["--kernel", str(image)]
+    return words
+
+
+def test_kernels_side_by_side(tmp_path: Path) -> None:
+    """In 80 columns, each kernel is a column, and a tracer that one lacks a dash."""
+    text = COLOUR.sub("", on_terminal(["audit", *images(tmp_path)], 80, TERM="dumb"))
+    lines = [line.rstrip() for line in text.splitlines()]
+    assert max(map(len, lines)) <= 80
+    rows = [re.split(r"  +", line) for line in lines]
+    heads = [f"{release}.0-made" for release in RELEASES]
+    assert ["tracer", "outcome", *heads] in rows
+    assert ["kprobe", "right", "2", "2", "2"] in rows
+    assert ["func-args", "right", "-", "-", "3"] in rows
+    assert ["", "refused", "-", "4", "2"] in rows
+    assert ["function", *heads] in rows
+    assert ["shifts", "2", "2", "2"] in rows
+
+
+def test_a_function_and_why_it_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kallsyms, "functions", lambda image: frozenset(["nine.isra.0"]))
+    words = [*images(tmp_path), "--function", "nine"]
+    assert run(*words) == Exit.AGREES
+    shown = capsys.readouterr().out
+    assert shown.count("fentry, fexit refuse it: more than 8 words of arguments.") == 1
+    assert shown.count("The image has only nine.isra.0") == 3
+    made = Maker()
+    vector = made.composite(STRUCT, "vectors", 16, [("v", made.integer("__int128", 16), 0)])
+    long = made.integer("long int", 8)
+    pair = made.composite(STRUCT, "pair", 16, [("a", long, 0), ("b", long, 64)])
+    made.function("open", [*((f"a{n}", long) for n in range(9)), ("p", pair)], vector)
+    image = str(raw(made.data(), tmp_path))
+    assert run("--kernel", image, "--function", "open") == Exit.AGREES
+    assert "Not known: struct pair p: BTF does not say" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "phrase"),
     [
         (["--tracer", "kprobes"], "There is no tracer 'kprobes'. The nearest: kprobe"),
         (["--function", "nein"], "has a prototype of 'nein'. The nearest: nine"),
+        (["--function", "nein"], "has none in BTF"),
     ],
 )
 def test_what_does_not_exist(
@@ -167,6 +221,13 @@ def test_what_does_not_exist(
     image = str(raw(functions().data(), tmp_path))
     assert run("--kernel", image, *words) == Exit.USAGE
     assert phrase in capsys.readouterr().err
+
+
+def test_a_kernel_without_prototypes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--kernel", str(raw(b"", tmp_path))) == Exit.USAGE
+    sentence, step = capsys.readouterr().err.splitlines()
+    assert "There is neither BTF nor DWARF in" in sentence
+    assert "CONFIG_DEBUG_INFO_BTF=y" in step
 
 
 def test_arrays_are_members_only() -> None:

@@ -14,16 +14,18 @@ import jsonschema
 import pytest
 
 from harness import cli
+from harness.cases.catalog import Catalog
 from harness.commands import bench
-from harness.errors import Exit
-from harness.measure.bench import rounds
+from harness.errors import ConfigError, Exit
+from harness.kernel.kernel import Engine
+from harness.measure.bench import rounds, works
 from harness.measure.bench.command import Timed
 from harness.measure.bench.growth import Growth, Point
 from harness.measure.bench.peers import PEERS
 from harness.measure.bench.peers import Measured as MeasuredPeer
 from harness.measure.bench.processes import Memory
 from harness.measure.bench.rounds import MIB, Measurement, Taker
-from harness.measure.bench.rows import ROWS, WORKS, Quantity, Row
+from harness.measure.bench.rows import OWN_CELLS, REAL_CELLS, ROWS, WORKS, Quantity, Row
 from harness.measure.bench.spread import Spread, spread
 from harness.report.bench import tables
 from harness.report.bench.tables import Report
@@ -153,6 +155,28 @@ def test_the_table_of_rows_is_sound() -> None:
     for work in WORKS.values():
         if work.words:
             parser.parse_args(list(work.words))
+
+
+def test_each_cell_is_either_own_or_real() -> None:
+    catalog = Catalog()
+    own, real = (
+        catalog.select_cases(cli.parser().parse_args(list(words)).case)
+        for words in (OWN_CELLS, REAL_CELLS)
+    )
+    assert not any(case.real for case in own)
+    assert all(case.real for case in real)
+    assert len(own) + len(real) == len(catalog.cases)
+
+
+def test_a_kernel_without_their_functions_has_no_rows_of_real_cells(tmp_path: Path) -> None:
+    native = replace(made_up(tmp_path), engine=Engine.NATIVE)
+    catalog = Catalog()
+    left = works.playable(ROWS, native, catalog, named=False)
+    assert {row.name for row in ROWS} - {row.name for row in left} == {"real", "real-cold"}
+    others = [row for row in ROWS if row.name != "real"]
+    with pytest.raises(ConfigError, match="no row 'real-cold' of"):
+        works.playable(others, native, catalog, named=True)
+    assert works.playable(left, native, catalog, named=True) == left
 
 
 def test_the_page_has_each_row_and_its_target() -> None:

@@ -171,12 +171,21 @@ def test_selection() -> None:
         "stack-9", "dive-assign", "dive",
     ]  # fmt: skip
     assert len(catalog.select_cases([])) == len(catalog.cases)
+    assert [v.name for v in catalog.select_variants(["!f*", "!v15", "!t*"])] == [
+        "none", "signature",
+    ]  # fmt: skip
+    assert [c.name for c in catalog.select_cases(["!dive-*", "dive*"])] == ["dive"]
+    assert len(catalog.select_cases(["!stack-9"])) == len(catalog.cases) - 1
     (made,) = catalog.select_variants(["fixed:96"])
     assert (made.name, made.policy) == ("fixed:96", Policy(Rule.FIXED, 96))
     with pytest.raises(ConfigError, match=r"no case 'stak-9'\. The nearest: stack-9"):
         catalog.select_cases(["stak-9"])
     with pytest.raises(ConfigError, match=r"no variant 'fixed-12'\. The nearest: fixed-128"):
         catalog.select_variants(["fixed-12"])
+    with pytest.raises(ConfigError, match=r"no case 'stak-9'"):
+        catalog.select_cases(["!stak-9"])
+    with pytest.raises(ConfigError, match="All cases that are chosen are left out"):
+        catalog.select_cases(["stack-9", "!stack-*"])
     with pytest.raises(ConfigError, match="no stack is larger"):
         catalog.select_variants(["fixed:16385"])
 

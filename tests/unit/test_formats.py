@@ -24,7 +24,7 @@ from harness.nightly.database.migrate import kernel_error
 from harness.nightly.outputs import formats, kcidb, mail, summary
 from harness.nightly.store import Store
 from harness.nightly.unit import HitCost, UnitKind, result
-from harness.report.formats import json_report
+from harness.report.formats import json_report, testcase
 from tests.unit.nights import FACTS, MATRIX, cell, done, surveyed, written
 from tests.unit.test_reports import check_ktap
 
@@ -81,12 +81,12 @@ def test_ktap_of_a_nightly_run(report: night.Report) -> None:
 
 def test_costs_are_reported_with_the_unit_that_measured_them(dearer: night.Report) -> None:
     cells, costs = formats.tests(dearer)
-    assert cells == (cells[0], [("none", [formats.Test("stack-9", "leak 8", ())])])
+    assert cells == (cells[0], [("none", [testcase.Test("stack-9", "leak 8", ())])])
     risen = "100 instructions a hit -> 110"
-    dear = formats.Test(
+    dear = testcase.Test(
         "cost", "110 instructions a hit", (risen, "10.0 % more, where 2 % are allowed")
     )
-    gone = formats.Test("gone", "not measured", ("not measured",))
+    gone = testcase.Test("gone", "not measured", ("not measured",))
     assert costs[1] == [("none", [dear]), ("fixed-128", [gone])]
 
 
@@ -102,8 +102,8 @@ def test_a_survey_is_counted_and_not_judged(report: night.Report) -> None:
     assert "nothing judged; 1 s; No BTF." in summary.ended(lost)
     (_, *surveys) = formats.tests(found)
     assert [groups for _, groups in surveys] == [
-        [("survey", [formats.Test("functions", "9,000", ())])],
-        [("run", [formats.Test("complete", "", ("No BTF.",), error=True)])],
+        [("survey", [testcase.Test("functions", "9,000", ())])],
+        [("run", [testcase.Test("complete", "", ("No BTF.",), error=True)])],
     ]
     check_ktap(formats.as_ktap(found).splitlines())
     # What compiles nothing does not keep KCIDB from the compiler of the same kernel.

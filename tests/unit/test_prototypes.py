@@ -27,6 +27,7 @@ int nine(int a, char b, short c, long d, long *e, _Bool f, long g, long h, char 
 { return a + i; }
 int print(const char *format, va_list list) { return 0; }
 int more(const char *format, ...) { return 0; }
+const char banner[] = "Linux version 6.12.3-dwarf (x@y) ";
 void wide(long a, unsigned __int128 b, struct pair c, struct pair d) { }
 """
 # By hand, from AAPCS64.
@@ -63,6 +64,7 @@ def test_dwarf(vmlinux: Path) -> None:
     read = source.read(Files("vmlinux", (vmlinux,)))
     assert "DWARF" in read.source
     assert found(read) == EXPECTED
+    assert read.release == "6.12.3-dwarf"
     assert {one.name for one in read if one.signature.variadic} == {"more"}
     # No image was read, so that what has no prototype is not known.
     assert read.symbols is None

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,15 +14,16 @@ from harness.cases.catalog import Catalog
 from harness.errors import ConfigError
 from harness.guest.splat import Watcher
 from harness.kernel.kernel import Engine
+from harness.measure import fuzz
 from harness.model.case import Case, Effect
-from harness.model.driven import KILLED, OOPSED
+from harness.model.driven import KILLED, OOPSED, foreseen
 from harness.model.observation import Driven, Observation
+from harness.model.policy import Variant
 from harness.model.verdict import Verdict, judge
 from harness.modules import casegen
 from harness.modules.build import playable
 from harness.prototypes.probed import lacking
 from harness.run import job
-from harness.run.batch import Boots
 from harness.run.plan import Outcome, Play, plays
 from harness.run.repro import _Plays
 from tests.unit.factory import case, observe
@@ -31,7 +33,7 @@ from tests.unit.test_prototypes import raw
 
 REAL = "real: {function: f, action: udp, effect: {intact: arrived}}"
 CASES = Catalog().cases
-NONE = Catalog().variants["none"]
+NONE, SIGNATURE = (Catalog().variants[name] for name in ("none", "signature"))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,6 @@ NONE = Catalog().variants["none"]
     [
         (f"arguments: [{{type: long, value: 1}}]\n{REAL}", "only the kernel knows"),
         (f"arguments: [{{type: long, boxed: true}}]\n{REAL}", "not boxed"),
-        (f"arguments: [long, '...', int]\n{REAL}", "the kernel calls the function"),
         (f"arguments: [long]\nnested: handler\n{REAL}", "the kernel calls the function"),
         (f"arguments: [long]\ncontext: deep\n{REAL}", "a program leads to"),
         (f"arguments: [long]\n{REAL.replace(' f,', ' f(),')}", "the name of a function"),
@@ -158,11 +159,42 @@ def test_an_oops_ends_a_guest_unless_it_was_told() -> None:
     assert watcher.dead
 
 
-def test_nothing_is_played_in_a_guest_after_what_may_oops() -> None:
-    plan = plays([NONE], [CASES[name] for name in ("stack-8", "real-udp-cork", "stack-9")])
-    boots: Boots[Play, Outcome] = Boots(cast(Any, None), _Plays(cast(Any, None), None), plan)
-    assert [play.case.name for play in boots._next(0)] == ["stack-8", "real-udp-cork"]
-    assert [play.case.name for play in boots._next(2)] == ["stack-9"]
+def shared(cases: Sequence[Case]) -> list[list[str]]:
+    plan = plays([NONE, SIGNATURE], cases)
+    shares = _Plays(cast(Any, None), None).shares(plan)
+    assert all(plan[at] is play for one in shares for play, at in zip(one.items, one.places))
+    return [[str(play) for play in one.items] for one in shares]
+
+
+def test_what_oopses_is_played_last() -> None:
+    (share,) = shared([CASES[name] for name in ("real-udp-cork", "stack-9")])
+    assert share == [
+        "none x stack-9",
+        "signature x stack-9",
+        "signature x real-udp-cork",
+        "none x real-udp-cork",
+    ]
+
+
+def test_nothing_is_played_in_a_guest_after_what_oopses() -> None:
+    again = dataclasses.replace(CASES["real-udp-cork"], name="again")
+    first, second = shared([CASES["real-udp-cork"], CASES["stack-9"], again])
+    assert (len(first), first[-1], second) == (5, "none x real-udp-cork", ["none x again"])
+
+
+@pytest.mark.parametrize("variant", list(Catalog().variants.values()), ids=lambda one: one.name)
+def test_what_is_foreseen_of_an_oops(variant: Variant) -> None:
+    oopses = {"none": {Effect.OOPS}}
+    found = foreseen(CASES["real-udp-cork"], variant.policy)
+    assert found == oopses.get(variant.name, {Effect.NONE})
+
+
+def test_what_is_drawn_is_not_drawn_to_find_out_what_may_oops() -> None:
+    plan = fuzz.plays(7, range(100), [NONE], 0)
+    (share,) = _Plays(cast(Any, None), None).shares(plan)
+    left = share.after(10)
+    assert (len(left.items), list(left.places)) == (90, list(range(10, 100)))
+    assert cast(Any, plan)._drawn == {}
 
 
 def named(function: str, *types: str) -> Case:

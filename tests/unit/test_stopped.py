@@ -61,13 +61,13 @@ def stop(*words: object, **options: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def one_storm_then(end: Callable[[], NoReturn]) -> Callable[[Any], bool]:
+def one_storm_then(end: Callable[[], NoReturn]) -> Callable[[Any, Any], bool]:
     """Return what plays one storm in place of a boot, and calls `end` in place of the next."""
 
-    def boot(boots: Any) -> bool:
+    def boot(boots: Any, share: Any) -> bool:
         if boots._outcomes:
             end()
-        boots._add(StormOutcome(boots._items[0], None, ()))
+        boots._add(StormOutcome(share.items[0], None, ()))
         return True
 
     return boot

@@ -81,6 +81,12 @@ def test_each_function_is_counted_once_where_it_belongs() -> None:
 def test_garbage_is_looked_for_again_after_a_survey() -> None:
     surveyed(made())
     assert gc.isenabled()
+    gc.disable()
+    try:
+        surveyed(made())
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
     broken = made()
     broken.function("x", [("a", 1000)])
     with pytest.raises(ConfigError, match="refers to a type 1000"):

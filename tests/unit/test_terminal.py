@@ -218,7 +218,7 @@ def test_a_cell_of_several_lines_is_one(
 
 
 def test_colours_are_the_hues_of_a_nights_page() -> None:
-    page = (Path(harness.__file__).parent / "nightly/outputs/page/page.css").read_text()
+    page = (Path(harness.__file__).parent / "report/formats/page/style.css").read_text()
     names = dict(re.findall(r"--([a-z-]+): #([0-9a-f]{6})", page.partition("@media")[0]))
     hues = {"red": 0, "yellow": 60, "green": 120, "cyan": 180, "blue": 240, "magenta": 300}
     styles = {damage.value: style for damage, style in terminal.CLASSES.items()}

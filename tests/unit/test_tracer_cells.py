@@ -90,14 +90,15 @@ def test_each_value_is_of_one_kind_at_least(data: st.DataObject) -> None:
     assert (value is None) == (Read.ABSENT in fits) == (fits == {Read.ABSENT})
 
 
-MADE = case("{arguments: [long, long]}")
+MADE = case("{arguments: [long, long, '...', long]}")
 TWO = (WORD, Passed(LONG, b"ijklmnop", None))
 READ_BOTH = Seen((b"abcdefgh", b"ijklmnop"))
 LEFT = {1: Offsets.span(0, 8)}
 
 
 def cell(predicted: Reading | None, seen: Seen, **facts: object) -> Cell:
-    made = Cell("own", MADE, predicted, seen, TWO, arrived=(b"abcdefgh", b"ijklmnop"))
+    arrived = (b"abcdefgh", b"ijklmnop")
+    made = Cell("own", MADE, predicted, seen, passed=TWO, arrived=arrived)
     return dataclasses.replace(made, **facts)  # type: ignore[arg-type]
 
 

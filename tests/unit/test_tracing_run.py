@@ -5,21 +5,24 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
-import jsonschema
 import pytest
 
 import harness
 from harness import cli
-from harness.abi.offsets import Offsets
 from harness.cases.catalog import Catalog
-from harness.errors import Exit, HarnessError, InfrastructureError, KernelDied, KernelFault
+from harness.errors import (
+    Exit,
+    HarnessError,
+    InfrastructureError,
+    KernelDied,
+    KernelFault,
+)
 from harness.guest.records import Ran, Record, Refusal, StreamEnd
 from harness.inspect.guest import Guest
 from harness.model.case import Case
@@ -27,8 +30,7 @@ from harness.model.observation import Observation
 from harness.model.policy import Policy, Rule
 from harness.modules import twingen
 from harness.modules.build import Modules
-from harness.report.tracers import documents, tables
-from harness.tracers.cell import Cell, Passed, Seen, Status, passed
+from harness.tracers.cell import Status, passed
 from harness.tracers.reading import Read, Reading
 from harness.tracers.tracer import Kind, Ruled, Tracer
 from harness.tracing import run as tracing
@@ -54,6 +56,9 @@ class Reads(Attachment):
 
     def attach(self, guest: Guest, functions: Sequence[Function]) -> list[str]:
         return [self.refused] * len(functions)
+
+    def detach(self, guest: Guest) -> None:
+        pass
 
     def values(
         self, guest: Guest, functions: Sequence[Function], observed: Sequence[Observation | None]
@@ -82,7 +87,7 @@ class Guests:
     complaints: Sequence[int | None] = ()
 
     @contextmanager
-    def booted(self, kernel: object, modules: object) -> Iterator[Guest]:
+    def booted(self, kernel: object, modules: object, config: object) -> Iterator[Guest]:
         self.boots += 1
         faked = SimpleNamespace(
             kernel=kernel,
@@ -114,12 +119,13 @@ def run(
     tmp_path: Path,
     play: Play = played,
     *tracers: Tracer,
-    attachment: type[Attachment] = Reads,
+    attachment: type[Reads] = Reads,
     complaints: Sequence[int | None] = (),
 ) -> tuple[Tracing, Guests]:
     guests = Guests(play, complaints=complaints)
     monkeypatch.setattr(tracing, "booted", guests.booted)
     monkeypatch.setattr(tracing, "attachment", lambda tracer: attachment())
+    monkeypatch.setattr(tracing, "described", lambda guest, kernels_own: {})
     modules = Modules(tmp_path, "k", tmp_path, traced=True)
     found = tracing.run(made_up(tmp_path), modules, tracers or (tracer(),), CASES)
     return found, guests
@@ -247,72 +253,6 @@ def test_another_record_than_is_due(
     assert sentence in differing.mismatches[0]
 
 
-# What is told of it.
-
-
-def cells() -> Iterator[Cell]:
-    """Yield a cell of each sort."""
-    two = (Passed(CASES[0].types[0], b"abcdefgh", None), Passed(CASES[0].types[1], bytes(8), 64))
-    whole = Cell("own", CASES[0], RIGHT, Seen((b"abcdefgh", None)), two,
-                 {1: Offsets([0, 1, 5])}, (b"abcdefgh", bytes(8)))  # fmt: skip
-    yield whole
-    yield dataclasses.replace(whole, predicted=None)
-    yield dataclasses.replace(whole, predicted=Reading(refused="variadic"))
-    yield dataclasses.replace(whole, seen=Seen(refused="EINVAL"))
-    yield dataclasses.replace(whole, seen=Seen())
-    yield dataclasses.replace(whole, called=False, arrived=(b"", b""), left={})
-    yield dataclasses.replace(whole, predicted=Reading(RIGHT.reads, corrupts={1: Offsets([0])}))
-    yield Cell("own", CASES[1], None, Seen(), errors=("Oops.",))
-
-
-def told(**facts: Any) -> Tracing:
-    every = tuple(cells())
-    return dataclasses.replace(Tracing("debian:7.2", "7.2.0", every, len(every) + 1), **facts)
-
-
-def test_the_document_keeps_to_its_schema() -> None:
-    document = documents.document([told(kernel_errors=("Oops.",), errors=("No disk.",)), told()])
-    jsonschema.validate(json.loads(json.dumps(document)), json.loads(SCHEMA.read_text()))
-    first = document["kernels"][0]["cells"][0]
-    assert first["arguments"][1] == {
-        "type": "long", "passed": "00" * 8, "copy_at": 64, "read": "absent", "value": None,
-        "arrived": "00" * 8, "changed": [[0, 2], [5, 6]],
-    }  # fmt: skip
-    assert document["kernels"][0]["differing"] == len(told().differing)
-
-
-def test_a_document_that_lacks_something_does_not_keep_to_it() -> None:
-    document = json.loads(json.dumps(documents.document([told()])))
-    del document["kernels"][0]["cells"][0]["arguments"][0]["value"]
-    with pytest.raises(jsonschema.ValidationError, match="'value' is a required property"):
-        jsonschema.validate(document, json.loads(SCHEMA.read_text()))
-
-
-def test_the_tables(capsys: pytest.CaptureFixture[str]) -> None:
-    tables.print_tracings([told(kernel_errors=("Oops again.",))], everything=True)
-    tables.print_cells([told()])
-    shown = capsys.readouterr().out
-    for words in (
-        "changed by own, own", "argument 1, byte 0-1, 5", "Oops again.", "refused: EINVAL",
-        "not called", "own x a: argument 1 was read as absent, predicted right", "not predicted",
-    ):  # fmt: skip
-        assert words in " ".join(shown.split()), words
-
-
-@pytest.mark.parametrize(
-    ("facts", "status"),
-    [
-        ({"planned": 1}, Exit.DIFFERS),
-        ({"cells": (), "planned": 0}, Exit.AGREES),
-        ({"cells": (), "planned": 1}, Exit.INFRASTRUCTURE),
-        ({"cells": (), "planned": 0, "errors": ("No disk.",)}, Exit.INFRASTRUCTURE),
-        ({"cells": (), "errors": ("No disk.",), "kernel_errors": ("Oops.",)}, Exit.DIFFERS),
-    ],
-)
-def test_exit_statuses(facts: dict[str, Any], status: Exit) -> None:
-    assert told(**facts).exit_status is status
-
-
 # The functions that an ftrace redirect leads to.
 
 
@@ -359,11 +299,6 @@ def test_the_lists_have_all_cases_in_order() -> None:
             ["--tracer", "fexti"],
             "There is no tracer 'fexti'. The nearest: fexit",
             "There are fentry",
-        ),
-        (
-            ["--case", "real-open"],
-            "No case that is chosen is on a function of",
-            "Choose other cases",
         ),
         (["--case", "stak-9"], "stak-9", ""),
         (["--kernel", "debain:7.2"], "debain", ""),

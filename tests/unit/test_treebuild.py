@@ -293,6 +293,33 @@ def test_a_tree_with_jprobes_is_taken_whatever_its_version(
     assert header.exists() == (carried == "any")
 
 
+@pytest.mark.parametrize(
+    ("known", "asked", "expected"),
+    [
+        (["DEBUG_INFO"], "CONFIG_A=y", {"CONFIG_DEBUG_INFO"}),
+        (
+            ["DEBUG_INFO", "DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT"],
+            "CONFIG_A=y",
+            {"CONFIG_DEBUG_INFO", "CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT"},
+        ),
+        # The user's choice is another.
+        (["DEBUG_INFO"], "CONFIG_DEBUG_INFO_DWARF5=y", {"CONFIG_DEBUG_INFO_DWARF5"}),
+    ],
+)
+def test_a_tree_whose_types_are_asked_for(
+    tmp_path: Path, known: list[str], asked: str, expected: set[str]
+) -> None:
+    path = source_tree(tmp_path / "linux", "6.1")
+    (path / "lib").mkdir(exist_ok=True)
+    (path / "lib/Kconfig.debug").write_text("".join(f"config {name}\n" for name in known))
+    fragment = tmp_path / "mine.config"
+    fragment.write_text(f"CONFIG_ARM64=y\n{asked}\n")
+    options = Options(compiler=COMPILER, fragments=(fragment,), debug_info=True)
+    kernel = local.from_tree("mine", tree.opened(path), Path("busybox"), options)
+    found = kconfig.parse(kernel.config.read_text())
+    assert {name for name in found if name.startswith("CONFIG_DEBUG_INFO")} == expected
+
+
 def test_fragments(tmp_path: Path) -> None:
     text = 'CONFIG_A=y\n# CONFIG_B is not set\n# words\nCONFIG_C="text"\n'
     assert kconfig.parse(text) == {"CONFIG_A": "y", "CONFIG_B": "n", "CONFIG_C": '"text"'}

@@ -32,6 +32,8 @@ class Work:
     words: tuple[str, ...] = ()
     # How many verdicts it comes to, where it is about their rate.
     verdicts: int = 0
+    # Whether it plays functions of the kernel's own, which not every kernel has.
+    real: bool = False
 
 
 class Quantity(enum.Enum):
@@ -82,12 +84,17 @@ class Row:
 
 
 ONE_CELL = ("repro", "--case", "stack-9", "--variant", "none")
+REAL = "real-*"
+OWN_CELLS = ("repro", "--case", f"!{REAL}")
+REAL_CELLS = ("repro", "--case", REAL)
 WORKS = {
     work.name: work
     for work in (
         Work(BARE),
-        Work("repro-cold", ("repro", "--cold")),
-        Work("repro", ("repro",)),
+        Work("repro-cold", (*OWN_CELLS, "--cold")),
+        Work("repro", OWN_CELLS),
+        Work("real-cold", (*REAL_CELLS, "--cold"), real=True),
+        Work("real", REAL_CELLS, real=True),
         Work("one-cell", ONE_CELL),
         Work(PANIC),
         Work("fuzz", ("fuzz", "-j1", "--count", str(FUZZ)), verdicts=FUZZ),
@@ -97,15 +104,17 @@ WORKS = {
 }
 ROWS = (
     Row("bare", "a boot that powers off", BARE, Quantity.TIME, None),
-    Row("repro-cold", "all cells, from a boot", "repro-cold", Quantity.TIME, 1.25),
-    Row("repro", "all cells, from a snapshot", "repro", Quantity.TIME, 0.4),
+    Row("repro-cold", "all own cells, from a boot", "repro-cold", Quantity.TIME, 1.25),
+    Row("repro", "all own cells, from a snapshot", "repro", Quantity.TIME, 0.4),
+    Row("real-cold", "all real cells, from a boot", "real-cold", Quantity.TIME, 1.5),
+    Row("real", "all real cells, from a snapshot", "real", Quantity.TIME, 0.5),
     Row("one-cell", "one cell, command to prompt", "one-cell", Quantity.TIME, 0.25),
     Row("start", "command to QEMU's start", "one-cell", Quantity.BEFORE, 0.1),
     Row("end", "QEMU's end to prompt", "one-cell", Quantity.AFTER, 0.05),
     Row("panic", "a panic to the next verdict", PANIC, Quantity.TIME, 0.2),
     Row("fuzz", f"{FUZZ:,} random signatures", "fuzz", Quantity.RATE, 2500),
     Row("two-guests", "the same, in two guests", "fuzz-two", Quantity.TIME, 1, beside="fuzz"),
-    Row("memory-repro", "the command's own, all cells", "repro", Quantity.MEMORY, 150),
+    Row("memory-repro", "the command's own, all own cells", "repro", Quantity.MEMORY, 150),
     Row("memory-fuzz", f"the same, {FUZZ:,} signatures", "fuzz", Quantity.MEMORY, 150),
     Row(
         "memory-growth",

@@ -10,14 +10,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from harness.cases.catalog import Catalog
+from harness.errors import ConfigError
 from harness.guest import initramfs, recipe
 from harness.host import temporary
 from harness.kernel.kernel import Bootable
 from harness.measure.bench import command, panic
 from harness.measure.bench.command import HARNESS, Timed
 from harness.measure.bench.rounds import Taker
-from harness.measure.bench.rows import BARE, PANIC, WORKS, Row, Work
+from harness.measure.bench.rows import BARE, PANIC, REAL, WORKS, Row, Work
 from harness.modules.build import Modules
+from harness.prototypes.probed import lacking
 from harness.run import boot
 from harness.run.session import Session
 from harness.vm.running import running
@@ -41,6 +44,27 @@ def place(kernel: Bootable, modules: Modules, options: Sequence[str]) -> Place:
     initrd, _ = initramfs.cached(kernel, modules, recipe.load(boot.MINIMAL))
     mib = kernel.memory_mib or boot.memory_mib(kernel, initrd)
     return Place(replace(kernel, memory_mib=mib), modules, tuple(options))
+
+
+def playable(rows: Sequence[Row], kernel: Bootable, catalog: Catalog, *, named: bool) -> list[Row]:
+    """
+    Leave out rows of real cells where the kernel has none of their functions.
+
+    Raises ConfigError where that leaves out a row that was named.
+    """
+    real = [row for row in rows if WORKS[row.work].real]
+    if not real:
+        return list(rows)
+    cases = catalog.select_cases([REAL])
+    missing = lacking(kernel, cases)
+    if len(missing) < len(cases):
+        return list(rows)
+    if named:
+        raise ConfigError(
+            f"There is no row '{real[0].name}' of {kernel.spec}: {missing[cases[0].name]}.",
+            "Choose other rows, or another kernel.",
+        )
+    return [row for row in rows if row not in real]
 
 
 def needed(rows: Sequence[Row], place: Place) -> dict[str, Taker]:

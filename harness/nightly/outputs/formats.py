@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from harness import printable
 from harness.nightly.compare import Place, Regression, Sort
@@ -13,20 +12,7 @@ from harness.nightly.night import Report
 from harness.nightly.unit import Done, UnitKind
 from harness.report import summaries
 from harness.report.formats import junit, ktap
-
-
-@dataclass(frozen=True)
-class Test:
-    """A cell of one unit, or what else is held against the accepted run."""
-
-    # A name of one word, and the result in a few words.
-    name: str
-    seen: str
-    # The reasons why it fails; empty if it passes.
-    reasons: tuple[str, ...]
-    # Whether it could not be judged, through no fault of the kernel's.
-    error: bool = False
-
+from harness.report.formats.testcase import Group, Test
 
 Groups = list[tuple[str, list[Test]]]
 
@@ -104,56 +90,21 @@ def as_ktap(report: Report) -> str:
 
 
 def _ktap(report: Report) -> Iterator[str]:
-    units = tests(report)
-    yield "KTAP version 1"
-    yield f"1..{len(units)}"
-    for number, (done, groups) in enumerate(units, 1):
-        yield "  KTAP version 1"
-        yield f"  # Subtest: {done.unit}"
-        yield f"  1..{len(groups)}"
-        for index, (name, cells) in enumerate(groups, 1):
-            yield "    KTAP version 1"
-            yield f"    # Subtest: {name}"
-            yield f"    1..{len(cells)}"
-            for place, test in enumerate(cells, 1):
-                for reason in test.reasons:
-                    for line in reason.splitlines():
-                        yield f"    # {test.name}: {line}"
-                seen = f" - {test.seen}" if test.seen else ""
-                yield f"    {_ok([test])} {place} {ktap.name(test.name + seen)}"
-            yield f"  {_ok(cells)} {index} {ktap.name(name)}"
-        status = _ok([test for _, cells in groups for test in cells])
-        yield f"{status} {number} {ktap.name(done.unit)}"
-
-
-def _ok(found: Sequence[Test]) -> str:
-    return "not ok" if any(test.reasons for test in found) else "ok"
+    units = [
+        Group(done.unit, tuple(Group(name, tuple(cells)) for name, cells in groups))
+        for done, groups in tests(report)
+    ]
+    return ktap.results(units)
 
 
 def as_junit(report: Report) -> str:
     """Return JUnit XML, with a test suite for each unit."""
     top = ElementTree.Element("testsuites", name=f"jprobe-harness nightly run {report.night.id}")
     for done, groups in tests(report):
-        found = [(name, test) for name, cells in groups for test in cells]
-        suite = ElementTree.SubElement(
-            top,
-            "testsuite",
-            name=done.unit,
-            tests=str(len(found)),
-            failures=str(sum(bool(test.reasons) and not test.error for _, test in found)),
-            errors=str(sum(test.error for _, test in found)),
-            time=f"{done.ended - done.started:.1f}",
-        )
-        for name, test in found:
-            case = ElementTree.SubElement(
-                suite, "testcase", classname=f"{done.unit}.{name}", name=test.name
-            )
-            if test.reasons:
-                kind = "error" if test.error else "failure"
-                why = ElementTree.SubElement(case, kind, message=test.reasons[0])
-                why.text = "\n".join(test.reasons)
-            elif test.seen:
-                ElementTree.SubElement(case, "system-out").text = test.seen
+        found = [(f"{done.unit}.{name}", test) for name, cells in groups for test in cells]
+        suite = junit.tests(done.unit, found)
+        suite.set("time", f"{done.ended - done.started:.1f}")
+        top.append(suite)
     return junit.text(top)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
-from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 
 from harness import printable
 from harness.nightly import compare
@@ -20,6 +19,7 @@ from harness.nightly.night import Report
 from harness.nightly.outputs import summary
 from harness.nightly.store import NightlyRun
 from harness.nightly.unit import Cell, Complaint, Done, UnitKind
+from harness.report.formats.html import Numbers, template
 from harness.report.survey.tables import DAMAGE
 
 # The numbers and blanks between the names of classes.
@@ -207,24 +207,9 @@ def kind(seen: str) -> str:
     return "+".join(word for word in _NUMBERS.split(seen) if word)
 
 
-class _Numbers:
-    """Numbers values, so that the page holds each once."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[bytes, int] = {}
-        self.values: list[Any] = []
-
-    def of(self, value: Any) -> int:
-        key = msgspec.json.encode(value)
-        if key not in self._numbers:
-            self._numbers[key] = len(self.values)
-            self.values.append(value)
-        return self._numbers[key]
-
-
 def _data(page: _Page) -> dict[str, Any]:
     """Return what the page's script draws, as JSON."""
-    columns, cases, details = _Numbers(), _Numbers(), _Numbers()
+    columns, cases, details = Numbers(), Numbers(), Numbers()
     complaints: dict[Place, list[str]] = {}
     for done in page.report.results:
         for one in done.complaints:
@@ -264,40 +249,18 @@ def _data(page: _Page) -> dict[str, Any]:
     }
 
 
-def _shown(value: Any) -> Any:
-    """Escape a value for the page; the template's own markup is left alone."""
-    return value if hasattr(value, "__html__") else printable.shown(str(value))
-
-
-def environment(loader: BaseLoader) -> Environment:
-    """Return what makes pages of templates, in which nothing from outside is markup."""
-    return Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
 def document(report: Report, past: Past) -> str:
     """Return the HTML; the report's cells must have their bytes (`looks`)."""
     page = _Page(report, past)
-    loader = PackageLoader("harness.nightly.outputs", "page")
-    return (
-        environment(loader)
-        .get_template("page.html.j2")
-        .render(
-            page=page,
-            data=printable.strings(msgspec.to_builtins(_data(page))),
-            report=report,
-            sentence=summary.sentence(report),
-            rows=[summary.row(done) for done in report.results],
-            missing=list(summary.missing(report)),
-            shown=SHOWN,
-            damage=[kind.value for kind in DAMAGE],
-            width=SPARK_WIDTH,
-            height=SPARK_HEIGHT,
-        )
+    return template("harness.nightly.outputs", "page.html.j2").render(
+        page=page,
+        data=printable.strings(msgspec.to_builtins(_data(page))),
+        report=report,
+        sentence=summary.sentence(report),
+        rows=[summary.row(done) for done in report.results],
+        missing=list(summary.missing(report)),
+        shown=SHOWN,
+        damage=[kind.value for kind in DAMAGE],
+        width=SPARK_WIDTH,
+        height=SPARK_HEIGHT,
     )

@@ -14,8 +14,9 @@ from kcidb_io.schema import LATEST  # type: ignore[import-untyped]
 from harness import printable
 from harness.errors import InfrastructureError
 from harness.nightly.night import Report
-from harness.nightly.outputs.formats import Test, tests
+from harness.nightly.outputs.formats import tests
 from harness.nightly.unit import Done
+from harness.report.formats.testcase import Test
 
 ORIGIN = "jprobe_harness"
 PATH = "jprobe.stack"

@@ -4,10 +4,40 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 
 from harness import printable
 from harness.report import summaries
+from harness.report.formats.testcase import Test
 from harness.run.result import Result
+
+
+def tests(name: str, found: Sequence[tuple[str, Test]]) -> ElementTree.Element:
+    """Return a test suite of tests, each with the name of its class."""
+    suite = ElementTree.Element(
+        "testsuite",
+        name=name,
+        tests=str(len(found)),
+        failures=str(sum(bool(test.reasons) and not test.error for _, test in found)),
+        errors=str(sum(test.error for _, test in found)),
+        skipped=str(sum(bool(test.skipped) for _, test in found)),
+    )
+    for classname, test in found:
+        _add(suite, classname, test)
+    return suite
+
+
+def _add(suite: ElementTree.Element, classname: str, test: Test) -> None:
+    case = ElementTree.SubElement(suite, "testcase", classname=classname, name=test.name)
+    if test.reasons:
+        kind = "error" if test.error else "failure"
+        why = ElementTree.SubElement(case, kind, message=test.reasons[0])
+        why.text = "\n".join(test.reasons)
+        return
+    if test.skipped:
+        ElementTree.SubElement(case, "skipped", message=test.skipped)
+    if test.seen:
+        ElementTree.SubElement(case, "system-out").text = test.seen
 
 
 def suite(result: Result) -> ElementTree.Element:
@@ -25,18 +55,10 @@ def suite(result: Result) -> ElementTree.Element:
     for name, value in facts.items():
         ElementTree.SubElement(properties, "property", name=name, value=value)
     for outcome in result.outcomes:
-        case = ElementTree.SubElement(
-            top,
-            "testcase",
-            classname=f"{result.release}.{outcome.play.variant.name}",
-            name=outcome.play.case.name,
-        )
-        if not outcome.agrees:
-            failure = ElementTree.SubElement(case, "failure", message=outcome.reasons[0])
-            lines = [*outcome.reasons, *(line for s in outcome.splats for line in s.lines)]
-            failure.text = "\n".join(lines)
-        else:
-            ElementTree.SubElement(case, "system-out").text = summaries.cell(outcome)
+        console = (line for splat in outcome.splats for line in splat.lines)
+        reasons = () if outcome.agrees else (*outcome.reasons, *console)
+        test = Test(outcome.play.case.name, summaries.cell(outcome), reasons)
+        _add(top, f"{result.release}.{outcome.play.variant.name}", test)
     for complaint in errors:
         case = ElementTree.SubElement(top, "testcase", classname=result.release, name="the run")
         ElementTree.SubElement(case, "error", message=complaint)

@@ -26,6 +26,7 @@ def _kernel(one: Tracing) -> dict[str, Any]:
         "release": one.release,
         "planned": one.planned,
         "differing": len(one.differing),
+        "lacking": dict(one.lacking),
         "cells": [cell_document(cell) for cell in one.cells],
         "kernel_errors": list(one.kernel_errors),
         "errors": list(one.errors),
@@ -37,12 +38,14 @@ def cell_document(cell: Cell) -> dict[str, Any]:
     return {
         "tracer": cell.tracer,
         "case": cell.case.name,
+        "variant": cell.variant or None,
         "function": cell.case.signature,
         "status": cell.status.value,
         "mismatches": list(cell.mismatches),
         "predicted": _reading(cell.predicted) if cell.predicted else None,
         "refused": cell.seen.refused or None,
         "called": cell.called,
+        "witness": None if cell.witness is None else list(cell.witness),
         "arguments": list(_arguments(cell)),
     }
 
@@ -67,6 +70,7 @@ def _arguments(cell: Cell) -> Iterable[dict[str, Any]]:
         yield {
             "type": cell.case.arguments[index].words,
             "passed": passed.value.hex(),
+            "met": passed.found.hex(),
             "copy_at": passed.at,
             "read": reads[index].value if reads else None,
             "value": None if value is None else value.hex(),

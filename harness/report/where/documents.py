@@ -8,18 +8,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.measure.fetch import SYNTAXES, fetched
-from harness.measure.located import Located
+from harness.measure.located import Entry, Located
 
 SCHEMA = 1
 
 
-def document(found: Sequence[tuple[str, Sequence[Located]]]) -> dict[str, Any]:
-    """Return functions, each with what declares it, as a JSON document."""
+def document(entries: Sequence[Entry]) -> dict[str, Any]:
+    """Return functions as a JSON document."""
     return {
         "schema": SCHEMA,
         "functions": [
-            {"declared": title, "arguments": list(map(_argument, arguments))}
-            for title, arguments in found
+            {
+                "declared": entry.declared,
+                "doubts": list(entry.doubts),
+                "arguments": list(map(_argument, entry.arguments)),
+            }
+            for entry in entries
         ],
     }
 

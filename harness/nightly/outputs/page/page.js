@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-"use strict";
 
 // Sizes in pixels, as in page.css.
 const ROW = 24, COLUMN = 30, NAMES = 190, HEAD = 120;
@@ -9,20 +8,7 @@ const MARGIN = 4;
 const PRINTED = 5000;
 const KINDS = ["intact", "leak", "by-ref", "rollback", "overflow", "skipped", "missed"];
 
-const byId = (id) => document.getElementById(id);
-const data = JSON.parse(byId("data").textContent);
 const map = byId("map"), sizer = byId("sizer"), panel = byId("cell");
-
-/** Create an element with attributes and children; strings become text. */
-function make(name, attributes = {}, ...children) {
-  const svg = ["svg", "rect", "text", "title", "line", "pattern", "defs"].includes(name);
-  const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    made.setAttribute(key, value);
-  }
-  made.append(...children);
-  return made;
-}
 
 // The number of the cell for each column and case, or -1.
 const grid = new Int32Array(data.columns.length * data.cases.length).fill(-1);
@@ -282,29 +268,18 @@ byId("filters").addEventListener("reset", () => setTimeout(() => {
   filter();
 }));
 
-const octets = (text) => (text ? text.match(/../g) : []);
-
-/** Draw the bytes of one place at each moment, sixteen in a row. */
-function dump(place, looks) {
-  const moments = ["before", "after", "seen", "predicted"].filter((moment) => looks[moment]);
+/** Draw the bytes of one place at each moment. */
+function bytesOf(place, looks) {
   const labels = { before: "before", after: "handler left", seen: "arrived", predicted: "predicted" };
-  const bytes = Object.fromEntries(moments.map((moment) => [moment, octets(looks[moment])]));
-  const size = Math.max(...moments.map((moment) => bytes[moment].length));
-  const table = make("table", {}, make("caption", {}, place));
-  for (let start = 0; start < size; start += 16) {
-    moments.forEach((moment, index) => {
-      const line = make("tr", index ? {} : { class: "first" }, make("th", { scope: "row" }, `${labels[moment]} ${start}`));
-      for (let at = start; at < Math.min(size, start + 16); at++) {
-        const octet = bytes[moment][at] ?? "";
-        const changed = moment !== "before" && bytes.before && octet !== bytes.before[at];
-        const wrong = moment === "seen" && bytes.predicted && octet !== bytes.predicted[at];
-        const title = wrong ? "not as predicted" : "changed";
-        line.append(make("td", {}, changed || wrong ? make("mark", wrong ? { class: "wrong", title } : { title }, octet) : octet));
-      }
-      table.append(line);
-    });
-  }
-  return make("div", { class: "wide" }, table);
+  const moments = Object.keys(labels).filter((moment) => looks[moment]);
+  const before = octets(looks.before), predicted = octets(looks.predicted);
+  return dump(place, moments.map((moment) => [labels[moment], looks[moment]]), (index, at, octet) => {
+    const moment = moments[index];
+    if (moment === "seen" && looks.predicted && octet !== predicted[at]) {
+      return { class: "wrong", title: "not as predicted" };
+    }
+    return moment !== "before" && looks.before && octet !== before[at] ? { title: "changed" } : null;
+  });
 }
 
 /** Draw the stack at the hit, with SP at the bottom. */
@@ -353,14 +328,9 @@ function past(name, detail) {
 
 function again(column, row) {
   const [kernel, variant] = data.columns[column];
-  const space = kernel.lastIndexOf(" ");
-  const quoted = (word) => (/^[\w.:\/@+=-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
-  const words = ["jprobe-harness", "repro", "--kernel", kernel.slice(0, space), "--variant", variant, "--case", data.cases[row]];
-  return [...words, ...(kernel.slice(space + 1) === "gcc" ? [] : ["--cc", kernel.slice(space + 1)])].map(quoted).join(" ");
-}
-
-function list(title, lines) {
-  return lines.length ? [make("h3", {}, title), make("ul", {}, ...lines.map((line) => make("li", {}, line)))] : [];
+  const space = kernel.lastIndexOf(" "), compiler = kernel.slice(space + 1);
+  return command("repro", "--kernel", kernel.slice(0, space), "--variant", variant, "--case", data.cases[row],
+    ...(compiler === "gcc" ? [] : ["--cc", compiler]));
 }
 
 /** All that is known of the open cell. */
@@ -385,7 +355,7 @@ function report() {
     make("p", { class: detail.agrees && !changed ? "good" : "bad" }, words),
     make("h3", {}, "Bytes"),
     make("div", { class: "grid" },
-      make("div", {}, ...Object.entries(detail.looks).map(([place, looks]) => dump(place, looks))),
+      make("div", {}, ...Object.entries(detail.looks).map(([place, looks]) => bytesOf(place, looks))),
       ...(detail.picture ? [picture(detail.picture)] : [])),
     ...list("Why", detail.reasons),
     ...list("Corrupt", spans),

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What BTF says of the functions that are traced."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from harness.inspect.guest import Guest
+from harness.prototypes import source
+from harness.prototypes.btf import Btf, with_first_header
+from harness.prototypes.types import AGGREGATES, Types
+from harness.tracing.function import MODULE, TRACEFS
+
+
+@dataclass(frozen=True)
+class Described:
+    """A function in BTF."""
+
+    number: int
+    # Of its parameters.
+    names: tuple[str, ...]
+    # Whether it returns a struct or union by value.
+    returns_aggregate: bool
+    # Whether ftrace may patch it.
+    traceable: bool = True
+
+
+def described(guest: Guest, kernels_own: Collection[str]) -> Mapping[str, Described]:
+    """Return the functions of the test module, and those of the kernel that are named."""
+    base = source.base(source.of_kernel(guest.kernel))
+    traceable = _traceable(guest, kernels_own) if kernels_own else set()
+    found = {
+        name: replace(_described(base, one), traceable=name in traceable)
+        for one in base.functions
+        if (name := base.name(one)) in kernels_own
+    }
+    said = guest.run(f"/bin/busybox base64 -w 0 /sys/kernel/btf/{MODULE}")
+    if said.status == 0:
+        own = Btf(with_first_header(base64.b64decode(said.output)), base)
+        found |= {own.name(one): _described(own, one) for one in own.functions}
+    return found
+
+
+def _traceable(guest: Guest, names: Collection[str]) -> set[str]:
+    pattern = f"^({'|'.join(sorted(names))})$"
+    ran = guest.run(f"/bin/busybox grep -E '{pattern}' {TRACEFS}/available_filter_functions", 60)
+    return set(ran.output.splitlines())
+
+
+def _described(btf: Btf, number: int) -> Described:
+    prototype = btf.target(number)
+    names = tuple(one.name for one in btf.parameters(prototype) if one.type)
+    returned = Types(btf).plain(btf.target(prototype))
+    return Described(number, names, btf.kind(returned) in AGGREGATES)

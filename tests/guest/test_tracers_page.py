@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What docs/tracers.md says of three kernels, from a fresh run and from their tracefs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.cases.catalog import Catalog
+from harness.inspect.guest import Guest, booted
+from harness.modules.casefunctions import symbol
+from harness.run import job
+from harness.tracing.function import TRACEFS, mount
+from tests import pages, tracers
+
+SECONDS = 300
+FUNCTION = symbol(Catalog().cases["stack-8"], "target")
+MODULE = "probe_targets"
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [pytest.param(name, marks=[pytest.mark.full] * (name != "debian:7.2"))
+     for name in tracers.KERNELS],
+)  # fmt: skip
+def test_a_fresh_run_gives_the_table_of_the_page(kernel: str, tmp_path: Path) -> None:
+    words = [word for case in tracers.CASES for word in ("--case", case)]
+    out = tmp_path / "out.json"
+    subprocess.run(
+        ["jprobe-harness", "tracers", "--kernel", kernel, *words, "--json", str(out)],
+        check=True,
+        timeout=SECONDS,
+    )
+    fresh = tracers.cells(tracers.cut(json.loads(out.read_text())))
+    stored = tracers.cells(tracers.stored())
+    expected = {key: one for key, one in stored.items() if key[0] == kernel}
+    assert fresh == expected
+
+
+def define(guest: Guest, event: str) -> str:
+    """Define an event; return what the kernel says of it, "" if it was accepted."""
+    done = guest.run(f"echo '{event}' >>{TRACEFS}/dynamic_events")
+    if not done.status:
+        return ""
+    log = guest.run(f"/bin/busybox cat {TRACEFS}/error_log; echo >{TRACEFS}/error_log")
+    return log.output or done.output
+
+
+@pytest.mark.parametrize("name", ["debian:6.12", "debian:7.2"])
+def test_all_arguments_by_the_name_of_a_function_in_a_module(name: str) -> None:
+    kernel, modules = job.prepare(name, Catalog(), traced=True)
+    with booted(kernel, modules) as guest:
+        mount(guest)
+        assert define(guest, f"p:jp/plain {FUNCTION} $arg*") == ""
+        assert "BTF is not available" in define(guest, f"p:jp/of {MODULE}:{FUNCTION} $arg*")
+        # The symbol is not what is refused.
+        assert define(guest, f"p:jp/one {MODULE}:{FUNCTION} $arg1") == ""
+        (block,) = [text for kind, text in pages.blocks("tracers") if kind == "console"]
+        assert define(guest, block.split("'")[1]) == ""
