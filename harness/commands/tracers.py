@@ -22,7 +22,6 @@ from harness.commands.progress import bars
 from harness.errors import ConfigError, Exit
 
 if TYPE_CHECKING:
-    from harness.kernel.kernel import Bootable
     from harness.tracing.run import Tracing
 
 SUMMARY = "show what kprobe events, fprobes, func-args and BPF programs read of each argument"
@@ -111,16 +110,18 @@ def run(options: argparse.Namespace) -> int:
     tracers = select(options.tracer)
     variants = catalog.select_variants(options.variant) if options.variant else []
     cases = catalog.select_cases(options.case)
-    kernels: list[Bootable] = []
-    found: list[Tracing] = []
+    watched = options.witness is not None
     with bars():
-        for name in spec.expand(options.kernel, catalog):
-            kernel, modules = job.prepare(
-                name, catalog, options=kernel_options(options), traced=True
-            )
-            kernels.append(kernel)
-            watched = options.witness is not None
-            found.append(tracing.run(kernel, modules, tracers, cases, variants, watched=watched))
+        # What is wrong with any of them is said before the first boot.
+        prepared = [
+            job.prepare(name, catalog, options=kernel_options(options), traced=True)
+            for name in spec.expand(options.kernel, catalog)
+        ]
+        found = [
+            tracing.run(kernel, modules, tracers, cases, variants, watched=watched)
+            for kernel, modules in prepared
+        ]
+    kernels = [kernel for kernel, _ in prepared]
 
     def reproduce() -> None:
         if options.reproducer:

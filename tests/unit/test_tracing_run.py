@@ -17,6 +17,7 @@ import harness
 from harness import cli
 from harness.cases.catalog import Catalog
 from harness.errors import (
+    ConfigError,
     Exit,
     HarnessError,
     InfrastructureError,
@@ -30,6 +31,7 @@ from harness.model.observation import Observation
 from harness.model.policy import Policy, Rule
 from harness.modules import twingen
 from harness.modules.build import Modules
+from harness.run import job
 from harness.tracers.cell import Status, passed
 from harness.tracers.reading import Read, Reading
 from harness.tracers.tracer import Kind, Ruled, Tracer
@@ -312,3 +314,18 @@ def test_what_cannot_be_traced(
     assert sentence in error
     assert next_step in error
     assert "Traceback" not in error
+
+
+def test_a_kernel_that_is_wrong_is_told_of_before_the_first_boot(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def prepare(name: str, *arguments: object, **options: object) -> object:
+        if name == "debian:7.2":
+            raise ConfigError("There is no such kernel.", "Choose another one.")
+        return None, None
+
+    monkeypatch.setattr(job, "prepare", prepare)
+    monkeypatch.setattr(tracing, "run", lambda *on, **options: pytest.fail("a guest was booted"))
+    words = ["--kernel", "debian:6.1", "--kernel", "debian:7.2"]
+    assert cli.main(["tracers", *words]) == Exit.USAGE
+    assert "There is no such kernel." in capsys.readouterr().err
