@@ -228,6 +228,17 @@ def test_what_is_not_as_predicted(
     assert one.status is (Status.DIFFERS if sentences else Status.AGREES)
 
 
+@pytest.mark.parametrize("refused", [True, False])
+def test_what_a_jprobe_beside_it_leaves_is_not_the_tracers(refused: bool) -> None:
+    reading = Reading(refused="a union") if refused else BOTH
+    seen = Seen(refused="EINVAL") if refused else READ_BOTH
+    assert cell(reading, seen, left=LEFT, beside=LEFT).status is Status.AGREES
+    other = cell(reading, seen, left=LEFT, beside={1: Offsets.span(0, 4)})
+    assert other.mismatches == ("the function saw argument 1 changed in byte 0-7",)
+    (less,) = cell(reading, seen, beside=LEFT).mismatches
+    assert less == "the function saw argument 1 changed in no byte"
+
+
 def test_a_cell_without_a_prediction() -> None:
     one = cell(None, READ_BOTH, left=LEFT)
     assert (one.status, one.mismatches) == (Status.UNPREDICTED, ())
