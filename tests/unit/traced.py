@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from harness.abi import aapcs64
+from harness.abi.offsets import Offsets
 from harness.cases.catalog import Catalog
 from harness.model.case import Case, default_value
 from harness.tracers.catalog import tracers
@@ -106,3 +108,19 @@ def every(spec: str = "debian:7.2", release: tuple[int, int] = (7, 2)) -> Tracin
     )  # fmt: skip
     return tracing(*(cell(tracer, name, release) for tracer in tracers() for name in names),
                    spec=spec)  # fmt: skip
+
+
+def beside() -> Cell:
+    """Return a cell in which a jprobe's handler has changed the ninth argument before."""
+    made = cell("kprobe-exact", "stack-9")
+    last = made.passed[8]
+    met = bytes(octet ^ 0xFF for octet in last.value)
+    return dataclasses.replace(
+        made,
+        variant="none",
+        beside={8: Offsets.span(0, 8)},
+        left={8: Offsets.span(0, 8)},
+        passed=(*made.passed[:8], dataclasses.replace(last, met=met)),
+        seen=Seen((*made.seen.values[:8], met)),
+        arrived=(*made.arrived[:8], met),
+    )
