@@ -17,10 +17,9 @@ from harness.commands.options import (
 )
 from harness.commands.output import report_json
 from harness.commands.progress import bars
-from harness.errors import ConfigError, Exit
+from harness.errors import Exit
 
 if TYPE_CHECKING:
-    from harness.model.case import Case
     from harness.tracing.run import Tracing
 
 SUMMARY = "show what kprobe events, fprobes, func-args and BPF programs read of each argument"
@@ -39,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="a tracer, such as kprobe or fexit; repeatable (default: all)",
+        help="a tracer, such as kprobe or fexit, or a pattern of names; repeatable (default: all)",
     )
     add_all(parser)
     add_json(parser, "all cells")
@@ -52,10 +51,11 @@ def run(options: argparse.Namespace) -> int:
     from harness.run import job
     from harness.tracers.catalog import select
     from harness.tracing import run as tracing
+    from harness.tracing.chosen import own
 
     catalog = Catalog(options.case_dir)
     tracers = select(options.tracer)
-    cases = _own(catalog.select_cases(options.case))
+    cases = own(catalog.select_cases(options.case))
     found: list[Tracing] = []
     with bars():
         for name in spec.expand(options.kernel, catalog):
@@ -71,16 +71,6 @@ def run(options: argparse.Namespace) -> int:
 
     report_json(options, lambda: documents.document(found), show)
     return max((one.exit_status for one in found), key=_order)
-
-
-def _own(cases: list[Case]) -> list[Case]:
-    """Return the cases on functions of our own; raises ConfigError where there is none."""
-    own = [case for case in cases if not case.real]
-    if not own:
-        raise ConfigError(
-            "No case that is chosen is on a function of the test modules.", "Choose other cases."
-        )
-    return own
 
 
 def _order(status: Exit) -> int:

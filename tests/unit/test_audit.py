@@ -20,7 +20,7 @@ from harness.measure import audit
 from harness.prototypes import source
 from harness.prototypes.source import Files
 from harness.tracers import rules
-from harness.tracers.catalog import tracers
+from harness.tracers.catalog import select, tracers
 from harness.tracers.reading import Read, Reading, Traced
 from tests.unit.made_btf import STRUCT, Maker
 from tests.unit.test_prototypes import raw
@@ -167,6 +167,21 @@ def test_what_does_not_exist(
     image = str(raw(functions().data(), tmp_path))
     assert run("--kernel", image, *words) == Exit.USAGE
     assert phrase in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        (["fen*"], {"fentry", "fentry-context"}),
+        (["kprobe", "kprobe"], {"kprobe"}),
+        (["all"], set(tracers())),
+        ([], set(tracers())),
+    ],
+)
+def test_tracers_by_patterns(patterns: list[str], expected: set[str]) -> None:
+    found = [one.name for one in select(patterns)]
+    assert len(found) == len(set(found))
+    assert set(found) == expected
 
 
 def test_arrays_are_members_only() -> None:
