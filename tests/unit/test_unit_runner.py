@@ -13,6 +13,7 @@ from harness.kernel import image, spec
 from harness.model.policy import Hit
 from harness.model.verdict import judge
 from harness.nightly import unit_runner
+from harness.nightly.remembered import cells
 from harness.nightly.unit import (
     Cell,
     Done,
@@ -21,7 +22,6 @@ from harness.nightly.unit import (
     Unit,
     UnitKind,
 )
-from harness.nightly.unit_runner import _cell
 from harness.prototypes.btf import Btf
 from harness.run.plan import Outcome, plays
 from tests.unit.factory import HIT, observe
@@ -35,7 +35,7 @@ def remembered(case: str, variant: str, guest: str = "", hit: Hit = HIT) -> Cell
     (play,) = plays(catalog.select_variants([variant]), catalog.select_cases([case]))
     (done,) = catalog.select_variants([guest or variant])
     seen = observe(play.case, done.policy, hit)
-    return _cell(Outcome(play, judge(play.case, play.variant.policy, seen)))
+    return cells.cell(Outcome(play, judge(play.case, play.variant.policy, seen)))
 
 
 @pytest.mark.parametrize(
