@@ -28,6 +28,7 @@ from harness.modules.build import Modules
 from harness.nightly.bundle import Packed, pack, pack_survey, unpack, unpack_survey
 from harness.nightly.remembered.cells import cell, complaint
 from harness.nightly.remembered.survey import remembered
+from harness.nightly.remembered.tracers import traced
 from harness.nightly.unit import (
     Done,
     HitCost,
@@ -43,6 +44,9 @@ from harness.run.plan import Play, plays
 from harness.run.result import Account, Broken, Result
 from harness.toolchain.compiler import named
 from harness.toolchain.make import checked
+from harness.tracers.catalog import select
+from harness.tracing import run as tracing
+from harness.tracing.chosen import own
 from harness.vm.running import version
 
 T = TypeVar("T")
@@ -50,7 +54,7 @@ T = TypeVar("T")
 
 def perform(unit: Unit) -> Done:
     """
-    Play the unit's cells or random signatures, measure costs, or survey functions.
+    Play the unit's cells or random signatures, measure costs, survey functions, or trace them.
 
     What keeps it from that is in the result, and not raised.
     """
@@ -101,6 +105,8 @@ def packed(unit: Unit) -> list[Packed]:
     catalog = _catalog(unit)
     if unit.kind is UnitKind.SURVEY:
         return [pack_survey(_resolved(unit, catalog))]
+    if unit.kind is UnitKind.TRACERS:
+        return [pack(*job.prepare(unit.kernel, catalog, options=_options(unit), traced=True))]
     variants = catalog.select_variants(unit.variants)
     return [
         pack(*job.prepare(unit.kernel, catalog, options=image))
@@ -247,11 +253,34 @@ def _survey(unit: Unit) -> dict[str, Any]:
     }
 
 
+def _tracers(unit: Unit) -> dict[str, Any]:
+    catalog = _catalog(unit)
+    kernel: Bootable
+    if unit.bundles:
+        kernel, built = unpack(unit.bundles[0])
+    else:
+        kernel, built = job.prepare(unit.kernel, catalog, options=_options(unit), traced=True)
+    found = tracing.run(kernel, built, select(unit.tracers), own(catalog.select_cases(unit.cases)))
+    return {
+        "facts": _facts(kernel, built.compiler),
+        "traced": [traced(one) for one in found.cells],
+        "planned": found.planned,
+        "played": len(found.cells),
+        "kernel_errors": [
+            KernelError(kind=unit.kind.value, fingerprint="", text=text)
+            for text in found.kernel_errors
+        ],
+        "harness_errors": list(found.errors),
+        "boots": len(unit.tracers),
+    }
+
+
 _MAKERS: Mapping[UnitKind, Callable[[Unit], dict[str, Any]]] = {
     UnitKind.CELLS: _cells,
     UnitKind.FUZZ: _fuzz,
     UnitKind.COST: _cost,
     UnitKind.SURVEY: _survey,
+    UnitKind.TRACERS: _tracers,
 }
 
 
