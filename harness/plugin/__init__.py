@@ -189,6 +189,7 @@ def guest(_jprobe_guests: Shared[Guest]) -> Iterator[Guest]:
 
 @pytest.fixture(scope="session")
 def _jprobe_reached(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[Shared[Reached]]:
+    from harness.inspect.shell import Desk
     from harness.inspect.ssh import reached
     from harness.plugin.errors import as_failure
     from harness.plugin.selection import selection_of
@@ -202,7 +203,7 @@ def _jprobe_reached(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[
 
     with as_failure():
         built = selection.modules(kernel)
-        with Shared(lambda: reached(kernel, built, selection.catalog, report)) as guests:
+        with Shared(lambda: reached(kernel, built, Desk(selection.catalog, report))) as guests:
             yield guests
 
 

@@ -41,11 +41,25 @@ def prepare(
     The modules carry every case of the catalog, so that the choice of cases
     does not lead to another build.
     """
+    return _prepared(kernel_spec, catalog, options, lambda kernel: traced)
+
+
+def prepare_shell(
+    kernel_spec: str, catalog: Catalog, *, options: Options = DEFAULTS
+) -> tuple[Kernel, Modules]:
+    """Return what prepare() does, for a guest with a shell: `traced` modules where they build."""
+    return _prepared(kernel_spec, catalog, options, modules.is_traceable)
+
+
+def _prepared(
+    kernel_spec: str, catalog: Catalog, options: Options, traced: Callable[[Kernel], bool]
+) -> tuple[Kernel, Modules]:
     with blame.explaining():
         spec.check(kernel_spec, catalog, settings.load(), options=options)
         kernel = spec.resolve(kernel_spec, catalog, settings.load(), options=options)
         cases = list(catalog.cases.values())
-        return kernel, modules.build(kernel, cases, compiler=options.compiler, traced=traced)
+        built = modules.build(kernel, cases, compiler=options.compiler, traced=traced(kernel))
+        return kernel, built
 
 
 class Prepare(Protocol):

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.abi import aapcs64
 from harness.inspect.guest import Guest
 from harness.model.case import Case
 from harness.model.observation import Observation
-from harness.modules.casefunctions import NAMESPACE
+from harness.modules.casefunctions import NAMESPACE, symbol
 from harness.tracers.reading import Traced
 
 TRACEFS = "/sys/kernel/tracing"
@@ -33,6 +34,20 @@ class Function:
     def pattern(self) -> str:
         """What a filter may name it by, together with others."""
         return self.symbol if self.case.real else f"{NAMESPACE}_*_target"
+
+
+def function(case: Case, numbered: Mapping[str, int]) -> Function:
+    """Return a case's function; `numbered` are the functions of BTF by name."""
+    name = symbol(case, "target")
+    types = case.types[: case.named]
+    traced = Traced(
+        types,
+        aapcs64.place(types),
+        case.variadic,
+        name in numbered,
+        tuple(f"a{index}" for index in range(case.named)),
+    )
+    return Function(case, name, numbered.get(name, 0), traced)
 
 
 # What was read of each argument, lowest byte first, None for nothing.

@@ -11,7 +11,6 @@ import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.abi import aapcs64
 from harness.errors import Exit, InfrastructureError, KernelFault
 from harness.guest.records import Refusal
 from harness.inspect.guest import Guest, booted
@@ -19,15 +18,13 @@ from harness.kernel.kernel import Bootable, numbers
 from harness.model.case import Case
 from harness.model.observation import Look, Observation
 from harness.modules.build import Modules
-from harness.modules.casefunctions import symbol
 from harness.prototypes import source
 from harness.prototypes.btf import Btf, with_first_header
 from harness.steps import progress
 from harness.tracers.cell import Cell, Seen, Status, changed, passed
-from harness.tracers.reading import Traced
 from harness.tracers.tracer import Kind, Tracer
 from harness.tracing.events import Events
-from harness.tracing.function import Attachment, Function, mount
+from harness.tracing.function import Attachment, Function, function, mount
 from harness.tracing.functions import Functions
 from harness.tracing.programs import MODULE, Programs
 from harness.tracing.redirect import Redirect
@@ -162,29 +159,16 @@ class _OneTracer:
             mount(guest)
             if self.numbered is None:
                 self.numbered = _numbered(guest)
-            functions = [self._function(case) for case in cases]
+            functions = [function(case, self.numbered) for case in cases]
             attached = attachment(self._tracer)
             refused = attached.attach(guest, functions)
             observed = list(self._play(guest, cases))
             values = attached.values(guest, functions, observed)
             guest.check()
-        for function, why, saw, read in zip(functions, refused, observed, values, strict=True):
+        for traced, why, saw, read in zip(functions, refused, observed, values, strict=True):
             if saw:
-                cell = self._judged(function, Seen(() if why else read, why), saw)
-                self._found[function.case.name] = cell
-
-    def _function(self, case: Case) -> Function:
-        assert self.numbered is not None
-        name = symbol(case, "target")
-        types = case.types[: case.named]
-        traced = Traced(
-            types,
-            aapcs64.place(types),
-            case.variadic,
-            name in self.numbered,
-            tuple(f"a{index}" for index in range(case.named)),
-        )
-        return Function(case, name, self.numbered.get(name, 0), traced)
+                cell = self._judged(traced, Seen(() if why else read, why), saw)
+                self._found[traced.case.name] = cell
 
     def _play(self, guest: Guest, cases: Sequence[Case]) -> Iterator[Observation | None]:
         """Yield what the guest saw of each case, None for one that it refused."""
@@ -201,10 +185,10 @@ class _OneTracer:
             self._playing = cases[at] if at < len(cases) else cases[-1]
         self._playing = None
 
-    def _judged(self, function: Function, seen: Seen, saw: Observation) -> Cell:
-        case, release = function.case, numbers(self._kernel.release)[:2]
+    def _judged(self, traced: Function, seen: Seen, saw: Observation) -> Cell:
+        case, release = traced.case, numbers(self._kernel.release)[:2]
         has = self._kernel.has
-        predicted = self._tracer.predict((release[0], release[1]), has, function.traced)
+        predicted = self._tracer.predict((release[0], release[1]), has, traced.traced)
         return Cell(
             self._tracer.name,
             case,
