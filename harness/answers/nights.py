@@ -31,8 +31,9 @@ def _night(store: Store, night: NightlyRun) -> Evidence:
     done = {one.unit for one in results}
     left = [unit.name for unit in store.units(night) if unit.name not in done]
     lost = tuple(f"nightly run {night.id}, {name}: not done" for name in left)
-    # Random signatures say nothing of a single case.
-    units = [one for one in results if one.kind is not UnitKind.FUZZ]
+    # Random signatures say nothing of a single case, and tracers nothing of a policy.
+    others = (UnitKind.FUZZ, UnitKind.TRACERS)
+    units = [one for one in results if one.kind not in others]
     return together([*(_unit(one, night) for one in units), Evidence(unjudged=lost)])
 
 

@@ -27,7 +27,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="a tracer, such as kprobe or fexit; repeatable (default: all that a kernel has)",
+        help="a tracer, such as kprobe or fexit, or a pattern of names; repeatable (default: all"
+        " that a kernel has)",
     )
     parser.add_argument(
         "--function", metavar="NAME", help="show what becomes of each argument of a function"

@@ -25,12 +25,14 @@ def run(options: argparse.Namespace) -> int:
     import shtab
 
     from harness.cases.catalog import Catalog
+    from harness.tracers.catalog import tracers
 
     catalog = Catalog()
     names: dict[str, Iterable[str]] = {
         "kernel": catalog.kernels,
         "variant": catalog.variants,
         "case": catalog.cases,
+        "tracer": tracers(),
     }
     parser = options.parser()
     for action in _actions(parser):

@@ -32,6 +32,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         " time: what units took; cost: what a hit cost; baselines: who accepted what, and why;"
         " prune: forget old runs",
     )
+    parser.add_argument(
+        "--tracer",
+        metavar="NAME",
+        help="of cells and flapping: what was played under this tracer, or a pattern of names",
+    )
     for name, metavar in (("kernel", "SPEC"), ("variant", "NAME"), ("case", "NAME")):
         parser.add_argument(
             f"--{name}",
@@ -98,10 +103,22 @@ def _baselines(store: Store, options: argparse.Namespace) -> Answer:
 
 
 def _matches(place: Place, options: argparse.Namespace) -> bool:
+    if bool(place.tracer) != (options.tracer is not None):
+        return False
+    if place.tracer and not fnmatchcase(place.tracer, options.tracer):
+        return False
     return all(
         fnmatchcase(getattr(place, name), getattr(options, name))
         for name in ("kernel", "variant", "case")
     )
+
+
+def _columns(options: argparse.Namespace) -> tuple[str, ...]:
+    return "kernel", "compiler", "variant" if options.tracer is None else "tracer", "case"
+
+
+def _cell(place: Place) -> tuple[str, ...]:
+    return place.kernel, place.compiler, place.variant or place.tracer, place.case
 
 
 def _seen(store: Store, options: argparse.Namespace) -> Any:
@@ -115,12 +132,12 @@ def _cells(store: Store, options: argparse.Namespace) -> Answer:
 
     nights, results = _seen(store, options)
     rows = [
-        (place.kernel, place.compiler, place.variant, place.case, str(nights[index].id), words)
+        (*_cell(place), str(nights[index].id), words)
         for place, found in compare.changes(results).items()
         if _matches(place, options)
         for index, words in found
     ]
-    header = ("kernel", "compiler", "variant", "case", "since night", "is")
+    header = (*_columns(options), "since night", "is")
     return "cells, and since when each is as it is", header, rows
 
 
@@ -132,9 +149,8 @@ def _flapping(store: Store, options: argparse.Namespace) -> Answer:
     for place, found in compare.changes(results).items():
         words = " -> ".join(one for _, one in found)
         if _matches(place, options) and ("->" in words or " or " in words):
-            cell = (place.kernel, place.compiler, place.variant, place.case)
-            rows.append((*cell, str(len(found) - 1), words))
-    header = ("kernel", "compiler", "variant", "case", "changes", "was")
+            rows.append((*_cell(place), str(len(found) - 1), words))
+    header = (*_columns(options), "changes", "was")
     return f"cells that changed in {len(results)} nightly runs", header, rows
 
 

@@ -254,15 +254,14 @@ def resolve(
     return spec.resolve(options.kernel, catalog, loaded, options=given)
 
 
-def prepare(options: argparse.Namespace, catalog: Catalog) -> tuple[Kernel, Modules]:
-    """Return the kernel, and the modules built for it with all cases."""
+def prepare(
+    options: argparse.Namespace, catalog: Catalog, *, for_shell: bool = False
+) -> tuple[Kernel, Modules]:
+    """Return the kernel, and the modules built for it with all cases, which may be for a shell."""
     from harness.run import job
 
-    return job.prepare(
-        options.kernel,
-        catalog,
-        options=kernel_options(options),
-    )
+    of_kind = job.prepare_shell if for_shell else job.prepare
+    return of_kind(options.kernel, catalog, options=kernel_options(options))
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:

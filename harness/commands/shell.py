@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     catalog = Catalog(options.case_dir)
 
     def prepared() -> Prepared:
-        kernel, modules = prepare(options, catalog)
+        kernel, modules = prepare(options, catalog, for_shell=True)
         return Prepared(kernel, modules, [])
 
     prompt(catalog, prepared, options.share)
@@ -62,15 +62,20 @@ def prompt(
     folders: Sequence[Path],
     report: Callable[[Result], None] = lambda result: None,
 ) -> Result:
-    """Run the plays in a guest, report them, and connect the user's terminal to the guest."""
+    """
+    Run the plays in a guest, report them, and connect the user's terminal to the guest.
+
+    The modules that `prepare` returns may be `traced` ones.
+    """
     from harness.guest import share
     from harness.inspect.guest import booted
-    from harness.inspect.shell import RECIPE, Host, interact, play_all, tables
+    from harness.inspect.shell import RECIPE, Desk, Host, interact, play_all
     from harness.report.terminal import lines
     from harness.run import boot
     from harness.run.boot import Contents
     from harness.run.logs import see
     from harness.run.result import ENDED
+    from harness.tracing import tables
     from harness.vm.machine import Config
     from harness.vm.terminal import Terminal
 
@@ -79,6 +84,11 @@ def prompt(
     with ExitStack() as resources:
         with bars():
             image = prepare()
+            desk = Desk(
+                catalog,
+                lambda outcome: lines(outcome, terminal.size[1]),
+                tables.archive(image.kernel, image.modules, catalog.cases.values()),
+            )
             config = Config(
                 append=" ".join([f"TERM={terminal_type()}", *window(image.kernel, terminal)]),
                 disks=tuple(disks(resources, shares)),
@@ -89,7 +99,7 @@ def prompt(
                 image.modules,
                 config,
                 contents=Contents(
-                    (boot.MINIMAL, RECIPE, *(["share"] if shares else [])), tables(catalog)
+                    (boot.MINIMAL, RECIPE, *(["share"] if shares else [])), desk.archives
                 ),
             )
             guest = resources.enter_context(booting)
@@ -105,8 +115,7 @@ def prompt(
             print(GREETING, flush=True)
             try:
                 with terminal:
-                    host = Host(guest, catalog, lambda o: lines(o, terminal.size[1]))
-                    interact(guest, terminal, host)
+                    interact(guest, terminal, Host(guest, desk))
             except KeyboardInterrupt:
                 raise Stopped("its guest is gone.", f"{see(str(guest.logs))}.") from None
 

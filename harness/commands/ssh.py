@@ -68,9 +68,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from harness.cases.catalog import Catalog
     from harness.guest import share
+    from harness.inspect.shell import Desk
     from harness.inspect.ssh import reached
     from harness.report.terminal import PIPE_WIDTH, lines
     from harness.run.logs import see
+    from harness.tracing import tables
     from harness.vm.machine import Config
     from harness.vm.terminal import Terminal
 
@@ -84,18 +86,16 @@ def run(options: argparse.Namespace) -> int:
     columns = terminal.size[1] if terminal else PIPE_WIDTH
     with ExitStack() as resources:
         with bars():
-            kernel, modules = prepare(options, catalog)
+            kernel, modules = prepare(options, catalog, for_shell=True)
+            desk = Desk(
+                catalog,
+                lambda outcome: lines(outcome, columns, colour=sys.stdout.isatty()),
+                tables.archive(kernel, modules, catalog.cases.values()),
+            )
             config = Config(disks=tuple(disks(resources, shares)))
             progress("booting", 0, 1)
             guest = resources.enter_context(
-                reached(
-                    kernel,
-                    modules,
-                    catalog,
-                    lambda outcome: lines(outcome, columns, colour=sys.stdout.isatty()),
-                    config,
-                    recipes=("share",) if shares else (),
-                )
+                reached(kernel, modules, desk, config, recipes=("share",) if shares else ())
             )
             _put(guest.ssh, options.put)
         if options.config:

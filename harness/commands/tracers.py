@@ -70,7 +70,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="a tracer, such as kprobe or fexit; repeatable (default: all)",
+        help="a tracer, such as kprobe or fexit, or a pattern of names; repeatable (default: all)",
     )
     parser.add_argument(
         "--variant",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from harness import printable
 from harness.cases.catalog import Catalog
@@ -70,14 +71,29 @@ def play_all(guest: Guest, plays: Sequence[Play]) -> Result:
     return guest.result(outcomes, planned=len(plays))
 
 
+@dataclass(frozen=True)
+class Desk:
+    """What the host needs in order to serve a guest's shell."""
+
+    catalog: Catalog
+    render: Render
+    # Archives for the initrd with further tables for jprobe-case.
+    tables: bytes = b""
+
+    @property
+    def archives(self) -> bytes:
+        """All tables."""
+        return tables(self.catalog) + self.tables
+
+
 class Host:
     """The host's side of a guest with a shell: it judges the plays that are run there."""
 
-    def __init__(self, guest: Guest, catalog: Catalog, render: Render) -> None:
+    def __init__(self, guest: Guest, desk: Desk) -> None:
         self._guest = guest
         self._session = guest.session
-        self._catalog = catalog
-        self._render = render
+        self._catalog = desk.catalog
+        self._render = desk.render
 
     def attend(self) -> None:
         """Read and answer the guest's records."""

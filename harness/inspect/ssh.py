@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
-from harness.cases.catalog import Catalog
 from harness.guest.initramfs import Channel
 from harness.guest.records import HostKey
 from harness.inspect import shell
 from harness.inspect.console_pump import ConsolePump
 from harness.inspect.guest import Guest, booted
-from harness.inspect.shell import Host, Render
+from harness.inspect.shell import Desk, Host
 from harness.kernel.kernel import Bootable
 from harness.modules.build import Modules
 from harness.run import boot
@@ -62,8 +61,7 @@ class Reached:
 def reached(
     kernel: Bootable,
     modules: Modules,
-    catalog: Catalog,
-    render: Render,
+    desk: Desk,
     config: Config = DEFAULT_CONFIG,
     recipes: tuple[str, ...] = (),
 ) -> Iterator[Reached]:
@@ -80,7 +78,7 @@ def reached(
         dataclasses.replace(config, network=True),
         contents=Contents(
             (boot.MINIMAL, shell.RECIPE, RECIPE, *recipes),
-            shell.tables(catalog),
+            desk.archives,
             Channel.VIRTIO,
         ),
     )
@@ -94,7 +92,7 @@ def reached(
         key.write(folder / "id_ed25519")
         port = qmp.forwarded_port(guest.session.machine.qmp)
         file = write_config(folder, port, host_key.key, folder / "id_ed25519")
-        host = Host(guest, catalog, render)
+        host = Host(guest, desk)
         with (
             ConsolePump(guest.session, host.attend),
             Ssh(port, host_key.key, folder / "id_ed25519") as ssh,

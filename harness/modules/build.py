@@ -63,6 +63,8 @@ _PROGRAM_FLAGS = (
     "-O2", "-Wall", "-Werror", "-ffreestanding", "-nostdlib", "-static", "-fno-stack-protector",
     "-Wl,--build-id=none", "-s",
 )  # fmt: skip
+# Earlier releases lack some of what `traced` modules take of the kernel.
+TRACEABLE_FIRST = (5, 10)
 # In earlier releases CONFIG_CFI_CLANG needs link-time optimisation.
 KCFI_FIRST = (6, 1)
 
@@ -130,6 +132,11 @@ def _sources(root: Path) -> dict[Path, bytes]:
 def playable(engine: Engine, cases: Sequence[Case]) -> list[Case]:
     """Return the cases that an engine can play; only the port tells the hits of tasks apart."""
     return [case for case in cases if engine is Engine.PORT or not case.real]
+
+
+def is_traceable(kernel: Kernel) -> bool:
+    """Whether modules can have what today's probes want besides."""
+    return kernel.engine is Engine.PORT and numbers(kernel.release)[:2] >= TRACEABLE_FIRST
 
 
 def build(

@@ -135,6 +135,8 @@ def _kind(regression: Regression) -> UnitKind:
     if regression.sort is Sort.FUZZ:
         return UnitKind.FUZZ
     place = regression.place
+    if place.tracer:
+        return UnitKind.TRACERS
     return UnitKind.COST if place.variant and not place.case else UnitKind.CELLS
 
 

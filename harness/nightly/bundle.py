@@ -21,7 +21,7 @@ from harness.guest import recipe
 from harness.guest.initramfs import VIRTIO_SERIAL
 from harness.host import cache
 from harness.kernel.kernel import Bootable, Engine, module_order
-from harness.modules.build import Modules
+from harness.modules.build import TRACE, Modules
 from harness.modules.storeproof import PRIVATE_COPIES
 from harness.nightly.unit import Bundle
 from harness.prototypes import source
@@ -112,7 +112,9 @@ def _write(folder: Path, data: bytes) -> None:
 def unpack(bundle: Bundle) -> tuple[Bootable, Modules]:
     """The kernel and its modules, as far as a boot needs them; all files must be there."""
     kernel, home = _unpack(bundle)
-    return kernel, Modules(home / "modules", bundle.modules_key, home / "proof", kernel.engine)
+    traced = f"modules/guest/{TRACE}" in bundle.files
+    modules = Modules(home / "modules", bundle.modules_key, home / "proof", kernel.engine, traced)
+    return kernel, modules
 
 
 def unpack_survey(bundle: Bundle) -> tuple[Bootable, Files]:

@@ -3,7 +3,8 @@
 A nightly run against the accepted one: what is a regression.  Pure.
 
 A regression is a verdict that differs, a new complaint of the kernel's, a cell that is gone,
-or a hit that costs more than it may.  A survey that differs is none: functions come and go.
+an argument that a tracer reads or leaves otherwise, or a hit that costs more than it may.  A
+survey that differs is none: functions come and go.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import enum
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.nightly.unit import Cell, Complaint, Done, UnitKind
+from harness.nightly.unit import Cell, Complaint, Done, TracedCell, UnitKind
+
+_WORD = 8
 
 
 class Sort(enum.Enum):
@@ -34,10 +37,12 @@ class Place:
     compiler: str
     variant: str = ""
     case: str = ""
+    # In place of a variant.
+    tracer: str = ""
 
     def __str__(self) -> str:
         words = [self.kernel, *([self.compiler] if self.compiler != "gcc" else [])]
-        cell = " x ".join(word for word in (self.variant, self.case) if word)
+        cell = " x ".join(word for word in (self.variant or self.tracer, self.case) if word)
         return ", ".join([*words, *([cell] if cell else [])])
 
 
@@ -58,7 +63,7 @@ class Regression:
 class _Seen:
     """What one nightly run saw of a cell, in all repetitions."""
 
-    cells: tuple[Cell, ...]
+    cells: tuple[Cell | TracedCell, ...]
 
     @property
     def signs(self) -> frozenset[Hashable]:
@@ -71,7 +76,7 @@ class _Seen:
     @property
     def judged(self) -> str:
         """`words`, and whether the results were predicted."""
-        words = (f"{c.seen}, {'' if c.agrees else 'not '}as predicted" for c in self.cells)
+        words = (f"{c.seen}, {_verdict(c)}" for c in self.cells)
         return " or ".join(sorted(set(words)))
 
     def beside(self, other: _Seen | None) -> str:
@@ -79,13 +84,31 @@ class _Seen:
         return self.judged if other and other.words == self.words else self.words
 
 
-def _sign(cell: Cell) -> Hashable:
-    """Return what two nightly runs must have in common: no words, and no addresses."""
+def _verdict(cell: Cell | TracedCell) -> str:
+    if isinstance(cell, TracedCell):
+        return str(cell.status.value)
+    return "as predicted" if cell.agrees else "not as predicted"
+
+
+def _sign(cell: Cell | TracedCell) -> Hashable:
+    """
+    Return what two nightly runs must have in common: no words, and no addresses.
+
+    What is read as before is as good on a kernel that is too new for a prediction.
+    """
+    if isinstance(cell, TracedCell):
+        left = frozenset((place, *_words(spans)) for place, spans in cell.damage.items())
+        return cell.agrees, bool(cell.refused), tuple(cell.reads), cell.called, left
     damage = sorted((place, tuple(map(tuple, spans))) for place, spans in cell.damage.items())
     return cell.state, tuple(sorted(cell.classes.items())), cell.agrees, tuple(damage)
 
 
-def _spans(cell: Cell) -> str:
+def _words(spans: Sequence[Sequence[int]]) -> list[int]:
+    """Return the words that bytes are in: what happens to be there may have one right."""
+    return sorted({at // _WORD for start, end in spans for at in range(start, end)})
+
+
+def _spans(cell: Cell | TracedCell) -> str:
     return "; ".join(
         f"{place}: byte {', '.join(_span(*one) for one in spans)}"
         for place, spans in cell.damage.items()
@@ -97,11 +120,14 @@ def _span(start: int, end: int) -> str:
 
 
 def _cells(night: Sequence[Done]) -> dict[Place, _Seen]:
-    found: dict[Place, list[Cell]] = {}
+    found: dict[Place, list[Cell | TracedCell]] = {}
     for done in night:
         for cell in done.cells if done.kind is UnitKind.CELLS else ():
             place = Place(done.kernel, done.compiler, cell.variant, cell.case)
             found.setdefault(place, []).append(cell)
+        for one in done.traced:
+            place = Place(done.kernel, done.compiler, case=one.case, tracer=one.tracer)
+            found.setdefault(place, []).append(one)
     return {place: _Seen(tuple(cells)) for place, cells in found.items()}
 
 
@@ -169,7 +195,7 @@ def _verdicts(night: Sequence[Done], accepted: Sequence[Done]) -> Iterator[Regre
     for place, before in _cells(accepted).items():
         seen = now.pop(place, None)
         if seen is None:
-            if (place.kernel, place.compiler) in unfinished:
+            if (place.kernel, place.compiler, bool(place.tracer)) in unfinished:
                 # The nightly run is incomplete, which is no kernel's fault.
                 continue
             yield Regression(Sort.GONE, place, before.words, "not played")
@@ -183,14 +209,14 @@ def _verdicts(night: Sequence[Done], accepted: Sequence[Done]) -> Iterator[Regre
             yield Regression(Sort.VERDICT, place, "new", seen.judged, reasons)
 
 
-def _unfinished(night: Sequence[Done]) -> set[tuple[str, str]]:
+def _unfinished(night: Sequence[Done]) -> set[tuple[str, str, bool]]:
     """
     Kernels and compilers of which something is missing for a reason of ours.
 
-    What is missing of a survey, nothing is compared with.
+    Tracers are apart from the others.  What is missing of a survey, nothing is compared with.
     """
     return {
-        (done.kernel, done.compiler)
+        (done.kernel, done.compiler, done.kind is UnitKind.TRACERS)
         for done in night
         if done.harness_errors and done.kind is not UnitKind.SURVEY
     }
@@ -215,7 +241,7 @@ def _costs(night: Sequence[Done], accepted: Sequence[Done], growth: float) -> It
                 more = 100 * (now[place] / before - 1)
                 change = f"{more:.1f} % more, where {growth:g} % are allowed"
                 yield Regression(Sort.COST, place, was, f"{now[place]:,.0f}", (change,))
-        elif (place.kernel, place.compiler) not in unfinished:
+        elif (place.kernel, place.compiler, False) not in unfinished:
             yield Regression(Sort.GONE, place, was, "not measured")
 
 
@@ -227,11 +253,26 @@ def _details(before: _Seen, now: _Seen) -> Iterator[str]:
             is_ = _spans(cell) or "nothing"
             if is_ != was:
                 yield f"corrupt: {is_} (it was: {was})"
+            if isinstance(cell, TracedCell):
+                yield from _read_otherwise(before, cell)
             yield from cell.reasons
             if cell.agrees:
                 reasons = dict.fromkeys(text for one in before.cells for text in one.reasons)
                 yield from (f"it was: {text}" for text in reasons)
             return
+
+
+def _read_otherwise(before: _Seen, now: TracedCell) -> Iterator[str]:
+    """Yield a sentence for each argument that a tracer reads otherwise than in the first boot."""
+    was = before.cells[0]
+    assert isinstance(was, TracedCell)
+    if now.refused:
+        yield f"refused: {now.refused}"
+    elif was.refused:
+        yield f"it was refused: {was.refused}"
+    for index, (old, new) in enumerate(zip(was.reads, now.reads)):
+        if old is not new:
+            yield f"argument {index} is read as {new.value} (it was: {old.value})"
 
 
 def _splats(night: Sequence[Done], accepted: Sequence[Done]) -> Iterator[Regression]:

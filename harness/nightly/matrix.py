@@ -18,6 +18,8 @@ from harness.host.yamlfile import read
 from harness.kernel import spec
 from harness.nightly.unit import Unit, UnitKind
 from harness.toolchain.make import checked
+from harness.tracers.catalog import select
+from harness.tracing.chosen import own
 
 MINUTE = 60.0
 REPETITIONS_MAX = 100
@@ -61,6 +63,8 @@ class File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     cost: Costs | None = None
     # Whether each kernel's own functions are counted by where their arguments lie.
     survey: bool = False
+    # Names or patterns of the tracers that the cases are played under; empty for none.
+    tracers: list[str] = []
     # Minutes that one kernel may take with one compiler, builds included.
     deadline: float = 60
 
@@ -97,7 +101,8 @@ def load(path: Path) -> Matrix:
         catalog = Catalog([Path(folder) for folder in file.case_dirs])
         variants = [variant.name for variant in catalog.select_variants(file.variants)]
         cases = [case.name for case in catalog.select_cases(file.cases)]
-    return Matrix(path.stem, file.shows, tuple(_units(file, catalog, variants, cases)))
+        traced = _traced(file, catalog)
+    return Matrix(path.stem, file.shows, tuple(_units(file, catalog, variants, cases, traced)))
 
 
 def check(path: Path, matrix: Matrix) -> None:
@@ -123,7 +128,22 @@ def _of(path: Path) -> Iterator[None]:
         raise ConfigError(f"{path}: {error.sentence}", error.hint) from error
 
 
-def _units(file: File, catalog: Catalog, variants: list[str], cases: list[str]) -> Iterator[Unit]:
+def _traced(file: File, catalog: Catalog) -> dict[str, list[str]]:
+    """Return what a unit of tracers plays; empty where the matrix has none."""
+    if not file.tracers:
+        return {}
+    cases = own(catalog.select_cases(file.cases))
+    tracers = select(file.tracers)
+    return {"cases": [case.name for case in cases], "tracers": [one.name for one in tracers]}
+
+
+def _units(
+    file: File,
+    catalog: Catalog,
+    variants: list[str],
+    cases: list[str],
+    traced: dict[str, list[str]],
+) -> Iterator[Unit]:
     for kernel in spec.expand(file.kernels, catalog):
         for compiler in file.compilers:
             cells = Unit(
@@ -145,6 +165,8 @@ def _units(file: File, catalog: Catalog, variants: list[str], cases: list[str]) 
                 )
             if file.cost:
                 yield replace(cells, kind=UnitKind.COST, cases=[], growth=file.cost.growth)
+            if traced:
+                yield replace(cells, kind=UnitKind.TRACERS, **traced)
             # Prototypes are those of the kernel, whatever compiles the test modules.
             if file.survey and compiler == file.compilers[0]:
                 yield replace(cells, kind=UnitKind.SURVEY, cases=[])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -32,6 +32,7 @@ from harness.nightly.unit import (
     HitCost,
     Picture,
     SurveyResult,
+    TracedCell,
     Unit,
     UnitEnvironment,
     UnitKind,
@@ -170,7 +171,8 @@ class Store:
             insert(tables.UNITS), {"night": night.id, "name": done.unit, **row}
         )
         (unit,) = result.inserted_primary_key or (0,)
-        looks = {_digest(cell): _packed(cell) for cell in done.cells}
+        traced = _by_tracer(done.traced)
+        looks = {_digest(data): data for data in (*map(_look, done.cells), *traced.values())}
         known = connection.execute(
             select(tables.LOOKS.c.digest).where(tables.LOOKS.c.digest.in_(looks))
         ).scalars()
@@ -180,6 +182,10 @@ class Store:
             connection.execute(insert(tables.LOOKS), rows)
         if done.cells:
             connection.execute(insert(tables.CELLS), [_cell_row(unit, cell) for cell in done.cells])
+        if traced:
+            looked = [(name, _digest(data)) for name, data in traced.items()]
+            entries = [{"unit": unit, "tracer": name, "looks": one} for name, one in looked]
+            connection.execute(insert(tables.TRACED), entries)
         for table, found in ((tables.COMPLAINTS, done.complaints), (tables.COSTS, done.costs)):
             if found:
                 entries = [{"unit": unit, **msgspec.to_builtins(one)} for one in found]
@@ -235,6 +241,7 @@ class Store:
             complaints=[_made(Complaint, row) for row in complaints],
             costs=[_made(HitCost, row) for row in costs],
             survey=msgspec.convert(survey, type=SurveyResult) if survey else None,
+            traced=_traced(connection, unit),
             kernel_errors=[migrate.kernel_error(error) for error in row["kernel_errors"]],
             **{name: row[name] for name in _PLAIN},
         )
@@ -253,7 +260,7 @@ class Store:
             gone = connection.execute(
                 delete(tables.NIGHTS).where(tables.NIGHTS.c.id.not_in(known))
             ).rowcount
-            used = select(tables.CELLS.c.looks)
+            used = select(tables.CELLS.c.looks).union(select(tables.TRACED.c.looks))
             connection.execute(delete(tables.LOOKS).where(tables.LOOKS.c.digest.not_in(used)))
         folders = [(night, folder) for night, text in pairs for folder in logs.named(text)]
         held = {folder for night, folder in folders if night in known}
@@ -297,12 +304,12 @@ class _Look(msgspec.Struct):
     picture: Picture | None = None
 
 
-def _packed(cell: Cell) -> bytes:
+def _look(cell: Cell) -> bytes:
     return msgspec.json.encode(_Look(cell.looks, cell.picture))
 
 
-def _digest(cell: Cell) -> str:
-    return hashlib.sha256(_packed(cell)).hexdigest()[:32]
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
 
 
 def _cell_row(unit: int, cell: Cell) -> dict[str, object]:
@@ -315,8 +322,27 @@ def _cell_row(unit: int, cell: Cell) -> dict[str, object]:
         "agrees": cell.agrees,
         "reasons": cell.reasons,
         "damage": cell.damage,
-        "looks": _digest(cell),
+        "looks": _digest(_look(cell)),
     }
+
+
+def _by_tracer(cells: Sequence[TracedCell]) -> dict[str, bytes]:
+    """Return what is stored of each tracer."""
+    found: dict[str, list[TracedCell]] = {}
+    for one in cells:
+        found.setdefault(one.tracer, []).append(one)
+    return {name: msgspec.json.encode(of_tracer) for name, of_tracer in found.items()}
+
+
+def _traced(connection: Connection, unit: int) -> list[TracedCell]:
+    """Return what tracers made of a unit's cases."""
+    rows = connection.execute(
+        select(tables.LOOKS.c.data)
+        .select_from(tables.TRACED.join(tables.LOOKS))
+        .where(tables.TRACED.c.unit == unit)
+        .order_by(tables.TRACED.c.tracer)
+    ).scalars()
+    return [one for data in rows for one in msgspec.json.decode(data, type=list[TracedCell])]
 
 
 def _cell(row: RowMapping) -> Cell:

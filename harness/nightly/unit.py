@@ -8,6 +8,7 @@ These are plain data, to be sent between processes and machines as JSON.
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -15,15 +16,18 @@ import msgspec
 from harness.guest.splat import without_numbers
 from harness.model.policy import Policy
 from harness.model.predict import described
+from harness.tracers.cell import Status
+from harness.tracers.reading import Read
 
 
 class UnitKind(enum.Enum):
-    """What a unit does: judges cells, draws signatures, measures costs, or surveys functions."""
+    """What a unit does: judges cells, draws signatures, measures costs, surveys, or traces."""
 
     CELLS = "cells"
     FUZZ = "fuzz"
     COST = "cost"
     SURVEY = "survey"
+    TRACERS = "tracers"
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +60,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     # The cases to play, and the folders with the user's own cases.
     cases: list[str] = []
     case_dirs: list[str] = []
+    # The tracers to play them under.
+    tracers: list[str] = []
     # Kconfig fragments of a source tree.
     kconfig: list[str] = []
     # NAME=VALUE for make.
@@ -136,6 +142,40 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
         if self.state is not CellState.JUDGED:
             return str(self.state.value)
         return described(self.classes)
+
+
+class TracedCell(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tracer made of the function of a case."""
+
+    tracer: str
+    case: str
+    status: Status
+    # The error and the kernel's own words; empty where it was not refused.
+    refused: str = ""
+    # What each argument was read as; empty where it was refused, or where nothing was judged.
+    reads: list[Read] = []
+    # Byte ranges that the function saw changed, by the names in harness/measure/expected.py.
+    damage: dict[str, list[list[int]]] = {}
+    # Whether the function ran.
+    called: bool = True
+    # What is not as predicted.
+    reasons: list[str] = []
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing of it is against a prediction."""
+        return self.status is not Status.DIFFERS
+
+    @property
+    def seen(self) -> str:
+        """What was seen in a few words, such as "9 right, 2 another's"."""
+        if self.refused:
+            return "refused"
+        counts = Counter(self.reads)
+        words = [f"{counts[read]} {read.value}" for read in Read if counts[read]]
+        words += [f"{', '.join(self.damage)} changed"] if self.damage else []
+        words += [] if self.called else ["not called"]
+        return ", ".join(words) or CellState.UNJUDGED.value
 
 
 class HitCost(msgspec.Struct, frozen=True, kw_only=True):
@@ -251,6 +291,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     costs: list[HitCost] = []
     # None but for a survey that was made.
     survey: SurveyResult | None = None
+    traced: list[TracedCell] = []
     # How many cells, signatures, costs or surveys were planned.
     planned: int = 0
     played: int = 0
@@ -294,10 +335,14 @@ def again(failed: Done, done: Done) -> Done:
     """
     stands = {(cell.variant, cell.case): cell for cell in failed.cells if not cell.agrees}
     cells = {(cell.variant, cell.case): cell for cell in done.cells} | stands
+    differ = {(one.tracer, one.case): one for one in failed.traced if not one.agrees}
+    traced = {(one.tracer, one.case): one for one in done.traced} | differ
+    judges = done.kind in (UnitKind.CELLS, UnitKind.TRACERS)
     return msgspec.structs.replace(
         done,
         cells=list(cells.values()),
-        played=max(done.played, len(cells)) if done.kind is UnitKind.CELLS else done.played,
+        traced=list(traced.values()),
+        played=max(done.played, len(cells), len(traced)) if judges else done.played,
         complaints=[*failed.complaints, *done.complaints],
         kernel_errors=[*failed.kernel_errors, *done.kernel_errors],
         retried=[*failed.retried, *failed.harness_errors, *done.retried],

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,31 +15,24 @@ import harness
 from harness import fault, settings
 from harness.cases.catalog import Catalog
 from harness.errors import Exit, HarnessError
-from harness.guest.splat import Splat, fingerprint
 from harness.host import blame
 from harness.kernel import spec
 from harness.kernel.image import build_id
 from harness.kernel.kernel import Bootable, Kernel
 from harness.kernel.options import Options
-from harness.measure import cost, expected, fuzz, survey
+from harness.measure import cost, fuzz, survey
 from harness.measure.cost import CostResult
-from harness.measure.stack_map import damaged, parts
-from harness.model.observation import Look
 from harness.model.policy import Rule
-from harness.model.predict import spans
-from harness.model.verdict import places
 from harness.modules import build as modules
 from harness.modules.build import Modules
 from harness.nightly.bundle import Packed, pack, pack_survey, unpack, unpack_survey
-from harness.nightly.survey import remembered
+from harness.nightly.remembered.cells import cell, complaint
+from harness.nightly.remembered.survey import remembered
+from harness.nightly.remembered.tracers import traced
 from harness.nightly.unit import (
-    Cell,
-    CellState,
-    Complaint,
     Done,
     HitCost,
     KernelError,
-    Picture,
     Unit,
     UnitEnvironment,
     UnitKind,
@@ -47,10 +40,13 @@ from harness.nightly.unit import (
 )
 from harness.prototypes import source
 from harness.run import job, logs, repro
-from harness.run.plan import Outcome, Play, plays
+from harness.run.plan import Play, plays
 from harness.run.result import Account, Broken, Result
 from harness.toolchain.compiler import named
 from harness.toolchain.make import checked
+from harness.tracers.catalog import select
+from harness.tracing import run as tracing
+from harness.tracing.chosen import own
 from harness.vm.running import version
 
 T = TypeVar("T")
@@ -58,7 +54,7 @@ T = TypeVar("T")
 
 def perform(unit: Unit) -> Done:
     """
-    Play the unit's cells or random signatures, measure costs, or survey functions.
+    Play the unit's cells or random signatures, measure costs, survey functions, or trace them.
 
     What keeps it from that is in the result, and not raised.
     """
@@ -109,6 +105,8 @@ def packed(unit: Unit) -> list[Packed]:
     catalog = _catalog(unit)
     if unit.kind is UnitKind.SURVEY:
         return [pack_survey(_resolved(unit, catalog))]
+    if unit.kind is UnitKind.TRACERS:
+        return [pack(*job.prepare(unit.kernel, catalog, options=_options(unit), traced=True))]
     variants = catalog.select_variants(unit.variants)
     return [
         pack(*job.prepare(unit.kernel, catalog, options=image))
@@ -160,11 +158,9 @@ def _cells(unit: Unit) -> dict[str, Any]:
     )
     return {
         "facts": _facts(kernels[0], judged.compiler),
-        "cells": [_cell(outcome) for outcome in judged.outcomes],
+        "cells": [cell(outcome) for outcome in judged.outcomes],
         "complaints": [
-            _complaint(splat, outcome)
-            for outcome in judged.outcomes
-            for splat in outcome.unforeseen
+            complaint(splat, outcome) for outcome in judged.outcomes for splat in outcome.unforeseen
         ],
         "planned": judged.planned,
         "played": len(judged.outcomes),
@@ -191,7 +187,7 @@ def _fuzz(unit: Unit) -> dict[str, Any]:
     return {
         "facts": _facts(kernel, campaign.compiler),
         # Signatures that agree are not stored.
-        "cells": [_cell(outcome) for outcome in campaign.failures],
+        "cells": [cell(outcome) for outcome in campaign.failures],
         "planned": campaign.count,
         "played": campaign.played,
         "kernel_errors": _kernel_errors([campaign]),
@@ -257,11 +253,34 @@ def _survey(unit: Unit) -> dict[str, Any]:
     }
 
 
+def _tracers(unit: Unit) -> dict[str, Any]:
+    catalog = _catalog(unit)
+    kernel: Bootable
+    if unit.bundles:
+        kernel, built = unpack(unit.bundles[0])
+    else:
+        kernel, built = job.prepare(unit.kernel, catalog, options=_options(unit), traced=True)
+    found = tracing.run(kernel, built, select(unit.tracers), own(catalog.select_cases(unit.cases)))
+    return {
+        "facts": _facts(kernel, built.compiler),
+        "traced": [traced(one) for one in found.cells],
+        "planned": found.planned,
+        "played": len(found.cells),
+        "kernel_errors": [
+            KernelError(kind=unit.kind.value, fingerprint="", text=text)
+            for text in found.kernel_errors
+        ],
+        "harness_errors": list(found.errors),
+        "boots": len(unit.tracers),
+    }
+
+
 _MAKERS: Mapping[UnitKind, Callable[[Unit], dict[str, Any]]] = {
     UnitKind.CELLS: _cells,
     UnitKind.FUZZ: _fuzz,
     UnitKind.COST: _cost,
     UnitKind.SURVEY: _survey,
+    UnitKind.TRACERS: _tracers,
 }
 
 
@@ -289,81 +308,3 @@ def _kernel_errors(accounts: Sequence[Account]) -> list[KernelError]:
         for account in accounts
         for error in account.kernel_errors
     ]
-
-
-def _cell(outcome: Outcome) -> Cell:
-    verdict = outcome.verdict
-    damage: dict[str, list[list[int]]] = {}
-    looks: dict[str, dict[str, str]] = {}
-    if verdict:
-        damage = {
-            expected.argument_name(index): spans(offsets)
-            for index, offsets in sorted(verdict.corrupt.items())
-            if offsets
-        }
-        if verdict.lost:
-            damage[expected.OBJECT] = spans(verdict.lost)
-        looks = dict(_looks(outcome))
-    return Cell(
-        variant=outcome.play.variant.name,
-        case=outcome.play.case.name,
-        state=_state(outcome),
-        classes={damage.value: size for damage, size in outcome.damage.items()},
-        agrees=outcome.agrees,
-        reasons=list(outcome.reasons),
-        damage=damage,
-        looks=looks,
-        picture=_picture(outcome),
-    )
-
-
-def _state(outcome: Outcome) -> CellState:
-    if outcome.judged is None:
-        return CellState.UNJUDGED
-    return CellState.DISPUTED if outcome.witness else CellState.JUDGED
-
-
-def _looks(outcome: Outcome) -> Iterator[tuple[str, dict[str, str]]]:
-    assert outcome.verdict
-    observation = outcome.verdict.observation
-    looks: dict[str, Look | None] = {
-        expected.AREA: observation.area,
-        expected.OBJECT: observation.object,
-    }
-    for index, placement in enumerate(outcome.play.case.layout.placements):
-        if placement.by_reference:
-            looks[expected.argument_name(index)] = observation.arguments.get(index)
-    predicted = expected.arrives(outcome.verdict)
-    for name, look in looks.items():
-        moments = {"before": look.before, "after": look.after, "seen": look.seen} if look else {}
-        moments["predicted"] = predicted.get(name)
-        if found := {moment: data.hex() for moment, data in moments.items() if data}:
-            yield name, found
-
-
-def _picture(outcome: Outcome) -> Picture | None:
-    verdict, case = outcome.judged, outcome.play.case
-    if verdict is None:
-        return None
-    hit, found = verdict.observation.hit, places(case, verdict.observation)
-    # Which bytes the guest saved, it does not say.
-    spans = [(start - hit.sp, end - hit.sp) for start, end in verdict.prediction.saved]
-    known = verdict.observation.saved == verdict.prediction.window
-    apart = outcome.play.variant.expected.rule is Rule.SIGNATURE and known
-    return Picture(
-        parts=[(part.start, part.end, part.label) for part in parts(case, hit, found)],
-        saved=verdict.observation.saved,
-        spans=spans if apart else None,
-        corrupt=list(damaged(case, hit, found, verdict.corrupt, verdict.lost)),
-    )
-
-
-def _complaint(splat: Splat, outcome: Outcome) -> Complaint:
-    return Complaint(
-        kind=splat.kind.value,
-        title=splat.title,
-        fingerprint=fingerprint(splat),
-        text="\n".join(splat.lines),
-        variant=outcome.play.variant.name,
-        case=outcome.play.case.name,
-    )

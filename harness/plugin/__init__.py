@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-The pytest plugin: `pytest --kernel=SPEC [--variant=V] [--case=C]`.
+The pytest plugin: `pytest --kernel=SPEC [--variant=V] [--tracer=T] [--case=C]`.
 
 Without a path on the command line there is one item for each kernel x variant
-x case, with one boot for each kernel, besides the tests that the ini file's testpaths
-name.  With a path, the tests of that path run.  Tests can use the fixtures `kernel`,
-`guest`, `ssh`, `variant` and `case`.  Without options or fixtures the plugin does nothing.
+x case, with one boot for each kernel, and with --tracer one for each kernel x
+tracer x case, with one guest for each tracer, besides the tests that the ini
+file's testpaths name.  With a path, the tests of that path run.  Tests can use
+the fixtures `kernel`, `guest`, `ssh`, `variant` and `case`.  Without options or
+fixtures the plugin does nothing.
 """
 
 from __future__ import annotations
@@ -63,13 +65,13 @@ def pytest_configure(config: pytest.Config) -> None:
     ids = [argument for argument in config.args if options.is_id(argument)]
     if not ids and not options.is_given(config):
         return
+    from harness.plugin import collected
     from harness.plugin.errors import as_usage_error
-    from harness.plugin.items import Items, cells
     from harness.plugin.selection import selection_of
 
     selection = selection_of(config)
     with as_usage_error():
-        chosen = cells(selection, ids)
+        chosen = collected.chosen(selection, ids)
     if ids:
         # pytest would look for files with these names.
         config.args = [argument for argument in config.args if argument not in ids]
@@ -77,7 +79,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     elif config.args_source is pytest.Config.ArgsSource.INVOCATION_DIR:
         config.args = []
-    config.pluginmanager.register(Items(selection, chosen), "jprobe-harness-items")
+    config.pluginmanager.register(collected.Collected(selection, chosen), "jprobe-harness-items")
 
 
 def _is_ours(metafunc: pytest.Metafunc, name: str) -> bool:
@@ -187,6 +189,7 @@ def guest(_jprobe_guests: Shared[Guest]) -> Iterator[Guest]:
 
 @pytest.fixture(scope="session")
 def _jprobe_reached(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[Shared[Reached]]:
+    from harness.inspect.shell import Desk
     from harness.inspect.ssh import reached
     from harness.plugin.errors import as_failure
     from harness.plugin.selection import selection_of
@@ -200,7 +203,7 @@ def _jprobe_reached(request: pytest.FixtureRequest, kernel: Kernel) -> Iterator[
 
     with as_failure():
         built = selection.modules(kernel)
-        with Shared(lambda: reached(kernel, built, selection.catalog, report)) as guests:
+        with Shared(lambda: reached(kernel, built, Desk(selection.catalog, report))) as guests:
             yield guests
 
 

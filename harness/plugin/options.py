@@ -19,6 +19,8 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
                "help": "play on this kernel; repeatable"},
     "variant": {"action": "append", "default": [], "metavar": "NAME",
                 "help": "a stack policy, or a pattern of names; repeatable"},
+    "tracer": {"action": "append", "default": [], "metavar": "NAME",
+               "help": "a tracer of today's, a pattern of names, or all; repeatable"},
     "case": {"action": "append", "default": [], "metavar": "NAME",
              "help": "a case, or a pattern of names; repeatable"},
     "case-dir": {"action": "append", "default": [], "type": Path, "metavar": "DIR",

@@ -21,10 +21,12 @@ from harness.modules.build import Modules
 from harness.plugin.options import destination
 from harness.toolchain.compiler import named
 from harness.toolchain.make import checked
+from harness.tracers.catalog import select
+from harness.tracers.tracer import Tracer
 
 
 class Selection:
-    """The kernels, variants and cases that the options select."""
+    """The kernels, variants, tracers and cases that the options select."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -33,9 +35,10 @@ class Selection:
         return self._config.getoption(destination(name))
 
     def check(self) -> None:
-        """Raise ConfigError for a kernel, variant or case that does not exist."""
+        """Raise ConfigError for a kernel, variant, tracer or case that does not exist."""
         self.check_kernels(self.kernels)
         self.variants()
+        self.tracers()
         self.cases()
 
     def check_kernels(self, kernels: Sequence[str]) -> None:
@@ -69,6 +72,16 @@ class Selection:
 
     def variants(self) -> list[Variant]:
         return self.catalog.select_variants(self._option("variant"))
+
+    @property
+    def has_plays(self) -> bool:
+        """Whether cases are played under variants: with a tracer, only where one is named."""
+        return bool(self._option("variant") or not self._option("tracer"))
+
+    def tracers(self) -> list[Tracer]:
+        """Those that --tracer names, none without it."""
+        given = self._option("tracer")
+        return select(given) if given else []
 
     def cases(self) -> list[Case]:
         return self.catalog.select_cases(self._option("case"))

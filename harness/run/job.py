@@ -42,6 +42,20 @@ def prepare(
     The modules carry every case of the catalog, so that the choice of cases
     does not lead to another build.
     """
+    return _prepared(kernel_spec, catalog, options, traced)
+
+
+def prepare_shell(
+    kernel_spec: str, catalog: Catalog, *, options: Options = DEFAULTS
+) -> tuple[Kernel, Modules]:
+    """Return what prepare() does, for a guest with a shell: `traced` modules where they build."""
+    return _prepared(kernel_spec, catalog, options, None)
+
+
+def _prepared(
+    kernel_spec: str, catalog: Catalog, options: Options, traced: bool | None
+) -> tuple[Kernel, Modules]:
+    """Do as prepare(); None for `traced` modules where they build."""
     with blame.explaining():
         spec.check(kernel_spec, catalog, settings.load(), options=options)
         kernel = spec.resolve(kernel_spec, catalog, settings.load(), options=options)
@@ -51,6 +65,8 @@ def prepare(
                 "Give a kernel without jprobes of its own, such as --kernel debian:7.2.",
             )
         cases = list(catalog.cases.values())
+        if traced is None:
+            traced = modules.is_traceable(kernel)
         return kernel, modules.build(kernel, cases, compiler=options.compiler, traced=traced)
 
 

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,9 @@ from harness.errors import ConfigError, nearest
 from harness.host import yamlfile
 from harness.tracers.rules import RULES
 from harness.tracers.tracer import Kind, Release, Ruled, Tracer
+
+# Stands for all of them.
+ALL = "all"
 
 
 class RuledFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -74,13 +78,20 @@ def tracers() -> Mapping[str, Tracer]:
     return {path.stem: load(path) for path in files}
 
 
-def select(names: list[str]) -> list[Tracer]:
-    """Return the tracers of these names, or all without one; raise ConfigError."""
+def select(patterns: Sequence[str]) -> list[Tracer]:
+    """
+    Return the tracers that match any of the shell patterns, or all without one.
+
+    Raises ConfigError for a pattern that matches none.
+    """
     known = tracers()
-    for name in names:
-        if name not in known:
+    chosen: dict[str, Tracer] = {}
+    for text in patterns or [ALL]:
+        names = list(known) if text == ALL else fnmatch.filter(known, text)
+        if not names:
             raise ConfigError(
-                f"There is no tracer '{name}'.{nearest(name, known)}",
+                f"There is no tracer '{text}'.{nearest(text, known)}",
                 f"There are {', '.join(known)}.",
             )
-    return [known[name] for name in dict.fromkeys(names or known)]
+        chosen.update((name, known[name]) for name in names)
+    return list(chosen.values())

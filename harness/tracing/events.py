@@ -85,6 +85,18 @@ def _by_place(function: Function) -> Iterator[Fetch]:
 _FETCHES = {"index": _by_index, "names": _by_name, "places": _by_place}
 
 
+def definitions(how: str, function: Function) -> Iterator[Sequence[Fetch]]:
+    """Yield the fetch arguments of each event that a function takes; `how` is an option's."""
+    fetches = list(_FETCHES[how](function))
+    for first in range(0, len(fetches), FETCHES_MAX):
+        yield fetches[first : first + FETCHES_MAX]
+
+
+def words(fetches: Sequence[Fetch]) -> str:
+    """Return fetch arguments as an event's definition has them."""
+    return " ".join(fetch.text for fetch in fetches if fetch.text)
+
+
 @dataclass(frozen=True)
 class _Event:
     """An event, which has some of a function's fetch arguments."""
@@ -99,9 +111,9 @@ class Events(Attachment):
 
     def __init__(self, tracer: Tracer) -> None:
         self._letter, _, self._exit = tracer.options["event"].partition("%")
-        self._fetches = _FETCHES[tracer.options["fetch"]]
+        self._how = tracer.options["fetch"]
         # Whether all of an argument is fetched, or a word of each.
-        self._whole = tracer.options["fetch"] == "places"
+        self._whole = self._how == "places"
         self._events: list[_Event] = []
 
     def attach(self, guest: Guest, functions: Sequence[Function]) -> list[str]:
@@ -123,15 +135,13 @@ class Events(Attachment):
     def _of(self, functions: Sequence[Function]) -> Iterator[_Event]:
         number = 0
         for function in functions:
-            fetches = list(self._fetches(function))
-            for first in range(0, len(fetches), FETCHES_MAX):
-                yield _Event(f"e{number}", function, fetches[first : first + FETCHES_MAX])
+            for fetches in definitions(self._how, function):
+                yield _Event(f"e{number}", function, fetches)
                 number += 1
 
     def _definition(self, event: _Event) -> str:
-        fetches = " ".join(fetch.text for fetch in event.fetches if fetch.text)
         place = event.function.symbol + (f"%{self._exit}" if self._exit else "")
-        return f"{self._letter}:jp/{event.name} {place} {fetches}"
+        return f"{self._letter}:jp/{event.name} {place} {words(event.fetches)}"
 
     def detach(self, guest: Guest) -> None:
         guest.run(f"cd {TRACEFS}; [ ! -d events/jp ] || echo 0 >events/jp/enable", 60)

@@ -38,7 +38,7 @@ class Programs(Attachment):
         return self._attach == "kprobe-multi"
 
     def attach(self, guest: Guest, functions: Sequence[Function]) -> list[str]:
-        words = " ".join(f"{self._name(one)}:{self._slots(one)}" for one in functions)
+        words = " ".join(map(self.argument, functions))
         guest.run(f"/bin/busybox mkdir {_FOLDER}")
         trace = f"/bin/trace {self._attach} {self._reads} {functions[0].module}"
         ran = guest.run(f"{trace} {words}", seconds=_SECONDS)
@@ -55,6 +55,10 @@ class Programs(Attachment):
                 f" {' | '.join(lines) or 'nothing'}"
             )
         return [why or "" for why in said]
+
+    def argument(self, function: Function) -> str:
+        """Return a function as the program in the guest takes it."""
+        return f"{self._name(function)}:{self._slots(function)}"
 
     def _name(self, function: Function) -> str | int:
         return function.symbol if self._by_register else function.number

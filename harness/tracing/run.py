@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from harness.abi import aapcs64
 from harness.abi.offsets import NONE
 from harness.errors import Exit, HarnessError, InfrastructureError, KernelFault
 from harness.guest.records import LINE_SHOWN, Record, Refusal
@@ -23,16 +22,14 @@ from harness.model.case import Case, Real
 from harness.model.observation import Look, Observation
 from harness.model.policy import Variant
 from harness.modules.build import Modules
-from harness.modules.casefunctions import symbol
 from harness.prototypes.probed import lacking
 from harness.run.plan import Play
 from harness.run.repro import judge_record
 from harness.steps import progress
 from harness.tracers.cell import Cell, Seen, Status, changed, either, met, passed
-from harness.tracers.reading import Traced
 from harness.tracers.tracer import Kind, Tracer
 from harness.tracing import witness
-from harness.tracing.described import Described, described
+from harness.tracing.described import Described, described, function
 from harness.tracing.events import Events
 from harness.tracing.function import Attachment, Function, mount
 from harness.tracing.functions import Functions
@@ -267,7 +264,7 @@ class _OneTracer:
             if self.described is None:
                 real = {case.real.function for case in cases if case.real}
                 self.described = described(guest, real)
-            functions = [self._function(case) for case in cases]
+            functions = [function(case, self.described) for case in cases]
             own = [one for one in functions if not one.case.real]
             # Others call the kernel's own functions, too: one at a time keeps that short.
             for group in filter(None, [own, *([one] for one in functions if one.case.real)]):
@@ -288,30 +285,13 @@ class _OneTracer:
         except KernelFault:
             self._playing = _complained(guest, functions)
             raise
-        for at, (function, (saw, sighted)) in enumerate(zip(functions, played, strict=True)):
+        for at, (traced, (saw, sighted)) in enumerate(zip(functions, played, strict=True)):
             if saw:
                 seen = Seen(() if refused[at] else values[at], refused[at])
-                cell = self._on.judged(function, seen, saw)
+                cell = self._on.judged(traced, seen, saw)
                 if self._on.watched:
-                    cell = witness.compared(cell, sighted, function)
-                self._found[function.case.name] = cell
-
-    def _function(self, case: Case) -> Function:
-        assert self.described is not None
-        name = case.real.function if case.real else symbol(case, "target")
-        types = case.types[: case.named]
-        known = self.described.get(name)
-        traced = Traced(
-            types,
-            aapcs64.place(types),
-            case.variadic,
-            btf=known is not None,
-            names=known.names if known else tuple(f"a{index}" for index in range(case.named)),
-            returns_aggregate=bool(known and known.returns_aggregate),
-            modifiable=not case.real,
-            traceable=known.traceable if known else not case.real,
-        )
-        return Function(case, name, known.number if known else 0, traced)
+                    cell = witness.compared(cell, sighted, traced)
+                self._found[traced.case.name] = cell
 
     def _play(
         self, guest: Guest, functions: Sequence[Function], *, watched: bool = False
@@ -326,13 +306,13 @@ class _OneTracer:
             records = ((record, None) for record in guest.play_lines(lines))
         self._playing = functions[0].case
         before = guest.session.played
-        for function, (record, sighted) in zip(functions, records, strict=True):
+        for traced, (record, sighted) in zip(functions, records, strict=True):
             at = len(found) + 1
             if not isinstance(record, Observation | Refusal) or record.seq - before != at:
                 raise guest.session.protocol_fault(f"The guest's record {at} did not come.")
             why = _unplayed(record, lines[at - 1])
             if why or isinstance(record, Refusal):
-                self._found[function.case.name] = self._on.died(function.case, why)
+                self._found[traced.case.name] = self._on.died(traced.case, why)
                 found.append((None, None))
             else:
                 found.append((record, sighted))

@@ -13,7 +13,7 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.host import cache
 from harness.inspect.guest import Guest, booted
-from harness.inspect.shell import RECIPE, play_all, tables
+from harness.inspect.shell import RECIPE, Desk, play_all, tables
 from harness.inspect.ssh import Reached, reached
 from harness.kernel.kernel import Kernel
 from harness.modules import build as modules
@@ -142,7 +142,7 @@ def test_two_clones_at_once_have_nothing_in_common(
 ) -> None:
     def one() -> Reached:
         return resources.enter_context(
-            reached(kernel, built, catalog, lambda outcome: [str(outcome.agrees)])
+            reached(kernel, built, Desk(catalog, lambda outcome: [str(outcome.agrees)]))
         )
 
     with ExitStack() as resources:

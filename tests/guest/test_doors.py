@@ -21,6 +21,7 @@ import pytest
 
 from harness.cases.catalog import Catalog
 from harness.inspect.guest import booted
+from harness.inspect.shell import Desk
 from harness.inspect.ssh import reached
 from harness.kernel.kernel import Kernel
 from harness.modules import build as modules
@@ -238,7 +239,7 @@ def test_a_guest_reaches_nothing_of_the_hosts(
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        with reached(kernel, built, catalog, lambda outcome: ()) as guest:
+        with reached(kernel, built, Desk(catalog, lambda outcome: ())) as guest:
             guest.ssh.run(f"timeout 3 nc 10.0.2.2 {listener.getsockname()[1]} </dev/null")
         came = select.select([listener], [], [], 0)[0]
     assert bool(came) == (not restricted)

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import pytest
 
+from harness.cases.catalog import Catalog
+from harness.tracers.catalog import select
+
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.usefixtures("cached")
 
@@ -37,6 +40,57 @@ def test_a_failure_names_the_first_byte_and_the_logs(pytester: pytest.Pytester) 
             "*See: jprobe-harness log *",
         ]
     )
+
+
+TRACED = ("--kernel=debian:7.2", "--tracer=fexit", "--case=struct-16-*")
+MISREAD = """
+import dataclasses
+from harness.tracers.reading import Read
+from harness.tracers.tracer import Tracer
+
+predict = Tracer.predict
+
+def misread(*words):
+    reading = predict(*words)
+    return dataclasses.replace(reading, reads=(Read.ZERO, *reading.reads[1:]))
+
+Tracer.predict = misread
+"""
+NEWER = """
+from harness.tracers.tracer import Tracer
+
+Tracer.predict = lambda *words: None
+"""
+
+
+def test_items_of_a_tracer(pytester: pytest.Pytester) -> None:
+    """Those that the kernel refuses pass where that was predicted."""
+    cases = len(Catalog().select_cases(["struct-16-*"]))
+    pytester.runpytest_subprocess(*TRACED).assert_outcomes(passed=cases)
+    refused = pytester.runpytest_subprocess(*TRACED, "--kernel=debian:6.1")
+    refused.assert_outcomes(passed=2 * cases)
+
+    pytester.makepyfile(misread=MISREAD, newer=NEWER)
+    pytester.syspathinsert()
+    words = ("--kernel=debian:7.2", "--tracer=fexit", "--case=struct-16-aligned")
+    result = pytester.runpytest_subprocess("-p", "misread", *words)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "fexit x struct-16-aligned on debian:7.2 is not as predicted:",
+            "  argument 0 was read as right, predicted zero, better than predicted",
+        ]
+    )
+    pytester.runpytest_subprocess("-p", "newer", *words).assert_outcomes(skipped=1)
+
+
+@pytest.mark.full
+def test_items_of_tracers_on_several_workers(pytester: pytest.Pytester) -> None:
+    cases = len(Catalog().select_cases(["struct-16-*"]))
+    words = ("--kernel=debian:7.2", "--tracer=f[ep]*", "--variant=none", "--case=struct-16-*")
+    result = pytester.runpytest_subprocess("-n", "2", *words)
+    tracers = len(select(["f[ep]*"]))
+    result.assert_outcomes(passed=(tracers + 1) * cases)
 
 
 LOSES_IT = """

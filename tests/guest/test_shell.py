@@ -7,7 +7,7 @@ import re
 import select
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pexpect
@@ -16,15 +16,20 @@ import pytest
 from harness.cases.catalog import Catalog
 from harness.errors import Exit
 from harness.guest.initramfs import Channel
-from harness.inspect.guest import booted
+from harness.inspect.guest import Guest, booted
 from harness.inspect.shell import RECIPE, play_all, tables
 from harness.kernel.kernel import Kernel
 from harness.model.observation import Observation
 from harness.modules import build as modules
-from harness.run import boot
+from harness.run import boot, job
 from harness.run.boot import Contents
 from harness.run.plan import plays
 from harness.steps import listening
+from harness.tracers import catalog as tracers
+from harness.tracing import run as tracing
+from harness.tracing import tables as tracing_tables
+from harness.tracing.chosen import own
+from harness.tracing.function import BPFFS, TRACEFS
 from tests.guest.conftest import BrokenTree
 from tests.listener import Heard
 
@@ -144,6 +149,112 @@ def test_a_prompt_in_a_clone(user: User) -> None:
         shown, printed = said.values()
         assert "stack-9: the jprobes as the kernel left them" in shown
         assert ("Linux version" in printed) == bool(options)
+
+
+# What is printed of a tracer, and the exit status.
+TRACED = {
+    "stack-9 kprobe": (r"e0: \(jpcase_stack_9_target\+0x0/\S+ .* v7=0x52473c31261b1005 v8=0x0", 0),
+    "by-ref-24 kprobe-exact": (r" v2=0xcbc0b5aa9f94897e v3=0x24190e03f7ece1d6 v4=\S+", 0),
+    "stack-9 kretprobe": (r" <- jpcase_stack_9_target\) v0=0x4e43382d22170c01 .* v8=0x0", 0),
+    "stack-9 kprobe-btf": (r" a0=5639412924894612481 .* a8=0$", 0),
+    "stack-9 fprobe": (r" v0=0x4e43382d22170c01 .* v8=0x0", 0),
+    "stack-9 func-args": (r"jpcase_stack_9_target\(a0=5639412924894612481, .*, \.\.\.\)", 0),
+    "stack-9 funcgraph-args": (r"jpcase_stack_9_target.*\(a0=5639412924894612481, ", 0),
+    "stack-9 fentry": (r"slot 8  0x776c61564b40352a", 0),
+    "stack-9 fmod-ret": (r"slot 8  0x776c61564b40352a", 0),
+    "struct-16-aligned fexit": (r"slot 9  0x[0-9a-f]{16}\s+slot 10 0x9c91867b70655a4f", 0),
+    "stack-9 kprobe-multi": (r"slot 7  0x52473c31261b1005\s*$", 0),
+    "by-ref-24 fentry": (r"^refused: load: error 22: The function jpcase_by_ref_24_target ", 1),
+    "no-such kprobe": (r"^There is no case 'no-such' on a function of the modules", 2),
+    "stack-9 no-such": (r"^There is no tracer 'no-such'; see: jprobe-case tracers", 2),
+}
+LEFT = (
+    f"cat {TRACEFS}/dynamic_events; ls {TRACEFS}/instances {BPFFS};"
+    f" grep -h . {TRACEFS}/current_tracer; ls -d /run/jprobe-case"
+)
+
+
+@pytest.fixture(scope="module")
+def newest(catalog: Catalog) -> Iterator[Guest]:
+    """A guest with a shell on a kernel that has all tracers."""
+    kernel, built = job.prepare_shell("debian:7.2", catalog)
+    added = tables(catalog) + tracing_tables.archive(kernel, built, catalog.cases.values())
+    with booted(kernel, built, contents=Contents((boot.MINIMAL, RECIPE), added)) as guest:
+        yield guest
+
+
+@pytest.mark.parametrize("words", TRACED)
+def test_what_a_tracer_reads_is_shown_in_the_guest(newest: Guest, words: str) -> None:
+    printed, status = TRACED[words]
+    ran = newest.run(f"PATH=/bin jprobe-case trace {words}", seconds=SECONDS)
+    assert re.search(printed, ran.output), ran.output
+    assert ran.status == status
+    # All that was attached is gone.
+    left = newest.run(LEFT).output
+    assert "jprobe" not in left.replace("ls: /run/jprobe-case: No such file or directory", "")
+    assert re.search(r"^nop$", left, re.MULTILINE)
+
+
+def test_what_a_user_traces_is_left_alone(newest: Guest) -> None:
+    mine = f"echo 'p:mine/one jpcase_stack_9_target v=$arg2' >>{TRACEFS}/dynamic_events"
+    newest.run(f"{mine}; echo 1 >{TRACEFS}/events/mine/one/enable")
+    for tracer in ("kprobe", "fexit"):
+        assert newest.run(f"PATH=/bin jprobe-case trace stack-9 {tracer}").status == 0
+    lines = newest.run(f"grep -c ' one: ' {TRACEFS}/trace").output
+    assert lines == "2\n"
+    assert "p:mine/one" in newest.run(f"cat {TRACEFS}/dynamic_events").output
+    newest.run(f"echo 0 >{TRACEFS}/events/mine/one/enable; echo >{TRACEFS}/dynamic_events")
+
+
+def words(values: Sequence[bytes | None]) -> list[int]:
+    """Return the words of what a tracer read, which nothing else lies between."""
+    data = b"".join(value + bytes(-len(value) % 8) for value in values if value is not None)
+    return [int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data), 8)]
+
+
+@pytest.mark.parametrize("words", ["trace stack-9 kprobe", "trace stack-9 fexit"])
+def test_one_that_is_ended_is_in_nobodys_way(newest: Guest, words: str) -> None:
+    command = f"jprobe-case {words}"
+    begun = "until [ -d /run/jprobe-case ]; do :; done"
+    newest.run(f"PATH=/bin; {command} >/dev/null 2>&1 & {begun}; kill $!; wait $!", SECONDS)
+    ran = newest.run(f"PATH=/bin timeout 30 {command}", seconds=SECONDS)
+    assert ran.status == 0, ran.output
+    assert "jprobe_case" not in newest.run(LEFT).output
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["kprobe", "fentry"])
+def test_the_guest_shows_what_the_host_judges(newest: Guest, catalog: Catalog, name: str) -> None:
+    """In the guest, each tracer is on the function that it is on from the host."""
+    cases = own(catalog.select_cases(["struct-*", "by-ref-*", "mix-*", "stack-1*"]))
+    found = tracing.run(newest.kernel, newest.modules, tracers.select([name]), cases)
+    assert len(found.cells) == len(cases)
+    for cell in found.cells:
+        ran = newest.run(f"PATH=/bin jprobe-case trace {cell.case.name} {name}", SECONDS)
+        assert ran.status == bool(cell.seen.refused), ran.output
+        # An address is another one in each guest.
+        if not ran.status and not any(passed.at for passed in cell.passed):
+            shown = re.findall(r"(?:=| )0x([0-9a-f]+)(?=\s)", ran.output)
+            assert [int(word, 16) for word in shown] == words(cell.seen.values), cell.case.name
+
+
+def test_a_tracer_in_a_shell(user: User) -> None:
+    child = user("shell")
+    child.expect(PROMPT)
+    child.sendline("jprobe-case trace stack-9 kprobe; echo status $?")
+    child.expect(r"e0: \(jpcase_stack_9_target")
+    child.expect_exact("status 0\r\n")
+    child.sendline("jprobe-case trace stack-9 fexit; echo status $?")
+    child.expect("refused: ")
+    child.expect_exact("status 1\r\n")
+    # It is judged after that, and before.
+    child.sendline("jprobe-case run stack-9 none; echo status $?")
+    child.expect_exact("leak 8, as predicted")
+    child.expect_exact("status 0\r\n")
+    child.sendline("jprobe-case tracers")
+    child.expect("kprobe +.arg1")
+    child.sendline("exit")
+    assert ended(child) == Exit.AGREES
 
 
 def test_the_prompt_of_the_guest_that_a_case_was_played_in(user: User) -> None:

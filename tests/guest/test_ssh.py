@@ -22,6 +22,7 @@ from harness.guest.initramfs import Channel
 from harness.guest.protocol import CASES_FILE, MAGIC
 from harness.guest.records import Ran
 from harness.inspect.guest import booted
+from harness.inspect.shell import Desk
 from harness.inspect.ssh import Reached, reached
 from harness.kernel.image import build_id
 from harness.kernel.kernel import Kernel
@@ -47,7 +48,7 @@ Line = Callable[[str], Ran]
 @pytest.fixture(scope="module")
 def guest_by_ssh(kernel: Kernel, catalog: Catalog) -> Iterator[Reached]:
     built = modules.build(kernel, list(catalog.cases.values()))
-    with reached(kernel, built, catalog, lambda outcome: [str(outcome.agrees)]) as guest:
+    with reached(kernel, built, Desk(catalog, lambda outcome: [str(outcome.agrees)])) as guest:
         yield guest
 
 
@@ -229,7 +230,7 @@ def test_a_guest_that_dies_meanwhile(kernel: Kernel, catalog: Catalog) -> None:
     built = modules.build(kernel, list(catalog.cases.values()))
     with (
         pytest.raises(KernelDied, match="sysrq triggered crash"),
-        reached(kernel, built, catalog, lambda outcome: []) as guest,
+        reached(kernel, built, Desk(catalog, lambda outcome: [])) as guest,
     ):
         guest.ssh.run("echo c >/proc/sysrq-trigger")
 

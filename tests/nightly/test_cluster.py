@@ -92,7 +92,8 @@ def test_a_worker_without_an_archive(tmp_path: Path) -> None:
         (programs / name).symlink_to(str(shutil.which(name)))
     python = Path(sys.executable).parent
     environment = {"PATH": f"{python}:{programs}", "HOME": "/root", "XDG_CACHE_HOME": str(cache)}
-    file = written(tmp_path, kernels=["debian:6.1"], repetitions=2, cost={"growth": 2}, survey=True)
+    more = {"cost": {"growth": 2}, "survey": True, "tracers": ["fexit", "kprobe"]}
+    file = written(tmp_path, kernels=["debian:6.12"], repetitions=2, **more)
     here, there = (f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("here", "there"))
     assert play(file, here)[0] == Exit.AGREES
     with Cluster(tmp_path, workers=1, environment=environment) as cluster:

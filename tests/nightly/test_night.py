@@ -101,6 +101,30 @@ def test_a_sabotaged_policy_is_named_cell_by_cell(tmp_path: Path) -> None:
     assert (status, third["regressions"]) == (Exit.AGREES, []), reported
 
 
+def test_a_tracer_that_reads_otherwise(tmp_path: Path) -> None:
+    """What the kernel does not have is as predicted, and the same each night."""
+    file = written(tmp_path, kernels=["debian:6.1"], tracers=["kprobe", "fexit"])
+    url = f"sqlite:///{tmp_path}/history.sqlite"
+    status, reported, first = play(file, url)
+    assert (status, first["regressions"]) == (Exit.AGREES, []), reported
+    (unit,) = [one for one in first["units"] if one["tracers"]]
+    assert [(one["tracer"], one["agree"], one["refused"]) for one in unit["tracers"]] == [
+        ("fexit", 3, 3), ("kprobe", 3, 0),
+    ]  # fmt: skip
+    status, reported, _ = play(file, url, "--accept", "the first one")
+    assert status == Exit.AGREES, reported
+
+    change = ("bits = read[fetch.name] &", "bits = read[fetch.name] + 1 &")
+    project = broken(tmp_path / "project", "events.py", change)
+    status, reported, second = play(file, url, project=project)
+    assert status == Exit.DIFFERS, reported
+    assert {(one["tracer"], one["case"]) for one in second["regressions"]} == {
+        ("kprobe", case) for case in CASES
+    }
+    assert "debian:6.1, kprobe x stack-9: 8 right, 1 zero -> 9 another's" in reported
+    assert "argument 0 is read as another's (it was: right)" in reported
+
+
 @pytest.mark.full
 def test_an_engine_that_got_slower(tmp_path: Path) -> None:
     file = written(tmp_path, kernels=["debian:6.1"], cost={"growth": 2})

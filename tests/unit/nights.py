@@ -20,11 +20,14 @@ from harness.nightly.unit import (
     SurveyedFunction,
     SurveyedVariant,
     SurveyResult,
+    TracedCell,
     Unit,
     UnitEnvironment,
     UnitKind,
     result,
 )
+from harness.tracers.cell import Status
+from harness.tracers.reading import Read
 
 MATRIX = """
 shows: one kernel
@@ -97,6 +100,23 @@ def surveyed(survey: SurveyResult | None = SURVEY, **fields: Any) -> Done:
     facts = replace(FACTS, compiler="", qemu="")
     counted = int(survey is not None)
     given = {"facts": facts, "survey": survey, "planned": counted, "played": counted}
+    return result(unit, 1.0, 2.0, **given | fields)
+
+
+def traced(tracer: str = "fexit", case: str = "stack-9", **fields: Any) -> TracedCell:
+    """Return a cell of a tracer that reads nine arguments, all but the last one right."""
+    given: dict[str, Any] = {
+        "tracer": tracer,
+        "case": case,
+        "status": Status.AGREES,
+        "reads": [*[Read.RIGHT] * 8, Read.ZERO],
+    }
+    return TracedCell(**given | fields)
+
+
+def tracing(*cells: TracedCell, kernel: str = "debian:6.1", **fields: Any) -> Done:
+    unit = Unit(kernel=kernel, compiler="gcc", kind=UnitKind.TRACERS, variants=[], deadline=60)
+    given = {"facts": FACTS, "traced": list(cells), "planned": len(cells), "played": len(cells)}
     return result(unit, 1.0, 2.0, **given | fields)
 
 

@@ -17,7 +17,20 @@ from harness.nightly.database.migrate import kernel_error
 from harness.nightly.store import Store
 from harness.nightly.unit import CellState, Complaint
 from harness.run import logs
-from tests.unit.nights import MATRIX, SURVEY, Works, cell, done, spend, surveyed, written
+from harness.tracers.cell import Status
+from harness.tracers.reading import Read
+from tests.unit.nights import (
+    MATRIX,
+    SURVEY,
+    Works,
+    cell,
+    done,
+    spend,
+    surveyed,
+    traced,
+    tracing,
+    written,
+)
 
 # From what a store is now to what it was.
 SCHEMA_1 = (
@@ -78,6 +91,49 @@ class StoreContract:
             assert opened.results(now) == before
             opened.add(now, surveyed())
             assert opened.results(now) == [*before, surveyed()]
+
+    def test_what_tracers_read_comes_back(self, store: Store, tmp_path: Path) -> None:
+        changed = traced("fprobe", damage={"argument 8": [[0, 4], [6, 8]]}, called=False)
+        cells = (
+            traced(),
+            traced(case="top", status=Status.DIFFERS, reads=[Read.ANOTHER], reasons=["x", "y"]),
+            changed,
+            traced("kprobe", status=Status.UNPREDICTED, refused="not before v6.1", reads=[]),
+        )
+        nights = [store.begin(matrix.load(written(tmp_path, MATRIX))) for _ in range(3)]
+        for now in nights[:2]:
+            store.add(now, tracing(*cells))
+            assert store.results(now) == [tracing(*cells)]
+        store.add(nights[2], tracing(*cells[:-1]))
+        with store._engine.begin() as connection:
+            assert len(connection.execute(select(tables.TRACED)).all()) == 8
+            # What is the same again is stored once.
+            assert len(connection.execute(select(tables.LOOKS)).all()) == 3
+        assert store.prune(1) == 2
+        with store._engine.begin() as connection:
+            assert len(connection.execute(select(tables.LOOKS)).all()) == 2
+        assert store.results(nights[2]) == [tracing(*cells[:-1])]
+
+    def test_a_tracer_is_not_played_again_into_green(self, store: Store, tmp_path: Path) -> None:
+        now = store.begin(matrix.load(written(tmp_path, MATRIX)))
+        red = traced(status=Status.DIFFERS, reasons=["x"])
+        store.add(now, tracing(red, planned=2, harness_errors=["no disk"]))
+        store.add(now, tracing(traced(), traced("fprobe")))
+        (found,) = store.results(now)
+        assert found.traced == [red, traced("fprobe")]
+        assert (found.played, found.complete, found.retried) == (2, True, ["no disk"])
+
+    def test_a_store_from_before_tracers_gets_their_table(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        now = store.begin(matrix.load(written(tmp_path, MATRIX)))
+        store.add(now, done(cell()))
+        before = store.results(now)
+        tables.TRACED.drop(store._engine)
+        with Store(store._engine.url.render_as_string(hide_password=False)) as opened:
+            assert opened.results(now) == before
+            opened.add(now, tracing(traced()))
+            assert opened.results(now) == [*before, tracing(traced())]
 
     def test_a_store_of_schema_1_is_brought_up_to_date(self, store: Store, tmp_path: Path) -> None:
         now = store.begin(matrix.load(written(tmp_path, MATRIX)))

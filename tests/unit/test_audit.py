@@ -21,7 +21,7 @@ from harness.measure import audit
 from harness.prototypes import kallsyms, source
 from harness.prototypes.source import Files
 from harness.tracers import rules
-from harness.tracers.catalog import tracers
+from harness.tracers.catalog import select, tracers
 from harness.tracers.reading import Read, Reading, Traced
 from tests.unit.made_btf import STRUCT, Maker
 from tests.unit.test_prototypes import raw
@@ -228,6 +228,21 @@ def test_a_kernel_without_prototypes(tmp_path: Path, capsys: pytest.CaptureFixtu
     sentence, step = capsys.readouterr().err.splitlines()
     assert "There is neither BTF nor DWARF in" in sentence
     assert "CONFIG_DEBUG_INFO_BTF=y" in step
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        (["fen*"], {"fentry", "fentry-context"}),
+        (["kprobe", "kprobe"], {"kprobe"}),
+        (["all"], set(tracers())),
+        ([], set(tracers())),
+    ],
+)
+def test_tracers_by_patterns(patterns: list[str], expected: set[str]) -> None:
+    found = [one.name for one in select(patterns)]
+    assert len(found) == len(set(found))
+    assert set(found) == expected
 
 
 def test_arrays_are_members_only() -> None:

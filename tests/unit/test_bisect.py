@@ -19,7 +19,8 @@ from harness.nightly.database.migrate import kernel_error
 from harness.nightly.night import Report
 from harness.nightly.store import NightlyRun
 from harness.nightly.unit import Cell, Done, HitCost, Unit, UnitEnvironment, UnitKind, result
-from tests.unit.nights import surveyed
+from harness.tracers.reading import Read
+from tests.unit.nights import surveyed, traced
 
 SPEC = "debian:6.1"
 RELEASES = [f"6.1.0-{number}-cloud-arm64" for number in range(10, 23)]
@@ -164,6 +165,30 @@ def test_a_cost_is_looked_for_where_costs_are() -> None:
     (one,) = first_bad(before, lambda spec: RELEASES, work).regressions
     assert one.details[0] == named(5, 4)
     assert set(kinds) == {UnitKind.COST}
+
+
+def test_what_a_tracer_reads_is_looked_for_where_tracers_are() -> None:
+    unit = replace(UNIT, kind=UnitKind.TRACERS)
+    kinds: list[UnitKind] = []
+
+    def read(kernel: str, release: str, one: Read) -> Done:
+        facts = played(kernel, release, bad=False).facts
+        given = replace(unit, kernel=kernel)
+        cells = [traced(reads=[one])]
+        return result(given, 0.0, 1.0, facts=facts, traced=cells, planned=1, played=1)
+
+    def work(unit: Unit) -> Done:
+        kinds.append(unit.kind)
+        release = unit.kernel.removeprefix("debian:")
+        newer = RELEASES.index(release) >= 5
+        return read(unit.kernel, release, Read.ABSENT if newer else Read.ZERO)
+
+    held, now = [read(SPEC, RELEASES[0], Read.ZERO)], [read(SPEC, RELEASES[-1], Read.ABSENT)]
+    found = compare.regressions(now, held)
+    before = Report(NIGHT, (UNIT, unit), now, None, held, 0, found)
+    (one,) = first_bad(before, lambda spec: RELEASES, work).regressions
+    assert one.details[0] == named(5, 4)
+    assert set(kinds) == {UnitKind.TRACERS}
 
 
 def test_releases_that_the_night_has_played() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from harness.guest.recipe import load
 from harness.host import cache
 from harness.kernel import image, spec
 from harness.kernel.kernel import Engine, Kernel
-from harness.modules.build import DRIVE, Modules, names
+from harness.modules.build import DRIVE, TRACE, Modules, names
 from harness.nightly import bundle, cluster, unit_runner
 from harness.nightly.unit import Bundle, Done, Unit, UnitKind, result
 from harness.prototypes.btf import Btf
@@ -115,6 +116,21 @@ def test_a_survey_of_what_was_unpacked(
     there = unit_runner.perform(msgspec.structs.replace(unit, bundles=[packed]))
     assert there.harness_errors == []
     assert (there.survey, there.facts) == (here.survey, here.facts)
+
+
+def test_what_todays_probes_want_is_sent_with_the_rest(made: tuple[Kernel, Modules]) -> None:
+    kernel, built = made
+    (built.folder / "guest" / TRACE).write_text(TRACE)
+    for modules in (built, dataclasses.replace(built, traced=True)):
+        came, files = sent((kernel, modules))
+        for digest, data in files.items():
+            bundle.keep(digest, data)
+        _, there = bundle.unpack(came)
+        assert there.traced == modules.traced
+        names = [path.name for path in there.programs]
+        assert names == [path.name for path in modules.programs]
+        assert (TRACE in names) == modules.traced
+        assert all(path.is_file() for path in there.programs)
 
 
 @pytest.mark.parametrize("kind", ["blobs", "bundles"])

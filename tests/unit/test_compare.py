@@ -11,8 +11,10 @@ from harness.guest.splat import SplatKind as SplatKind
 from harness.nightly import compare
 from harness.nightly.compare import Place, Sort
 from harness.nightly.database.migrate import kernel_error
-from harness.nightly.unit import Complaint, KernelError
-from tests.unit.nights import SURVEY, cell, done, surveyed
+from harness.nightly.unit import Complaint, KernelError, TracedCell
+from harness.tracers.cell import Status
+from harness.tracers.reading import Read
+from tests.unit.nights import SURVEY, cell, done, surveyed, traced, tracing
 
 
 def test_nothing_changed() -> None:
@@ -106,6 +108,122 @@ def test_a_survey_is_not_compared() -> None:
         # One that cannot be made does not hide a cell that is gone.
         gone = compare.regressions([done(cell("stack-8", size=0)), now], accepted)
         assert [one.sort for one in gone] == [Sort.GONE]
+
+
+REFUSED = traced(refused="load: EINVAL", reads=[])
+CHANGED = traced(reads=[Read.RIGHT] * 9, damage={"argument 8": [[0, 8]]})
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "was", "is_", "details"),
+    [
+        # It agreed.
+        (
+            traced(),
+            traced(status=Status.DIFFERS, reads=[Read.RIGHT] * 9, reasons=["was read as right"]),
+            "8 right, 1 zero",
+            "9 right",
+            ("argument 8 is read as right (it was: zero)", "was read as right"),
+        ),
+        # A refusal has become a changed argument, as the rules of both releases say.
+        (
+            REFUSED,
+            CHANGED,
+            "refused",
+            "9 right, argument 8 changed",
+            (
+                "corrupt: argument 8: byte 0 to 7 (it was: nothing)",
+                "it was refused: load: EINVAL",
+            ),
+        ),
+        (CHANGED, REFUSED, "9 right, argument 8 changed", "refused",
+         ("corrupt: nothing (it was: argument 8: byte 0 to 7)", "refused: load: EINVAL")),
+        # Another release has another rule, and each is kept.
+        (
+            traced(),
+            traced(reads=[*[Read.RIGHT] * 8, Read.ABSENT]),
+            "8 right, 1 zero",
+            "8 right, 1 absent",
+            ("argument 8 is read as absent (it was: zero)",),
+        ),
+        (
+            CHANGED,
+            replace(CHANGED, damage={"argument 8": [[0, 16]]}),
+            "9 right, argument 8 changed, as predicted",
+            "9 right, argument 8 changed, as predicted",
+            ("corrupt: argument 8: byte 0 to 15 (it was: argument 8: byte 0 to 7)",),
+        ),
+        (traced(), traced(called=False), "8 right, 1 zero", "8 right, 1 zero, not called", ()),
+        (
+            traced(),
+            traced(status=Status.DIFFERS),
+            "8 right, 1 zero, as predicted",
+            "8 right, 1 zero, not as predicted",
+            (),
+        ),
+        # The kernel became newer than the rules, and is read otherwise.
+        (
+            traced(),
+            traced(status=Status.UNPREDICTED, reads=[Read.RIGHT] * 9),
+            "8 right, 1 zero",
+            "9 right",
+            ("argument 8 is read as right (it was: zero)",),
+        ),
+        (
+            traced(),
+            traced(status=Status.DIFFERS, reads=[], reasons=["The kernel died."]),
+            "8 right, 1 zero",
+            "no verdict",
+            ("The kernel died.",),
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_tracer_makes_of_a_function_has_changed(
+    before: TracedCell, now: TracedCell, was: str, is_: str, details: tuple[str, ...]
+) -> None:
+    (found,) = compare.regressions([tracing(now)], [tracing(before)])
+    assert found.sort is Sort.VERDICT
+    assert found.place == Place("debian:6.1", "gcc", case="stack-9", tracer="fexit")
+    assert str(found.place) == "debian:6.1, fexit x stack-9"
+    assert (found.was, found.is_, found.details) == (was, is_, details)
+    (changed,) = compare.changes([[tracing(one)] for one in (before, before, now)]).values()
+    assert [index for index, _ in changed] == [0, 2]
+
+
+def test_what_a_tracer_reads_as_before_is_no_regression() -> None:
+    for before, now in (
+        (traced(), traced()),
+        # One byte of what happens to be there is right.
+        (CHANGED, replace(CHANGED, damage={"argument 8": [[0, 3], [4, 8]]})),
+        # In other words.
+        (REFUSED, replace(REFUSED, refused="load: ENOTSUPP")),
+        # It is as good on a kernel that is newer than all rules.
+        (traced(), traced(status=Status.UNPREDICTED)),
+        (traced(status=Status.UNPREDICTED), traced()),
+    ):
+        assert compare.regressions([tracing(now)], [tracing(before)]) == []
+    for now in (traced(), traced(status=Status.UNPREDICTED)):
+        # Without an accepted run, and in one that had no tracers.
+        assert compare.regressions([done(cell()), tracing(now)], None) == []
+        assert compare.regressions([done(cell()), tracing(now)], [done(cell())]) == []
+    bad = traced(status=Status.DIFFERS, reasons=["x"])
+    (found,) = compare.regressions([tracing(bad)], None)
+    assert (found.was, found.is_) == ("as predicted", "8 right, 1 zero, not as predicted")
+    (found,) = compare.regressions([done(cell()), tracing(bad)], [done(cell())])
+    assert (found.was, found.place.tracer) == ("new", "fexit")
+
+
+def test_tracers_that_our_own_failure_kept_from_being_played_are_no_regression() -> None:
+    accepted = [done(cell()), tracing(traced())]
+    (gone,) = compare.regressions([done(cell()), tracing()], accepted)
+    assert (gone.sort, gone.was, gone.is_) == (Sort.GONE, "8 right, 1 zero", "not played")
+    lost = tracing(harness_errors=["no disk"])
+    assert compare.regressions([done(cell()), lost], accepted) == []
+    # It hides no cell of a variant that is gone, nor the other way round.
+    (gone,) = compare.regressions([done(), lost], accepted)
+    assert gone.place.variant == "none"
+    (gone,) = compare.regressions([done(harness_errors=["no disk"]), tracing()], accepted)
+    assert gone.place.tracer == "fexit"
 
 
 def test_a_cell_that_flaps_is_never_green_by_luck() -> None:

@@ -28,6 +28,7 @@ def script(shell: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> Path
         (["sto"], {"storm"}),
         (["repro", "--variant", "fixed"], {"fixed-64", "fixed-128"}),
         (["shell", "--kernel", "debian:6.1"], {"debian:6.1", "debian:6.12"}),
+        (["tracers", "--tracer", "kpro"], {"kprobe", "kprobe-multi"}),
         (["log", "--pa"], {"--part"}),
     ],
 )

@@ -18,14 +18,16 @@ import pytest
 
 from harness.errors import InfrastructureError
 from harness.model.context import Context
-from harness.nightly import matrix, night
+from harness.nightly import compare, matrix, night
 from harness.nightly.compare import Sort
 from harness.nightly.database.migrate import kernel_error
 from harness.nightly.outputs import formats, kcidb, mail, summary
 from harness.nightly.store import Store
 from harness.nightly.unit import HitCost, UnitKind, result
 from harness.report.formats import json_report, testcase
-from tests.unit.nights import FACTS, MATRIX, cell, done, surveyed, written
+from harness.tracers.cell import Status
+from harness.tracers.reading import Read
+from tests.unit.nights import FACTS, MATRIX, cell, done, surveyed, traced, tracing, written
 from tests.unit.test_reports import check_ktap
 
 
@@ -114,6 +116,72 @@ def test_a_survey_is_counted_and_not_judged(report: night.Report) -> None:
     assert alone["tests"][0]["environment"] == {"comment": "none"}
 
 
+@pytest.fixture
+def traces(report: night.Report) -> night.Report:
+    """A nightly run of tracers, of which one reads otherwise and one is on a kernel too new."""
+    before = tracing(traced(), traced(case="stack-8"), traced("kprobe"))
+    now = tracing(
+        traced(reads=[Read.RIGHT] * 9, damage={"argument 8": [[0, 8]]}),
+        traced(case="stack-8", refused="load: EINVAL", reads=[], status=Status.DIFFERS),
+        traced("kprobe", status=Status.UNPREDICTED),
+    )
+    found = compare.regressions([now], [before])
+    return dataclasses.replace(report, results=[now], regressions=found)
+
+
+def test_tracers_are_tests_of_their_unit(traces: night.Report) -> None:
+    (now,) = traces.results
+    assert summary.row(now) == (
+        "debian:6.1 gcc tracers 1",
+        "6.1",
+        "1 of 3",
+        "1 s",
+        "1 not predicted",
+    )
+    ((_, [(fexit, (first, second)), (kprobe, (third,))]),) = formats.tests(traces)
+    assert (fexit, kprobe) == ("fexit", "kprobe")
+    assert first.seen == "9 right, argument 8 changed"
+    assert first.reasons[0] == "8 right, 1 zero -> 9 right, argument 8 changed"
+    assert (second.seen, bool(second.reasons)) == ("refused", True)
+    assert (third.reasons, third.skipped) == ((), Status.UNPREDICTED.value)
+    lines = formats.as_ktap(traces).splitlines()
+    check_ktap(lines)
+    assert "    not ok 1 stack-9 - 9 right, argument 8 changed" in lines
+    assert "    ok 1 stack-9 - 8 right, 1 zero # SKIP not predicted" in lines
+    skipped = ElementTree.fromstring(formats.as_junit(traces)).findall(".//skipped")
+    assert [one.get("message") for one in skipped] == ["not predicted"]
+    entries = json.loads(kcidb.document(traces))["tests"]
+    assert {entry["path"]: entry["status"] for entry in entries} == {
+        "jprobe.tracers.fexit.stack-9": "FAIL",
+        "jprobe.tracers.fexit.stack-8": "FAIL",
+        "jprobe.tracers.kprobe.stack-9": "DONE",
+    }
+    text = mail.text(traces)
+    assert "* debian:6.1, fexit x stack-9\n" in text
+    assert "\n  jprobe-harness tracers --kernel debian:6.1 --tracer fexit --case stack-9" in text
+
+
+def test_tracers_that_are_gone_are_reported_with_their_unit(traces: night.Report) -> None:
+    found = compare.regressions([tracing()], [tracing(traced())])
+    gone = dataclasses.replace(traces, results=[done(), tracing()], regressions=found)
+    (_, cells), (_, of_tracers) = formats.tests(gone)
+    assert cells == []
+    assert of_tracers == [("fexit", [testcase.Test("stack-9", "not played", ("not played",))])]
+
+
+def test_tracers_in_numbers(traces: night.Report) -> None:
+    (unit,) = as_json(traces)["units"]
+    assert (unit["planned"], unit["agree"]) == (3, 1)
+    assert unit["tracers"] == [
+        {"tracer": "fexit", "cells": 2, "agree": 1, "unpredicted": 0, "refused": 1, "changed": 1,
+         "reads": {"right": 9}},
+        {"tracer": "kprobe", "cells": 1, "agree": 0, "unpredicted": 1, "refused": 0, "changed": 0,
+         "reads": {"right": 8, "zero": 1}},
+    ]  # fmt: skip
+    (first, _) = as_json(traces)["regressions"]
+    assert (first["tracer"], first["variant"], first["case"]) == ("fexit", "", "stack-9")
+
+
 def test_junit_of_a_nightly_run(report: night.Report) -> None:
     top = ElementTree.fromstring(formats.as_junit(report))
     assert len(top) == 3
@@ -156,15 +224,19 @@ def as_json(report: night.Report) -> Json:
     return found
 
 
-def test_json_of_a_nightly_run(report: night.Report, dearer: night.Report) -> None:
+def test_json_of_a_nightly_run(
+    report: night.Report, dearer: night.Report, traces: night.Report
+) -> None:
     check = jsonschema.Draft202012Validator(SCHEMA)
     unheld = dataclasses.replace(report, baseline=None, accepted=None)
     unbuilt = dataclasses.replace(
         report, results=[done(kernel_errors=[kernel_error("no")], facts=None)]
     )
     counted = dataclasses.replace(report, results=[surveyed()])
-    for one in (report, dearer, unheld, unbuilt, counted):
+    for one in (report, dearer, unheld, unbuilt, counted, traces):
         check.validate(as_json(one))
+    reads = SCHEMA["$defs"]["tally"]["properties"]["reads"]["propertyNames"]["enum"]
+    assert [read.value for read in Read] == reads
     sorts = SCHEMA["$defs"]["regression"]["properties"]["sort"]["enum"]
     assert {sort.value for sort in Sort} == set(sorts)
 
@@ -174,12 +246,13 @@ def with_survey(whole: Json, unit: Json, survey: Json, name: str, part: Json) ->
     return {**whole, "units": [{**unit, "survey": {**survey, name: [part]}}]}
 
 
-def test_json_that_is_no_nightly_run(dearer: night.Report) -> None:
+def test_json_that_is_no_nightly_run(dearer: night.Report, traces: night.Report) -> None:
     check = jsonschema.Draft202012Validator(SCHEMA)
     whole = as_json(dearer)
     unit, regression = whole["units"][-1], whole["regressions"][0]
     (counted,) = as_json(dataclasses.replace(dearer, results=[surveyed()]))["units"]
     survey = counted["survey"]
+    tallied = as_json(traces)["units"][0]["tracers"][0]
     parts: list[tuple[Json, Callable[[Json], Json]]] = [
         (whole, lambda part: part),
         (whole["baseline"], lambda part: {**whole, "baseline": part}),
@@ -187,6 +260,7 @@ def test_json_that_is_no_nightly_run(dearer: night.Report) -> None:
         (unit["facts"], lambda part: {**whole, "units": [{**unit, "facts": part}]}),
         (unit["costs"][0], lambda part: {**whole, "units": [{**unit, "costs": [part]}]}),
         (regression, lambda part: {**whole, "regressions": [part]}),
+        (tallied, lambda part: {**whole, "units": [{**unit, "tracers": [part]}]}),
         (survey, lambda part: {**whole, "units": [{**unit, "survey": part}]}),
         *(
             (survey[name][0], functools.partial(with_survey, whole, unit, survey, name))

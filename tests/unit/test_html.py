@@ -30,7 +30,8 @@ from harness.nightly.unit import (
     UnitKind,
     result,
 )
-from tests.unit.nights import SURVEY, surveyed
+from harness.tracers.cell import Status
+from tests.unit.nights import SURVEY, surveyed, traced, tracing
 
 NASTY = "</script><img src=x onerror=alert(1)>"
 FACTS = UnitEnvironment(
@@ -132,9 +133,11 @@ def test_nothing_of_it_is_markup() -> None:
         complaints=[one],
         harness_errors=[NASTY],
     )
-    text = page([nasty, surveyed(survey_of(NASTY))])
+    tracers = tracing(traced(NASTY, NASTY, damage={NASTY: [[0, 1]]}))
+    text = page([nasty, surveyed(survey_of(NASTY)), tracers])
     shown = text.count("&lt;img src") - page([nasty]).count("&lt;img src")
-    assert shown == len(("reason", "variant", "function", "module", "prototype", "type"))
+    of_survey = ("reason", "variant", "function", "module", "prototype", "type")
+    assert shown == len((*of_survey, "tracer", "changes it", "argument", "case"))
     assert NASTY not in text
     clean, dirty = Elements(page()).names, Elements(text).names
     assert "img" not in dirty
@@ -175,9 +178,9 @@ def test_costs_are_drawn() -> None:
     assert "What a hit costs" not in page()
 
 
-def tables(text: str) -> dict[str, list[list[str]]]:
-    """Return the cells of each row of the tables of a page's survey, by caption."""
-    (section,) = re.findall(r'<section aria-labelledby="survey-title">(.*?)</section>', text, re.S)
+def tables(text: str, title: str = "survey-title") -> dict[str, list[list[str]]]:
+    """Return the cells of each row of the tables of a page's section, by caption."""
+    section = text.partition(f'<section aria-labelledby="{title}">')[2].partition("</section>")[0]
     found = {}
     for table in re.findall(r"<table.*?</table>", section, re.S):
         caption = re.search("<caption>(.*?)</caption>", table)
@@ -186,6 +189,28 @@ def tables(text: str) -> dict[str, list[list[str]]]:
         ]
         found[caption[1] if caption else ""] = rows
     return found
+
+
+def test_tracers_are_shown() -> None:
+    cells = (
+        traced(damage={"argument 8": [[0, 8]]}),
+        traced(case="stack-8", refused="load: EINVAL", reads=[]),
+        traced("kprobe", status=Status.UNPREDICTED),
+    )
+    text = page([NOW[0], tracing(*cells)])
+    (rows,) = tables(text, "tracers-title").values()
+    assert rows == [
+        ["tracer", "right", "truncated", "an address", "zero", "another&#39;s", "absent", "refused",
+         "changed", "as predicted"],
+        ["fexit", "8", "0", "0", "1", "0", "0", "1", "1", "2 of 2"],
+        ["kprobe", "8", "0", "0", "1", "0", "0", "0", "0", "0 of 1, 1 not predicted"],
+    ]  # fmt: skip
+    assert text.count("<li>fexit changes argument 8 of stack-9</li>") == 1
+    # The map is that of variants.
+    data = embedded(text)
+    assert len(data["cells"]) == 2
+    assert data["cases"] == ["stack-9"]
+    assert "tracers-title" not in page()
 
 
 def test_a_survey_is_shown() -> None:

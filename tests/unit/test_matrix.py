@@ -38,6 +38,20 @@ def test_a_kernel_is_surveyed_once(tmp_path: Path) -> None:
     assert others == list(matrix.load(written(tmp_path, text)).units)
 
 
+def test_tracers_are_played_once_for_each_compiler(tmp_path: Path) -> None:
+    text = MATRIX.replace('"stack-8"', '"real-*"') + "compilers: [gcc, clang]\nrepetitions: 2\n"
+    found = matrix.load(written(tmp_path, f'{text}tracers: [kprobe, "fen*"]\n'))
+    units = [unit for unit in found.units if unit.kind is UnitKind.TRACERS]
+    assert [one.name for one in units] == ["debian:6.1 gcc tracers 1", "debian:6.1 clang tracers 1"]
+    for one in units:
+        assert set(one.tracers) == {"kprobe", "fentry", "fentry-context"}
+        # On functions of the kernel's own they are not tried.
+        assert one.cases == ["stack-9"]
+    others = [unit for unit in found.units if unit not in units]
+    assert others == list(matrix.load(written(tmp_path, text)).units)
+    assert not any(unit.tracers for unit in others)
+
+
 def test_variables_for_make(tmp_path: Path) -> None:
     found = matrix.load(written(tmp_path, MATRIX + "make: [W=1]\n"))
     assert [unit.make for unit in found.units] == [["W=1"]]
@@ -58,6 +72,8 @@ def test_the_one_that_comes_with_the_project() -> None:
         (MATRIX + "deadline: 0\n", "deadline: give minutes"),
         (MATRIX.replace("stack-8", "no-such"), "no-such"),
         (MATRIX.replace("fixed-128", "no-such"), "no-such"),
+        (MATRIX + "tracers: [fexti]\n", "There is no tracer 'fexti'. The nearest: fexit"),
+        (MATRIX.replace('"stack-9", "stack-8"', '"real-*"') + "tracers: [fexit]\n", "No case"),
         (MATRIX + "kernal: x\n", "kernal"),
         (MATRIX + "case_dirs: [no/such]\n", "no/such: no such directory"),
         (MATRIX + "make: [O=/tmp]\n", "--make: O is set by"),

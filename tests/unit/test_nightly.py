@@ -12,7 +12,9 @@ from harness.cli import main
 from harness.commands import nightly_outputs
 from harness.errors import Exit
 from harness.nightly import night
-from tests.unit.nights import MATRIX, Works, cell, done, written
+from harness.nightly.unit import UnitKind
+from harness.tracers.reading import Read
+from tests.unit.nights import MATRIX, Works, cell, done, traced, tracing, written
 from tests.unit.test_reports import check_ktap
 
 
@@ -46,6 +48,35 @@ def test_the_command_accepts_and_reports(
     assert [row["was"] for row in asked("flapping")] == ["leak 8 -> leak 16"]
     assert asked("flapping", "--case", "other") == []
     assert [row["seconds"] for row in asked("time")] == ["1.0", "1.0"]
+
+
+def test_the_history_of_a_tracer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = MATRIX + "tracers: [fexit]\n"
+    file, url = str(written(tmp_path, text)), f"sqlite:///{tmp_path}/h.sqlite"
+    for reads in (Read.ZERO, Read.ABSENT):
+        units = {
+            UnitKind.CELLS: done(cell()),
+            UnitKind.TRACERS: tracing(traced(reads=[reads])),
+        }
+        monkeypatch.setattr(night, "work", lambda unit, units=units: units[unit.kind])
+        assert main(["nightly", file, "--store", url]) == Exit.AGREES
+
+    def asked(*words: str) -> list[dict[str, str]]:
+        capsys.readouterr()
+        assert main(["history", *words, "--store", url, "--json", "-"]) == 0
+        rows: list[dict[str, str]] = json.loads(capsys.readouterr().out)["rows"]
+        return rows
+
+    found = asked("cells", "--tracer", "f*")
+    assert [(row["tracer"], row["case"], row["since night"], row["is"]) for row in found] == [
+        ("fexit", "stack-9", "1", "1 zero"), ("fexit", "stack-9", "2", "1 absent"),
+    ]  # fmt: skip
+    assert [row["was"] for row in asked("flapping", "--tracer", "*")] == ["1 zero -> 1 absent"]
+    assert asked("cells", "--tracer", "kprobe") == []
+    assert [row["variant"] for row in asked("cells")] == ["none"]
+    assert asked("flapping") == []
 
 
 def test_the_command_writes_all_forms(

@@ -1,29 +1,44 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a nightly run remembers of a cell, and of a survey of a kernel that nobody built."""
+"""What a nightly run remembers of a cell, a survey, and of tracers, of kernels nobody built."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
+from harness.abi.offsets import Offsets
 from harness.cases.catalog import Catalog
 from harness.kernel import image, spec
+from harness.kernel.kernel import Bootable
+from harness.kernel.options import Options
+from harness.model.case import Case
 from harness.model.policy import Hit
 from harness.model.verdict import judge
+from harness.modules.build import Modules
 from harness.nightly import unit_runner
+from harness.nightly.remembered import cells
 from harness.nightly.unit import (
     Cell,
     Done,
     SurveyedAggregate,
     SurveyedFunction,
+    TracedCell,
     Unit,
     UnitKind,
 )
-from harness.nightly.unit_runner import _cell
 from harness.prototypes.btf import Btf
+from harness.run import job
 from harness.run.plan import Outcome, plays
+from harness.tracers.cell import Cell as Made
+from harness.tracers.cell import Passed, Seen, Status
+from harness.tracers.reading import Read, Reading
+from harness.tracers.tracer import Tracer
+from harness.tracing import run as tracing
+from harness.tracing.run import Tracing
 from tests.unit.factory import HIT, observe
 from tests.unit.kernels import made_up
 from tests.unit.made_btf import STRUCT, Maker, nine_words
@@ -35,7 +50,7 @@ def remembered(case: str, variant: str, guest: str = "", hit: Hit = HIT) -> Cell
     (play,) = plays(catalog.select_variants([variant]), catalog.select_cases([case]))
     (done,) = catalog.select_variants([guest or variant])
     seen = observe(play.case, done.policy, hit)
-    return _cell(Outcome(play, judge(play.case, play.variant.policy, seen)))
+    return cells.cell(Outcome(play, judge(play.case, play.variant.policy, seen)))
 
 
 @pytest.mark.parametrize(
@@ -174,3 +189,60 @@ def test_a_kernel_that_cannot_be_surveyed(
     (error,) = done.harness_errors
     assert why in error
     assert (done.survey, done.kernel_errors, done.complete) == (None, [], False)
+
+
+def test_tracers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kernel = made_up(tmp_path, image=tmp_path / "Image", modules=tmp_path)
+    kernel.image.write_bytes(image.stub())
+    (tmp_path / "compiler").write_text("gcc 12\nmake 4")
+    (case,) = Catalog().select_cases(["stack-9"])
+
+    def prepare(name: str, catalog: Catalog, *, options: Options, traced: bool) -> object:
+        assert traced
+        return kernel, Modules(tmp_path, "m", tmp_path, traced=True)
+
+    def run(
+        kernel: Bootable, modules: Modules, tracers: Sequence[Tracer], cases: Sequence[Case]
+    ) -> Tracing:
+        assert [one.name for one in cases] == ["stack-9"]
+        passed = tuple(Passed(argument.type, argument.value, None) for argument in case.arguments)
+        read = tuple(one.value for one in passed)
+        right = Reading((Read.RIGHT,) * len(passed))
+        first, second, third = (one.name for one in tracers)
+        cells = (
+            Made(first, case, right, Seen(read), passed=passed, left={8: Offsets.span(0, 4)}),
+            Made(second, case, right, Seen(refused="load: EINVAL"), passed=passed),
+            Made(third, case, None, Seen(), errors=("KernelDied: it fell over.",)),
+        )
+        wrong, missing = ("fexit: it complained.",), ("No room.",)
+        return Tracing("some:kernel", "6.1", cells, 3, kernel_errors=wrong, errors=missing)
+
+    monkeypatch.setattr(job, "prepare", prepare)
+    monkeypatch.setattr(tracing, "run", run)
+    unit = Unit(
+        kernel="some:kernel", compiler="gcc", kind=UnitKind.TRACERS, variants=[], deadline=60,
+        tracers=["fentry", "fexit", "kprobe"], cases=["stack-9"],
+    )  # fmt: skip
+    found = unit_runner.perform(unit)
+    assert found.facts and found.facts.compiler == "gcc 12"
+    assert (found.planned, found.played, found.boots) == (3, 3, 3)
+    assert [(error.kind, error.text) for error in found.kernel_errors] == [
+        ("tracers", "fexit: it complained.")
+    ]
+    assert found.harness_errors == ["No room."]
+    differs = TracedCell(tracer="fentry", case="stack-9", status=Status.DIFFERS)
+    assert found.traced == [
+        structs.replace(
+            differs,
+            reads=[Read.RIGHT] * 9,
+            damage={"argument 8": [[0, 4]]},
+            reasons=["the function saw argument 8 changed in byte 0-3"],
+        ),
+        structs.replace(
+            differs,
+            tracer="fexit",
+            refused="load: EINVAL",
+            reasons=["it was refused: load: EINVAL"],
+        ),
+        structs.replace(differs, tracer="kprobe", reasons=["KernelDied: it fell over."]),
+    ]

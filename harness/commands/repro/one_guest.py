@@ -24,7 +24,7 @@ def prompted(request: ReproRequest, report: Report) -> Result:
     """Run the plays in a guest, and then open a shell in it."""
 
     def prepared() -> Prepared:
-        return _image(request)
+        return _image(request, job.prepare_shell)
 
     return shell.prompt(request.catalog, prepared, request.shares, report)
 
@@ -42,7 +42,7 @@ def debugged(request: ReproRequest, debugging: Debugging, report: Report) -> boo
             # Open the port first: if it is taken, nothing is built in vain.
             door = Door(debugging.port, _warn) if debugging.port else None
             resources.enter_context(door or nullcontext())
-            image = _image(request)
+            image = _image(request, job.prepare)
             progress("booting", 0, 1)
             config = Config(gdb=True, kaslr=debugging.kaslr)
             guest = resources.enter_context(booted(image.kernel, image.modules, config))
@@ -67,7 +67,7 @@ def _warn(sentence: str) -> None:
     print(f"jprobe-harness: {sentence}", file=sys.stderr)
 
 
-def _image(request: ReproRequest) -> Prepared:
+def _image(request: ReproRequest, prepare: job.Prepare) -> Prepared:
     """The one image that all plays need; raises ConfigError where they need several."""
     needed = job.images(request.variants, request.kernel, exact=request.exact)
     if len(needed) > 1:
@@ -77,5 +77,5 @@ def _image(request: ReproRequest) -> Prepared:
             "Choose among them with --variant.",
         )
     target = request.target(request.specs[0], request.patched)
-    (image,) = job.prepare_plan(target, request.catalog, request.plan)
+    (image,) = job.prepare_plan(target, request.catalog, request.plan, prepare=prepare)
     return image

@@ -53,7 +53,7 @@ UNITS = Table(
     Column("logs", Text, nullable=False),
     UniqueConstraint("night", "name"),
 )
-# What most nightly runs see again: bytes and pictures.
+# What most nightly runs see again: bytes, pictures, and what tracers read.
 LOOKS = Table(
     "look",
     METADATA,
@@ -99,6 +99,14 @@ SURVEYS = Table(
     Column("unit", ForeignKey("unit.id", ondelete="CASCADE"), primary_key=True),
     # A SurveyResult.
     Column("data", JSON, nullable=False),
+)
+TRACED = Table(
+    "traced",
+    METADATA,
+    Column("unit", ForeignKey("unit.id", ondelete="CASCADE"), primary_key=True),
+    Column("tracer", String(100), primary_key=True),
+    # All cells of the tracer.
+    Column("looks", ForeignKey("look.digest"), nullable=False),
 )
 BASELINES = Table(
     "baseline",

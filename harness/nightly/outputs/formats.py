@@ -13,6 +13,7 @@ from harness.nightly.unit import Done, UnitKind
 from harness.report import summaries
 from harness.report.formats import junit, ktap
 from harness.report.formats.testcase import Group, Test
+from harness.tracers.cell import Status
 
 Groups = list[tuple[str, list[Test]]]
 
@@ -38,10 +39,16 @@ def _groups(
 def _played(
     done: Done, regressions: Mapping[Place, Sequence[Regression]]
 ) -> Iterator[tuple[str, Test]]:
-    """Return the number of cells and costs by variant."""
+    """Yield cells and costs by variant, and what was traced by tracer."""
     for cell in done.cells:
         place = Place(done.kernel, done.compiler, cell.variant, cell.case)
         yield cell.variant, Test(cell.case, cell.seen, _reasons(regressions.get(place, ())))
+    for one in done.traced:
+        place = Place(done.kernel, done.compiler, case=one.case, tracer=one.tracer)
+        reasons = _reasons(regressions.get(place, ()))
+        unpredicted = one.status is Status.UNPREDICTED and not reasons
+        skipped = Status.UNPREDICTED.value if unpredicted else ""
+        yield one.tracer, Test(one.case, one.seen, reasons, skipped=skipped)
     for cost in done.costs:
         place = Place(done.kernel, done.compiler, cost.variant)
         seen = f"{cost.instructions:,.0f} instructions a hit"
@@ -54,16 +61,26 @@ def _missing(
     """Return what else is held against the kernel of a unit, to be reported with that unit."""
     cells = {(cell.variant, cell.case) for cell in done.cells}
     cells |= {(cost.variant, "") for cost in done.costs}
+    cells |= {(one.tracer, one.case) for one in done.traced}
     for place, found in regressions.items():
-        of_cost = bool(place.variant) and not place.case
-        kind = UnitKind.COST if of_cost else UnitKind.CELLS
-        of_unit = (place.kernel, place.compiler, kind) == (done.kernel, done.compiler, done.kind)
-        if not of_unit or (place.variant, place.case) in cells:
+        of_unit = (place.kernel, place.compiler, _kind(place)) == (
+            done.kernel,
+            done.compiler,
+            done.kind,
+        )
+        if not of_unit or (place.variant or place.tracer, place.case) in cells:
             continue
         for one in found:
             if one.sort is not Sort.FUZZ:
                 test = Test(place.case or one.sort.value, one.is_, (one.is_, *one.details))
-                yield place.variant or "kernel", test
+                yield place.variant or place.tracer or "kernel", test
+
+
+def _kind(place: Place) -> UnitKind:
+    """Return the kind of the unit that a place is reported with."""
+    if place.tracer:
+        return UnitKind.TRACERS
+    return UnitKind.COST if place.variant and not place.case else UnitKind.CELLS
 
 
 def _whole(done: Done) -> Iterator[tuple[str, Test]]:

@@ -16,11 +16,13 @@ from harness import printable
 from harness.nightly import compare
 from harness.nightly.compare import Place
 from harness.nightly.night import Report
-from harness.nightly.outputs import summary
+from harness.nightly.outputs import summary, tally
+from harness.nightly.outputs.tally import Tally
 from harness.nightly.store import NightlyRun
 from harness.nightly.unit import Cell, Complaint, Done, UnitKind
 from harness.report.formats.html import Numbers, template
 from harness.report.survey.tables import DAMAGE
+from harness.tracers.reading import Read
 
 # The numbers and blanks between the names of classes.
 _NUMBERS = re.compile(r"[\s\d,+]+")
@@ -169,11 +171,17 @@ class _Page:
         """Return the units that surveyed a kernel's functions."""
         return [done for done in self.report.results if done.survey]
 
+    @cached_property
+    def traced(self) -> list[tuple[Done, list[Tally]]]:
+        """Return the units that played cases under tracers, with what these read in numbers."""
+        return [(done, tally.tallies(done)) for done in self.report.results if done.traced]
+
     @property
     def lines(self) -> list[Line]:
         """Return for each nightly run its cells, and those that differ."""
         odd = [
             sum(not cell.agrees for done in night for cell in done.cells)
+            + sum(not one.agrees for done in night for one in done.traced)
             for night in self.past.results
         ]
         seconds = [sum(done.ended - done.started for done in night) for night in self.past.results]
@@ -244,7 +252,7 @@ def _data(page: _Page) -> dict[str, Any]:
         "history": {
             "|".join((_column(p.kernel, p.compiler), p.variant, p.case)): found
             for p, found in compare.changes(page.past.results).items()
-            if len(found) > 1
+            if len(found) > 1 and not p.tracer
         },
     }
 
@@ -261,6 +269,7 @@ def document(report: Report, past: Past) -> str:
         missing=list(summary.missing(report)),
         shown=SHOWN,
         damage=[kind.value for kind in DAMAGE],
+        reads=list(Read),
         width=SPARK_WIDTH,
         height=SPARK_HEIGHT,
     )

@@ -15,11 +15,12 @@ from harness import printable
 from harness.errors import InfrastructureError
 from harness.nightly.night import Report
 from harness.nightly.outputs.formats import tests
-from harness.nightly.unit import Done
+from harness.nightly.unit import Done, UnitKind
 from harness.report.formats.testcase import Test
 
 ORIGIN = "jprobe_harness"
 PATH = "jprobe.stack"
+TRACERS_PATH = "jprobe.tracers"
 _LOG_MAX = 16384
 
 
@@ -78,13 +79,13 @@ def _test(
 ) -> dict[str, Any]:
     words = ".".join(_word(word) for word in (variant, test.name))
     started = int(report.night.started)
-    status = "ERROR" if test.error else "FAIL" if test.reasons else "PASS"
+    path = TRACERS_PATH if done.kind is UnitKind.TRACERS else PATH
     entry: dict[str, Any] = {
         "id": f"{origin}:{started}-{report.night.id}-{done.unit}-{words}".replace(" ", "-"),
         "build_id": build,
         "origin": origin,
-        "path": f"{PATH}.{words}",
-        "status": status,
+        "path": f"{path}.{words}",
+        "status": _status(test),
         "start_time": _time(done.started),
         "environment": {"comment": _environment(done)},
         "misc": {"seen": test.seen, "repetition": done.repetition, "engine": _engine(done)},
@@ -92,6 +93,15 @@ def _test(
     if test.reasons:
         entry["log_excerpt"] = "\n".join(test.reasons)[:_LOG_MAX]
     return entry
+
+
+def _status(test: Test) -> str:
+    if test.error:
+        return "ERROR"
+    if test.reasons:
+        return "FAIL"
+    # It was played, and there is nothing to hold it against.
+    return "DONE" if test.skipped else "PASS"
 
 
 def _environment(done: Done) -> str:

@@ -89,8 +89,10 @@ def _again(report: Report) -> str:
         command = ["fuzz", "--kernel", place.kernel, "--seed", str(unit.seed)]
         command += ["--count", str(unit.count)]
     else:
-        command = [_COMMANDS.get(one.sort, "repro"), "--kernel", place.kernel]
+        name = "tracers" if place.tracer else _COMMANDS.get(one.sort, "repro")
+        command = [name, "--kernel", place.kernel]
         command += ["--variant", place.variant] if place.variant else []
+        command += ["--tracer", place.tracer] if place.tracer else []
         command += ["--case", place.case] if place.case else []
     return shlex.join(["jprobe-harness", *command, *compiler])
 

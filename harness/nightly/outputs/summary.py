@@ -14,10 +14,13 @@ from typing import Any
 from harness.errors import Stopped
 from harness.nightly.compare import Regression, Sort
 from harness.nightly.night import Report, Step
+from harness.nightly.outputs import tally
 from harness.nightly.store import NightlyRun, Store
 from harness.nightly.unit import Done
 from harness.report import summaries, terminal
 from harness.report.differing import kind, sorted_groups
+from harness.tracers.cell import Status
+from harness.tracers.reading import Read
 
 SCHEMA = 2
 # Details of one regression that a table shows; JSON has all.
@@ -44,6 +47,7 @@ def document(report: Report) -> dict[str, Any]:
                 "compiler": one.place.compiler,
                 "variant": one.place.variant,
                 "case": one.place.case,
+                "tracer": one.place.tracer,
                 "was": one.was,
                 "is": one.is_,
                 "details": one.details,
@@ -63,6 +67,7 @@ def _unit(done: Done) -> dict[str, Any]:
         "agree": _agree(done),
         "costs": done.costs,
         "survey": done.survey,
+        "tracers": _tallies(done),
         "boots": done.boots,
         "seconds": done.ended - done.started,
         "kernel_errors": [error.text for error in done.kernel_errors],
@@ -72,8 +77,25 @@ def _unit(done: Done) -> dict[str, Any]:
     }
 
 
+def _tallies(done: Done) -> list[dict[str, Any]]:
+    """Return for each tracer of a unit what its arguments were read as, in numbers."""
+    return [
+        {
+            "tracer": one.tracer,
+            "cells": one.cells,
+            "agree": one.agree,
+            "unpredicted": one.unpredicted,
+            "refused": one.refused,
+            "changed": one.changed,
+            "reads": {read.value: one.reads[read] for read in Read if one.reads[read]},
+        }
+        for one in tally.tallies(done)
+    ]
+
+
 def _agree(done: Done) -> int:
-    return done.played - sum(not cell.agrees for cell in done.cells)
+    differ = sum(not cell.agrees for cell in done.cells)
+    return done.played - differ - sum(one.status is not Status.AGREES for one in done.traced)
 
 
 # Sorts of regressions, the worst first; a random signature only repeats what a cell shows
@@ -132,6 +154,8 @@ def row(done: Done) -> tuple[str, ...]:
     # A survey counts, and has no prediction.
     judged = f"{_agree(done)} of {done.planned}" if done.planned and not done.survey else "-"
     notes = [f"{done.survey.functions:,} functions"] if done.survey else []
+    unpredicted = sum(one.status is Status.UNPREDICTED for one in done.traced)
+    notes += [f"{unpredicted:,} not predicted"] if unpredicted else []
     notes += ["again after a failure of our tools"] if done.retried else []
     return done.unit, release, judged, f"{done.ended - done.started:.0f} s", "; ".join(notes)
 
