@@ -108,18 +108,18 @@ def run(
     here = [case for case in cases if case.name not in missing]
     planned = 0
     known: Mapping[str, Described] | None = None
+    what, total = f"tracing on {kernel.spec}", len(tracers) * len(beside) * len(here)
     for tracer, variant in itertools.product(tracers, beside):
         on = _On(kernel, modules, tracer, variant, watched)
         chosen = [case for case in here if on.takes(case)]
         planned += len(chosen)
-        what = f"tracing on {kernel.spec}: {tracer.name}"
-        progress(what, len(cells), len(tracers) * len(beside) * len(here))
+        progress(what, len(cells), total)
         one = _OneTracer(on, known)
         cells += one.cells(chosen)
         kernel_errors += one.kernel_errors
         errors += one.errors
         known = one.described
-    progress(f"tracing on {kernel.spec}", planned, planned)
+    progress(what, total, total)
     return Tracing(
         kernel.spec,
         kernel.release,

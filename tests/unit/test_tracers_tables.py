@@ -111,8 +111,10 @@ def test_a_jprobe_beside_a_tracer(capsys: pytest.CaptureFixture[str]) -> None:
     name = "kprobe-exact beside none"
     assert re.fullmatch(f"{name} +right x9; changed: argument 8", lines[2])
     assert re.fullmatch("kprobe-exact +right x9", lines[3])
+    # The column of what the tracer found is there only where that differs.
+    assert sum("as found" in line for line in lines) == 1
     assert f"changed by {name} in stack-9: argument 8, byte 0-7" in lines
-    (last, plain) = [line.split() for line in lines if line.startswith("8 long")]
+    last, plain = (line.split() for line in lines if line.startswith("8 long"))
     value, met = changed.passed[8].value.hex(), changed.passed[8].found.hex()
     assert last == ["8", "long", value, met, met, "right", f"[{met}]"]
     assert plain == ["8", "long", value, value, "right", value]

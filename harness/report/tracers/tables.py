@@ -202,10 +202,11 @@ def _print_bytes(one: Tracing, cell: Cell) -> None:
     """Print what was passed, read and seen of each argument of a cell."""
     # A jprobe that has run before may have changed what the tracer finds.
     met = ("as found",) if any(one.found != one.value for one in cell.passed) else ()
+    octets = OCTETS if console().width >= WIDE else OCTETS_NARROW
     print_rows(
         f"{one.release}: {words.name(cell)} x {cell.case.name}: {cell.case.signature}",
         ("argument", "as passed", *met, "as read", "read as", "the function saw"),
-        list(_arguments(cell, OCTETS if console().width >= WIDE else OCTETS_NARROW, bool(met))),
+        list(_arguments(cell, octets // (1 + len(met)), bool(met))),
     )
     if cell.seen.refused:
         say(f"refused: {cell.seen.refused}", depth=2)
