@@ -17,7 +17,7 @@ from harness.commands.options import (
     add_kernel,
     kernel_options,
 )
-from harness.commands.output import Output, as_json, complain, each, unwritable_folder
+from harness.commands.output import Output, as_json, complain, each_then, unwritable_folder
 from harness.commands.progress import bars
 from harness.errors import ConfigError, Exit
 
@@ -102,6 +102,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.report.tracers import tables
     from harness.reproducer import folder
     from harness.run import job
+    from harness.run.result import ENDED
     from harness.tracers.catalog import select
     from harness.tracing import run as tracing
 
@@ -117,11 +118,18 @@ def run(options: argparse.Namespace) -> int:
             job.prepare(name, catalog, options=kernel_options(options), traced=True)
             for name in spec.expand(options.kernel, catalog)
         ]
-        found = [
-            tracing.run(kernel, modules, tracers, cases, variants, watched=watched)
-            for kernel, modules in prepared
-        ]
-    kernels = [kernel for kernel, _ in prepared]
+        found: list[Tracing] = []
+        stopped: BaseException | None = None
+        for kernel, modules in prepared:
+            try:
+                found.append(
+                    tracing.run(kernel, modules, tracers, cases, variants, watched=watched)
+                )
+            except ENDED as error:
+                found.append(error.result)
+                stopped = error
+                break
+    kernels = [kernel for kernel, _ in prepared[: len(found)]]
 
     def reproduce() -> None:
         if options.reproducer:
@@ -130,7 +138,7 @@ def run(options: argparse.Namespace) -> int:
     def show(found: Sequence[Tracing]) -> None:
         tables.show(found, options.all)
 
-    each(lambda: output.report(options, OUTPUTS, found, show), reproduce)
+    each_then(stopped, lambda: output.report(options, OUTPUTS, found, show), reproduce)
     return max((one.exit_status for one in found), key=_order)
 
 

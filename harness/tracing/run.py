@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from harness.abi.offsets import NONE
-from harness.errors import Exit, HarnessError, InfrastructureError, KernelFault
+from harness.errors import Exit, HarnessError, InfrastructureError, KernelFault, is_foreseen
 from harness.guest.records import LINE_SHOWN, Record, Refusal
 from harness.inspect.guest import Guest, booted
 from harness.kernel.kernel import Bootable, numbers
@@ -25,6 +25,7 @@ from harness.modules.build import Modules
 from harness.prototypes.probed import lacking
 from harness.run.plan import Play
 from harness.run.repro import judge_record
+from harness.run.result import ended
 from harness.steps import progress
 from harness.tracers.cell import Cell, Seen, Status, changed, either, met, passed
 from harness.tracers.tracer import Kind, Tracer
@@ -58,6 +59,8 @@ class Tracing:
     # What the kernel did wrong besides, and what kept cells from being played, in sentences.
     kernel_errors: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
+    # As jprobe-harness log takes it.
+    logs: str = "last"
 
     @property
     def differing(self) -> list[Cell]:
@@ -99,36 +102,39 @@ def run(
     Play each case under each tracer, beside a jprobe under each variant if there are any.
 
     The modules are `traced` ones.  If they are `watched`, GDB sees what functions are called with.
+    Raises one of result.ENDED with the cells so far.
     """
-    cells: list[Cell] = []
-    kernel_errors: list[str] = []
-    errors: list[str] = []
-    beside: Sequence[Variant | None] = variants or [None]
     missing = lacking(kernel, cases)
     here = [case for case in cases if case.name not in missing]
-    planned = 0
+    beside: Sequence[Variant | None] = variants or [None]
+    plan = [
+        (on, [case for case in here if on.takes(case)])
+        for tracer, variant in itertools.product(tracers, beside)
+        for on in [_On(kernel, modules, tracer, variant, watched)]
+    ]
+    planned = sum(len(chosen) for _, chosen in plan)
+    result = Tracing(kernel.spec, kernel.release, (), planned, missing)
+    what = f"tracing on {kernel.spec}"
     known: Mapping[str, Described] | None = None
-    what, total = f"tracing on {kernel.spec}", len(tracers) * len(beside) * len(here)
-    for tracer, variant in itertools.product(tracers, beside):
-        on = _On(kernel, modules, tracer, variant, watched)
-        chosen = [case for case in here if on.takes(case)]
-        planned += len(chosen)
-        progress(what, len(cells), total)
-        one = _OneTracer(on, known)
-        cells += one.cells(chosen)
-        kernel_errors += one.kernel_errors
-        errors += one.errors
-        known = one.described
-    progress(what, total, total)
-    return Tracing(
-        kernel.spec,
-        kernel.release,
-        tuple(cells),
-        planned,
-        missing,
-        tuple(kernel_errors),
-        tuple(errors),
-    )
+    try:
+        for on, chosen in plan:
+            progress(what, len(result.cells), planned)
+            one = _OneTracer(on, known)
+            cells = one.cells(chosen)
+            known = one.described
+            result = replace(
+                result,
+                cells=(*result.cells, *cells),
+                kernel_errors=(*result.kernel_errors, *one.kernel_errors),
+                errors=(*result.errors, *one.errors),
+            )
+    except (KeyboardInterrupt, Exception) as error:
+        if is_foreseen(error):
+            raise
+        items = f"cells on {kernel.spec}"
+        raise ended(error, result, len(result.cells), planned, items) from error
+    progress(what, planned, planned)
+    return result
 
 
 def _missed(real: Real, saw: Observation) -> Iterator[str]:

@@ -32,7 +32,9 @@ from harness.model.policy import Policy, Rule
 from harness.modules import twingen
 from harness.modules.build import Modules
 from harness.run import job
-from harness.tracers.cell import Status, passed
+from harness.run.result import Interrupted
+from harness.tracers.catalog import tracers
+from harness.tracers.cell import Cell, Seen, Status, passed
 from harness.tracers.reading import Read, Reading
 from harness.tracers.tracer import Kind, Ruled, Tracer
 from harness.tracing import run as tracing
@@ -329,3 +331,22 @@ def test_a_kernel_that_is_wrong_is_told_of_before_the_first_boot(
     words = ["--kernel", "debian:6.1", "--kernel", "debian:7.2"]
     assert cli.main(["tracers", *words]) == Exit.USAGE
     assert "There is no such kernel." in capsys.readouterr().err
+
+
+def test_what_was_judged_before_an_interruption_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = case("arguments: [long]")
+
+    def cells(one: tracing._OneTracer, cases: Sequence[Case]) -> list[Cell]:
+        if one._on.tracer.name != "kprobe":
+            raise KeyboardInterrupt
+        return [Cell("kprobe", made, None, Seen())]
+
+    monkeypatch.setattr(tracing._OneTracer, "cells", cells)
+    chosen = [tracers()["kprobe"], tracers()["fexit"]]
+    built = Modules(tmp_path, "m", tmp_path, traced=True)
+    with pytest.raises(Interrupted) as caught:
+        tracing.run(made_up(tmp_path), built, chosen, [made])
+    result: Tracing = caught.value.result
+    assert ([cell.tracer for cell in result.cells], result.planned) == (["kprobe"], 2)
