@@ -33,6 +33,11 @@ from harness.run.result import Result
 DEADLINES = Deadlines(play=20, ping=10, end=20)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    what = "how often tracers are attached to a function under load and detached again"
+    parser.addoption("--cycles", type=int, default=45, help=what)
+
+
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
     return Catalog()

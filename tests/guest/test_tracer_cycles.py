@@ -15,7 +15,6 @@ from harness.tracing.described import described
 from harness.tracing.function import BPFFS, TRACEFS, mount
 from harness.vm.machine import Config
 
-CYCLES = 20
 CPUS = 4
 CASE = "stack-10"
 # Processes begin and end on each CPU.
@@ -23,7 +22,7 @@ LOAD = "while :; do /bin/busybox true; done"
 
 
 class Cycles:
-    """A guest in which a kprobe event, and a BPF program in turns, are put on one function."""
+    """A guest in which a kprobe event, a program at the entry and one at the exit come and go."""
 
     def __init__(self, guest: Guest, catalog: Catalog) -> None:
         self._guest = guest
@@ -33,7 +32,7 @@ class Cycles:
         self._number = described(guest, ())[self._function].number
 
     def cycle(self, how: str) -> None:
-        """Attach, call the function once, and detach."""
+        """Attach an event and a program, call the function once, and detach both."""
         event = f"p:jp/e {self._function} first=$arg1:x64 last=$stack1:x64"
         begin = (
             f"cd {TRACEFS}; echo '{event}' >>dynamic_events; echo 1 >events/jp/e/enable;"
@@ -63,14 +62,18 @@ class Cycles:
 
 @pytest.mark.full
 @pytest.mark.parametrize("kernel", ["debian:7.2"], indirect=True)
-def test_nothing_is_lost_or_left(kernel: Kernel, catalog: Catalog) -> None:
+def test_nothing_is_lost_or_left(
+    kernel: Kernel, catalog: Catalog, request: pytest.FixtureRequest
+) -> None:
+    # Two are attached at once.
+    rounds = request.config.getoption("--cycles") // 2
     built = modules.build(kernel, list(catalog.cases.values()), traced=True)
     with booted(kernel, built, Config(cpus=CPUS)) as guest:
         cycles = Cycles(guest, catalog)
         for cpu in range(CPUS):
             loop = f"/bin/busybox taskset {1 << cpu:x} /bin/busybox sh -c '{LOAD}'"
             guest.run(f"{loop} </dev/null >/dev/null 2>&1 & echo")
-        for number in range(CYCLES):
+        for number in range(rounds):
             cycles.cycle(("fentry", "fexit")[number % 2])
         left = guest.run(f"cd {TRACEFS}; /bin/busybox cat dynamic_events enabled_functions")
         assert left.output == ""
