@@ -127,6 +127,15 @@ static const char *play_number(int (*play)(const struct stack_policy *policy,
 	return err ? failed(err, "the line could not be played") : NULL;
 }
 
+/* Has the function of a case called. */
+static int call_function(const struct probe_case *pc)
+{
+	if (pc->real)
+		return probe_real_drive(pc->real);
+	probe_call_in(pc->context, pc->call);
+	return 0;
+}
+
 static const char *play_case(const char *name,
 			     const struct stack_policy *policy, char *line)
 {
@@ -152,10 +161,7 @@ static const char *play_case(const char *name,
 	probe_observe_begin(pc);
 	probe_nested_begin();
 	probe_redirect_begin(pc);
-	if (pc->real)
-		err = probe_real_drive(pc->real);
-	else
-		probe_call_in(pc->context, pc->call);
+	err = call_function(pc);
 	if (!err)
 		err = probe_observe_error();
 	if (err)
@@ -191,10 +197,7 @@ static const char *play_bare(const char *name,
 
 	probe_observe_begin(pc);
 	probe_redirect_begin(pc);
-	if (pc->real)
-		err = probe_real_drive(pc->real);
-	else
-		probe_call_in(pc->context, pc->call);
+	err = call_function(pc);
 	probe_real_watch(pc, false);
 	if (!err)
 		err = probe_observe_error();

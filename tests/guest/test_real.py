@@ -154,24 +154,6 @@ def test_what_would_show(broken: Broken, file: str, old: str, new: str, cases: l
     assert broken(file, old, new, cases=cases, variants=["none"]).exit_status is Exit.DIFFERS
 
 
-# Has the kernel run a program, as it does to load a module.
-ASK = "; ".join(
-    (
-        "b=/bin/busybox",
-        r'printf "#!$b sh\n$b taskset -p \$\$ >/asked\n" >/ask',
-        "$b chmod +x /ask",
-        "echo /ask >/proc/sys/kernel/modprobe",
-        "$b mount -t unknown none /proc 2>/dev/null",
-        "$b cat /asked",
-    )
-)
-
-
-def test_programs_that_the_kernel_runs_are_where_plays_are(kernel: Kernel, built: Modules) -> None:
-    with booted(kernel, built) as guest:
-        assert guest.run(ASK).output.endswith(": 1\n")
-
-
 # Of so many plays one after the other, several find the memory of one before.
 MANY = 150
 
