@@ -145,7 +145,8 @@ class Events(Attachment):
 
     def detach(self, guest: Guest) -> None:
         guest.run(f"cd {TRACEFS}; [ ! -d events/jp ] || echo 0 >events/jp/enable", 60)
-        guest.run(f"cd {TRACEFS}; echo '-:jp/' >>dynamic_events; echo >trace", 60)
+        # All of them: earlier kernels do not know how to delete those of one group.
+        guest.run(f"cd {TRACEFS}; echo >dynamic_events; echo >trace", 60)
 
     def values(
         self, guest: Guest, functions: Sequence[Function], observed: Sequence[Observation | None]

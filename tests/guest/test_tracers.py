@@ -115,6 +115,14 @@ def test_what_follows_an_aggregate_by_reference_is_shifted(quick: Tracing) -> No
     assert octets[8:16] == following
 
 
+def test_events_of_the_kernels_own_functions_come_and_go(catalog: Catalog) -> None:
+    """One after the other, on the oldest kernel, which cannot delete a group of them."""
+    kernel, built = job.prepare(ALL_KERNELS[0], catalog, traced=True)
+    cases = catalog.select_cases(["real-open", "real-udp-cork", "real-set-time"])
+    found = tracing.run(kernel, built, select(["kprobe-exact"]), cases)
+    assert [one.mismatches for one in found.cells] == [()] * 3
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("kernel_spec", ALL_KERNELS)
 def test_all_cells_of_a_stock_kernel(kernel_spec: str, tmp_path: Path) -> None:
