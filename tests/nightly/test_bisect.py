@@ -34,7 +34,7 @@ def test_a_policy_that_one_release_breaks(tmp_path: Path) -> None:
     )
     assert status == Exit.DIFFERS, reported
     (one,) = night["regressions"]
-    good = (
-        f"{newest} is the first bad one, {older[-1]} good" if older else f"{newest} is the oldest"
-    )
+    good = f"{newest}, the oldest release that the archive has whole, is bad"
+    if older:
+        good = f"{newest} is the first bad one, {older[-1]} good"
     assert good in one["details"][0]
