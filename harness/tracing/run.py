@@ -8,7 +8,7 @@ A case during which the kernel dies or complains is as it is; the rest is played
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -115,11 +115,13 @@ def run(
     planned = sum(len(chosen) for _, chosen in plan)
     result = Tracing(kernel.spec, kernel.release, (), planned, missing)
     what = f"tracing on {kernel.spec}"
+    # The first tracer may take none of them.
+    real = {case.real.function for case in here if case.real}
     known: Mapping[str, Described] | None = None
     try:
         for on, chosen in plan:
             progress(what, len(result.cells), planned)
-            one = _OneTracer(on, known)
+            one = _OneTracer(on, real, known)
             cells = one.cells(chosen)
             known = one.described
             result = replace(
@@ -223,8 +225,12 @@ class _On:
 class _OneTracer:
     """One tracer, and the guests that it takes."""
 
-    def __init__(self, on: _On, known: Mapping[str, Described] | None) -> None:
+    def __init__(
+        self, on: _On, real: Collection[str], known: Mapping[str, Described] | None
+    ) -> None:
         self._on = on
+        # The functions of the kernel's own that any tracer of the run is put on.
+        self._real = real
         # What BTF says of functions, by name; None: not known yet.
         self.described = known
         self.kernel_errors: list[str] = []
@@ -268,8 +274,7 @@ class _OneTracer:
         with booted(self._on.kernel, self._on.modules, config) as guest:
             mount(guest)
             if self.described is None:
-                real = {case.real.function for case in cases if case.real}
-                self.described = described(guest, real)
+                self.described = described(guest, self._real)
             functions = [function(case, self.described) for case in cases]
             own = [one for one in functions if not one.case.real]
             # Others call the kernel's own functions, too: one at a time keeps that short.

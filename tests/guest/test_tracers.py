@@ -229,6 +229,17 @@ def built(prepared: tuple[Kernel, Modules], catalog: Catalog, broken_tree: Broke
     return build
 
 
+def test_a_tracer_before_that_takes_no_function_of_the_kernels_own(
+    prepared: tuple[Kernel, Modules], catalog: Catalog
+) -> None:
+    kernel, usual = prepared
+    chosen = [tracers()["redirect"], tracers()["kprobe"]]
+    cases = [catalog.cases["stack-9"], catalog.cases["real-set-time"]]
+    found = tracing.run(kernel, usual, chosen, cases)
+    assert [one.mismatches for one in found.differing] == []
+    assert (len(found.cells), found.planned) == (3, 3)
+
+
 def test_a_program_that_reads_the_slot_beside(play: Play, built: Built) -> None:
     cases = ["stack-8", "stack-9"]
     broken = built("trace/trace.c", "at = SET(2, i);", "at = SET(2, i ^ 1);", cases)
