@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,9 +64,9 @@ class BatchItem(pytest.Item, Generic[Whole, Part]):
             raise VerdictFailed(str(result))
         self.judge(result, self._answer.outcome)
 
+    @abstractmethod
     def judge(self, result: Whole, outcome: Part | None) -> None:
         """Raise VerdictFailed unless all is as predicted; skip what nothing can be said of."""
-        raise NotImplementedError
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, VerdictFailed):
