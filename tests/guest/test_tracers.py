@@ -29,11 +29,12 @@ from harness.tracers.catalog import select, tracers
 from harness.tracers.cell import Cell, Status
 from harness.tracers.reading import Read, Traced
 from harness.tracers.tracer import Tracer
-from harness.tracing import events, function
+from harness.tracing import events, function, witness
 from harness.tracing import run as tracing
 from harness.tracing.events import Fetch
 from harness.tracing.function import Function
 from harness.tracing.run import Tracing
+from harness.vm.gdb import Gdb
 from harness.vm.machine import Config
 from tests.guest.conftest import BrokenTree
 
@@ -372,3 +373,28 @@ def test_a_kernel_that_boots_locked_down_takes_no_modules_of_ours(
     assert error.startswith("kprobe: The guest could not set itself up.")
     assert "unsigned module loading is restricted" in error
     assert (found.cells, found.exit_status) == ((), Exit.INFRASTRUCTURE)
+
+
+def test_what_gdb_sees_is_what_the_function_records(
+    prepared: tuple[Kernel, Modules], catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel, usual = prepared
+    cases = [catalog.cases["struct-16-aligned"], catalog.cases["by-ref-24"]]
+    found = tracing.run(kernel, usual, [tracers()["fexit"]], cases, watched=True)
+    assert [one.witness for one in found.cells] == [(), ()]
+    assert found.cells[0].left
+    # The positive control: a witness that looks a word too far.
+    right = witness._placed
+
+    def beside(gdb: Gdb, registers: dict[int, int], placement: Placement, size: int) -> bytes:
+        moved = (
+            dataclasses.replace(placement, stack=placement.stack + 8)
+            if placement.stack
+            else placement
+        )
+        return right(gdb, registers, moved, size)
+
+    monkeypatch.setattr(witness, "_placed", beside)
+    one = tracing.run(kernel, usual, [tracers()["fexit"]], cases[:1], watched=True).cells[0]
+    assert one.status is Status.DIFFERS
+    assert any("the witness disagrees: argument 10 was" in text for text in one.mismatches)
