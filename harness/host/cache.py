@@ -101,7 +101,7 @@ def recall(path: Path) -> dict[str, Any] | None:
         return None
     except (OSError, msgspec.MsgspecError):
         pass
-    _report(f"{_name(path)} is made anew: it is damaged, or of another version.")
+    report(f"{_name(path)} is made anew: it is damaged, or of another version.")
     return None
 
 
@@ -140,7 +140,7 @@ def lock(name: str) -> Iterator[None]:
         try:
             held.acquire(timeout=SILENT_SECONDS)
         except filelock.Timeout:
-            _report(f"{path} is held by {_holder(path)}; waiting for it.")
+            report(f"{path} is held by {_holder(path)}; waiting for it.")
             held.acquire(timeout=LOCK_SECONDS)
     except filelock.Timeout as error:
         raise InfrastructureError(
@@ -152,7 +152,8 @@ def lock(name: str) -> Iterator[None]:
         held.release()
 
 
-def _report(sentence: str) -> None:
+def report(sentence: str) -> None:
+    """Tell the user, beside the command's result, what was done about the cache."""
     with contextlib.suppress(OSError):
         print(f"jprobe-harness: {sentence}", file=sys.stderr, flush=True)
 
@@ -217,7 +218,7 @@ def _made(
         return final
     name = _name(final)
     if os.path.lexists(final):
-        _report(f"{name} is made anew: {fault}.")
+        report(f"{name} is made anew: {fault}.")
     with step(f"make {name}"), scratch(final.parent) as folder:
         make(folder)
         inventory.write(folder, vital, large)
@@ -262,7 +263,7 @@ def changing(folder: Path) -> Iterator[None]:
     A damaged folder is emptied first, and one whose update fails is removed.
     """
     if os.path.lexists(folder) and (fault := inventory.fault(folder)):
-        _report(f"{_name(folder)} is made anew: {fault}.")
+        report(f"{_name(folder)} is made anew: {fault}.")
         _remove(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:

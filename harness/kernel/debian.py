@@ -287,6 +287,11 @@ def resolve(
         if known and not last:
             error.add_note(f"The kernel that the cache has, {known['key']}, was damaged.")
         raise
+    if known and not last and key != known["key"]:
+        cache.report(
+            f"debian/{known['key']} in the cache is damaged or gone, and no longer the archive's"
+            f" newest; {key} takes its place."
+        )
     kernel = _cached(spec, key, wanted, archive, busybox)
     if kernel is None:
         raise InfrastructureError(

@@ -26,10 +26,14 @@ def orphans() -> None:
 
 @pytest.fixture(scope="session")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the logs of a run in which nothing is wrong; it has filled the user's cache."""
+    """
+    Return the logs of a run in which nothing is wrong; it has filled the user's cache.
+
+    Its kernel is the archive's newest, so that what is damaged in it can be made anew.
+    """
     state = tmp_path_factory.mktemp("sound")
     done = subprocess.run(
-        ["jprobe-harness", *COMMAND, "--cold"],
+        ["jprobe-harness", *COMMAND, "--cold", "--refresh"],
         capture_output=True,
         text=True,
         timeout=1800,

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -211,23 +210,29 @@ MANIFEST = (
 WANTED = debian.Wanted("6.1", [], "linux-image-cloud-arm64")
 
 
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Return a list that gets the time each time the archive is asked."""
-    times: list[float] = []
+@dataclass
+class Mirror:
+    """An archive with one kernel, and how often it was asked."""
 
-    def make(folder: Path) -> None:
+    newest: str = "key"
+    asked: int = 0
+
+    def ask(self, *words: object) -> str:
+        self.asked += 1
+        cache.entry("debian", self.newest, self._make, vital=debian.VITAL)
+        return self.newest
+
+    def _make(self, folder: Path) -> None:
         (folder / "root").mkdir()
         (folder / "root/vmlinuz").write_text("image")
         (folder / "kernel.json").write_bytes(MANIFEST)
 
-    def ask(*words: object) -> str:
-        times.append(time.time())
-        cache.entry("debian", "key", make, vital=debian.VITAL)
-        return "key"
 
-    monkeypatch.setattr(debian, "_ask", ask)
-    return times
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Mirror:
+    found = Mirror()
+    monkeypatch.setattr(debian, "_ask", found.ask)
+    return found
 
 
 def stock() -> Kernel:
@@ -239,19 +244,32 @@ DAMAGED = ["resolved/debian-6.1.json", "debian/key/root/vmlinuz", "debian/key/ke
 
 @pytest.mark.parametrize("name", DAMAGED)
 def test_a_stock_kernel(
-    asked: list[float], own_cache: Path, name: str, capfd: pytest.CaptureFixture[str]
+    mirror: Mirror, own_cache: Path, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     kernel = stock()
-    assert (stock(), len(asked)) == (kernel, 1)
+    assert (stock(), mirror.asked) == (kernel, 1)
     (own_cache / name).write_bytes(b"")
-    assert (stock(), len(asked)) == (kernel, 2)
+    assert (stock(), mirror.asked) == (kernel, 2)
     assert capfd.readouterr().err.count(SAID) == 1
-    assert (stock(), len(asked)) == (kernel, 2)
+    assert (stock(), mirror.asked) == (kernel, 2)
     assert kernel.image.read_text() == "image"
 
 
+def test_a_damaged_kernel_that_is_no_longer_the_newest(
+    mirror: Mirror, own_cache: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stock()
+    (own_cache / "debian/key/root/vmlinuz").write_bytes(b"")
+    mirror.newest = "other"
+    assert stock().key == "other"
+    assert "debian/key in the cache is damaged or gone" in capfd.readouterr().err
+    mirror.newest = "third"
+    assert debian.resolve("debian:6.1", WANTED, Archive(), Path(), refresh=True).key == "third"
+    assert not capfd.readouterr().err
+
+
 def test_a_damaged_kernel_without_an_archive(
-    asked: list[float], own_cache: Path, monkeypatch: pytest.MonkeyPatch
+    mirror: Mirror, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stock()
     (own_cache / "debian/key/root/vmlinuz").write_text("")
@@ -265,10 +283,10 @@ def test_a_damaged_kernel_without_an_archive(
     assert "was damaged" in caught.value.__notes__[0]
 
 
-def test_an_entry_of_another_layout_is_made_anew(asked: list[float], own_cache: Path) -> None:
+def test_an_entry_of_another_layout_is_made_anew(mirror: Mirror, own_cache: Path) -> None:
     stock()
     folder = own_cache / "debian/key"
     (folder / "kernel.json").write_text('{"release": "6.1"}')
     inventory.write(folder, debian.VITAL)
     assert stock().release == "6.1.0"
-    assert len(asked) == 2
+    assert mirror.asked == 2
