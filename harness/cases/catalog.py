@@ -3,27 +3,25 @@
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from harness import resources
 from harness.cases import kept
 from harness.cases.schema import SAVE_MAX, KernelFile
-from harness.errors import ConfigError, nearest
+from harness.errors import ConfigError
 from harness.host import yamlfile
 from harness.model.case import Case
 from harness.model.policy import Changes, Policy, Rule, Variant
+from harness.patterns import select
 
 T = TypeVar("T")
 # The most files in a folder: a test module with that many cases takes an hour to compile.
 FILES_MAX = 10_000
-# Before a pattern for what is left out.
-BUT = "!"
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -105,7 +103,7 @@ class Catalog:
 
         Those that match a pattern behind a `!` are left out.
         """
-        return _select("case", self.cases, patterns)
+        return select("case", self.cases, patterns)
 
     def select_variants(self, patterns: Sequence[str]) -> list[Variant]:
         """
@@ -129,7 +127,7 @@ class Catalog:
             elif text == "tree" or text.startswith("patch:"):
                 known[text] = own_variant(text, Changes(patches=tuple(_patches(text))))
             names.append(text)
-        return _select("variant", known, names)
+        return select("variant", known, names)
 
 
 def _patches(text: str) -> list[str]:
@@ -139,23 +137,3 @@ def _patches(text: str) -> list[str]:
 def own_variant(name: str, changes: Changes) -> Variant:
     """Return the variant that stands for a tree's own jprobes after changes to the tree."""
     return Variant(name, Policy(Rule.KERNEL), "what the tree's own jprobes do", "you", changes)
-
-
-def _select(what: str, known: Mapping[str, T], patterns: Sequence[str]) -> list[T]:
-    def named(text: str) -> list[str]:
-        names = [text] if text in known else fnmatch.filter(known, text)
-        if not names:
-            raise ConfigError(
-                f"There is no {what} '{text}'.{nearest(text, known)}",
-                f"See: jprobe-harness list {what}s",
-            )
-        return names
-
-    left_out = [text.removeprefix(BUT) for text in patterns if text.startswith(BUT)]
-    chosen = [text for text in patterns if not text.startswith(BUT)] or ["*"]
-    names = dict.fromkeys(itertools.chain.from_iterable(map(named, chosen)))
-    for name in itertools.chain.from_iterable(map(named, left_out)):
-        names.pop(name, None)
-    if not names:
-        raise ConfigError(f"All {what}s that are chosen are left out.")
-    return [known[name] for name in names]

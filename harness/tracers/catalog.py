@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness import resources
+from harness import patterns, resources
 from harness.errors import ConfigError, nearest
 from harness.host import yamlfile
 from harness.tracers.rules import RULES
@@ -78,20 +77,10 @@ def tracers() -> Mapping[str, Tracer]:
     return {path.stem: load(path) for path in files}
 
 
-def select(patterns: Sequence[str]) -> list[Tracer]:
+def select(names: Sequence[str]) -> list[Tracer]:
     """
     Return the tracers that match any of the shell patterns, or all without one.
 
     Raises ConfigError for a pattern that matches none.
     """
-    known = tracers()
-    chosen: dict[str, Tracer] = {}
-    for text in patterns or [ALL]:
-        names = list(known) if text == ALL else fnmatch.filter(known, text)
-        if not names:
-            raise ConfigError(
-                f"There is no tracer '{text}'.{nearest(text, known)}",
-                f"There are {', '.join(known)}.",
-            )
-        chosen.update((name, known[name]) for name in names)
-    return list(chosen.values())
+    return patterns.select("tracer", tracers(), ["*" if text == ALL else text for text in names])

@@ -302,7 +302,7 @@ def test_the_lists_have_all_cases_in_order() -> None:
         (
             ["--tracer", "fexti"],
             "There is no tracer 'fexti'. The nearest: fexit",
-            "There are fentry",
+            "See: jprobe-harness list tracers",
         ),
         (["--case", "stak-9"], "stak-9", ""),
         (["--kernel", "debain:7.2"], "debain", ""),
