@@ -7,6 +7,7 @@ import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from harness.model.case import Case
 from harness.tracers.reading import Reading, Traced
 from harness.tracers.rules import Rule
 
@@ -67,6 +68,10 @@ class Tracer:
     def calls_again(self) -> bool:
         """Whether the function is called anew, past all that is on its entry."""
         return self.kind is Kind.REDIRECT
+
+    def takes(self, case: Case) -> bool:
+        """Return whether a case can be played: the kernel's own functions have no twin."""
+        return not (case.real and self.kind is Kind.REDIRECT)
 
     def ruled(self, release: Release) -> Ruled | None:
         """Return what holds for a release, None before the first that has the tracer."""

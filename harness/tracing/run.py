@@ -12,22 +12,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from harness.abi.offsets import NONE
 from harness.errors import Exit, HarnessError, InfrastructureError, KernelFault, is_foreseen
 from harness.guest.records import LINE_SHOWN, Record, Refusal
 from harness.inspect.guest import Guest, booted
-from harness.kernel.kernel import Bootable, numbers
-from harness.model import driven
-from harness.model.case import Case, Real
-from harness.model.observation import Look, Observation
+from harness.kernel.kernel import Bootable
+from harness.model.case import Case
+from harness.model.observation import Observation
 from harness.model.policy import Variant
 from harness.modules.build import Modules
 from harness.prototypes.probed import lacking
-from harness.run.plan import Play
-from harness.run.repro import judge_record
 from harness.run.result import ended
 from harness.steps import progress
-from harness.tracers.cell import Cell, Seen, Status, changed, either, met, passed
+from harness.tracers.cell import Cell, Seen, Status
 from harness.tracers.tracer import Kind, Tracer
 from harness.tracing import witness
 from harness.tracing.described import Described, described, function
@@ -36,6 +32,7 @@ from harness.tracing.function import Attachment, Function, mount
 from harness.tracing.functions import Functions
 from harness.tracing.programs import Programs
 from harness.tracing.redirect import Redirect
+from harness.tracing.trial import Trial
 from harness.tracing.witness import Sighted
 from harness.vm.machine import DEFAULT_CONFIG
 
@@ -108,9 +105,9 @@ def run(
     here = [case for case in cases if case.name not in missing]
     beside: Sequence[Variant | None] = variants or [None]
     plan = [
-        (on, [case for case in here if on.takes(case)])
+        (trial, [case for case in here if trial.takes(case)])
         for tracer, variant in itertools.product(tracers, beside)
-        for on in [_On(kernel, modules, tracer, variant, watched)]
+        for trial in [Trial(kernel, modules, tracer, variant, watched)]
     ]
     planned = sum(len(chosen) for _, chosen in plan)
     result = Tracing(kernel.spec, kernel.release, (), planned, missing)
@@ -119,9 +116,9 @@ def run(
     real = {case.real.function for case in here if case.real}
     known: Mapping[str, Described] | None = None
     try:
-        for on, chosen in plan:
+        for trial, chosen in plan:
             progress(what, len(result.cells), planned)
-            one = _OneTracer(on, real, known)
+            one = _OneTracer(trial, real, known)
             cells = one.cells(chosen)
             known = one.described
             result = replace(
@@ -139,96 +136,13 @@ def run(
     return result
 
 
-def _missed(real: Real, saw: Observation) -> Iterator[str]:
-    """Yield a sentence where a function of the kernel's own was not called as it was to be."""
-    if saw.moment is None or saw.driven is None or saw.counts.target != 1:
-        yield f"{real.action} did not lead to {real.function}()"
-    elif saw.driven.effect != real.intact:
-        yield f"{real.action} found '{saw.driven.effect}', predicted '{real.intact}'"
-
-
-@dataclass(frozen=True)
-class _On:
-    """A tracer in guests of a kernel, and what is on the functions besides."""
-
-    kernel: Bootable
-    modules: Modules
-    tracer: Tracer
-    # That of a jprobe, None without one.
-    variant: Variant | None
-    # Whether GDB watches.
-    watched: bool = False
-
-    def takes(self, case: Case) -> bool:
-        """
-        Return whether a case can be played.
-
-        Of the kernel's own functions there is no twin, a jprobe's handler might have the kernel
-        die, and GDB would stop at calls of others.
-        """
-        bare = self.variant is None and not self.watched
-        return not case.real or (bare and self.tracer.kind is not Kind.REDIRECT)
-
-    def line(self, case: Case) -> str:
-        """Return the line of a plan that plays a case."""
-        return Play(self.variant, case).line if self.variant else f"% none 0 {case.name}"
-
-    def died(self, case: Case, error: str) -> Cell:
-        """Return the cell of a case that was not judged."""
-        name = self.variant.name if self.variant else ""
-        return Cell(self.tracer.name, case, None, Seen(), variant=name, errors=(error,))
-
-    def judged(self, function: Function, seen: Seen, saw: Observation) -> Cell:
-        """Return the cell of a case that was played."""
-        saw = driven.observe(function.case, saw)
-        case, release = function.case, numbers(self.kernel.release)[:2]
-        predicted = self.tracer.predict((release[0], release[1]), self.kernel.has, function.traced)
-        cell = Cell(
-            self.tracer.name,
-            case,
-            predicted,
-            seen,
-            passed=tuple(passed(case, saw)),
-            left=changed(case, saw),
-            arrived=tuple(saw.arguments.get(i, Look()).seen or b"" for i in range(case.named)),
-            called=saw.counts.target == 1,
-            errors=tuple(_missed(case.real, saw)) if case.real else (),
-        )
-        return self._beside(cell, self.variant, saw) if self.variant else cell
-
-    def _beside(self, cell: Cell, variant: Variant, saw: Observation) -> Cell:
-        """Return the cell with what a jprobe on the same function did."""
-        outcome = judge_record(Play(variant, cell.case), saw, self.modules)
-        verdict = outcome.verdict
-        if verdict is None:
-            return self.died(cell.case, "; ".join(outcome.reasons))
-        left = dict(verdict.prediction.corrupt)
-        errors: tuple[str, ...] = ()
-        redirected = self.tracer.calls_again and not cell.seen.refused
-        if redirected:
-            # The copies that the jprobe was hit with are not on record.
-            for index, one in enumerate(cell.passed):
-                if one.at is not None:
-                    left[index] = cell.left.get(index, NONE)
-        elif not outcome.agrees and not (cell.predicted and cell.predicted.corrupts):
-            errors = tuple(f"the jprobe beside it: {reason}" for reason in outcome.reasons)
-        if not self.tracer.before_handlers:
-            found = enumerate(cell.passed)
-            later = [met(cell.case, one, i, left.get(i, NONE)) for i, one in found]
-            if redirected:
-                read = zip(later, cell.seen.values)
-                later = [either(cell.case, one, i, v) for i, (one, v) in enumerate(read)]
-            cell = replace(cell, passed=tuple(later))
-        return replace(cell, variant=variant.name, beside=left, errors=errors)
-
-
 class _OneTracer:
     """One tracer, and the guests that it takes."""
 
     def __init__(
-        self, on: _On, real: Collection[str], known: Mapping[str, Described] | None
+        self, trial: Trial, real: Collection[str], known: Mapping[str, Described] | None
     ) -> None:
-        self._on = on
+        self._trial = trial
         # The functions of the kernel's own that any tracer of the run is put on.
         self._real = real
         # What BTF says of functions, by name; None: not known yet.
@@ -248,21 +162,21 @@ class _OneTracer:
             except InfrastructureError as error:
                 tries += 1
                 if tries > RETRIES:
-                    self.errors.append(f"{self._on.tracer.name}: {error}")
+                    self.errors.append(f"{self._trial.tracer.name}: {error}")
                     break
             except KernelFault as fault:
                 if self._playing:
-                    self._found[self._playing.name] = self._on.died(self._playing, str(fault))
+                    self._found[self._playing.name] = self._trial.died(self._playing, str(fault))
                     faults += 1
                 elif patched < RETRIES:
                     # Text was patched, which an emulator may have got wrong.
                     patched += 1
                 else:
-                    self.kernel_errors.append(f"{self._on.tracer.name}: {fault}")
+                    self.kernel_errors.append(f"{self._trial.tracer.name}: {fault}")
                     break
                 if faults > FAULTS_MAX:
                     self.errors.append(
-                        f"The kernel died {faults} times under {self._on.tracer.name}."
+                        f"The kernel died {faults} times under {self._trial.tracer.name}."
                     )
                     break
         return [self._found[case.name] for case in cases if case.name in self._found]
@@ -270,8 +184,8 @@ class _OneTracer:
     def _boot(self, cases: Sequence[Case]) -> None:
         """Play cases in one guest."""
         self._playing = None
-        config = witness.config() if self._on.watched else DEFAULT_CONFIG
-        with booted(self._on.kernel, self._on.modules, config) as guest:
+        config = witness.config() if self._trial.watched else DEFAULT_CONFIG
+        with booted(self._trial.kernel, self._trial.modules, config) as guest:
             mount(guest)
             if self.described is None:
                 self.described = described(guest, self._real)
@@ -283,12 +197,12 @@ class _OneTracer:
 
     def _trace(self, guest: Guest, functions: Sequence[Function]) -> None:
         """Attach the tracer to functions, play their cases, judge them, and detach it."""
-        if self._on.variant:
+        if self._trial.variant:
             # The jprobes are there before the tracer.
             self._play(guest, functions)
-        attached = attachment(self._on.tracer)
+        attached = attachment(self._trial.tracer)
         refused = attached.attach(guest, functions)
-        played = self._play(guest, functions, watched=self._on.watched)
+        played = self._play(guest, functions, watched=self._trial.watched)
         try:
             values = attached.values(guest, functions, [saw for saw, _ in played])
             attached.detach(guest)
@@ -299,8 +213,8 @@ class _OneTracer:
         for at, (traced, (saw, sighted)) in enumerate(zip(functions, played, strict=True)):
             if saw:
                 seen = Seen(() if refused[at] else values[at], refused[at])
-                cell = self._on.judged(traced, seen, saw)
-                if self._on.watched:
+                cell = self._trial.judged(traced, seen, saw)
+                if self._trial.watched:
                     cell = witness.compared(cell, sighted, traced)
                 self._found[traced.case.name] = cell
 
@@ -309,7 +223,7 @@ class _OneTracer:
     ) -> list[tuple[Observation | None, Sighted | None]]:
         """Return what the guest, and GDB, saw of each call; None for one that was refused."""
         found: list[tuple[Observation | None, Sighted | None]] = []
-        lines = [self._on.line(one.case) for one in functions]
+        lines = [self._trial.line(one.case) for one in functions]
         records: Iterator[tuple[Record, Sighted | None]]
         if watched:
             records = witness.watched(guest, functions, lines)
@@ -323,7 +237,7 @@ class _OneTracer:
                 raise guest.session.protocol_fault(f"The guest's record {at} did not come.")
             why = _unplayed(record, lines[at - 1])
             if why or isinstance(record, Refusal):
-                self._found[traced.case.name] = self._on.died(traced.case, why)
+                self._found[traced.case.name] = self._trial.died(traced.case, why)
                 found.append((None, None))
             else:
                 found.append((record, sighted))

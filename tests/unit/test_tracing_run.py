@@ -339,7 +339,7 @@ def test_what_was_judged_before_an_interruption_is_kept(
     made = case("arguments: [long]")
 
     def cells(one: tracing._OneTracer, cases: Sequence[Case]) -> list[Cell]:
-        if one._on.tracer.name != "kprobe":
+        if one._trial.tracer.name != "kprobe":
             raise KeyboardInterrupt
         return [Cell("kprobe", made, None, Seen())]
 
