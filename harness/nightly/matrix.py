@@ -19,7 +19,6 @@ from harness.kernel import spec
 from harness.nightly.unit import Unit, UnitKind
 from harness.toolchain.make import checked
 from harness.tracers.catalog import select
-from harness.tracing.chosen import own
 
 MINUTE = 60.0
 REPETITIONS_MAX = 100
@@ -101,8 +100,8 @@ def load(path: Path) -> Matrix:
         catalog = Catalog([Path(folder) for folder in file.case_dirs])
         variants = [variant.name for variant in catalog.select_variants(file.variants)]
         cases = [case.name for case in catalog.select_cases(file.cases)]
-        traced = _traced(file, catalog)
-    return Matrix(path.stem, file.shows, tuple(_units(file, catalog, variants, cases, traced)))
+        tracers = [one.name for one in select(file.tracers)] if file.tracers else []
+    return Matrix(path.stem, file.shows, tuple(_units(file, catalog, variants, cases, tracers)))
 
 
 def check(path: Path, matrix: Matrix) -> None:
@@ -128,21 +127,12 @@ def _of(path: Path) -> Iterator[None]:
         raise ConfigError(f"{path}: {error.sentence}", error.hint) from error
 
 
-def _traced(file: File, catalog: Catalog) -> dict[str, list[str]]:
-    """Return what a unit of tracers plays; empty where the matrix has none."""
-    if not file.tracers:
-        return {}
-    cases = own(catalog.select_cases(file.cases))
-    tracers = select(file.tracers)
-    return {"cases": [case.name for case in cases], "tracers": [one.name for one in tracers]}
-
-
 def _units(
     file: File,
     catalog: Catalog,
     variants: list[str],
     cases: list[str],
-    traced: dict[str, list[str]],
+    tracers: list[str],
 ) -> Iterator[Unit]:
     for kernel in spec.expand(file.kernels, catalog):
         for compiler in file.compilers:
@@ -165,8 +155,8 @@ def _units(
                 )
             if file.cost:
                 yield replace(cells, kind=UnitKind.COST, cases=[], growth=file.cost.growth)
-            if traced:
-                yield replace(cells, kind=UnitKind.TRACERS, **traced)
+            if tracers:
+                yield replace(cells, kind=UnitKind.TRACERS, tracers=tracers)
             # Prototypes are those of the kernel, whatever compiles the test modules.
             if file.survey and compiler == file.compilers[0]:
                 yield replace(cells, kind=UnitKind.SURVEY, cases=[])

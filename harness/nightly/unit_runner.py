@@ -46,7 +46,6 @@ from harness.toolchain.compiler import named
 from harness.toolchain.make import checked
 from harness.tracers.catalog import select
 from harness.tracing import run as tracing
-from harness.tracing.chosen import own
 from harness.vm.running import version
 
 T = TypeVar("T")
@@ -260,7 +259,7 @@ def _tracers(unit: Unit) -> dict[str, Any]:
         kernel, built = unpack(unit.bundles[0])
     else:
         kernel, built = job.prepare(unit.kernel, catalog, options=_options(unit), traced=True)
-    found = tracing.run(kernel, built, select(unit.tracers), own(catalog.select_cases(unit.cases)))
+    found = tracing.run(kernel, built, select(unit.tracers), catalog.select_cases(unit.cases))
     return {
         "facts": _facts(kernel, built.compiler),
         "traced": [traced(one) for one in found.cells],

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from harness.errors import ConfigError
 from harness.kernel.kernel import Kernel
 from harness.model.case import Case
 from harness.modules.build import Modules
@@ -21,7 +22,6 @@ from harness.tracers.catalog import select, tracers
 from harness.tracers.cell import Cell, Status
 from harness.tracers.tracer import Tracer
 from harness.tracing import run as tracing
-from harness.tracing.chosen import own
 from harness.tracing.run import Tracing
 
 # What an item's ID ends with.
@@ -48,13 +48,25 @@ def is_id(text: str) -> bool:
     return match is not None and match[1] in tracers()
 
 
+def _chosen(
+    kernels: Sequence[str], tracers: Sequence[Tracer], cases: Sequence[Case]
+) -> list[Traced]:
+    """Return all of them, without the cases that a tracer takes none of; raise ConfigError."""
+    pairs = [(tracer, case) for tracer in tracers for case in cases if tracer.takes(case)]
+    if not pairs:
+        raise ConfigError(
+            "The tracers that are chosen take none of the cases that are.",
+            "A redirect takes functions of the test modules: choose other cases.",
+        )
+    return [Traced(kernel, *pair) for kernel in kernels for pair in pairs]
+
+
 def _named(text: str, selection: Selection) -> list[Traced]:
     kernel, _, name = text.partition("::")[2].rpartition("::")
     match = _NAME.fullmatch(name)
     assert match
     selection.check_kernels([kernel])
-    cases = own(selection.catalog.select_cases([match[2]]))
-    return [Traced(kernel, tracer, case) for tracer in select([match[1]]) for case in cases]
+    return _chosen([kernel], select([match[1]]), selection.catalog.select_cases([match[2]]))
 
 
 def cells(selection: Selection, ids: Sequence[str]) -> list[Traced]:
@@ -62,13 +74,7 @@ def cells(selection: Selection, ids: Sequence[str]) -> list[Traced]:
     if ids:
         chosen = [one for text in ids for one in _named(text, selection)]
     else:
-        cases = own(selection.cases())
-        chosen = [
-            Traced(kernel, tracer, case)
-            for kernel in selection.kernels
-            for tracer in selection.tracers()
-            for case in cases
-        ]
+        chosen = _chosen(selection.kernels, selection.tracers(), selection.cases())
     return list({one.label: one for one in chosen}.values())
 
 
@@ -86,6 +92,8 @@ class TracedItem(BatchItem[Tracing, Cell]):
         if result.kernel_errors:
             # It belongs to no single call, so none of them passes.
             raise VerdictFailed("\n".join(result.kernel_errors))
+        if outcome is None and (why := result.lacking.get(self.traced.case.name)):
+            pytest.skip(f"{self.traced.kernel} has nothing to play it on: {why}")
         if outcome is None:
             raise VerdictFailed(f"{what} was not played. {' '.join(result.errors)}")
         if outcome.status is Status.UNPREDICTED:

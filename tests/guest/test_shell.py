@@ -29,7 +29,6 @@ from harness.tracers import catalog as tracers
 from harness.tracers.reading import Read
 from harness.tracing import run as tracing
 from harness.tracing import tables as tracing_tables
-from harness.tracing.chosen import own
 from harness.tracing.function import BPFFS, TRACEFS
 from tests.guest.conftest import BrokenTree
 from tests.listener import Heard
@@ -227,7 +226,7 @@ def test_one_that_is_ended_is_in_nobodys_way(newest: Guest, words: str) -> None:
 @pytest.mark.parametrize("name", ["kprobe", "fentry"])
 def test_the_guest_shows_what_the_host_judges(newest: Guest, catalog: Catalog, name: str) -> None:
     """In the guest, each tracer is on the function that it is on from the host."""
-    cases = own(catalog.select_cases(["struct-*", "by-ref-*", "mix-*", "stack-1*"]))
+    cases = catalog.select_cases(["struct-*", "by-ref-*", "mix-*", "stack-1*"])
     found = tracing.run(newest.kernel, newest.modules, tracers.select([name]), cases)
     assert len(found.cells) == len(cases)
     for cell in found.cells:

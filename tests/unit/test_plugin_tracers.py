@@ -44,11 +44,12 @@ def run(kernel, modules, tracers, cases):
         raise InfrastructureError("There is no room.")
     if tracer.name == "fprobe-exit":
         raise ZeroDivisionError
-    cells = tuple(cell(tracer.name, case) for case in cases)
+    missing = {case.name: "it is not there" for case in cases if case.name == "real-vsnprintf"}
+    cells = tuple(cell(tracer.name, case) for case in cases if case.name not in missing)
     kernel_errors = ("The kernel fell over.",) if tracer.name == "redirect" else ()
     errors = ("QEMU is gone.",) if tracer.name == "fprobe" else ()
     found = cells[:1] if errors else cells
-    return Tracing(kernel, "7.2", found, len(cases), {}, kernel_errors, errors)
+    return Tracing(kernel, "7.2", found, len(cases), missing, kernel_errors, errors)
 
 job.prepare, tracing.run = prepare, run
 """
@@ -86,16 +87,19 @@ def test_tracers_are_chosen_by_patterns(pytester: pytest.Pytester) -> None:
     found = listed(pytester, "--tracer=fp*", "--tracer=fprobe", "--case=stack-10")
     assert found == [f"jprobe::debian:7.2::{name}[stack-10]" for name in ("fprobe-exit", "fprobe")]
     assert len(listed(pytester, "--tracer=all", "--case=stack-10")) == len(tracers())
-    # A tracer has nothing to read of functions of the kernel's own.
-    own = [name for name, case in Catalog().cases.items() if not case.real]
-    assert len(listed(pytester, "--tracer=kprobe")) == len(own)
+    cases = Catalog().cases
+    assert len(listed(pytester, "--tracer=kprobe")) == len(cases)
+    # Functions of the kernel's own have no twin to go on in.
+    own = [name for name, case in cases.items() if not case.real]
+    assert len(listed(pytester, "--tracer=redirect")) == len(own)
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         ([KERNEL, "--tracer=fexti"], "There is no tracer 'fexti'. The nearest: fexit*"),
-        ([KERNEL, "--tracer=fexit", "--case=real-*"], "No case that is chosen is on a function*"),
+        ([KERNEL, "--tracer=redirect", "--case=real-*"], "*take none of the cases that are."),
+        (["jprobe::debian:7.2::redirect[real-vsnprintf]"], "*take none of the cases that are."),
         (["jprobe::debian:9.9::fexit[stack-9]"], "There is no kernel 'debian:9.9'. The nearest*"),
         (["jprobe::debian:7.2::fexit[stak-9]"], "There is no case 'stak-9'. The nearest: stack*"),
         (["jprobe::debian:7.2::fexti[stack-9]"], "*is the ID of no item."),
@@ -159,6 +163,13 @@ def test_what_is_not_predicted_is_skipped_with_the_reason(played: pytest.Pyteste
     result.assert_outcomes(skipped=4)
     newest = ".".join(map(str, max(tracers()["kprobe"].checked)))
     result.stdout.fnmatch_lines([f"SKIPPED*not predicted: the kernel is newer than v{newest}, *"])
+
+
+def test_a_function_that_a_kernel_does_not_have_is_skipped(played: pytest.Pytester) -> None:
+    words = ("-p", "played", KERNEL, "--tracer=fentry", "--case=real-vsnprintf", "-rs")
+    result = played.runpytest_inprocess(*words)
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED*debian:7.2 has nothing to play it on: it is not there"])
 
 
 @pytest.mark.parametrize(
