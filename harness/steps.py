@@ -9,9 +9,10 @@ the way has to hand anything on.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 LOG = logging.getLogger("harness")
@@ -30,6 +31,12 @@ def step(what: str, level: int = logging.INFO) -> Iterator[None]:
         LOG.log(level, "%s: %s after %.3f s", what, type(error).__name__, time.monotonic() - begin)
         raise
     LOG.log(level, "%s: %.3f s", what, time.monotonic() - begin)
+
+
+def notice(sentence: str) -> None:
+    """Tell the user something beside the command's result, if anybody can still be told."""
+    with suppress(OSError):
+        print(f"jprobe-harness: {sentence}", file=sys.stderr, flush=True)
 
 
 class Listener:

@@ -15,12 +15,10 @@ import fcntl
 import hashlib
 import math
 import os
-import shlex
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +26,9 @@ import msgspec
 
 from harness.errors import InfrastructureError
 from harness.host import home, inventory, stopping, temporary
-from harness.steps import step
+from harness.host.lock import locked
+from harness.steps import notice, step
 
-# Longer than any download that another run may be doing.
-LOCK_SECONDS = 1800
-# After this time a message names the lock's holder, and this much of the holder's command.
-SILENT_SECONDS = 1
-COMMAND_SHOWN = 200
 # Longer than any run that uses an entry.
 IN_USE_SECONDS = 4 * 3600
 # The field of a note that has the checksum of the others.
@@ -101,7 +95,7 @@ def recall(path: Path) -> dict[str, Any] | None:
         return None
     except (OSError, msgspec.MsgspecError):
         pass
-    report(f"{_name(path)} is made anew: it is damaged, or of another version.")
+    notice(f"{_name(path)} is made anew: it is damaged, or of another version.")
     return None
 
 
@@ -128,54 +122,9 @@ def digest(*parts: bytes | str) -> str:
     return state.hexdigest()[:20]
 
 
-@contextmanager
-def lock(name: str) -> Iterator[None]:
+def lock(name: str) -> AbstractContextManager[None]:
     """Hold a lock against other processes that use the same cache; raise InfrastructureError."""
-    import filelock
-
-    path = root() / f"{name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    held = filelock.FileLock(path)
-    try:
-        try:
-            held.acquire(timeout=SILENT_SECONDS)
-        except filelock.Timeout:
-            report(f"{path} is held by {_holder(path)}; waiting for it.")
-            held.acquire(timeout=LOCK_SECONDS)
-    except filelock.Timeout as error:
-        raise InfrastructureError(
-            f"{_holder(path)} has held {path} for {LOCK_SECONDS} s.", "Wait for it, or end it."
-        ) from error
-    try:
-        yield
-    finally:
-        held.release()
-
-
-def report(sentence: str) -> None:
-    """Tell the user, beside the command's result, what was done about the cache."""
-    with contextlib.suppress(OSError):
-        print(f"jprobe-harness: {sentence}", file=sys.stderr, flush=True)
-
-
-def _holder(path: Path) -> str:
-    """Return who holds a lock, in words, from /proc/locks (proc(5))."""
-    with contextlib.suppress(OSError):
-        inode = path.stat().st_ino
-        for line in Path("/proc/locks").read_text().splitlines():
-            # 1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF; a waiting process has an arrow.
-            words = line.split()
-            if words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(inode):
-                return f"PID {words[4]}{_command(words[4])}"
-    return "another run"
-
-
-def _command(pid: str) -> str:
-    with contextlib.suppress(OSError):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
-        text = "".join(c if c.isprintable() else "?" for c in shlex.join(words))
-        return f" ({text[:COMMAND_SHOWN]})"
-    return ""
+    return locked(root() / f"{name}.lock")
 
 
 def entry(
@@ -218,7 +167,7 @@ def _made(
         return final
     name = _name(final)
     if os.path.lexists(final):
-        report(f"{name} is made anew: {fault}.")
+        notice(f"{name} is made anew: {fault}.")
     with step(f"make {name}"), scratch(final.parent) as folder:
         make(folder)
         inventory.write(folder, vital, large)
@@ -263,7 +212,7 @@ def changing(folder: Path) -> Iterator[None]:
     A damaged folder is emptied first, and one whose update fails is removed.
     """
     if os.path.lexists(folder) and (fault := inventory.fault(folder)):
-        report(f"{_name(folder)} is made anew: {fault}.")
+        notice(f"{_name(folder)} is made anew: {fault}.")
         _remove(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -29,7 +29,7 @@ from harness.host import blame, cache
 from harness.kernel.image import check_raw
 from harness.kernel.kernel import Kbuild, Kernel, check_config, numbers
 from harness.settings import Archive
-from harness.steps import progress
+from harness.steps import notice, progress
 
 T = TypeVar("T")
 
@@ -288,7 +288,7 @@ def resolve(
             error.add_note(f"The kernel that the cache has, {known['key']}, was damaged.")
         raise
     if known and not last and key != known["key"]:
-        cache.report(
+        notice(
             f"debian/{known['key']} in the cache is damaged or gone, and no longer the archive's"
             f" newest; {key} takes its place."
         )

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -28,7 +27,7 @@ from harness.guest.records import Proof
 from harness.host import cache, inventory
 from harness.kernel import image
 from harness.run.session import Session
-from harness.steps import LOG
+from harness.steps import LOG, notice
 from harness.vm import snapshot
 from harness.vm.machine import Machine, Memory
 from harness.vm.running import emulator
@@ -104,8 +103,7 @@ def _sentence(error: HarnessError | OSError) -> str:
 
 def _report(sentence: str) -> None:
     LOG.info("%s", sentence)
-    with contextlib.suppress(OSError):
-        print(f"jprobe-harness: {sentence}  The guest is booted.", file=sys.stderr, flush=True)
+    notice(f"{sentence}  The guest is booted.")
 
 
 def _entry(machine: Machine, initrd: bytes, start: Start, secret: bool) -> Path:

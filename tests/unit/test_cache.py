@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InfrastructureError
-from harness.host import cache, inventory
+from harness.host import cache, inventory, lock
 from tests.unit.entries import counted
 
 
@@ -253,8 +253,8 @@ def test_who_holds_a_lock_is_reported_once(
     own_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = own_cache / "jprobe-harness/kind/key.lock"
-    monkeypatch.setattr(cache, "SILENT_SECONDS", 0.1)
-    monkeypatch.setattr(cache, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(lock, "SILENT_SECONDS", 0.1)
+    monkeypatch.setattr(lock, "LOCK_SECONDS", 0.1)
     with held_elsewhere() as process:
         with pytest.raises(InfrastructureError) as caught, cache.lock("kind/key"):
             pass

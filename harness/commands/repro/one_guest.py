@@ -15,7 +15,7 @@ from harness.errors import ConfigError
 from harness.run import job
 from harness.run.job import Prepared
 from harness.run.result import Result
-from harness.steps import progress
+from harness.steps import notice, progress
 
 Report = Callable[[Result], None]
 
@@ -40,7 +40,7 @@ def debugged(request: ReproRequest, debugging: Debugging, report: Report) -> boo
     with ExitStack() as resources:
         with bars():
             # Open the port first: if it is taken, nothing is built in vain.
-            door = Door(debugging.port, _warn) if debugging.port else None
+            door = Door(debugging.port, notice) if debugging.port else None
             resources.enter_context(door or nullcontext())
             image = _image(request, job.prepare)
             progress("booting", 0, 1)
@@ -61,10 +61,6 @@ def debugged(request: ReproRequest, debugging: Debugging, report: Report) -> boo
             report(guest.result((outcome,), planned=1))
         stopped.check()
     return outcome is not None and outcome.agrees
-
-
-def _warn(sentence: str) -> None:
-    print(f"jprobe-harness: {sentence}", file=sys.stderr)
 
 
 def _image(request: ReproRequest, prepare: job.Prepare) -> Prepared:
