@@ -119,12 +119,12 @@ def _rules(tracer: Tracer, case: Case) -> Iterator[str]:
 
 
 def _regression(finding: Finding) -> str:
-    release = numbers(finding.wrong.kernel.release)[:2]
-    earlier = [one for one in finding.others if numbers(one.kernel.release)[:2] < release]
-    intact = [one.kernel.release for one in earlier if _outcome(one) == "intact"]
-    if intact:
-        return f"Yes: {line(intact[-1])} leaves the arguments as they are."
-    rules = [one for one in finding.tracer.rules if one.since <= release]
+    release = numbers(finding.wrong.kernel.release)
+    others = [one.kernel.release for one in finding.others if _outcome(one) == "intact"]
+    earlier = [one for one in others if numbers(one) < release]
+    if earlier:
+        return f"Yes: {line(max(earlier, key=numbers))} leaves the arguments as they are."
+    rules = [one for one in finding.tracer.rules if one.since <= release[:2]]
     readings = [_reading(one, finding.case) for one in rules]
     if any(not (one.refused or one.corrupts) for one in readings):
         return "Not known: by the rules, an earlier kernel left the arguments as they are."

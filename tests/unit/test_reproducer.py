@@ -261,6 +261,8 @@ def test_a_report_has_what_developers_ask_for(kernel: Kernel) -> None:
     ("arguments", "release", "fields", "said"),
     [
         (ALIGNED, "6.17.1", {"left": {}}, "Yes: 6.17.1 leaves the arguments as they are."),
+        # An earlier one of the same series.
+        (ALIGNED, "7.2.0", {"left": {}}, "Yes: 7.2.0 leaves the arguments as they are."),
         # A later kernel says nothing of a regression.
         (ALIGNED, "7.9", {"left": {}}, "No: "),
         (ALIGNED, "6.17.1", {"left": {}, "errors": ("it died",)}, "No: "),
