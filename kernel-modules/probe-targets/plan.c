@@ -192,8 +192,10 @@ static const char *play_bare(const char *name,
 		probe_real_watch(pc, true);
 		err = arm(&pc->jp, &pc->registered, policy);
 	}
-	if (err)
+	if (err) {
+		probe_real_watch(pc, false);
 		return failed(err, "the case could not be prepared");
+	}
 
 	probe_observe_begin(pc);
 	probe_redirect_begin(pc);
