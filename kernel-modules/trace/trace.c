@@ -20,6 +20,7 @@
 #define MAP		FOLDER "map"
 
 enum {
+	SYS_close = 57,
 	SYS_write = 64,
 	SYS_exit_group = 94,
 	SYS_bpf = 280,
@@ -45,6 +46,7 @@ enum {
 	BPF_MODIFY_RETURN = 26,
 	BPF_TRACE_KPROBE_MULTI = 42,
 	BPF_LOG_STATS = 4,
+	BPF_ADD_FETCH = 1,
 	BPF_FUNC_map_lookup_elem = 1,
 	BPF_FUNC_ktime_get_ns = 5,
 	BPF_FUNC_get_smp_processor_id = 8,
@@ -266,10 +268,9 @@ static u32 write_program(struct insn *first, int map, u32 index, u32 slots,
 	without = at;
 	at = put(at, 0x15, 0, 0, 0, 0);
 	at = MOVE(7, 0);
-	at = LOAD(8, 7, 0);
-	at = MOVE(2, 8);
-	at = ADD(2, 1);
-	at = STORE(7, 0, 2);
+	/* r8 = runs++, which several CPUs may do at once */
+	at = SET(8, 1);
+	at = put(at, 0xdb, 7, 8, 0, BPF_ADD_FETCH);
 	/* r8 &= CALLS - 1; r8 *= size; r7 += sizeof(runs) + r8 */
 	at = put(at, 0x57, 8, 0, 0, CALLS - 1);
 	at = put(at, 0x27, 8, 0, 0, sizeof(struct traced));
@@ -380,7 +381,7 @@ static void trace(const struct how *how, int by_helper, long btf, long map,
 {
 	static struct insn program[48 + 8 * SLOTS_MAX];
 	u64 slots = number(split(function, ':'), 0);
-	long fd, err;
+	long fd, link, err;
 	u32 count;
 
 	if (slots > SLOTS_MAX)
@@ -389,10 +390,12 @@ static void trace(const struct how *how, int by_helper, long btf, long map,
 	fd = load(how, program, count, btf, function);
 	if (fd < 0)
 		return refused("load", fd);
-	fd = attach(how, fd, function);
-	if (fd < 0)
-		return refused("attach", fd);
-	err = pin(fd, index);
+	link = attach(how, fd, function);
+	CALL(close, fd, 0, 0);
+	if (link < 0)
+		return refused("attach", link);
+	err = pin(link, index);
+	CALL(close, link, 0, 0);
 	if (err)
 		return refused("pin", err);
 	say("ok\n");
