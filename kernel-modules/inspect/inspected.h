@@ -5,7 +5,7 @@
  * harness/inspect and harness/vm/jp.py look up these symbols, and the members of
  * these types, in the modules' symbol tables and debug information.  They are
  * global, so that no compiler renames one or leaves it out.  The functions of a
- * case, which are also found by name, are named by harness/modules/casegen.py.
+ * case, which are also found by name, are named by harness/modules/casefunctions.py.
  */
 #ifndef INSPECTED_H
 #define INSPECTED_H
