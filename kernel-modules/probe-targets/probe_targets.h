@@ -217,7 +217,8 @@ extern void * const probe_twins[];
 /* The number of each case's function in the module's BTF, 0 for one without. */
 extern u32 probe_modifiable[];
 
-int probe_modifiable_register(void);
+void probe_modifiable_register(void);
+void probe_modifiable_free(void);
 
 void probe_redirect_begin(struct probe_case *pc);
 int probe_redirect_init(struct dentry *folder);

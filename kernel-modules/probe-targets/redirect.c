@@ -12,14 +12,18 @@
 #include <linux/kernel.h>
 #include <linux/kprobes.h>
 #include <linux/kstrtox.h>
+#include <linux/mutex.h>
 #include <linux/string.h>
 
 #include "debugfs.h"
 #include "inspected.h"
 #include "probe_targets.h"
 
+/* Held while a redirect begins or ends. */
+static DEFINE_MUTEX(redirect_lock);
 static bool redirecting, redirected;
 
+#ifdef CONFIG_DYNAMIC_FTRACE
 #ifdef CONFIG_DYNAMIC_FTRACE_WITH_ARGS
 #define REDIRECT_FLAGS	FTRACE_OPS_FL_IPMODIFY
 
@@ -56,6 +60,35 @@ static struct ftrace_ops redirect_ops = {
 	.flags = REDIRECT_FLAGS,
 };
 
+static int begin(void)
+{
+	int err;
+
+	err = ftrace_set_filter(&redirect_ops, probe_functions,
+				strlen(probe_functions), 1);
+	return err ?: register_ftrace_function(&redirect_ops);
+}
+
+static int end(void)
+{
+	int err;
+
+	err = unregister_ftrace_function(&redirect_ops);
+	/* Free what the filter has allocated. */
+	return err ?: ftrace_set_filter(&redirect_ops, NULL, 0, 1);
+}
+#else
+static int begin(void)
+{
+	return -EOPNOTSUPP;
+}
+
+static int end(void)
+{
+	return 0;
+}
+#endif
+
 /* Of two calls, the case is about the first. */
 static bool first_call(struct policy_jprobe *jp, const struct pt_regs *regs)
 {
@@ -75,24 +108,6 @@ void probe_redirect_begin(struct probe_case *pc)
 		pc->jp.wanted = first_call;
 }
 
-static int begin(void)
-{
-	int err;
-
-	err = ftrace_set_filter(&redirect_ops, probe_functions,
-				strlen(probe_functions), 1);
-	if (!err)
-		err = register_ftrace_function(&redirect_ops);
-	redirecting = !err;
-	return err;
-}
-
-static int end(void)
-{
-	redirecting = false;
-	return unregister_ftrace_function(&redirect_ops);
-}
-
 static ssize_t redirect_write(struct file *file, const char __user *buf,
 			      size_t size, loff_t *pos)
 {
@@ -100,8 +115,14 @@ static ssize_t redirect_write(struct file *file, const char __user *buf,
 	int err;
 
 	err = kstrtobool_from_user(buf, size, &wanted);
-	if (!err && wanted != redirecting)
+	if (err)
+		return err;
+	mutex_lock(&redirect_lock);
+	if (wanted != redirecting)
 		err = wanted ? begin() : end();
+	if (!err)
+		redirecting = wanted;
+	mutex_unlock(&redirect_lock);
 	return err ?: size;
 }
 
@@ -122,16 +143,16 @@ int probe_redirect_init(struct dentry *folder)
 {
 	int err;
 
-	err = probe_modifiable_register();
-	if (err)
-		return err;
-	return compat_debugfs_error(debugfs_create_file("redirect", 0200,
-							folder, NULL,
-							&redirect_fops));
+	err = compat_debugfs_error(debugfs_create_file("redirect", 0200, folder,
+						       NULL, &redirect_fops));
+	if (!err)
+		probe_modifiable_register();
+	return err;
 }
 
 void probe_redirect_exit(void)
 {
 	if (redirecting)
 		end();
+	probe_modifiable_free();
 }

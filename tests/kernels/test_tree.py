@@ -13,6 +13,8 @@ import pytest
 from harness import settings
 from harness.cases.catalog import Catalog
 from harness.kernel import spec, tree
+from harness.kernel.kernel import Kernel
+from harness.modules import build as modules
 from tests.kernels.command import REPRO_SECONDS, repro
 
 
@@ -98,9 +100,21 @@ def test_a_kernel_of_its_own_policy(linux: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def built(linux: Path) -> Path:
+def kernel(linux: Path) -> Kernel:
+    """The tree as it is built where nothing more is asked for."""
+    return spec.resolve(str(linux), Catalog(), settings.load())
+
+
+@pytest.fixture(scope="module")
+def built(kernel: Kernel) -> Path:
     """The folder that the tree was built in."""
-    return spec.resolve(str(linux), Catalog(), settings.load()).kbuild.folder
+    return kernel.kbuild.folder
+
+
+def test_modules_for_a_shell_build_without_ftrace(kernel: Kernel) -> None:
+    assert not kernel.has("CONFIG_FTRACE")
+    cases = Catalog().select_cases(["stack-9", "real-open"])
+    assert modules.build(kernel, cases, traced=True).traced
 
 
 def test_an_output_tree_and_its_image(built: Path, tmp_path: Path) -> None:
