@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.reproducer import folder
     from harness.run import job
     from harness.run.result import ENDED
-    from harness.tracers.catalog import select
+    from harness.tracers.catalog import pairs, select
     from harness.tracing import run as tracing
 
     _check(options.reproducer)
@@ -112,6 +112,10 @@ def run(options: argparse.Namespace) -> int:
     variants = catalog.select_variants(options.variant) if options.variant else []
     cases = catalog.select_cases(options.case)
     watched = options.witness is not None
+    if variants or watched:
+        cases = [case for case in cases if not case.real]
+    # Raises ConfigError where nothing is left.
+    pairs(tracers, cases)
     with bars():
         # What is wrong with any of them is said before the first boot.
         prepared = [

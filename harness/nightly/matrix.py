@@ -18,7 +18,7 @@ from harness.host.yamlfile import read
 from harness.kernel import spec
 from harness.nightly.unit import Unit, UnitKind
 from harness.toolchain.make import checked
-from harness.tracers.catalog import select
+from harness.tracers.catalog import pairs, select
 
 MINUTE = 60.0
 REPETITIONS_MAX = 100
@@ -98,9 +98,14 @@ def load(path: Path) -> Matrix:
     with _of(path):
         checked(file.make)
         catalog = Catalog([Path(folder) for folder in file.case_dirs])
+        played = catalog.select_cases(file.cases)
         variants = [variant.name for variant in catalog.select_variants(file.variants)]
-        cases = [case.name for case in catalog.select_cases(file.cases)]
-        tracers = [one.name for one in select(file.tracers)] if file.tracers else []
+        cases = [case.name for case in played]
+        chosen = select(file.tracers) if file.tracers else []
+        if chosen:
+            # Raises ConfigError where they have nothing to play.
+            pairs(chosen, played)
+        tracers = [one.name for one in chosen]
     return Matrix(path.stem, file.shows, tuple(_units(file, catalog, variants, cases, tracers)))
 
 

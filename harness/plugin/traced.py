@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from harness.errors import ConfigError
 from harness.kernel.kernel import Kernel
 from harness.model.case import Case
 from harness.modules.build import Modules
@@ -18,7 +17,7 @@ from harness.plugin.batches import Answer, BatchItem, VerdictFailed
 from harness.plugin.selection import Selection
 from harness.printable import line
 from harness.run import job
-from harness.tracers.catalog import select, tracers
+from harness.tracers.catalog import pairs, select, tracers
 from harness.tracers.cell import Cell, Status
 from harness.tracers.tracer import Tracer
 from harness.tracing import run as tracing
@@ -51,14 +50,8 @@ def is_id(text: str) -> bool:
 def _chosen(
     kernels: Sequence[str], tracers: Sequence[Tracer], cases: Sequence[Case]
 ) -> list[Traced]:
-    """Return all of them, without the cases that a tracer takes none of; raise ConfigError."""
-    pairs = [(tracer, case) for tracer in tracers for case in cases if tracer.takes(case)]
-    if not pairs:
-        raise ConfigError(
-            "The tracers that are chosen take none of the cases that are.",
-            "A redirect takes functions of the test modules: choose other cases.",
-        )
-    return [Traced(kernel, *pair) for kernel in kernels for pair in pairs]
+    found = pairs(tracers, cases)
+    return [Traced(kernel, *pair) for kernel in kernels for pair in found]
 
 
 def _named(text: str, selection: Selection) -> list[Traced]:

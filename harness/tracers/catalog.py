@@ -13,6 +13,7 @@ import msgspec
 from harness import patterns, resources
 from harness.errors import ConfigError, nearest
 from harness.host import yamlfile
+from harness.model.case import Case
 from harness.tracers.rules import RULES
 from harness.tracers.tracer import Kind, Release, Ruled, Tracer
 
@@ -84,3 +85,15 @@ def select(names: Sequence[str]) -> list[Tracer]:
     Raises ConfigError for a pattern that matches none.
     """
     return patterns.select("tracer", tracers(), ["*" if text == ALL else text for text in names])
+
+
+def pairs(tracers: Sequence[Tracer], cases: Sequence[Case]) -> list[tuple[Tracer, Case]]:
+    """Return each tracer with each case that it takes; raise ConfigError if none takes any."""
+    found = [(tracer, case) for tracer in tracers for case in cases if tracer.takes(case)]
+    if not found:
+        raise ConfigError(
+            "The tracers that are chosen take none of the cases that are.",
+            "A redirect, and whatever has a jprobe or GDB beside it, takes functions of the test"
+            " modules: choose other cases.",
+        )
+    return found

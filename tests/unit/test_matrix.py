@@ -73,6 +73,7 @@ def test_the_one_that_comes_with_the_project() -> None:
         (MATRIX.replace("stack-8", "no-such"), "no-such"),
         (MATRIX.replace("fixed-128", "no-such"), "no-such"),
         (MATRIX + "tracers: [fexti]\n", "There is no tracer 'fexti'. The nearest: fexit"),
+        (MATRIX.replace('"stack-9", "stack-8"', '"real-*"') + "tracers: [redirect]\n", "take none"),
         (MATRIX + "kernal: x\n", "kernal"),
         (MATRIX + "case_dirs: [no/such]\n", "no/such: no such directory"),
         (MATRIX + "make: [O=/tmp]\n", "--make: O is set by"),

@@ -305,6 +305,9 @@ def test_the_lists_have_all_cases_in_order() -> None:
             "See: jprobe-harness list tracers",
         ),
         (["--case", "stak-9"], "stak-9", ""),
+        (["--tracer", "redirect", "--case", "real-*"], "take none of the cases", "test modules"),
+        (["--variant", "none", "--case", "real-*"], "take none of the cases", "GDB"),
+        (["--witness", "gdb", "--case", "real-open"], "take none of the cases", "GDB"),
         (["--kernel", "debain:7.2"], "debain", ""),
     ],
 )
