@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -19,6 +20,16 @@ from tests import pages, tracers
 SECONDS = 300
 FUNCTION = symbol(Catalog().cases["stack-8"], "target")
 MODULE = "probe_targets"
+# The step that was refused, and the error.
+ERROR = re.compile("((load|attach|btf|no [a-z-]+): )?[^:]*")
+
+
+def without_words(found: tracers.Cells) -> tracers.Cells:
+    """Return cells without the kernel's own words, which change within a series, too."""
+    return {
+        key: {**one, "refused": (ERROR.match(one["refused"]) or [""])[0]}
+        for key, one in found.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -37,7 +48,7 @@ def test_a_fresh_run_gives_the_table_of_the_page(kernel: str, tmp_path: Path) ->
     fresh = tracers.cells(tracers.cut(json.loads(out.read_text())))
     stored = tracers.cells(tracers.stored())
     expected = {key: one for key, one in stored.items() if key[0] == kernel}
-    assert fresh == expected
+    assert without_words(fresh) == without_words(expected)
 
 
 def define(guest: Guest, event: str) -> str:
