@@ -80,6 +80,9 @@ def chosen(calls: Sequence[Call[Read]], moment: Moment | None) -> Read | None:
 class Attachment(ABC):
     """A tracer on functions in a guest, which ends with the guest."""
 
+    # Whether it keeps so few calls that functions which others call, too, are traced one at a time.
+    forgets = False
+
     @abstractmethod
     def attach(self, guest: Guest, functions: Sequence[Function]) -> list[str]:
         """Attach to all functions; return why each was refused, "" for one that was not."""

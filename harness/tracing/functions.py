@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from harness.errors import KernelFault
 from harness.inspect.guest import Guest
 from harness.model.observation import Observation
 from harness.tracers.tracer import Tracer
@@ -29,6 +30,12 @@ _LINES = {
         rf"{_TIME} \| +(?P<cpu>\d{{1,4}})\) +\S+-(?P<pid>\d{{1,10}}) +\|[^|\n]*\| +{_CALL}"
     ),
 }
+# Prints for each word "ok", or the error.
+_FILTER = (
+    f'for word in {{words}}; do if echo "$word" 2>/error >>{TRACEFS}/set_ftrace_filter;'
+    " then echo ok; else /bin/busybox cat /error; fi; done"
+)
+_SECONDS = 60
 # What function_graph does not print otherwise.
 _GRAPH = "for o in abstime proc; do echo 1 >options/funcgraph-$o; done"
 # The words of an aggregate, or a number; behind that of an enumeration is the name.
@@ -44,33 +51,40 @@ class Functions(Attachment):
         self._option = tracer.options["option"]
 
     def attach(self, guest: Guest, functions: Sequence[Function]) -> list[str]:
-        for what, command in self._commands(functions):
-            ran = guest.run(command, 60)
-            if ran.status:
-                return [what + _error(ran.output)] * len(functions)
-        return [""] * len(functions)
-
-    def _commands(self, functions: Sequence[Function]) -> Iterator[tuple[str, str]]:
-        """Yield what begins the reason if a command is refused, and the command."""
-        no = f"no {self._option}: "
-        yield no, f"echo nop >{TRACEFS}/current_tracer"
+        refused: dict[str, str] = {}
         # Each word takes a look at all functions of the kernel.
         for words in in_lines(list(dict.fromkeys(one.pattern for one in functions))):
-            # Without a filter, all functions of the kernel were traced.
-            yield "", f"echo '{' '.join(words)}' >>{TRACEFS}/set_ftrace_filter"
+            said = guest.run(_FILTER.format(words=" ".join(words)), _SECONDS).output.splitlines()
+            if len(said) != len(words):
+                raise KernelFault(f"The guest told of {len(said)} of {len(words)} functions.")
+            refused |= {word: _error(line) for word, line in zip(words, said) if line != "ok"}
+        found = [refused.get(one.pattern, "") for one in functions]
+        # Without a filter, all functions of the kernel were traced.
+        if all(found):
+            return found
+        for command in self._commands:
+            ran = guest.run(command, _SECONDS)
+            if ran.status:
+                why = f"no {self._option}: {_error(ran.output)}"
+                return [one or why for one in found]
+        return found
+
+    @property
+    def _commands(self) -> Iterator[str]:
+        """Yield the commands that begin to trace what the filter names."""
         if self._tracer == "function_graph":
-            yield no, f"cd {TRACEFS}; {_GRAPH}"
-        yield no, f"echo {self._tracer} >{TRACEFS}/current_tracer"
-        yield no, f"echo 1 >{TRACEFS}/options/{self._option}"
+            yield f"cd {TRACEFS}; {_GRAPH}"
+        yield f"echo {self._tracer} >{TRACEFS}/current_tracer"
+        yield f"echo 1 >{TRACEFS}/options/{self._option}"
 
     def detach(self, guest: Guest) -> None:
-        guest.run(f"cd {TRACEFS}; echo nop >current_tracer; echo >set_ftrace_filter", 60)
+        guest.run(f"cd {TRACEFS}; echo nop >current_tracer; echo >set_ftrace_filter", _SECONDS)
         guest.run(f"echo >{TRACEFS}/trace")
 
     def values(
         self, guest: Guest, functions: Sequence[Function], observed: Sequence[Observation | None]
     ) -> list[Values]:
-        shown = guest.run(f"/bin/busybox grep -v '^#' {TRACEFS}/trace", seconds=60).output
+        shown = guest.run(f"/bin/busybox grep -v '^#' {TRACEFS}/trace", _SECONDS).output
         calls: dict[str, list[Call[str]]] = {}
         for match in _LINES[self._tracer].finditer(shown):
             time = int(match["seconds"] + match["micro"])

@@ -28,6 +28,9 @@ _KEPT = re.compile(r"([0-9]{1,4}) ([0-9]{1,20}) ([0-9]{1,4}) ([0-9]{1,10})((?: [
 class Programs(Attachment):
     """A program on each function, all of which are in one BTF."""
 
+    # It keeps 256 calls of each.
+    forgets = True
+
     def __init__(self, tracer: Tracer) -> None:
         self._attach = tracer.options["attach"]
         self._reads = tracer.options["reads"]

@@ -190,17 +190,15 @@ class _OneTracer:
             if self.described is None:
                 self.described = described(guest, self._real)
             functions = [function(case, self.described) for case in cases]
-            own = [one for one in functions if not one.case.real]
-            # Others call the kernel's own functions, too: one at a time keeps that short.
-            for group in filter(None, [own, *([one] for one in functions if one.case.real)]):
-                self._trace(guest, group)
+            attached = attachment(self._trial.tracer)
+            for group in _groups(functions, attached.forgets):
+                self._trace(guest, group, attached)
 
-    def _trace(self, guest: Guest, functions: Sequence[Function]) -> None:
+    def _trace(self, guest: Guest, functions: Sequence[Function], attached: Attachment) -> None:
         """Attach the tracer to functions, play their cases, judge them, and detach it."""
         if self._trial.variant:
             # The jprobes are there before the tracer.
             self._play(guest, functions)
-        attached = attachment(self._trial.tracer)
         refused = attached.attach(guest, functions)
         played = self._play(guest, functions, watched=self._trial.watched)
         try:
@@ -244,6 +242,17 @@ class _OneTracer:
             self._playing = functions[min(len(found), len(functions) - 1)].case
         self._playing = None
         return found
+
+
+def _groups(functions: Sequence[Function], alone: bool) -> Iterator[Sequence[Function]]:
+    """Yield the functions of our own, and the kernel's, together or each `alone`."""
+    if own := [one for one in functions if not one.case.real]:
+        yield own
+    others = [one for one in functions if one.case.real]
+    if alone:
+        yield from ([one] for one in others)
+    elif others:
+        yield others
 
 
 def _unplayed(record: Observation | Refusal, line: str) -> str:

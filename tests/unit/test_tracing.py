@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import cast
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.abi.aapcs64 import place
+from harness.cases.catalog import Catalog
 from harness.errors import KernelFault
 from harness.guest.records import Ran
 from harness.inspect.guest import Guest
@@ -270,12 +272,24 @@ def test_function_tracers_that_are_refused(tracer: str) -> None:
     attached = Functions(tracers()[tracer])
     option = tracers()[tracer].options["option"]
     output = f"sh: can't create /x/options/{option}: Permission denied\n"
-    said = guest({f"options/{option}": Ran(1, output)})
+    said = guest({"set_ftrace_filter": "ok\n", f"options/{option}": Ran(1, output)})
     assert attached.attach(said, [THREE, PAIR]) == [f"no {option}: Permission denied"] * 2
     # Without a filter all functions would be traced.
-    filtered = Said({"set_ftrace_filter": Ran(1, "sh: write error: Invalid argument\n")})
+    no = "sh: write error: Invalid argument\n"
+    filtered = Said({"set_ftrace_filter": no})
     assert attached.attach(cast(Guest, filtered), [THREE]) == ["Invalid argument"]
     assert not any(f"options/{option}" in command for command in filtered.commands)
+
+
+def test_functions_that_a_filter_does_not_take() -> None:
+    real = Catalog().cases["real-open"]
+    one, other = (replace(THREE, case=real, symbol=name) for name in "ab")
+    attached = Functions(tracers()["func-args"])
+    said = Said({"set_ftrace_filter": "ok\nsh: write error: Invalid argument\n"})
+    assert attached.attach(cast(Guest, said), [one, other]) == ["", "Invalid argument"]
+    assert any("current_tracer" in command for command in said.commands)
+    with pytest.raises(KernelFault, match="told of 1 of 2 functions"):
+        attached.attach(guest({"set_ftrace_filter": "ok\n"}), [one, other])
 
 
 def test_a_redirect_that_is_refused() -> None:
