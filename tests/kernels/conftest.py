@@ -22,8 +22,9 @@ def linux() -> Path:
     archive = settings.load().archive
     apt = Apt(cache.root() / "apt/linux-source", in_suites(archive, ["bookworm"]), "arm64")
     apt.folder.mkdir(parents=True, exist_ok=True)
-    apt.update()
-    package = apt.newest(PACKAGE)
+    with cache.lock("apt/linux-source"):
+        apt.update()
+        package = apt.newest(PACKAGE)
 
     def make(folder: Path) -> None:
         for file in apt.download([package], folder):
