@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from struct import Struct
 
@@ -122,6 +122,22 @@ class _Watch:
     breakpoints: tuple[int, ...]
 
 
+@contextmanager
+def blaming(session: Session) -> Iterator[None]:
+    """Raise the error of a guest that died or hangs in place of GDB's."""
+    try:
+        yield
+    except GdbSilent:
+        # The session finds out what in the guest hangs.
+        session.wait(0)
+        raise
+    except GdbError:
+        session.wait(session.deadlines.end)
+        if session.ended:
+            session.check_end()
+        raise
+
+
 class _Sighted:
     """The plays of one boot under GDB; the guest is stopped before them."""
 
@@ -161,22 +177,12 @@ class _Sighted:
     def _play(self, play: Play, following: Play | None) -> tuple[Record, Sighting | None]:
         """Sight one play; the guest runs before and after the call."""
         session = self._session
-        try:
+        with blaming(session):
             sighting = self._sight(play.case)
             if following and following.case is not play.case:
                 self._gdb.delete(self._watched.breakpoints)
                 self._watched = self._watch(following.case)
             self._gdb.resume()
-        except GdbSilent:
-            # The guest hangs; the session finds out what in it does.
-            session.wait(0)
-            raise
-        except GdbError:
-            # If the guest ended, that is the error to raise, not GDB's.
-            session.wait(session.deadlines.end)
-            if session.ended:
-                session.check_end()
-            raise
         return session.await_record(session.deadlines.play), sighting
 
     def _sight(self, case: Case) -> Sighting | None:

@@ -19,7 +19,7 @@ from harness.abi.aapcs64 import Placement
 from harness.guest import module_elf
 from harness.guest.records import Record
 from harness.inspect.guest import Guest
-from harness.inspect.witness import END, INSTRUCTION, MODULE, load_addresses
+from harness.inspect.witness import END, INSTRUCTION, MODULE, blaming, load_addresses
 from harness.tracers.cell import Cell
 from harness.tracing.function import Function
 from harness.vm.gdb import PC, SP, Gdb, attached
@@ -78,14 +78,15 @@ def watched(
         gdb.resume()
         for function in functions:
             sighted: Sighted | None = None
-            while True:
-                gdb.wait_stop(session.deadlines.play)
-                registers = gdb.registers()
-                if at.get(registers[PC]) == function.symbol:
-                    sighted = _sight(gdb, registers, function)
-                gdb.resume()
-                if registers[PC] == end:
-                    break
+            with blaming(session):
+                while True:
+                    gdb.wait_stop(session.deadlines.play)
+                    registers = gdb.registers()
+                    if at.get(registers[PC]) == function.symbol:
+                        sighted = _sight(gdb, registers, function)
+                    gdb.resume()
+                    if registers[PC] == end:
+                        break
             yield session.await_record(session.deadlines.play), sighted
 
 
