@@ -82,7 +82,8 @@ def select(names: Sequence[str]) -> list[Tracer]:
     """
     Return the tracers that match any of the shell patterns, or all without one.
 
-    Raises ConfigError for a pattern that matches none.
+    `!PATTERN` leaves some out.  Raises ConfigError for a pattern that matches none, and where
+    all are left out.
     """
     return patterns.select("tracer", tracers(), ["*" if text == ALL else text for text in names])
 

@@ -96,7 +96,7 @@ class Cell:
     @property
     def status(self) -> Status:
         """How it compares."""
-        if not self.errors and self.predicted is None:
+        if not (self.errors or self.witness) and self.predicted is None:
             return Status.UNPREDICTED
         return Status.DIFFERS if self.mismatches else Status.AGREES
 
@@ -121,6 +121,9 @@ class Cell:
         yield from self._differences(Reading() if refused else predicted)
 
     def _differences(self, predicted: Reading) -> Iterator[str]:
+        if self.passed and not (self.seen.refused or self.seen.values):
+            yield "it did not see the call"
+            return
         for index, (read, expected) in enumerate(zip(self.reads, predicted.reads)):
             if read is not expected:
                 better = ", better than predicted" if read is Read.RIGHT else ""

@@ -69,6 +69,14 @@ class Tracer:
         """Whether the function is called anew, past all that is on its entry."""
         return self.kind is Kind.REDIRECT
 
+    def _heeds_notrace(self, has: Callable[[str], bool]) -> bool:
+        """Whether it is refused where ftrace may not patch, of which kprobes have no need."""
+        if self.kind is Kind.EVENT and self.options["event"][0] in "pr":
+            # kernel/trace/trace_kprobe.c (within_notrace_func)
+            lifted = has("CONFIG_KPROBE_EVENTS_ON_NOTRACE")
+            return has("CONFIG_DYNAMIC_FTRACE") and not lifted
+        return True
+
     def takes(self, case: Case) -> bool:
         """Return whether a case can be played: the kernel's own functions have no twin."""
         return not (case.real and self.kind is Kind.REDIRECT)
@@ -94,6 +102,6 @@ class Tracer:
             return Reading(refused=f"not before v{first}")
         if missing := [option for option in self.needs if not has(option)]:
             return Reading(refused=f"the kernel is built without {missing[0]}")
-        if not traced.traceable and not has("CONFIG_KPROBE_EVENTS_ON_NOTRACE"):
+        if not traced.traceable and self._heeds_notrace(has):
             return Reading(refused="notrace")
         return ruled.rule(traced)

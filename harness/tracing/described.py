@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from harness.abi import aapcs64
+from harness.errors import ConfigError
 from harness.inspect.guest import Guest
 from harness.model.case import Case
 from harness.modules.casefunctions import symbol
@@ -50,8 +51,15 @@ def function(case: Case, known: Mapping[str, Described]) -> Function:
 
 
 def described(guest: Guest, kernels_own: Collection[str]) -> Mapping[str, Described]:
-    """Return the functions of the test module, and those of the kernel that are named."""
-    base = source.base(source.of_kernel(guest.kernel))
+    """
+    Return the functions of the test module, and those of the kernel that are named.
+
+    There are none where the kernel has no BTF; many tracers do without.
+    """
+    try:
+        base = source.base(source.of_kernel(guest.kernel))
+    except ConfigError:
+        return {}
     traceable = _traceable(guest, kernels_own) if kernels_own else set()
     found = {
         name: replace(describe(base, one), traceable=name in traceable)

@@ -128,9 +128,18 @@ def test_a_value_may_be_of_the_kind_that_is_predicted_as_well() -> None:
 def test_nothing_was_read() -> None:
     one = cell(BOTH, Seen())
     assert one.reads == (Read.ABSENT, Read.ABSENT)
-    assert one.mismatches == tuple(
-        f"argument {index} was read as absent, predicted right" for index in range(2)
-    )
+    assert one.mismatches == ("it did not see the call",)
+    # That nothing is printed may be predicted, but the call has to be seen.
+    nothing = Reading((Read.ABSENT, Read.ABSENT))
+    assert cell(nothing, Seen()).mismatches == ("it did not see the call",)
+    assert cell(nothing, Seen((None, None))).status is Status.AGREES
+
+
+def test_a_witness_needs_no_prediction() -> None:
+    assert cell(None, READ_BOTH).status is Status.UNPREDICTED
+    one = cell(None, READ_BOTH, witness=("argument 0 was 01",))
+    assert one.status is Status.DIFFERS
+    assert one.mismatches == ("the witness disagrees: argument 0 was 01",)
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,24 @@ def test_the_option_that_is_missing_is_named() -> None:
     assert found == Reading(refused="the kernel is built without CONFIG_B")
 
 
+@pytest.mark.parametrize(
+    ("name", "lacks", "refused"),
+    [
+        ("kprobe", "CONFIG_KPROBE_EVENTS_ON_NOTRACE", True),
+        ("kprobe", "", False),
+        # Without ftrace there is nothing that a function could be kept from.
+        ("kretprobe", "CONFIG_DYNAMIC_FTRACE", False),
+        ("fprobe", "", True),
+        ("fentry", "", True),
+        ("func-args", "", True),
+    ],
+)
+def test_who_heeds_notrace(name: str, lacks: str, refused: bool) -> None:
+    traced = dataclasses.replace(TRACED, btf=True, traceable=False)
+    found = catalog.tracers()[name].predict((7, 2), lambda option: option != lacks, traced)
+    assert found and (found.refused == "notrace") is refused
+
+
 @given(st.tuples(st.integers(0, 20), st.integers(0, 30)))
 def test_the_last_rule_that_is_not_younger_holds(release: tuple[int, int]) -> None:
     ruled = TRACER.ruled(release)
