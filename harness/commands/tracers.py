@@ -19,7 +19,7 @@ from harness.commands.options import (
 )
 from harness.commands.output import Output, as_json, complain, each_then, unwritable_folder
 from harness.commands.progress import bars
-from harness.errors import ConfigError, Exit
+from harness.errors import ConfigError, Exit, HarnessError
 
 if TYPE_CHECKING:
     from harness.tracing.run import Tracing
@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.report.tracers import tables
     from harness.reproducer import folder
     from harness.run import job
-    from harness.run.result import ENDED
+    from harness.run.result import ENDED, worst
     from harness.tracers.catalog import pairs, select
     from harness.tracing import run as tracing
 
@@ -122,6 +122,8 @@ def run(options: argparse.Namespace) -> int:
             job.prepare(name, catalog, options=kernel_options(options), traced=True)
             for name in spec.expand(options.kernel, catalog)
         ]
+        for kernel, _ in prepared:
+            tracing.check(kernel, cases)
         found: list[Tracing] = []
         stopped: BaseException | None = None
         for kernel, modules in prepared:
@@ -131,6 +133,14 @@ def run(options: argparse.Namespace) -> int:
                 )
             except ENDED as error:
                 found.append(error.result)
+                if any(one.exit_status is Exit.DIFFERS for one in found):
+                    error.exit_status = Exit.DIFFERS
+                stopped = error
+                break
+            except HarnessError as error:
+                if not found:
+                    raise
+                # What was found on other kernels is reported first.
                 stopped = error
                 break
     kernels = [kernel for kernel, _ in prepared[: len(found)]]
@@ -143,7 +153,7 @@ def run(options: argparse.Namespace) -> int:
         tables.show(found, options.all)
 
     each_then(stopped, lambda: output.report(options, OUTPUTS, found, show), reproduce)
-    return max((one.exit_status for one in found), key=_order)
+    return worst(one.exit_status for one in found)
 
 
 def _check(folder: Path | None) -> None:
@@ -151,7 +161,3 @@ def _check(folder: Path | None) -> None:
     place = folder if folder is None or folder.exists() else folder.parent
     if place and (why := unwritable_folder(place)):
         raise ConfigError(f"Nothing can be written to {folder}: {why}.", "Check --reproducer.")
-
-
-def _order(status: Exit) -> int:
-    return (Exit.AGREES, Exit.INFRASTRUCTURE, Exit.DIFFERS).index(status)

@@ -225,6 +225,11 @@ def _place_mismatches(case: Case, observation: Observation) -> Iterator[str]:
             )
 
 
+def is_about_arguments(mismatch: str) -> bool:
+    """Return whether a mismatch of a verdict is about where an argument was, or what of it was."""
+    return "argument " in mismatch
+
+
 def _stacked(case: Case, area: bytes | None, index: int) -> bytes | None:
     """Return an argument's bytes in the argument area, or None where it lies elsewhere."""
     placement = case.layout.placements[index]

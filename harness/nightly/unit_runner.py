@@ -259,7 +259,8 @@ def _tracers(unit: Unit) -> dict[str, Any]:
         kernel, built = unpack(unit.bundles[0])
     else:
         kernel, built = job.prepare(unit.kernel, catalog, options=_options(unit), traced=True)
-    found = tracing.run(kernel, built, select(unit.tracers), catalog.select_cases(unit.cases))
+    tracers, cases = select(unit.tracers), catalog.select_cases(unit.cases)
+    found, faults = _until_broken(lambda: tracing.run(kernel, built, tracers, cases))
     return {
         "facts": _facts(kernel, built.compiler),
         "traced": [traced(one) for one in found.cells],
@@ -269,8 +270,9 @@ def _tracers(unit: Unit) -> dict[str, Any]:
             KernelError(kind=unit.kind.value, fingerprint="", text=text)
             for text in found.kernel_errors
         ],
-        "harness_errors": list(found.errors),
-        "boots": len(unit.tracers),
+        "harness_errors": [*faults, *found.errors],
+        "retried": list(found.retried),
+        "boots": found.boots,
     }
 
 

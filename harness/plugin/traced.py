@@ -17,6 +17,7 @@ from harness.plugin.batches import Answer, BatchItem, VerdictFailed
 from harness.plugin.selection import Selection
 from harness.printable import line
 from harness.run import job
+from harness.run.result import Broken
 from harness.tracers.catalog import pairs, select, tracers
 from harness.tracers.cell import Cell, Status
 from harness.tracers.tracer import Tracer
@@ -115,6 +116,10 @@ class Players:
                 one.kernel, selection.catalog, options=selection.options, traced=True
             )
         kernel, built = self._prepared[one.kernel]
-        found = tracing.run(kernel, built, [one.tracer], [item.traced.case for item in items])
+        fault: BaseException | None = None
+        try:
+            found = tracing.run(kernel, built, [one.tracer], [item.traced.case for item in items])
+        except Broken as broken:
+            found, fault = broken.result, broken.__cause__
         cells = {cell.case.name: cell for cell in found.cells}
-        return [Answer(found, cells.get(item.traced.case.name)) for item in items]
+        return [Answer(found, cells.get(item.traced.case.name), fault) for item in items]

@@ -160,17 +160,19 @@ def prepare_plan(
         if plays:
             prepared.append(Prepared(kernel, built, plays, missing))
     if plan and not prepared:
-        raise ConfigError(
-            f"{target.spec} has the function of no case that is chosen: {_first(missing)}.",
-            "Choose other cases, or another kernel.",
-        )
+        raise without_functions(target.spec, missing)
     return prepared
 
 
-def _first(missing: Mapping[str, str]) -> str:
+def without_functions(kernel: str, missing: Mapping[str, str]) -> ConfigError:
+    """Return the error for a kernel that has the function of no case, `missing` says why."""
     name, why = next(iter(missing.items()))
     more = len(missing) - 1
-    return f"{name}: {why}" + (f"; and {more} more" if more else "")
+    first = f"{name}: {why}" + (f"; and {more} more" if more else "")
+    return ConfigError(
+        f"{kernel} has the function of no case that is chosen: {first}.",
+        "Choose other cases, or another kernel.",
+    )
 
 
 def judge(

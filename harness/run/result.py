@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -75,6 +75,17 @@ class Account:
             return Exit.OWN_FAULT
         whole = judged == planned and not self.harness_errors
         return Exit.AGREES if whole else Exit.INFRASTRUCTURE
+
+
+# The worst first.
+_STATUSES = (
+    Exit.DIFFERS, Exit.OWN_FAULT, Exit.INFRASTRUCTURE, Exit.USAGE, Exit.UNJUDGED, Exit.AGREES,
+)  # fmt: skip
+
+
+def worst(statuses: Iterable[Exit]) -> Exit:
+    """Return the exit status of runs on several kernels."""
+    return min(statuses, key=_STATUSES.index, default=Exit.AGREES)
 
 
 def together(accounts: Sequence[Account]) -> Account:
@@ -169,17 +180,7 @@ class Comparison:
     @property
     def exit_status(self) -> Exit:
         statuses = [result.exit_status for result in self.results]
-        statuses += [unjudged.exit_status for unjudged in self.unjudged]
-        for worst in (
-            Exit.DIFFERS,
-            Exit.OWN_FAULT,
-            Exit.INFRASTRUCTURE,
-            Exit.USAGE,
-            Exit.UNJUDGED,
-        ):
-            if worst in statuses:
-                return worst
-        return Exit.AGREES
+        return worst([*statuses, *(unjudged.exit_status for unjudged in self.unjudged)])
 
 
 # Entries of `harness_errors` in a result that is not complete.

@@ -129,8 +129,9 @@ class Events(Attachment):
         for event, line in zip(self._events, said):
             if line != "ok":
                 refused[event.function.symbol] = _words(line)
-        guest.run(f"[ ! -d {TRACEFS}/events/jp ] || echo 1 >{TRACEFS}/events/jp/enable", 60)
-        return [refused[one.symbol] for one in functions]
+        ran = guest.run(f"[ ! -d {TRACEFS}/events/jp ] || echo 1 >{TRACEFS}/events/jp/enable", 60)
+        why = f"enable: {_words(ran.output)}" if ran.status else ""
+        return [refused[one.symbol] or why for one in functions]
 
     def _of(self, functions: Sequence[Function]) -> Iterator[_Event]:
         number = 0

@@ -2,7 +2,8 @@
 """
 Plays cases under tracers, each tracer in a guest of its own.
 
-A case during which the kernel dies or complains is as it is; the rest is played in another guest.
+A case during which the kernel dies or complains is not played again; the rest is played in
+another guest.  What goes wrong while a tracer is attached is tried once more, and told.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from harness.model.observation import Observation
 from harness.model.policy import Variant
 from harness.modules.build import Modules
 from harness.prototypes.probed import lacking
-from harness.run.result import ended
+from harness.run.batch import FAULTS_MAX, RETRIES, Tries
+from harness.run.job import without_functions
+from harness.run.result import Account, KernelError, ended
 from harness.steps import progress
 from harness.tracers.cell import Cell, Seen, Status
 from harness.tracers.tracer import Kind, Tracer
@@ -35,11 +38,6 @@ from harness.tracing.redirect import Redirect
 from harness.tracing.trial import Trial
 from harness.tracing.witness import Sighted
 from harness.vm.machine import DEFAULT_CONFIG
-
-# The kernel may die so often under one tracer before the rest of its cells is given up.
-FAULTS_MAX = 5
-# Further guests after a failure of this machine's own tools.
-RETRIES = 1
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,11 @@ class Tracing:
     # What the kernel did wrong besides, and what kept cells from being played, in sentences.
     kernel_errors: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
+    # After what cells were played again.
+    retried: tuple[str, ...] = ()
+    boots: int = 0
+    # Whether a fault of this program's own ended the run.
+    broken: bool = False
     # As jprobe-harness log takes it.
     logs: str = "last"
 
@@ -66,11 +69,15 @@ class Tracing:
 
     @property
     def exit_status(self) -> Exit:
-        """As everywhere: what differs comes before what is missing."""
-        if self.differing or self.kernel_errors:
-            return Exit.DIFFERS
-        missing = self.errors or len(self.cells) < self.planned
-        return Exit.INFRASTRUCTURE if missing else Exit.AGREES
+        """As everywhere; a kernel that has the function of no case is not measured."""
+        account = Account(
+            kernel_errors=tuple(KernelError("tracer", text) for text in self.kernel_errors),
+            harness_errors=self.errors,
+            broken=self.broken,
+        )
+        differing = len(self.differing)
+        found = account.status(planned=self.planned, judged=len(self.cells), differing=differing)
+        return Exit.INFRASTRUCTURE if found is Exit.AGREES and not self.planned else found
 
 
 def attachment(tracer: Tracer) -> Attachment:
@@ -84,6 +91,13 @@ def attachment(tracer: Tracer) -> Attachment:
             return Programs(tracer)
         case Kind.REDIRECT:
             return Redirect()
+
+
+def check(kernel: Bootable, cases: Sequence[Case]) -> None:
+    """Raise ConfigError where a kernel has the function of no case."""
+    missing = lacking(kernel, cases)
+    if all(case.name in missing for case in cases):
+        raise without_functions(kernel.spec, missing)
 
 
 def run(
@@ -115,84 +129,144 @@ def run(
     # The first tracer may take none of them.
     real = {case.real.function for case in here if case.real}
     known: Mapping[str, Described] | None = None
+    playing: _OneTracer | None = None
     try:
         for trial, chosen in plan:
             progress(what, len(result.cells), planned)
-            one = _OneTracer(trial, real, known)
-            cells = one.cells(chosen)
-            known = one.described
-            result = replace(
-                result,
-                cells=(*result.cells, *cells),
-                kernel_errors=(*result.kernel_errors, *one.kernel_errors),
-                errors=(*result.errors, *one.errors),
-            )
+            playing = one = _OneTracer(trial, chosen, real, known)
+            one.play()
+            result, playing, known = _with(result, one), None, one.described
+            if one.hopeless:
+                break
     except (KeyboardInterrupt, Exception) as error:
         if is_foreseen(error):
             raise
+        if playing:
+            result = _with(result, playing)
+        result = replace(result, broken=not isinstance(error, KeyboardInterrupt))
         items = f"cells on {kernel.spec}"
         raise ended(error, result, len(result.cells), planned, items) from error
     progress(what, planned, planned)
     return result
 
 
+def _with(result: Tracing, one: _OneTracer) -> Tracing:
+    """Return the result with what came of one tracer."""
+    return replace(
+        result,
+        cells=(*result.cells, *one.cells),
+        kernel_errors=(*result.kernel_errors, *one.kernel_errors),
+        errors=(*result.errors, *one.errors),
+        retried=(*result.retried, *one.retried),
+        boots=result.boots + one.boots,
+    )
+
+
 class _OneTracer:
     """One tracer, and the guests that it takes."""
 
     def __init__(
-        self, trial: Trial, real: Collection[str], known: Mapping[str, Described] | None
+        self,
+        trial: Trial,
+        cases: Sequence[Case],
+        real: Collection[str],
+        known: Mapping[str, Described] | None,
     ) -> None:
         self._trial = trial
+        self._cases = cases
         # The functions of the kernel's own that any tracer of the run is put on.
         self._real = real
         # What BTF says of functions, by name; None: not known yet.
         self.described = known
         self.kernel_errors: list[str] = []
-        self.errors: list[str] = []
+        self.boots = 0
+        # Whether no guest can be had for another tracer either.
+        self.hopeless = False
+        self._tries = Tries()
         self._found: dict[str, Cell] = {}
-        # The case that is being played, or during which the kernel complained, as was seen later.
+        # How many guests have said what they are.
+        self._introduced = 0
+        # The case that is being played, and those of all plays in this guest, by their numbers.
         self._playing: Case | None = None
+        self._plays: dict[int, Case] = {}
 
-    def cells(self, cases: Sequence[Case]) -> list[Cell]:
-        """Return the cell of each case that could be played."""
-        faults = tries = patched = 0
-        while rest := [case for case in cases if case.name not in self._found]:
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells of the cases that were played."""
+        return [self._found[one.name] for one in self._cases if one.name in self._found]
+
+    @property
+    def errors(self) -> list[str]:
+        """What kept cells from being played."""
+        return self._named(self._tries.errors)
+
+    @property
+    def retried(self) -> list[str]:
+        """After what cells were played again."""
+        return self._named(self._tries.retried)
+
+    def _named(self, sentences: Sequence[str]) -> list[str]:
+        return [f"{self._trial.tracer.name}: {sentence}" for sentence in sentences]
+
+    def play(self) -> None:
+        """Have each case played, as far as the kernel and this machine let it."""
+        faults = patched = 0
+        while rest := [case for case in self._cases if case.name not in self._found]:
+            if faults == FAULTS_MAX:
+                self._tries.errors.append(f"The kernel died {faults} times; the rest is left.")
+                return
+            before, introduced = dict(self._found), self._introduced
+            self._playing, self._plays = None, {}
             try:
                 self._boot(rest)
             except InfrastructureError as error:
-                tries += 1
-                if tries > RETRIES:
-                    self.errors.append(f"{self._trial.tracer.name}: {error}")
-                    break
+                if not self._tries.again(error):
+                    self.hopeless = introduced == self._introduced
+                    return
             except KernelFault as fault:
                 if self._playing:
                     self._found[self._playing.name] = self._trial.died(self._playing, str(fault))
                     faults += 1
-                elif patched < RETRIES:
+                elif introduced < self._introduced and patched < RETRIES:
                     # Text was patched, which an emulator may have got wrong.
                     patched += 1
+                    self._tries.retried.append(fault.sentence)
+                    self._found = before
                 else:
-                    self.kernel_errors.append(f"{self._trial.tracer.name}: {fault}")
-                    break
-                if faults > FAULTS_MAX:
-                    self.errors.append(
-                        f"The kernel died {faults} times under {self._trial.tracer.name}."
-                    )
-                    break
-        return [self._found[case.name] for case in cases if case.name in self._found]
+                    self.kernel_errors += self._named([str(fault)])
+                    self.hopeless = introduced == self._introduced
+                    return
 
     def _boot(self, cases: Sequence[Case]) -> None:
         """Play cases in one guest."""
-        self._playing = None
+        self.boots += 1
         config = witness.config() if self._trial.watched else DEFAULT_CONFIG
         with booted(self._trial.kernel, self._trial.modules, config) as guest:
-            mount(guest)
-            if self.described is None:
-                self.described = described(guest, self._real)
-            functions = [function(case, self.described) for case in cases]
-            attached = attachment(self._trial.tracer)
-            for group in _groups(functions, attached.forgets):
-                self._trace(guest, group, attached)
+            self._introduced += 1
+            try:
+                self._trace_all(guest, cases)
+                # The console is later than the records; it has said all at the guest's end.
+                guest.session.power_off()
+                guest.check_quiet()
+            except KernelFault:
+                self._playing = self._playing or self._complained(guest)
+                raise
+
+    def _trace_all(self, guest: Guest, cases: Sequence[Case]) -> None:
+        mount(guest)
+        if self.described is None:
+            self.described = described(guest, self._real)
+        functions = [function(case, self.described) for case in cases]
+        attached = attachment(self._trial.tracer)
+        for group in _groups(functions, attached.forgets):
+            self._trace(guest, group, attached)
+
+    def _complained(self, guest: Guest) -> Case | None:
+        """Return the first of the cases during whose plays the kernel complained, if any."""
+        with suppress(HarnessError):
+            guest.session.power_off()
+        pinned = (splat.seq for splat in guest.session.console.watcher.splats)
+        return next((self._plays[seq] for seq in pinned if seq in self._plays), None)
 
     def _trace(self, guest: Guest, functions: Sequence[Function], attached: Attachment) -> None:
         """Attach the tracer to functions, play their cases, judge them, and detach it."""
@@ -201,13 +275,9 @@ class _OneTracer:
             self._play(guest, functions)
         refused = attached.attach(guest, functions)
         played = self._play(guest, functions, watched=self._trial.watched)
-        try:
-            values = attached.values(guest, functions, [saw for saw, _ in played])
-            attached.detach(guest)
-            guest.check()
-        except KernelFault:
-            self._playing = _complained(guest, functions)
-            raise
+        values = attached.values(guest, functions, [saw for saw, _ in played])
+        attached.detach(guest)
+        guest.check()
         for at, (traced, (saw, sighted)) in enumerate(zip(functions, played, strict=True)):
             if saw:
                 seen = Seen(() if refused[at] else values[at], refused[at])
@@ -231,6 +301,7 @@ class _OneTracer:
         before = guest.session.played
         for traced, (record, sighted) in zip(functions, records, strict=True):
             at = len(found) + 1
+            self._plays[before + at] = traced.case
             if not isinstance(record, Observation | Refusal) or record.seq - before != at:
                 raise guest.session.protocol_fault(f"The guest's record {at} did not come.")
             why = _unplayed(record, lines[at - 1])
@@ -261,15 +332,3 @@ def _unplayed(record: Observation | Refusal, line: str) -> str:
         return f"The guest did not play it: {record}"
     played = record.line == line[:LINE_SHOWN]
     return "" if played else f"The guest played '{record.line}'."
-
-
-def _complained(guest: Guest, functions: Sequence[Function]) -> Case | None:
-    """Return the first of the cases just played during which the kernel complained, if any."""
-    # The console is later than the records; it has said all at the guest's end.
-    with suppress(HarnessError):
-        guest.session.power_off()
-    first = guest.session.played - len(functions) + 1
-    for splat in guest.session.console.watcher.splats:
-        if splat.seq is not None and 0 <= splat.seq - first < len(functions):
-            return functions[splat.seq - first].case
-    return None

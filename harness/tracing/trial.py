@@ -12,6 +12,7 @@ from harness.model import driven
 from harness.model.case import Case, Real
 from harness.model.observation import Look, Observation
 from harness.model.policy import Variant
+from harness.model.verdict import is_about_arguments
 from harness.modules.build import Modules
 from harness.run.plan import Play
 from harness.run.repro import judge_record
@@ -62,6 +63,7 @@ class Trial:
     def judged(self, function: Function, seen: Seen, saw: Observation) -> Cell:
         """Return the cell of a case that was played."""
         saw = driven.observe(function.case, saw)
+        wrong = [f"the kernel gained taint {saw.new_taint:#x}"] if saw.new_taint else []
         case, release = function.case, numbers(self.kernel.release)[:2]
         predicted = self.tracer.predict((release[0], release[1]), self.kernel.has, function.traced)
         cell = Cell(
@@ -73,7 +75,7 @@ class Trial:
             left=changed(case, saw),
             arrived=tuple(saw.arguments.get(i, Look()).seen or b"" for i in range(case.named)),
             called=saw.counts.target == 1,
-            errors=tuple(_missed(case.real, saw)) if case.real else (),
+            errors=(*wrong, *_missed(case.real, saw)) if case.real else tuple(wrong),
         )
         return self._beside(cell, self.variant, saw) if self.variant else cell
 
@@ -84,15 +86,20 @@ class Trial:
         if verdict is None:
             return self.died(cell.case, "; ".join(outcome.reasons))
         left = dict(verdict.prediction.corrupt)
-        errors: tuple[str, ...] = ()
+        reasons = outcome.reasons
         redirected = self.tracer.calls_again and not cell.seen.refused
         if redirected:
             # The copies that the jprobe was hit with are not on record.
             for index, one in enumerate(cell.passed):
                 if one.at is not None:
                     left[index] = cell.left.get(index, NONE)
-        elif not outcome.agrees and not (cell.predicted and cell.predicted.corrupts):
-            errors = tuple(f"the jprobe beside it: {reason}" for reason in outcome.reasons)
+        if redirected or (cell.predicted and cell.predicted.corrupts):
+            # What becomes of arguments is judged as the tracer's doing.
+            reasons = tuple(one for one in reasons if not is_about_arguments(one))
+        if cell.predicted and not cell.predicted.called:
+            # Without the call there is nothing to judge.
+            reasons = ()
+        errors = (*cell.errors, *(f"the jprobe beside it: {reason}" for reason in reasons))
         if not self.tracer.before_handlers:
             found = enumerate(cell.passed)
             later = [met(cell.case, one, i, left.get(i, NONE)) for i, one in found]

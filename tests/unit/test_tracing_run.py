@@ -15,7 +15,6 @@ import pytest
 
 import harness
 from harness import cli
-from harness.cases.catalog import Catalog
 from harness.errors import (
     ConfigError,
     Exit,
@@ -23,15 +22,16 @@ from harness.errors import (
     InfrastructureError,
     KernelDied,
     KernelFault,
+    KernelHung,
+    UnfitEmulator,
 )
 from harness.guest.records import Ran, Record, Refusal, StreamEnd
 from harness.inspect.guest import Guest
-from harness.model.case import Case
 from harness.model.observation import Observation
 from harness.model.policy import Policy, Rule
-from harness.modules import twingen
 from harness.modules.build import Modules
 from harness.run import job
+from harness.run.batch import FAULTS_MAX
 from harness.run.result import Interrupted
 from harness.tracers.catalog import tracers
 from harness.tracers.cell import Cell, Seen, Status, passed
@@ -39,7 +39,7 @@ from harness.tracers.reading import Read, Reading
 from harness.tracers.tracer import Kind, Ruled, Tracer
 from harness.tracing import run as tracing
 from harness.tracing.function import Attachment, Function, Values
-from harness.tracing.run import FAULTS_MAX, Tracing
+from harness.tracing.run import Tracing
 from tests.unit.factory import case, observe
 from tests.unit.kernels import made_up
 
@@ -89,10 +89,15 @@ class Guests:
     play: Play
     boots: int = 0
     complaints: Sequence[int | None] = ()
+    # What is raised at the end of each guest in turn, and in place of each.
+    late: Sequence[KernelFault | None] = ()
+    instead: BaseException | None = None
 
     @contextmanager
     def booted(self, kernel: object, modules: object, config: object) -> Iterator[Guest]:
         self.boots += 1
+        if self.instead:
+            raise self.instead
         faked = SimpleNamespace(
             kernel=kernel,
             session=SimpleNamespace(
@@ -107,9 +112,14 @@ class Guests:
             ),
             run=lambda command, seconds=None: Ran(1, ""),
             check=lambda: None,
+            check_quiet=self._heard,
         )
         faked.play_lines = functools.partial(self._played, faked.session)
         yield cast(Guest, faked)
+
+    def _heard(self) -> None:
+        if self.boots <= len(self.late) and (late := self.late[self.boots - 1]):
+            raise late
 
     def _played(self, session: SimpleNamespace, lines: Sequence[str]) -> Iterator[Record]:
         for number, line in enumerate(lines, 1):
@@ -125,8 +135,10 @@ def run(
     *tracers: Tracer,
     attachment: type[Reads] = Reads,
     complaints: Sequence[int | None] = (),
+    late: Sequence[KernelFault | None] = (),
+    instead: BaseException | None = None,
 ) -> tuple[Tracing, Guests]:
-    guests = Guests(play, complaints=complaints)
+    guests = Guests(play, 0, complaints, late, instead)
     monkeypatch.setattr(tracing, "booted", guests.booted)
     monkeypatch.setattr(tracing, "attachment", lambda tracer: attachment())
     monkeypatch.setattr(tracing, "described", lambda guest, kernels_own: {})
@@ -172,8 +184,8 @@ def test_a_kernel_that_dies_each_time_is_given_up(
     monkeypatch.setattr("tests.unit.test_tracing_run.CASES", many)
     names = [made.name for made in many]
     found, guests = run(monkeypatch, tmp_path, failing(KernelDied("Oops."), *names))
-    assert guests.boots == len(found.cells) == FAULTS_MAX + 1
-    assert found.errors == (f"The kernel died {FAULTS_MAX + 1} times under own.",)
+    assert guests.boots == len(found.cells) == FAULTS_MAX
+    assert found.errors == (f"own: The kernel died {FAULTS_MAX} times; the rest is left.",)
     assert found.exit_status is Exit.DIFFERS
 
 
@@ -185,6 +197,7 @@ def test_our_own_failures_are_tried_again(
     found, guests = run(monkeypatch, tmp_path, play)
     assert (guests.boots, found.exit_status) == (2, status)
     assert found.errors == (() if times == 1 else ("own: QEMU ended.",))
+    assert found.retried == ("own: QEMU ended.",)
 
 
 class Dies(Reads):
@@ -197,8 +210,8 @@ class Dies(Reads):
 def test_a_kernel_that_dies_between_plays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found, guests = run(monkeypatch, tmp_path, attachment=Dies)
     assert (guests.boots, found.cells) == (2, ())
-    assert found.kernel_errors == ("own: Oops.",)
-    assert found.exit_status is Exit.DIFFERS
+    assert found.kernel_errors == found.retried == ("own: Oops.",)
+    assert found.exit_status is Exit.UNJUDGED
 
 
 class Warns(Dies):
@@ -221,6 +234,55 @@ def test_a_complaint_is_of_the_case_that_it_came_in(
     (differing,) = found.differing
     assert (differing.case.name, differing.mismatches) == ("c", ("The kernel complained.",))
     assert (len(found.cells), guests.boots, found.kernel_errors) == (4, 2, ())
+
+
+LATE = KernelFault("The kernel complained.")
+
+
+def test_a_complaint_that_is_heard_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found, guests = run(monkeypatch, tmp_path, complaints=(3,), late=(LATE,))
+    (differing,) = found.differing
+    assert (differing.case.name, len(found.cells), guests.boots) == ("c", 4, 1)
+    # It came in no play: text was patched.
+    found, guests = run(monkeypatch, tmp_path, late=(LATE,))
+    assert (len(found.cells), guests.boots, found.exit_status) == (4, 2, Exit.AGREES)
+    assert found.retried == ("own: The kernel complained.",)
+    found, guests = run(monkeypatch, tmp_path, late=(LATE, LATE))
+    assert (guests.boots, found.exit_status) == (2, Exit.DIFFERS)
+    assert found.kernel_errors == ("own: The kernel complained.",)
+
+
+@pytest.mark.parametrize(
+    ("error", "boots", "status"),
+    [
+        (KernelHung("It does not boot."), 1, Exit.UNJUDGED),
+        (UnfitEmulator("QEMU is too old."), 1, Exit.INFRASTRUCTURE),
+        (InfrastructureError("QEMU ended."), 2, Exit.INFRASTRUCTURE),
+    ],
+)
+def test_a_guest_that_cannot_be_had_is_not_asked_of_each_tracer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: HarnessError, boots: int, status: Exit
+) -> None:
+    two = (tracer("one"), tracer("two"))
+    found, guests = run(monkeypatch, tmp_path, played, *two, instead=error)
+    assert (found.cells, guests.boots, found.exit_status) == ((), boots, status)
+
+
+def test_taint_is_red(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def play(number: int, line: str) -> Record:
+        return dataclasses.replace(
+            cast(Observation, played(number, line)), new_taint=512 * (number == 2)
+        )
+
+    found, _ = run(monkeypatch, tmp_path, play)
+    (differing,) = found.differing
+    assert (differing.case.name, differing.mismatches) == ("b", ("the kernel gained taint 0x200",))
+
+
+def test_a_kernel_without_any_function_is_not_green() -> None:
+    assert Tracing("some:kernel", "6.1", (), 0).exit_status is Exit.INFRASTRUCTURE
 
 
 class Refused(Reads):
@@ -255,42 +317,6 @@ def test_another_record_than_is_due(
     (differing,) = found.differing
     assert (differing.case.name, len(found.cells)) == ("b", 4)
     assert sentence in differing.mismatches[0]
-
-
-# The functions that an ftrace redirect leads to.
-
-
-def twin(made: Case) -> str:
-    text = twingen.source([made])
-    return text[: text.index("void * const probe_twins")]
-
-
-def test_a_twin_looks_at_each_argument_and_passes_them_on() -> None:
-    made = case("{types: {large: ['long[3]']}, arguments: [long, large]}", "one-two")
-    text = twin(made)
-    assert "static __probed int jpcase_one_two_twin(long a0,\n" in text
-    assert "probe_look(LOOK_BEFORE, 0, &a0, sizeof(a0));" in text
-    assert "probe_look(LOOK_BEFORE, 1, &a1, sizeof(a1));" in text
-    assert "return jpcase_one_two_target(a0, a1);" in text
-
-
-def test_a_twin_cannot_pass_on_a_tail() -> None:
-    text = twin(case("{arguments: [long, '...', long]}"))
-    assert "va_arg(ap, long)" in text
-    assert "return 0;" in text
-    assert "return jpcase" not in text
-
-
-def test_the_lists_have_all_cases_in_order() -> None:
-    every = list(Catalog().cases.values())
-    text = twingen.source(every)
-    twins = text[text.index("probe_twins[]") :].partition("};")[0].splitlines()[1:]
-    numbers = text.partition("BTF_ID_LIST_GLOBAL")[2].splitlines()[1 : len(every) + 1]
-    assert f"(probe_modifiable, {len(every)})" in text
-    for made, entry, number in zip(every, twins, numbers, strict=True):
-        name = f"jpcase_{made.name.replace('-', '_')}"
-        assert entry == ("\tNULL," if made.real else f"\t{name}_twin,")
-        assert number == ("BTF_ID_UNUSED" if made.real else f"BTF_ID(func, {name}_target)")
 
 
 # What is asked for.
@@ -341,15 +367,17 @@ def test_what_was_judged_before_an_interruption_is_kept(
 ) -> None:
     made = case("arguments: [long]")
 
-    def cells(one: tracing._OneTracer, cases: Sequence[Case]) -> list[Cell]:
-        if one._trial.tracer.name != "kprobe":
+    def play(one: tracing._OneTracer) -> None:
+        name = one._trial.tracer.name
+        one._found[made.name] = Cell(name, made, None, Seen())
+        if name == "fexit":
             raise KeyboardInterrupt
-        return [Cell("kprobe", made, None, Seen())]
 
-    monkeypatch.setattr(tracing._OneTracer, "cells", cells)
-    chosen = [tracers()["kprobe"], tracers()["fexit"]]
+    monkeypatch.setattr(tracing._OneTracer, "play", play)
+    chosen = [tracers()[name] for name in ("kprobe", "fexit", "fentry")]
     built = Modules(tmp_path, "m", tmp_path, traced=True)
     with pytest.raises(Interrupted) as caught:
         tracing.run(made_up(tmp_path), built, chosen, [made])
     result: Tracing = caught.value.result
-    assert ([cell.tracer for cell in result.cells], result.planned) == (["kprobe"], 2)
+    assert [cell.tracer for cell in result.cells] == ["kprobe", "fexit"]
+    assert (result.planned, result.broken) == (3, False)

@@ -215,7 +215,10 @@ def test_tracers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             Made(third, case, None, Seen(), errors=("KernelDied: it fell over.",)),
         )
         wrong, missing = ("fexit: it complained.",), ("No room.",)
-        return Tracing("some:kernel", "6.1", cells, 3, kernel_errors=wrong, errors=missing)
+        return Tracing(
+            "some:kernel", "6.1", cells, 3,
+            kernel_errors=wrong, errors=missing, retried=("fexit: it died.",), boots=4,
+        )  # fmt: skip
 
     monkeypatch.setattr(job, "prepare", prepare)
     monkeypatch.setattr(tracing, "run", run)
@@ -225,7 +228,8 @@ def test_tracers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     )  # fmt: skip
     found = unit_runner.perform(unit)
     assert found.facts and found.facts.compiler == "gcc 12"
-    assert (found.planned, found.played, found.boots) == (3, 3, 3)
+    assert (found.planned, found.played, found.boots) == (3, 3, 4)
+    assert found.retried == ["fexit: it died."]
     assert [(error.kind, error.text) for error in found.kernel_errors] == [
         ("tracers", "fexit: it complained.")
     ]

@@ -30,6 +30,7 @@ def _kernel(one: Tracing) -> dict[str, Any]:
         "cells": [cell_document(cell) for cell in one.cells],
         "kernel_errors": list(one.kernel_errors),
         "errors": list(one.errors),
+        "retried": list(one.retried),
     }
 
 

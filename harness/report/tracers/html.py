@@ -43,6 +43,7 @@ class _Kernel:
         self.cells = words.by_tracer(one)
         self.lacking = real_report.left_out(one.lacking) if one.lacking else ""
         self.complaints = list(summaries.few(list(words.complaints(one))))
+        self.retries = words.retries(one)
         self._squares = {
             (words.name(cell), cell.case.name): _square(one, cell) for cell in one.cells
         }

@@ -194,6 +194,8 @@ def _print_wrong(one: Tracing, everything: bool) -> None:
         say(f"and {more:,} more on {one.spec} that are not as predicted; --all prints each", "bold")
     for sentence in summaries.few(list(words.complaints(one))):
         say(f"{one.spec}: {sentence}", COMPLAINT)
+    for sentence in words.retries(one):
+        say(f"{one.spec}: {sentence}")
     if one.lacking:
         say(f"{one.spec}: {real_report.left_out(one.lacking)}")
 

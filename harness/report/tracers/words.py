@@ -126,6 +126,11 @@ def complaints(one: Tracing) -> Iterator[str]:
         yield f"{missing:,} cells were not played."
 
 
+def retries(one: Tracing) -> list[str]:
+    """Return after what cells were played again, in sentences."""
+    return [f"Played again after: {sentence}" for sentence in one.retried]
+
+
 def summary(found: Sequence[Tracing]) -> str:
     """Return all kernels in one sentence."""
     count = Counter(cell.status for one in found for cell in one.cells)
