@@ -51,6 +51,10 @@ class Functions(Attachment):
         self._option = tracer.options["option"]
 
     def attach(self, guest: Guest, functions: Sequence[Function]) -> list[str]:
+        no = f"no {self._option}: "
+        ran = guest.run(f"echo nop >{TRACEFS}/current_tracer", _SECONDS)
+        if ran.status:
+            return [no + _error(ran.output)] * len(functions)
         refused: dict[str, str] = {}
         # Each word takes a look at all functions of the kernel.
         for words in in_lines(list(dict.fromkeys(one.pattern for one in functions))):
@@ -65,8 +69,7 @@ class Functions(Attachment):
         for command in self._commands:
             ran = guest.run(command, _SECONDS)
             if ran.status:
-                why = f"no {self._option}: {_error(ran.output)}"
-                return [one or why for one in found]
+                return [one or no + _error(ran.output) for one in found]
         return found
 
     @property

@@ -27,7 +27,7 @@ ERROR = re.compile("((load|attach|btf|no [a-z-]+): )?[^:]*")
 def without_words(found: tracers.Cells) -> tracers.Cells:
     """Return cells without the kernel's own words, which change within a series, too."""
     return {
-        key: {**one, "refused": (ERROR.match(one["refused"]) or [""])[0]}
+        key: {**one, "refused": (ERROR.match(one["refused"] or "") or [""])[0]}
         for key, one in found.items()
     }
 
