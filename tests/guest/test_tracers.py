@@ -273,7 +273,7 @@ FAULTS = f"""\
 """
 
 
-@pytest.mark.parametrize("tracer", ["kprobe", "fexit"])
+@pytest.mark.parametrize("tracer", ["kprobe", pytest.param("fexit", marks=pytest.mark.full)])
 def test_a_kernel_that_dies_under_a_tracer(
     prepared: tuple[Kernel, Modules],
     catalog: Catalog,

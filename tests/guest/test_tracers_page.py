@@ -32,11 +32,8 @@ def without_words(found: tracers.Cells) -> tracers.Cells:
     }
 
 
-@pytest.mark.parametrize(
-    "kernel",
-    [pytest.param(name, marks=[pytest.mark.full] * (name != "debian:7.2"))
-     for name in tracers.KERNELS],
-)  # fmt: skip
+@pytest.mark.full
+@pytest.mark.parametrize("kernel", tracers.KERNELS)
 def test_a_fresh_run_gives_the_table_of_the_page(kernel: str, tmp_path: Path) -> None:
     words = [word for case in tracers.CASES for word in ("--case", case)]
     out = tmp_path / "out.json"
