@@ -93,11 +93,11 @@ def attachment(tracer: Tracer) -> Attachment:
             return Redirect()
 
 
-def check(kernel: Bootable, cases: Sequence[Case]) -> None:
-    """Raise ConfigError where a kernel has the function of no case."""
-    missing = lacking(kernel, cases)
-    if all(case.name in missing for case in cases):
-        raise without_functions(kernel.spec, missing)
+def check(kernels: Sequence[Bootable], cases: Sequence[Case]) -> None:
+    """Raise ConfigError where no kernel has the function of any case."""
+    missing = [lacking(kernel, cases) for kernel in kernels]
+    if all(case.name in one for one in missing for case in cases):
+        raise without_functions(kernels[0].spec, missing[0])
 
 
 def run(

@@ -268,7 +268,7 @@ def test_all_forms_of_one_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(job, "prepare", lambda *words, **options: (None, None))
-    monkeypatch.setattr(tracing_run, "check", lambda kernel, cases: None)
+    monkeypatch.setattr(tracing_run, "check", lambda kernels, cases: None)
     monkeypatch.setattr(tracing_run, "run", lambda *words, **options: ODD)
     files = {name: tmp_path / f"out.{name}" for name in ("json", "junit", "ktap", "html")}
     asked = [word for name, file in files.items() for word in (f"--{name}", str(file))]

@@ -15,6 +15,7 @@ import pytest
 
 import harness
 from harness import cli
+from harness.cases.catalog import Catalog
 from harness.errors import (
     ConfigError,
     Exit,
@@ -381,3 +382,16 @@ def test_what_was_judged_before_an_interruption_is_kept(
     result: Tracing = caught.value.result
     assert [cell.tracer for cell in result.cells] == ["kprobe", "fexit"]
     assert (result.planned, result.broken) == (3, False)
+
+
+def test_a_function_that_one_of_two_kernels_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (real,) = Catalog().select_cases(["real-open"])
+    one, other = (made_up(tmp_path / name) for name in ("one", "other"))
+    monkeypatch.setattr(
+        tracing, "lacking", lambda kernel, cases: {"real-open": "none"} if kernel is one else {}
+    )
+    tracing.check([one, other], [real])
+    with pytest.raises(ConfigError, match="has the function of no case that is chosen: real-open"):
+        tracing.check([one], [real])
