@@ -21,8 +21,12 @@ from harness.tracers.tracer import Tracer
 from harness.tracing.function import Function
 
 
-def _missed(real: Real, saw: Observation) -> Iterator[str]:
-    """Yield a sentence where a function of the kernel's own was not called as it was to be."""
+def _wrong(real: Real | None, saw: Observation) -> Iterator[str]:
+    """Yield a sentence for taint, and where the kernel's own function was not called as due."""
+    if saw.new_taint:
+        yield f"the kernel gained taint {saw.new_taint:#x}"
+    if real is None:
+        return
     if saw.moment is None or saw.driven is None or saw.counts.target != 1:
         yield f"{real.action} did not lead to {real.function}()"
     elif saw.driven.effect != real.intact:
@@ -63,7 +67,6 @@ class Trial:
     def judged(self, function: Function, seen: Seen, saw: Observation) -> Cell:
         """Return the cell of a case that was played."""
         saw = driven.observe(function.case, saw)
-        wrong = [f"the kernel gained taint {saw.new_taint:#x}"] if saw.new_taint else []
         case, release = function.case, numbers(self.kernel.release)[:2]
         predicted = self.tracer.predict((release[0], release[1]), self.kernel.has, function.traced)
         cell = Cell(
@@ -75,7 +78,7 @@ class Trial:
             left=changed(case, saw),
             arrived=tuple(saw.arguments.get(i, Look()).seen or b"" for i in range(case.named)),
             called=saw.counts.target == 1,
-            errors=(*wrong, *_missed(case.real, saw)) if case.real else tuple(wrong),
+            errors=tuple(_wrong(case.real, saw)),
         )
         return self._beside(cell, self.variant, saw) if self.variant else cell
 
